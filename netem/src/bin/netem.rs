@@ -1,0 +1,3 @@
+//! The `netem` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Real links between zones: zone file to traffic shaping, faults and partitions at run time.

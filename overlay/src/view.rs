@@ -1,0 +1,66 @@
+//! The membership as one node sees it: what the driver publishes and everyone else reads.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::{Identity, Incarnation, LoadSample, MemberState};
+
+/// A consistent picture of the membership at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// When this picture was taken; ages count from here.
+    pub at: Instant,
+    /// This node itself.
+    pub local: Member,
+    /// Everyone else, sorted by name; the dead and those who left stay until they are forgotten.
+    pub peers: Vec<Member>,
+}
+
+/// One member as this node sees it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What it says of itself.
+    pub identity: Arc<Identity>,
+    /// What is believed of it.
+    pub state: MemberState,
+    /// The incarnation that `state` speaks of.
+    pub incarnation: Incarnation,
+    /// Round-trip time to it; none before it was measured or estimated.
+    pub rtt: Option<Rtt>,
+    /// Its newest load sample known here.
+    pub load: Option<Load>,
+}
+
+/// A load sample and when it was taken, on this node's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// What its node said.
+    pub sample: LoadSample,
+    /// When it was taken: time of arrival less the age it arrived with.
+    pub taken: Instant,
+}
+
+impl Load {
+    /// How old the sample is.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.taken)
+    }
+}
+
+/// Round-trip time to a member, as UDP datagrams see it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rtt {
+    /// Exponentially weighted mean.
+    pub mean: Duration,
+    /// Least of the recent past.
+    pub min: Duration,
+    /// Mean deviation (RFC 6298's RTTVAR).
+    pub jitter: Duration,
+}
+
+impl View {
+    /// This node and everyone else.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.local).chain(&self.peers)
+    }
+}

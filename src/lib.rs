@@ -1,0 +1,1 @@
+//! Starling: a decentralized video-transcoding cluster in one binary.

@@ -1,0 +1,3 @@
+//! The `starling` command.
+
+fn main() {}

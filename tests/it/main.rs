@@ -1,0 +1,1 @@
+//! End-to-end tests: real UDP, real ffmpeg, real HTTP.
