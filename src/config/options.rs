@@ -1,0 +1,96 @@
+//! The options of `starling node` as a user gives them, each one optional.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::ConfigError;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Declares every option once: as a flag, as `STARLING_…` in the environment and as a key of the TOML file.
+macro_rules! options {
+    ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty, env $env:literal, value $value:literal;)+) => {
+        /// Options of a node; a flag beats the environment, which beats the file.
+        #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+        #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+        pub struct NodeOptions {
+            $(
+                $(#[doc = $doc])+
+                #[arg(long, env = $env, value_name = $value)]
+                pub $name: Option<$type>,
+            )+
+        }
+
+        impl NodeOptions {
+            /// These options, and `other`'s where these say nothing.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self { $( $name: self.$name.or(other.$name), )+ }
+            }
+        }
+    };
+}
+
+options! {
+    /// Name of this node, unique in the cluster [default: the host's name]
+    name: String, env "STARLING_NAME", value "NAME";
+    /// Zone this node stands in; nodes of one zone are near each other [default: default]
+    zone: String, env "STARLING_ZONE", value "ZONE";
+    /// UDP address for gossip [default: 0.0.0.0:5000]
+    gossip: SocketAddr, env "STARLING_GOSSIP", value "IP:PORT";
+    /// TCP address for HTTP [default: 0.0.0.0:5000]
+    http: SocketAddr, env "STARLING_HTTP", value "IP:PORT";
+    /// Address the others reach this node at [default: found from --gossip or the way to the seeds]
+    advertise: IpAddr, env "STARLING_ADVERTISE", value "IP";
+    /// Members to join through, comma separated; names are looked up again on each attempt
+    join: String, env "STARLING_JOIN", value "HOST:PORT,…";
+    /// Transcodes that run at once [default: half the cores, at least 1]
+    workers: u16, env "STARLING_WORKERS", value "N";
+    /// Jobs that may wait for a worker [default: 64]
+    queue: u16, env "STARLING_QUEUE", value "N";
+    /// Folder for uploads in progress and cached results [default: ./starling-data/NAME]
+    data_dir: PathBuf, env "STARLING_DATA_DIR", value "DIR";
+    /// Bytes of cached results to keep, as 500MB or 10GiB [default: 10GiB]
+    cache_bytes: String, env "STARLING_CACHE_BYTES", value "SIZE";
+    /// Largest upload taken, as 500MB or 2GiB [default: 4GiB]
+    upload_bytes_max: String, env "STARLING_UPLOAD_BYTES_MAX", value "SIZE";
+    /// Connections served at once [default: 4096]
+    connections_max: u32, env "STARLING_CONNECTIONS_MAX", value "N";
+    /// Routing policy: score, random or round-robin [default: score]
+    policy: String, env "STARLING_POLICY", value "POLICY";
+    /// Weight of load in the score policy [default: 0.3]
+    load_weight: f64, env "STARLING_LOAD_WEIGHT", value "W";
+    /// Weight of round-trip time in the score policy [default: 0.7]
+    rtt_weight: f64, env "STARLING_RTT_WEIGHT", value "W";
+    /// Time a request may take unless it says otherwise in X-Deadline-Ms [default: 40s]
+    deadline: String, env "STARLING_DEADLINE", value "TIME";
+    /// Time running jobs get to finish after SIGTERM [default: 30s]
+    drain: String, env "STARLING_DRAIN", value "TIME";
+    /// Timing of failure detection: local, lan or wan [default: lan]
+    timing: String, env "STARLING_TIMING", value "PROFILE";
+    /// Name of the cluster; nodes of another one are ignored [default: starling]
+    cluster: String, env "STARLING_CLUSTER", value "NAME";
+    /// Form of the log lines: text or json [default: text]
+    log: LogFormat, env "STARLING_LOG", value "FORMAT";
+}
+
+impl NodeOptions {
+    /// Reads options from a TOML file whose keys are the long flags' names.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::FileUnreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::FileInvalid { path: path.to_owned(), source: Box::new(source) })
+    }
+}

@@ -1,0 +1,64 @@
+use super::*;
+
+fn check(options: NodeOptions) -> Result<NodeConfig, String> {
+    NodeConfig::from_options(options).map_err(|error| error.to_string())
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = check(NodeOptions { name: Some("node1".into()), ..NodeOptions::default() }).unwrap();
+    assert_eq!(config.http.to_string(), "0.0.0.0:5000");
+    assert_eq!(config.queue_capacity_jobs, 64);
+    assert_eq!(config.deadline.as_secs(), 40);
+    assert_eq!(config.data_dir, std::path::Path::new("starling-data/node1"));
+    assert_eq!(config.cache_bytes, 10 << 30);
+    assert!(config.join.is_empty());
+}
+
+#[test]
+fn each_bad_value_says_which_option_and_what_to_give() {
+    type Set = fn(&mut NodeOptions);
+    let cases: [(Set, &str); 10] = [
+        (|o| o.name = Some("a b".into()), "--name (STARLING_NAME): \"a b\" is not a node name"),
+        (|o| o.zone = Some(String::new()), "--zone (STARLING_ZONE): \"\" is not a zone name"),
+        (|o| o.join = Some("node2".into()), "\"node2\" is not HOST:PORT"),
+        (|o| o.join = Some("node2:0".into()), "\"node2:0\" is not HOST:PORT"),
+        (|o| o.workers = Some(0), "--workers (STARLING_WORKERS): 0 is out of range: give 1 to 1024"),
+        (|o| o.cache_bytes = Some("lots".into()), "--cache-bytes (STARLING_CACHE_BYTES): "),
+        (|o| o.policy = Some("best".into()), "unknown policy \"best\": use one of score, random, round-robin"),
+        (|o| o.load_weight = Some(-1.0), "weights must be finite, not negative"),
+        (|o| o.deadline = Some("0s".into()), "--deadline (STARLING_DEADLINE): 0s is out of range"),
+        (|o| o.advertise = Some([0, 0, 0, 0].into()), "--advertise (STARLING_ADVERTISE): give an address"),
+    ];
+    for (set, expected) in cases {
+        let mut options = NodeOptions { name: Some("node1".into()), ..NodeOptions::default() };
+        set(&mut options);
+        let error = check(options).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_flag_beats_the_file_and_a_file_with_an_unknown_key_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.toml");
+    std::fs::write(&path, "name = \"from-file\"\nzone = \"FRA\"\nload-weight = 0.5\n").unwrap();
+    let flags = NodeOptions { name: Some("from-flag".into()), ..NodeOptions::default() };
+    let config = check(flags.or(NodeOptions::from_file(&path).unwrap())).unwrap();
+    assert_eq!((config.name.as_str(), config.zone.as_str()), ("from-flag", "FRA"));
+
+    std::fs::write(&path, "nmae = \"typo\"\n").unwrap();
+    let error = NodeOptions::from_file(&path).unwrap_err().to_string();
+    assert!(error.contains("nmae") && error.contains("line 1"), "{error}");
+    assert!(NodeOptions::from_file(&dir.path().join("none.toml")).unwrap_err().to_string().contains("none.toml"));
+}
+
+#[test]
+fn the_advertised_address_is_the_bound_one_when_there_is_one() {
+    let options = NodeOptions {
+        name: Some("node1".into()),
+        gossip: Some("127.0.0.1:0".parse().unwrap()),
+        ..NodeOptions::default()
+    };
+    assert_eq!(check(options).unwrap().advertised_ip().to_string(), "127.0.0.1");
+}

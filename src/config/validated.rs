@@ -1,0 +1,218 @@
+//! The configuration that a node runs with: every value checked, every default filled in.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use starling_overlay::{NodeName, NodeNameError, Timing, Zone, ZoneError};
+
+use super::{LogFormat, NodeOptions};
+use crate::route::{PolicyKind, ScoreWeights};
+
+const QUEUE_JOBS_MAX: u16 = 10_000;
+const WORKERS_MAX: u16 = 1_024;
+const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Unique in the cluster.
+    pub name: NodeName,
+    /// Where this node stands.
+    pub zone: Zone,
+    /// UDP address to bind.
+    pub gossip: SocketAddr,
+    /// TCP address to bind.
+    pub http: SocketAddr,
+    /// Address the others use; `None` means it is found when the sockets are bound.
+    pub advertise: Option<IpAddr>,
+    /// Seeds as `host:port`.
+    pub join: Vec<String>,
+    /// ffmpeg children at once.
+    pub workers: u16,
+    /// Jobs that may wait.
+    pub queue_capacity_jobs: u16,
+    /// Uploads and results live here.
+    pub data_dir: PathBuf,
+    /// Byte budget of the result cache.
+    pub cache_bytes: u64,
+    /// Size cap of an upload.
+    pub upload_bytes_max: u64,
+    /// Connections served at once.
+    pub connections_max: u32,
+    /// Where jobs go.
+    pub policy: PolicyKind,
+    /// Weights of the score policy.
+    pub weights: ScoreWeights,
+    /// Time of a request that names none.
+    pub deadline: Duration,
+    /// Time for running jobs after SIGTERM.
+    pub drain: Duration,
+    /// Failure detection's timing.
+    pub timing: Timing,
+    /// Cluster name.
+    pub cluster: String,
+    /// Form of log lines.
+    pub log: LogFormat,
+}
+
+/// Why a node can't run as it was told to. Nothing has been bound or written yet.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or not readable.
+    #[error("can't read the configuration file {path}: {source}")]
+    FileUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not the TOML expected.
+    #[error("configuration file {path}: {source}")]
+    FileInvalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        source: Box<toml::de::Error>,
+    },
+    /// One option's value is unusable.
+    #[error("--{option} (STARLING_{env}): {reason}", env = option.to_uppercase().replace('-', "_"))]
+    Option {
+        /// Its long flag.
+        option: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The host's name is no node name and none was given.
+    #[error("the host's name {0:?} can't serve as node name: give --name")]
+    HostName(String),
+}
+
+fn invalid(option: &'static str, reason: impl ToString) -> ConfigError {
+    ConfigError::Option { option, reason: reason.to_string() }
+}
+
+/// A given text parsed, or the default if there is none.
+fn parse<T>(option: &'static str, text: Option<String>, default: T) -> Result<T, ConfigError>
+where
+    T: FromStr,
+    T::Err: ToString,
+{
+    text.map_or(Ok(default), |text| text.parse().map_err(|error: T::Err| invalid(option, error.to_string())))
+}
+
+fn in_range<T>(option: &'static str, value: T, range: std::ops::RangeInclusive<T>) -> Result<T, ConfigError>
+where
+    T: PartialOrd + std::fmt::Display,
+{
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(option, format!("{value} is out of range: give {} to {}", range.start(), range.end())))
+    }
+}
+
+fn duration(option: &'static str, text: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
+    let value: humantime::Duration = parse(option, text, default.into())?;
+    if (Duration::from_millis(1)..=DEADLINE_MAX).contains(&value) {
+        Ok(*value)
+    } else {
+        Err(invalid(option, format!("{value} is out of range: give 1ms to 24h, as in 40s or 2m")))
+    }
+}
+
+fn bytes(option: &'static str, text: Option<String>, default: ByteSize) -> Result<u64, ConfigError> {
+    let value = parse(option, text, default)?.as_u64();
+    in_range(option, value, 1..=u64::MAX / 2)
+}
+
+fn seeds(text: Option<String>) -> Result<Vec<String>, ConfigError> {
+    let mut seeds = Vec::new();
+    for seed in text.unwrap_or_default().split(',').map(str::trim).filter(|seed| !seed.is_empty()) {
+        let port = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) {
+            return Err(invalid("join", format!("{seed:?} is not HOST:PORT, as in node2:5000 or [fd00::2]:5000")));
+        }
+        seeds.push(seed.to_owned());
+    }
+    Ok(seeds)
+}
+
+fn own_name(given: Option<String>) -> Result<NodeName, ConfigError> {
+    if let Some(name) = given {
+        return name.parse().map_err(|error: NodeNameError| invalid("name", error));
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    host.parse().map_err(|_| ConfigError::HostName(host))
+}
+
+fn default_workers() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, usize::from(WORKERS_MAX)) as u16
+}
+
+impl NodeConfig {
+    /// Checks the options and fills in what they leave open. Touches neither network nor disk.
+    pub fn from_options(options: NodeOptions) -> Result<Self, ConfigError> {
+        let name = own_name(options.name)?;
+        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 5000);
+        let defaults = ScoreWeights::PAPER;
+        let weights = ScoreWeights::new(
+            options.load_weight.unwrap_or(defaults.load()),
+            options.rtt_weight.unwrap_or(defaults.rtt()),
+        )
+        .map_err(|error| invalid("load-weight", error))?;
+        if options.advertise.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            return Err(invalid("advertise", "give an address of this node that the others can reach"));
+        }
+        Ok(Self {
+            zone: options.zone.as_deref().unwrap_or("default").parse().map_err(|error: ZoneError| invalid("zone", error))?,
+            gossip: options.gossip.unwrap_or(any),
+            http: options.http.unwrap_or(any),
+            advertise: options.advertise,
+            join: seeds(options.join)?,
+            workers: in_range("workers", options.workers.unwrap_or_else(default_workers), 1..=WORKERS_MAX)?,
+            queue_capacity_jobs: in_range("queue", options.queue.unwrap_or(64), 1..=QUEUE_JOBS_MAX)?,
+            data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("starling-data").join(name.as_str())),
+            cache_bytes: bytes("cache-bytes", options.cache_bytes, ByteSize::gib(10))?,
+            upload_bytes_max: bytes("upload-bytes-max", options.upload_bytes_max, ByteSize::gib(4))?,
+            connections_max: in_range("connections-max", options.connections_max.unwrap_or(4096), 1..=1_000_000)?,
+            policy: parse("policy", options.policy, PolicyKind::default())?,
+            weights,
+            deadline: duration("deadline", options.deadline, Duration::from_secs(40))?,
+            drain: duration("drain", options.drain, Duration::from_secs(30))?,
+            timing: parse("timing", options.timing, Timing::default())?,
+            cluster: options.cluster.unwrap_or_else(|| "starling".to_owned()),
+            log: options.log.unwrap_or_default(),
+            name,
+        })
+    }
+
+    /// The address to tell the others: as given, else what `--gossip` binds, else the address on the way to a seed.
+    /// Sends nothing: a UDP socket's `connect` only asks the routing table.
+    pub fn advertised_ip(&self) -> IpAddr {
+        if let Some(ip) = self.advertise {
+            return ip;
+        }
+        if !self.gossip.ip().is_unspecified() {
+            return self.gossip.ip();
+        }
+        // 192.0.2.1 (TEST-NET-1) stands for "anywhere": it finds the address on the default route.
+        let targets = self.join.iter().map(String::as_str).chain(["192.0.2.1:9"]);
+        for target in targets {
+            if let Some(ip) = local_ip_towards(target).filter(|ip| !ip.is_unspecified()) {
+                return ip;
+            }
+        }
+        tracing::warn!("no address of this node found that others could reach: advertising loopback; give --advertise");
+        Ipv4Addr::LOCALHOST.into()
+    }
+}
+
+fn local_ip_towards(target: &str) -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(target).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}

@@ -1,0 +1,161 @@
+//! The one place where a failure becomes an HTTP status and a problem document (RFC 9457).
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+
+/// Problem types are this and a stable slug; they are documented under the same anchors in docs/OPERATIONS.md.
+pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
+
+/// A request that can't be answered with what it asked for. Nothing of it is left behind on the node.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// A header or the query can't be understood.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The body ended before it was complete, or can't be read.
+    #[error("the body could not be read to its end: {0}")]
+    BodyBroken(String),
+    /// No bytes in the body.
+    #[error("the body is empty: send the video as the body, as in curl --data-binary @clip.mp4")]
+    EmptyBody,
+    /// The body is not what the client said it would be.
+    #[error("the body's SHA-256 is {actual}, but {expected} was announced")]
+    DigestMismatch {
+        /// What the client said.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// Nothing here.
+    #[error("nothing at {0}: see GET /profiles, /members, /health, POST /upload")]
+    NotFound(String),
+    /// The path exists, the method does not.
+    #[error("{path} takes {allow} only")]
+    MethodNotAllowed {
+        /// The path.
+        path: String,
+        /// The methods it takes, as the Allow header lists them.
+        allow: &'static str,
+    },
+    /// The client sent too slowly or not at all.
+    #[error("no byte of the body came for {}: send faster or try again", humantime::format_duration(*.0))]
+    ClientTooSlow(Duration),
+    /// The body is larger than this node takes.
+    #[error("the body is larger than this node takes: at most {max} bytes")]
+    TooLarge {
+        /// The cap in bytes.
+        max: u64,
+    },
+    /// Not a video, by its first bytes.
+    #[error("this is not a video that can be taken: {0}")]
+    UnsupportedMedia(String),
+    /// A video by its first bytes, but ffprobe or ffmpeg refuses it.
+    #[error("the video can't be used: {0}")]
+    Unprocessable(String),
+    /// No such profile.
+    #[error("unknown profile {name:?}: use one of {known}")]
+    UnknownProfile {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Every node that could do the job is full.
+    #[error("every node that could do this is busy: try again in {} s", .retry_after.as_secs().max(1))]
+    Saturated {
+        /// When a place is expected.
+        retry_after: Duration,
+    },
+    /// This node is leaving and takes nothing new.
+    #[error("this node is shutting down: send the request to another one")]
+    Draining,
+    /// The deadline passed first.
+    #[error("not done within the {} that this request had: try again, or allow more with X-Deadline-Ms", humantime::format_duration(*.allowed))]
+    DeadlinePassed {
+        /// What the request had.
+        allowed: Duration,
+    },
+    /// No space left for the upload or its result.
+    #[error("this node's disk is full: try another node or later")]
+    DiskFull,
+    /// A fault of ours; the log has the details.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// The body of an error answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable, for programs.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The type in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence, and what to do.
+    pub detail: String,
+    /// Seconds after which a retry makes sense, as in the Retry-After header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+}
+
+impl ApiError {
+    /// Status, slug of the type, title.
+    fn class(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
+            Self::BodyBroken(_) => (StatusCode::BAD_REQUEST, "body-broken", "Incomplete body"),
+            Self::EmptyBody => (StatusCode::BAD_REQUEST, "empty-body", "Empty body"),
+            Self::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "digest-mismatch", "Digest mismatch"),
+            Self::UnknownProfile { .. } => (StatusCode::BAD_REQUEST, "unknown-profile", "Unknown profile"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::MethodNotAllowed { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
+            }
+            Self::ClientTooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "client-too-slow", "Client too slow"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large"),
+            Self::UnsupportedMedia(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-video", "Not a video")
+            }
+            Self::Unprocessable(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unusable-video", "Video can't be used")
+            }
+            Self::Saturated { .. } => (StatusCode::SERVICE_UNAVAILABLE, "saturated", "Cluster saturated"),
+            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Node shutting down"),
+            Self::DeadlinePassed { .. } => {
+                (StatusCode::GATEWAY_TIMEOUT, "deadline-passed", "Deadline passed")
+            }
+            Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.class().0
+    }
+
+    /// When to try again, for the errors where that helps.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Saturated { retry_after } => Some((*retry_after).max(Duration::from_secs(1))),
+            Self::Draining => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// The document that tells it.
+    pub fn problem(&self) -> Problem {
+        let (status, slug, title) = self.class();
+        Problem {
+            kind: format!("{PROBLEM_TYPE_BASE}{slug}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            retry_after_s: self.retry_after().map(|after| after.as_secs_f64().ceil() as u64),
+        }
+    }
+}

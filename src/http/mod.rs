@@ -1,0 +1,19 @@
+//! The HTTP service: listeners, routes, answers and errors. What a request means is decided in [`crate::node`].
+
+mod body;
+mod error;
+mod health;
+mod internal;
+mod members;
+mod objects;
+mod request;
+mod respond;
+mod router;
+mod server;
+mod upload;
+
+pub use body::{Body, file_body, full_body};
+pub use error::{ApiError, PROBLEM_TYPE_BASE, Problem};
+pub use members::{LoadJson, MemberJson, MembersJson};
+pub use respond::HEADER;
+pub use server::{Server, ServerLimits};

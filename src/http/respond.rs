@@ -1,0 +1,76 @@
+//! Answers: JSON, problems, results.
+
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::{ApiError, Body, full_body};
+
+/// Names of the headers that are ours.
+#[allow(non_snake_case, reason = "reads as a namespace: HEADER::ROUTE")]
+pub mod HEADER {
+    /// Milliseconds from the request's arrival to its answer.
+    pub const LATENCY: &str = "x-processing-latency";
+    /// The node that transcoded, or held the result.
+    pub const SERVED_BY: &str = "x-served-by";
+    /// `hit`, `miss` or `joined`.
+    pub const CACHE: &str = "x-cache";
+    /// Nodes and zones that the job went through.
+    pub const ROUTE: &str = "x-route";
+    /// Milliseconds that the request may still take.
+    pub const DEADLINE_MS: &str = "x-deadline-ms";
+    /// The upload's file name, for the download's.
+    pub const FILENAME: &str = "x-filename";
+    /// Profile asked for.
+    pub const PROFILE: &str = "x-profile";
+    /// SHA-256 of the upload in hex, when the client knows it.
+    pub const CONTENT_SHA256: &str = "x-content-sha256";
+}
+
+/// An answer in JSON; data about the cluster is never cached on the way.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let mut bytes = match serde_json::to_vec(value) {
+        Ok(bytes) => bytes,
+        Err(error) => return problem(&ApiError::Internal(error.to_string())),
+    };
+    bytes.push(b'\n');
+    with_type(status, "application/json", bytes)
+}
+
+/// The answer for a failure.
+pub fn problem(error: &ApiError) -> Response<Body> {
+    let document = error.problem();
+    let mut bytes = serde_json::to_vec(&document).unwrap_or_default();
+    bytes.push(b'\n');
+    let mut response = with_type(error.status(), "application/problem+json", bytes);
+    if let Some(seconds) = document.retry_after_s {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let ApiError::MethodNotAllowed { allow, .. } = error {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}
+
+fn with_type(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(full_body(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Sets a header whose value was made here; one that can't stand in a header is left out rather than sent broken.
+pub fn set_header(response: &mut Response<Body>, name: &'static str, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => {
+            response.headers_mut().insert(name, value);
+        }
+        Err(_) => tracing::warn!(header = name, value, "a header's value has bytes that headers can't carry"),
+    }
+}
+
+/// Announces a body's length.
+pub fn set_length(response: &mut Response<Body>, bytes: u64) {
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+}

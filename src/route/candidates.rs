@@ -1,0 +1,73 @@
+//! What a policy looks at, and what it answers with.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use starling_overlay::{Identity, LoadSample, Member, MemberState, View};
+
+use super::RouteKind;
+
+/// A load sample older than this says nothing about its node any more (the paper's limit).
+pub const SAMPLE_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// All that a decision may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The membership with its round-trip times and gossiped loads.
+    pub view: &'a View,
+    /// This node's own load, read now and not gossiped.
+    pub own_load: LoadSample,
+    /// The moment of the decision.
+    pub now: Instant,
+}
+
+/// A node that could do the job, and what speaks for it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// Local, or how far the way to it is.
+    pub route: RouteKind,
+    /// The policy's figure for it: lower is better. Policies that do not weigh give the place in their order.
+    pub score: f64,
+    /// Measured or estimated round-trip time, none if neither is known.
+    pub rtt: Option<Duration>,
+    /// The load that the figure was made from, none where the policy needs none and none is known.
+    pub load: Option<LoadSample>,
+}
+
+impl Candidate {
+    /// Whether this is the deciding node itself.
+    pub fn is_local(&self) -> bool {
+        self.route == RouteKind::Local
+    }
+}
+
+impl<'a> Situation<'a> {
+    /// This node as a candidate; its score is still to be set.
+    pub(super) fn local(&self) -> Candidate {
+        Candidate {
+            identity: Arc::clone(&self.view.local.identity),
+            route: RouteKind::Local,
+            score: 0.0,
+            rtt: Some(Duration::ZERO),
+            load: Some(self.own_load),
+        }
+    }
+
+    /// The peers that may be asked at all: alive, and not merely unsuspected long ago.
+    pub(super) fn live_peers(&self) -> impl Iterator<Item = Candidate> + 'a {
+        let Self { view, now, .. } = *self;
+        view.peers.iter().filter(|peer| peer.state == MemberState::Alive).map(move |peer| Candidate {
+            identity: Arc::clone(&peer.identity),
+            route: route_between(&view.local, peer),
+            score: 0.0,
+            rtt: peer.rtt.map(|rtt| rtt.mean),
+            load: peer.load.filter(|load| load.age(now) <= SAMPLE_AGE_MAX).map(|load| load.sample),
+        })
+    }
+}
+
+fn route_between(local: &Member, peer: &Member) -> RouteKind {
+    if local.identity.zone == peer.identity.zone { RouteKind::SameRegion } else { RouteKind::CrossRegion }
+}

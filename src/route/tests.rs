@@ -1,0 +1,166 @@
+//! The paper's numbers, worked by hand.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use starling_overlay::{BootEpoch, Identity, Incarnation, Load, LoadSample, Member, MemberState, Rtt, View};
+
+use super::score::{normalized_load, normalized_rtt};
+use super::*;
+
+fn load(cpu_percent: u16, memory_percent: u16, queued: u16) -> LoadSample {
+    LoadSample {
+        cpu_permille: cpu_percent * 10,
+        memory_permille: memory_percent * 10,
+        queued_jobs: queued,
+        queue_capacity_jobs: 100,
+        ..LoadSample::default()
+    }
+}
+
+fn member(name: &str, zone: &str, rtt_ms: Option<u64>, sample: Option<LoadSample>, now: Instant) -> Member {
+    Member {
+        identity: Arc::new(Identity {
+            name: name.parse().unwrap(),
+            boot: BootEpoch(1),
+            gossip: "10.77.1.1:5000".parse().unwrap(),
+            http_port: 5000,
+            zone: zone.parse().unwrap(),
+            capacity_jobs: 2,
+        }),
+        state: MemberState::Alive,
+        incarnation: Incarnation(0),
+        rtt: rtt_ms.map(|ms| {
+            let mean = Duration::from_millis(ms);
+            Rtt { mean, min: mean, jitter: Duration::ZERO }
+        }),
+        load: sample.map(|sample| Load { sample, taken: now }),
+    }
+}
+
+/// A node in FRA with one peer in each zone of the paper, all at rest.
+fn view(now: Instant) -> View {
+    let idle = Some(load(0, 0, 0));
+    View {
+        at: now,
+        local: member("node1", "FRA", Some(0), None, now),
+        peers: vec![
+            member("node2", "IAD", Some(90), idle, now),
+            member("node3", "BOM", Some(200), idle, now),
+            member("node4", "FRA", Some(10), idle, now),
+        ],
+    }
+}
+
+fn names(ranked: &[Candidate]) -> Vec<&str> {
+    ranked.iter().map(|candidate| candidate.identity.name.as_str()).collect()
+}
+
+fn rank(policy: &dyn Policy, view: &View, own_load: LoadSample, now: Instant) -> Vec<Candidate> {
+    policy.rank(&Situation { view, own_load, now }, &mut StdRng::seed_from_u64(7))
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-9
+}
+
+#[test]
+fn load_is_normalized_by_200_and_the_queue() {
+    assert!(near(normalized_load(&load(0, 0, 0)), 0.0));
+    // (90 + 20 + 40) / (200 + 100) = 0.5
+    assert!(near(normalized_load(&load(90, 40, 20)), 0.5));
+    assert!(near(normalized_load(&load(100, 100, 100)), 1.0));
+}
+
+#[test]
+fn rtt_is_normalized_between_10_and_250_ms_and_clamped() {
+    for (ms, expected) in [(0, 0.0), (10, 0.0), (90, 80.0 / 240.0), (200, 190.0 / 240.0), (250, 1.0), (900, 1.0)] {
+        assert!(near(normalized_rtt(Duration::from_millis(ms)), expected), "{ms} ms");
+    }
+}
+
+#[test]
+fn the_papers_score_by_hand() {
+    // FRA -> IAD, 90 ms, CPU 50 %, memory 30 %, 10 queued of 100: 0.3 * 90/300 + 0.7 * 80/240
+    let score = Score::default().score(&load(50, 30, 10), Duration::from_millis(90));
+    assert!(near(score, 0.3 * 0.3 + 0.7 / 3.0), "{score}");
+}
+
+#[test]
+fn at_rest_a_tie_goes_to_self() {
+    let now = Instant::now();
+    let ranked = rank(&Score::default(), &view(now), load(0, 0, 0), now);
+    assert_eq!(names(&ranked), ["node1", "node4", "node2", "node3"]);
+    assert_eq!(ranked[0].route, RouteKind::Local);
+    assert!(near(ranked[1].score, 0.0), "node4 ties with self");
+    assert_eq!(ranked[1].route, RouteKind::SameRegion);
+    assert_eq!(ranked[2].route, RouteKind::CrossRegion);
+}
+
+#[test]
+fn a_busy_node_hands_to_its_own_zone_before_a_far_one() {
+    let now = Instant::now();
+    // Own score 0.3 * 180/300 = 0.18; IAD at rest scores 0.7/3 = 0.233: too far even so.
+    let ranked = rank(&Score::default(), &view(now), load(100, 30, 50), now);
+    assert_eq!(names(&ranked), ["node4", "node1", "node2", "node3"]);
+}
+
+#[test]
+fn load_biased_weights_cross_regions() {
+    let now = Instant::now();
+    let weights = ScoreWeights::new(0.7, 0.3).unwrap();
+    let mut view = view(now);
+    view.peers[2].load = Some(Load { sample: load(100, 80, 100), taken: now });
+    // Self 0.7 * 180/300 = 0.42, node2 0.3 * 80/240 = 0.1, node3 0.3 * 190/240 = 0.2375, node4 0.7 * 280/300.
+    let ranked = rank(&Score::new(weights), &view, load(100, 30, 50), now);
+    assert_eq!(names(&ranked), ["node2", "node3", "node1", "node4"]);
+}
+
+#[test]
+fn stale_or_missing_samples_and_the_unlive_do_not_count() {
+    let now = Instant::now() + Duration::from_secs(60);
+    let mut view = view(now);
+    view.peers[0].load.as_mut().unwrap().taken = now - SAMPLE_AGE_MAX - Duration::from_millis(1);
+    view.peers[1].load = None;
+    view.peers[2].state = MemberState::Suspect;
+    assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node1"]);
+    view.peers[0].load.as_mut().unwrap().taken = now - SAMPLE_AGE_MAX;
+    assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node2", "node1"]);
+}
+
+#[test]
+fn an_unknown_rtt_counts_as_100_ms() {
+    let now = Instant::now();
+    let mut view = view(now);
+    view.peers[2].rtt = None;
+    let ranked = rank(&Score::default(), &view, load(0, 0, 0), now);
+    assert_eq!(names(&ranked), ["node1", "node2", "node4", "node3"]);
+    assert!(near(ranked[2].score, 0.7 * 90.0 / 240.0));
+}
+
+#[test]
+fn round_robin_takes_turns_and_random_reaches_everyone() {
+    let now = Instant::now();
+    let view = view(now);
+    let round_robin = RoundRobin::default();
+    let firsts: Vec<String> =
+        (0..5).map(|_| rank(&round_robin, &view, load(0, 0, 0), now)[0].identity.name.to_string()).collect();
+    assert_eq!(firsts, ["node1", "node2", "node3", "node4", "node1"]);
+
+    let mut rng = StdRng::seed_from_u64(1);
+    let situation = Situation { view: &view, own_load: load(0, 0, 0), now };
+    let firsts: std::collections::BTreeSet<String> =
+        (0..100).map(|_| Random.rank(&situation, &mut rng)[0].identity.name.to_string()).collect();
+    assert_eq!(firsts.len(), 4);
+}
+
+#[test]
+fn weights_and_names_are_checked() {
+    assert!(ScoreWeights::new(0.0, 0.0).is_err());
+    assert!(ScoreWeights::new(-0.1, 1.0).is_err());
+    assert!(ScoreWeights::new(f64::NAN, 1.0).is_err());
+    let error = "fastest".parse::<PolicyKind>().unwrap_err().to_string();
+    assert_eq!(error, "unknown policy \"fastest\": use one of score, random, round-robin");
+}
