@@ -1,0 +1,38 @@
+use std::time::Duration;
+
+/// How much a media file may ask of a node. One file may be hostile; these bound what it can cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaLimits {
+    /// Longest input that is taken.
+    pub duration_max: Duration,
+    /// Most pixels in one picture.
+    pub picture_pixels_max: u64,
+    /// Most pictures a second.
+    pub fps_max: f64,
+    /// Most streams in one file.
+    pub streams_max: u32,
+    /// Biggest result.
+    pub output_bytes_max: u64,
+    /// Biggest single allocation inside ffmpeg.
+    pub alloc_bytes_max: u64,
+    /// Address space of one ffmpeg or ffprobe child.
+    pub memory_bytes_max: u64,
+    /// Longest that ffprobe may take.
+    pub probe_time_max: Duration,
+}
+
+impl Default for MediaLimits {
+    fn default() -> Self {
+        Self {
+            duration_max: Duration::from_secs(4 * 3600),
+            // DCI 8K, either way round.
+            picture_pixels_max: 8192 * 4320,
+            fps_max: 240.0,
+            streams_max: 32,
+            output_bytes_max: 4 << 30,
+            alloc_bytes_max: 512 << 20,
+            memory_bytes_max: 4 << 30,
+            probe_time_max: Duration::from_secs(10),
+        }
+    }
+}

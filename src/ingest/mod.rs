@@ -1,0 +1,18 @@
+//! Uploads: from a request's body to a hashed file on disk.
+//!
+//! Bytes flow from the body through bounded batches to the disk and the hash, side by side and off the runtime threads;
+//! a slow disk holds back the sender, and a slow sender holds no thread.
+
+mod batch;
+mod datadir;
+mod error;
+pub mod multipart;
+mod receive;
+mod sniff;
+#[cfg(test)]
+mod tests;
+
+pub use datadir::{DataDir, DataDirError, Scratch};
+pub use error::IngestError;
+pub use receive::{Limits, Upload, receive};
+pub use sniff::{Container, NotVideo, sniff};

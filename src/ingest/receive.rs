@@ -1,0 +1,147 @@
+use std::error::Error;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::batch::{Active, Batch, Sink};
+use super::sniff::{HEAD_BYTES, HEAD_BYTES_MIN};
+use super::{Container, DataDir, IngestError, NotVideo, Scratch, sniff};
+use crate::content::ContentId;
+
+/// Bounds of one upload.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Biggest body that is taken.
+    pub bytes_max: u64,
+    /// Longest that nothing may come.
+    pub idle_max: Duration,
+    /// Longest that all of it may take.
+    pub total_max: Duration,
+    /// The SHA-256 that the sender announced, checked on arrival.
+    pub announced: Option<ContentId>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes_max: 2 << 30,
+            idle_max: Duration::from_secs(10),
+            total_max: Duration::from_secs(3600),
+            announced: None,
+        }
+    }
+}
+
+/// An upload on disk.
+#[derive(Debug)]
+pub struct Upload {
+    /// SHA-256 of all of it.
+    pub content: ContentId,
+    /// Its length.
+    pub bytes: u64,
+    /// Where it lies; deleted on drop.
+    pub file: Scratch,
+    /// Its container family, by the first bytes.
+    pub container: Container,
+    /// Its first bytes, as many as were looked at.
+    pub head: Bytes,
+}
+
+/// Streams a body to a file in `dir`, hashing it on the way. Memory is bounded however big the body and however many
+/// uploads; when the caller stops waiting (its client is gone), what was written is deleted.
+pub async fn receive<B>(body: B, dir: &DataDir, limits: &Limits) -> Result<Upload, IngestError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    if body.size_hint().lower() > limits.bytes_max {
+        return Err(IngestError::TooLarge { max: limits.bytes_max });
+    }
+    let mut body = pin!(body);
+    let end = Instant::now() + limits.total_max;
+    let _active = Active::enter();
+    let (mut head, mut batch, mut bytes) = (Vec::new(), Batch::default(), 0u64);
+    let mut container = None;
+    let mut disk: Option<(Sink, Scratch)> = None;
+    loop {
+        let Some(frame) = next_frame(body.frame(), limits, end).await? else { break };
+        // Trailers carry nothing that is used here.
+        let Ok(data) = frame.into_data() else { continue };
+        bytes += data.len() as u64;
+        if bytes > limits.bytes_max {
+            return Err(IngestError::TooLarge { max: limits.bytes_max });
+        }
+        if container.is_none() {
+            head.extend_from_slice(&data[..data.len().min(HEAD_BYTES - head.len())]);
+            container = sniff_so_far(&head)?;
+        }
+        batch.push(data);
+        if container.is_some() && batch.bytes() >= Active::batch_bytes() {
+            open(&mut disk, dir).await?.0.push(batch.take()).await?;
+        }
+    }
+    if bytes == 0 {
+        return Err(IngestError::Empty);
+    }
+    let container = match container {
+        Some(container) => container,
+        None => sniff(&head)?,
+    };
+    open(&mut disk, dir).await?;
+    let Some((sink, file)) = disk else { unreachable!("opened above") };
+    let (_, digest) = sink.finish(batch.take()).await?;
+    let content = ContentId(digest);
+    if let Some(announced) = limits.announced.filter(|announced| *announced != content) {
+        return Err(IngestError::DigestMismatch { announced, got: content });
+    }
+    Ok(Upload { content, bytes, file, container, head: head.into() })
+}
+
+/// The container as soon as the first bytes tell it; refused once there are enough of them to be sure.
+fn sniff_so_far(head: &[u8]) -> Result<Option<Container>, NotVideo> {
+    match sniff(head) {
+        _ if head.len() < HEAD_BYTES_MIN => Ok(None),
+        Err(NotVideo) if head.len() < HEAD_BYTES => Ok(None),
+        decided => decided.map(Some),
+    }
+}
+
+async fn next_frame<F, E>(
+    frame: impl Future<Output = Option<Result<F, E>>>,
+    limits: &Limits,
+    end: Instant,
+) -> Result<Option<F>, IngestError>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let idle_end = Instant::now() + limits.idle_max;
+    match timeout_at(idle_end.min(end), frame).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(frame))) => Ok(Some(frame)),
+        Ok(Some(Err(error))) => Err(IngestError::Body(error.into())),
+        Err(_) if end <= idle_end => {
+            Err(IngestError::TimedOut { what: "all of it has to come within", limit: limits.total_max })
+        }
+        Err(_) => Err(IngestError::TimedOut { what: "nothing came for", limit: limits.idle_max }),
+    }
+}
+
+/// Opens the file at the first need: what is refused by its first bytes never touches the disk.
+async fn open<'a>(
+    disk: &'a mut Option<(Sink, Scratch)>,
+    dir: &DataDir,
+) -> io::Result<&'a mut (Sink, Scratch)> {
+    if disk.is_none() {
+        let dir = dir.clone();
+        let (file, scratch) =
+            spawn_blocking(move || dir.scratch_file("upload-")).await.map_err(io::Error::other)??;
+        *disk = Some((Sink::new(file), scratch));
+    }
+    Ok(disk.as_mut().unwrap_or_else(|| unreachable!("filled above")))
+}

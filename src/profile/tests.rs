@@ -1,0 +1,167 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::content::{AudioInfo, MediaInfo, MediaLimits, VideoInfo};
+
+fn name(text: &str) -> ProfileName {
+    text.parse().unwrap()
+}
+
+fn command_line(profile: &str) -> String {
+    let info = MediaInfo {
+        duration: Some(Duration::from_secs(5)),
+        video: Some(VideoInfo::default()),
+        audio: Some(AudioInfo::default()),
+        ..MediaInfo::default()
+    };
+    let run = Run {
+        input: Path::new("in"),
+        output: Path::new("out"),
+        info: &info,
+        threads: 2,
+        limits: &MediaLimits::default(),
+    };
+    let argv = ProfileSet::builtin().get(&name(profile)).unwrap().argv(&run);
+    argv.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_default_is_exactly_the_papers() {
+    let set = ProfileSet::builtin();
+    assert_eq!(set.default_name(), &name("360p"));
+    let line = command_line("360p");
+    for part in [
+        "-vf scale=640:360 ",
+        "-c:v libx264 -preset fast -crf 28 ",
+        "-movflags +faststart -f mp4 ",
+        "-c:a aac ",
+    ] {
+        assert!(line.contains(part), "{part} is missing in {line}");
+    }
+}
+
+#[test]
+fn what_guards_against_hostile_input_stands_before_the_input() {
+    for profile in ProfileSet::builtin().iter() {
+        let line = command_line(profile.name.as_str());
+        let (before, after) = line.split_once(" -i file:in ").unwrap();
+        for guard in [
+            "-nostdin",
+            "-protocol_whitelist file,pipe",
+            "-format_whitelist mov,",
+            "-max_pixels ",
+            "-max_alloc ",
+        ] {
+            assert!(before.contains(guard), "{guard} is missing or misplaced in {line}");
+        }
+        assert!(after.contains("-t ") && after.contains("-fs ") && after.ends_with("-y file:out"), "{line}");
+    }
+}
+
+#[test]
+fn every_command_line_reads_as_before() {
+    let lines: Vec<_> = ProfileSet::builtin()
+        .iter()
+        .map(|p| format!("{}: {}", p.name, command_line(p.name.as_str())))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n\n"));
+}
+
+#[test]
+fn every_profile_says_what_comes_out() {
+    let listed: Vec<_> = ProfileSet::builtin()
+        .iter()
+        .map(|p| format!("{} {} {}", p.name, p.media_type(), p.extension()))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            "1080p video/mp4 mp4",
+            "360p video/mp4 mp4",
+            "480p video/mp4 mp4",
+            "720p video/mp4 mp4",
+            "audio audio/mp4 m4a",
+            "poster image/jpeg jpg",
+            "webm video/webm webm"
+        ]
+    );
+}
+
+#[test]
+fn a_changed_recipe_has_another_id_and_a_changed_description_has_not() {
+    let set = ProfileSet::builtin();
+    let original = set.get(&name("360p")).unwrap();
+    let mut described = (*original).clone();
+    described.description.push('!');
+    assert_eq!(described.recipe_id(), original.recipe_id());
+    let mut changed = (*original).clone();
+    if let Recipe::Video { crf, .. } = &mut changed.recipe {
+        *crf += 1;
+    }
+    assert_ne!(changed.recipe_id(), original.recipe_id());
+    assert_ne!(set.get(&name("480p")).unwrap().recipe_id(), set.get(&name("720p")).unwrap().recipe_id());
+}
+
+#[test]
+fn a_profile_says_what_it_cannot_be_made_of() {
+    let set = ProfileSet::builtin();
+    let silent = MediaInfo { video: Some(VideoInfo::default()), ..MediaInfo::default() };
+    let sound = MediaInfo { audio: Some(AudioInfo::default()), ..MediaInfo::default() };
+    assert_eq!(set.get(&name("360p")).unwrap().suits(&silent), Ok(()));
+    assert_eq!(set.get(&name("360p")).unwrap().suits(&sound), Err(Unsuitable::NoVideo));
+    assert_eq!(set.get(&name("poster")).unwrap().suits(&sound), Err(Unsuitable::NoVideo));
+    assert_eq!(set.get(&name("audio")).unwrap().suits(&sound), Ok(()));
+    assert_eq!(set.get(&name("audio")).unwrap().suits(&silent), Err(Unsuitable::NoAudio));
+}
+
+#[test]
+fn names_are_safe_in_paths_and_urls() {
+    for bad in ["", "A", "a b", "../x", "a/b", "a\n", "é", &"x".repeat(33)] {
+        assert_eq!(bad.parse::<ProfileName>(), Err(ProfileNameError), "{bad:?}");
+    }
+    assert_eq!(name("hls-1080p").to_string(), "hls-1080p");
+}
+
+const ONE: &str = r#"
+default = "p"
+[[profile]]
+name = "p"
+description = ""
+kind = "video"
+container = "mp4"
+codec = "h264"
+scale = { short-side = 480 }
+crf = 20
+audio = { codec = "aac", kbps = 128 }
+"#;
+
+#[test]
+fn a_profile_file_is_validated_as_a_whole() {
+    assert!(ProfileSet::from_toml(ONE).is_ok());
+    let broken = |from: &str, to: &str| {
+        assert!(ONE.contains(from));
+        ProfileSet::from_toml(&ONE.replace(from, to)).unwrap_err().to_string()
+    };
+    assert_eq!(
+        broken("crf = 20", "crf = 52"),
+        "profile p: crf is out of range: 0 to 51 for h264, 0 to 63 for vp9"
+    );
+    assert_eq!(broken("480", "481"), "profile p: scale is out of range: even numbers from 16 to 4320");
+    assert_eq!(broken("128", "8"), "profile p: audio.kbps is out of range: 16 to 512");
+    assert_eq!(
+        broken("\"mp4\"", "\"webm\""),
+        "profile p: webm goes with vp9 and opus, mp4 with h264 and aac"
+    );
+    assert_eq!(
+        broken("default = \"p\"", "default = \"q\""),
+        "the default profile q is not defined: define it, or name another"
+    );
+    assert!(broken("crf = 20", "crf = 20\nextra = \"-f lavfi\"").contains("extra"));
+    assert!(broken("\"h264\"", "\"h264 -i /etc/passwd\"").contains("unknown variant"));
+    let twice = format!("{ONE}{}", ONE.replace("default = \"p\"", ""));
+    assert_eq!(
+        ProfileSet::from_toml(&twice).unwrap_err().to_string(),
+        "profile p is defined twice: remove one"
+    );
+}
