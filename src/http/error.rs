@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Problem types are this and a stable slug; they are documented under the same anchors in docs/OPERATIONS.md.
 pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
 
+const UNPROCESSABLE: &str = "the video can't be used: ";
+
 /// A request that can't be answered with what it asked for. Nothing of it is left behind on the node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -52,7 +54,7 @@ pub enum ApiError {
     #[error("this is not a video that can be taken: {0}")]
     UnsupportedMedia(String),
     /// A video by its first bytes, but ffprobe or ffmpeg refuses it.
-    #[error("the video can't be used: {0}")]
+    #[error("{UNPROCESSABLE}{0}")]
     Unprocessable(String),
     /// No such profile.
     #[error("unknown profile {name:?}: use one of {known}")]
@@ -147,6 +149,15 @@ impl ApiError {
         }
     }
 
+    /// The error in a peer's answer, if it speaks of the job itself and not of that peer: any node would say the same.
+    pub fn verdict_of(problem: &Problem) -> Option<Self> {
+        let slug = problem.kind.strip_prefix(PROBLEM_TYPE_BASE)?;
+        (slug == "unusable-video").then(|| {
+            let detail = problem.detail.as_str();
+            Self::Unprocessable(detail.strip_prefix(UNPROCESSABLE).unwrap_or(detail).to_owned())
+        })
+    }
+
     /// The document that tells it.
     pub fn problem(&self) -> Problem {
         let (status, slug, title) = self.class();
@@ -157,5 +168,27 @@ impl ApiError {
             detail: self.to_string(),
             retry_after_s: self.retry_after().map(|after| after.as_secs_f64().ceil() as u64),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_survives_the_way_through_a_peer_and_nothing_else_is_one() {
+        let verdict = ApiError::Unprocessable("no video stream".into());
+        assert_eq!(ApiError::verdict_of(&verdict.problem()), Some(verdict));
+        for error in [ApiError::Draining, ApiError::DiskFull, ApiError::Internal("x".into()), ApiError::EmptyBody] {
+            assert_eq!(ApiError::verdict_of(&error.problem()), None, "{error}");
+        }
+    }
+
+    #[test]
+    fn saturated_says_when_to_come_back() {
+        let problem = ApiError::Saturated { retry_after: Duration::from_millis(2_300) }.problem();
+        assert_eq!((problem.status, problem.retry_after_s), (503, Some(3)));
+        assert_eq!(ApiError::Saturated { retry_after: Duration::ZERO }.problem().retry_after_s, Some(1));
+        assert_eq!(ApiError::EmptyBody.problem().retry_after_s, None);
     }
 }

@@ -1,0 +1,60 @@
+//! `GET /health`, `/ready` and `/metrics`: for probes, balancers and scrapers. None of them waits for anything.
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::{ApiError, Body, LoadJson, full_body, respond};
+use crate::node::{Node, Readiness};
+
+#[derive(Serialize)]
+struct HealthJson<'a> {
+    status: &'static str,
+    node: &'a str,
+    zone: &'a str,
+    version: &'static str,
+    uptime_s: u64,
+    #[serde(flatten)]
+    load: LoadJson,
+}
+
+#[derive(Serialize)]
+struct ReadyJson {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+pub(super) fn health(node: &Node) -> Response<Body> {
+    let identity = node.identity();
+    let health = HealthJson {
+        status: "ok",
+        node: identity.name.as_str(),
+        zone: identity.zone.as_str(),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: node.uptime().as_secs(),
+        load: LoadJson::from(&node.own_load()),
+    };
+    respond::json(StatusCode::OK, &health)
+}
+
+pub(super) fn ready(node: &Node) -> Response<Body> {
+    let (status, reason) = match node.readiness() {
+        Readiness::Ready => (StatusCode::OK, None),
+        Readiness::Joining => (StatusCode::SERVICE_UNAVAILABLE, Some("joining: no seed has answered yet")),
+        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, Some("shutting down")),
+    };
+    respond::json(status, &ReadyJson { ready: reason.is_none(), reason })
+}
+
+pub(super) fn metrics(node: &Node) -> Response<Body> {
+    let text = match node.metrics_text() {
+        Ok(text) => text,
+        Err(error) => return respond::problem(&ApiError::Internal(error.to_string())),
+    };
+    let mut response = Response::new(full_body(text));
+    // The text format that prometheus-client writes.
+    const TYPE: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, TYPE);
+    response
+}

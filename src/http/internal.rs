@@ -1,0 +1,58 @@
+//! `/internal/*`: what nodes ask of each other. The asking side is in [`crate::offload`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+
+use super::respond::{json, problem, set_header};
+use super::{ApiError, Body, HEADER, objects, request};
+use crate::node::Node;
+use crate::offload::{Accepted, Offer, OfferId};
+
+/// Longest offer document.
+const OFFER_BYTES_MAX: usize = 16 * 1024;
+
+/// `POST /internal/offers`: a place in the queue for a job, or a refusal at once.
+pub(super) async fn offer(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    match accept(node, request).await {
+        Ok(accepted) => json(StatusCode::OK, &accepted),
+        Err(error) => problem(&error),
+    }
+}
+
+async fn accept(node: &Arc<Node>, request: Request<Incoming>) -> Result<Accepted, ApiError> {
+    let body = Limited::new(request.into_body(), OFFER_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| ApiError::BodyBroken(error.to_string()))?
+        .to_bytes();
+    let offer: Offer =
+        serde_json::from_slice(&body).map_err(|error| ApiError::BadRequest(format!("not an offer: {error}")))?;
+    node.consider(offer)
+}
+
+/// `POST /internal/jobs/{offer}`: the body of an accepted offer; the answer is the result.
+pub(super) async fn job(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Response<Body> {
+    match work(node, id, request).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::info!(%error, "could not do a job for a peer");
+            problem(&error)
+        }
+    }
+}
+
+async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let arrived = Instant::now();
+    let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
+    let (head, mut body) = request.into_parts();
+    let deadline = request::deadline(&head, node.config().deadline, arrived)?;
+    let served = node.work_for_peer(id, &mut body, deadline).await?;
+    let mut response = objects::whole(&served.object)?;
+    set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
+    set_header(&mut response, HEADER::CACHE, served.cache.as_str());
+    Ok(response)
+}

@@ -1,0 +1,130 @@
+//! `GET /members` and `GET /peers`: the membership as this node sees it, as JSON.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use hyper::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use starling_overlay::{LoadSample, Member, MemberState};
+
+use super::{Body, respond};
+use crate::node::Node;
+
+/// `GET /members`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MembersJson {
+    /// Everyone known, this node among them, sorted by name.
+    pub members: Vec<MemberJson>,
+    /// Whether this node's view has come to rest and every live member is known to hold the same.
+    pub converged: bool,
+    /// How long the last disturbance took to settle, in milliseconds; null before the first convergence.
+    pub converged_ms: Option<u64>,
+}
+
+/// One member as the answering node sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberJson {
+    /// Unique in the cluster.
+    pub name: String,
+    /// Where it stands.
+    pub zone: String,
+    /// `alive`, `suspect`, `dead` or `left`.
+    pub state: MemberState,
+    /// Its version of itself within this boot.
+    pub incarnation: u32,
+    /// Mean round-trip time in milliseconds; 0 for the answering node, null when unknown.
+    pub rtt_ms: Option<f64>,
+    /// Its newest load sample known here; null before the first.
+    pub load: Option<LoadJson>,
+    /// Milliseconds since that sample was taken.
+    pub load_age_ms: Option<u64>,
+    /// Where its gossip goes.
+    pub gossip: SocketAddr,
+    /// Where its HTTP service is.
+    pub http: SocketAddr,
+}
+
+/// A load sample in units for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoadJson {
+    /// CPU in use, 0 to 100.
+    pub cpu_percent: f64,
+    /// Memory in use, 0 to 100.
+    pub memory_percent: f64,
+    /// Jobs waiting.
+    pub queued: u16,
+    /// Jobs that may wait.
+    pub queue_capacity: u16,
+    /// Jobs being transcoded.
+    pub running: u16,
+    /// Transcodes that run at once.
+    pub workers: u16,
+    /// Recent mean time of a transcode in milliseconds; 0 before the first.
+    pub service_ms: u32,
+    /// Speed of one worker in thousands of input pixels a second; 0 before the first transcode.
+    pub kilopixels_per_s: u32,
+    /// Number of the sample within this boot.
+    pub seq: u32,
+}
+
+/// `GET /peers`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeersJson {
+    /// The others that are alive: those that a job could go to.
+    pub peers: Vec<MemberJson>,
+}
+
+impl From<&LoadSample> for LoadJson {
+    fn from(sample: &LoadSample) -> Self {
+        Self {
+            cpu_percent: f64::from(sample.cpu_permille) / 10.0,
+            memory_percent: f64::from(sample.memory_permille) / 10.0,
+            queued: sample.queued_jobs,
+            queue_capacity: sample.queue_capacity_jobs,
+            running: sample.running_jobs,
+            workers: sample.workers,
+            service_ms: sample.service_ms,
+            kilopixels_per_s: sample.kilopixels_per_s,
+            seq: sample.seq,
+        }
+    }
+}
+
+impl MemberJson {
+    fn new(member: &Member, now: Instant) -> Self {
+        let identity = &member.identity;
+        Self {
+            name: identity.name.to_string(),
+            zone: identity.zone.to_string(),
+            state: member.state,
+            incarnation: member.incarnation.0,
+            rtt_ms: member.rtt.map(|rtt| (rtt.mean.as_secs_f64() * 1e5).round() / 1e2),
+            load: member.load.map(|load| LoadJson::from(&load.sample)),
+            load_age_ms: member.load.map(|load| load.age(now).as_millis() as u64),
+            gossip: identity.gossip,
+            http: identity.http(),
+        }
+    }
+}
+
+pub(super) fn members(node: &Node) -> Response<Body> {
+    let view = node.view();
+    let now = Instant::now();
+    let mut members: Vec<MemberJson> = view.peers.iter().map(|peer| MemberJson::new(peer, now)).collect();
+    let mut own = MemberJson::new(&view.local, now);
+    own.rtt_ms = Some(0.0);
+    own.load = Some(LoadJson::from(&node.own_load()));
+    own.load_age_ms = Some(0);
+    let place = members.partition_point(|member| member.name < own.name);
+    members.insert(place, own);
+    let convergence = node.convergence();
+    let converged_ms = convergence.elapsed.map(|elapsed| elapsed.as_millis() as u64);
+    respond::json(StatusCode::OK, &MembersJson { members, converged: convergence.at_rest, converged_ms })
+}
+
+pub(super) fn peers(node: &Node) -> Response<Body> {
+    let view = node.view();
+    let now = Instant::now();
+    let alive = view.peers.iter().filter(|peer| peer.state == MemberState::Alive);
+    respond::json(StatusCode::OK, &PeersJson { peers: alive.map(|peer| MemberJson::new(peer, now)).collect() })
+}

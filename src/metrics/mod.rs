@@ -1,0 +1,106 @@
+//! Counters of a node, in the text format that Prometheus reads.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use starling_overlay::{MemberState, View};
+
+use crate::node::Served;
+use crate::workers::PoolStats;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UploadLabels {
+    status: u16,
+    cache: &'static str,
+    route: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+/// What a node counts itself; the rest is read from its parts when somebody asks.
+#[derive(Debug)]
+pub struct Metrics {
+    uploads: Family<UploadLabels, Counter<u64, AtomicU64>>,
+    latency: Histogram,
+    bytes_in: Counter<u64, AtomicU64>,
+    bytes_out: Counter<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            uploads: Family::default(),
+            // 5 ms, a cache hit, to 80 s, past the usual deadline.
+            latency: Histogram::new(exponential_buckets(0.005, 2.0, 15)),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// An upload was answered with a result.
+    pub fn served(&self, served: &Served, elapsed: Duration) {
+        let (cache, route) = (served.cache.as_str(), served.route.as_str());
+        self.uploads.get_or_create(&UploadLabels { status: 200, cache, route }).inc();
+        self.latency.observe(elapsed.as_secs_f64());
+        self.bytes_in.inc_by(served.bytes_in);
+        self.bytes_out.inc_by(served.object.bytes());
+    }
+
+    /// An upload was answered with an error.
+    pub fn refused(&self, status: u16) {
+        self.uploads.get_or_create(&UploadLabels { status, cache: "", route: "" }).inc();
+    }
+
+    /// All of it, with what the pool and the membership say now.
+    pub fn text(&self, pool: &PoolStats, view: &View) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("starling");
+        registry.register("uploads", "Uploads answered, by status, cache state and route", self.uploads.clone());
+        let help = "Time from an upload's arrival to its result";
+        registry.register_with_unit("upload_duration", help, Unit::Seconds, self.latency.clone());
+        registry.register_with_unit("upload_received", "Bytes of uploads", Unit::Bytes, self.bytes_in.clone());
+        registry.register_with_unit("upload_sent", "Bytes of results", Unit::Bytes, self.bytes_out.clone());
+        let started = ConstCounter::new(pool.transcodes_total);
+        registry.register("transcodes", "Transcodes begun on this node: ffmpeg was started", started);
+        let failed = ConstCounter::new(pool.failures_total);
+        registry.register("transcode_failures", "Transcodes that ended without a result", failed);
+        registry.register("queued_jobs", "Jobs waiting for a worker", gauge(pool.queued.into()));
+        registry.register("running_jobs", "Jobs being transcoded", gauge(pool.running.into()));
+        registry.register("workers", "Transcodes that may run at once", gauge(pool.workers.into()));
+        registry.register("members", "Members as this node sees them, by state", members(view));
+        let mut out = String::new();
+        text::encode(&mut out, &registry)?;
+        Ok(out)
+    }
+}
+
+fn gauge(value: i64) -> Gauge<i64, AtomicI64> {
+    let gauge = Gauge::default();
+    gauge.set(value);
+    gauge
+}
+
+fn members(view: &View) -> Family<StateLabel, Gauge<i64, AtomicI64>> {
+    let family = Family::<StateLabel, Gauge<i64, AtomicI64>>::default();
+    let states = [
+        (MemberState::Alive, "alive"),
+        (MemberState::Suspect, "suspect"),
+        (MemberState::Dead, "dead"),
+        (MemberState::Left, "left"),
+    ];
+    for (state, name) in states {
+        let count = view.members().filter(|member| member.state == state).count();
+        family.get_or_create(&StateLabel { state: name }).set(count as i64);
+    }
+    family
+}

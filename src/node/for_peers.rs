@@ -1,0 +1,63 @@
+//! The other side of an offload: jobs that peers bring here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Job, Node, Served};
+use crate::http::{ApiError, Deadline};
+use crate::offload::{Accepted, Offer, OfferId};
+use crate::workers::Slot;
+
+/// An offer that was accepted: what it was, and its place in the queue.
+pub(super) type Reserved = Slot;
+
+impl Node {
+    /// Answers an offer: with a place in the queue that is held for a moment, or a refusal. Reads no byte of the job.
+    pub fn consider(&self, offer: Offer) -> Result<Accepted, ApiError> {
+        if self.is_draining() {
+            return Err(ApiError::Draining);
+        }
+        let max = self.config.upload_bytes_max;
+        if offer.bytes > max {
+            return Err(ApiError::TooLarge { max });
+        }
+        self.profile(Some(offer.profile.as_str()))?;
+        let left = Duration::from_millis(offer.deadline_ms);
+        let wait = self.pool.expected_wait();
+        if wait > left {
+            return Err(ApiError::Saturated { retry_after: wait - left });
+        }
+        let place = self.reserve()?;
+        Ok(Accepted { offer: self.offers.hold(offer, place) })
+    }
+
+    /// Does a job whose offer was accepted; one hop is the limit, so it is done here.
+    pub async fn work_for_peer<B>(
+        self: &Arc<Self>,
+        id: OfferId,
+        body: B,
+        deadline: Deadline,
+    ) -> Result<Served, ApiError>
+    where
+        B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (offer, place) = self.offers.take(id).map_err(|error| ApiError::NotFound(error.to_string()))?;
+        let profile = self.profile(Some(offer.profile.as_str()))?;
+        let receive = self.ingest(body, Some(offer.content));
+        let upload =
+            tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
+        let mut job = Job::new(upload, profile, deadline);
+        job.info = Some(offer.info.into());
+        let served = self.transcode_here(job, Some(place)).await?;
+        tracing::info!(
+            from = %offer.from,
+            content = %offer.content,
+            cache = served.cache.as_str(),
+            bytes_in = served.bytes_in,
+            bytes_out = served.object.bytes(),
+            "job done for a peer"
+        );
+        Ok(served)
+    }
+}

@@ -1,0 +1,109 @@
+//! A job on its way through a node, and what becomes of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use starling_overlay::Identity;
+
+use crate::cache::{Key, Object};
+use crate::http::Deadline;
+use crate::ingest::Upload;
+use crate::profile::Profile;
+use crate::route::RouteKind;
+
+/// A video that is on this node's disk, and what is to be made of it.
+#[derive(Clone)]
+pub struct Job {
+    /// The video; its file is deleted when the last job that uses it is gone.
+    pub upload: Arc<Upload>,
+    /// What to make.
+    pub profile: Arc<Profile>,
+    /// By when.
+    pub deadline: Deadline,
+}
+
+impl Job {
+    /// A job of its own for an upload.
+    pub fn new(upload: Upload, profile: Arc<Profile>, deadline: Deadline) -> Self {
+        Self { upload: Arc::new(upload), profile, deadline }
+    }
+
+    /// What its result is called in the cache.
+    pub fn key(&self) -> Key {
+        Key::new(self.upload.content, &self.profile)
+    }
+}
+
+/// A finished piece of work, shared by everyone who waited for it.
+#[derive(Clone)]
+pub struct Done {
+    /// The result.
+    pub object: Object,
+    /// Who transcoded it, or held it.
+    pub by: Arc<Identity>,
+    /// How far it went.
+    pub route: RouteKind,
+    /// Whether it was made, or found with a peer.
+    pub cache: CacheState,
+    /// The candidates and their scores, as they were weighed.
+    pub scores: Arc<str>,
+}
+
+/// What the cache had to do with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheState {
+    /// The result was there.
+    Hit,
+    /// It was made for this request.
+    Miss,
+    /// It was being made for another request already.
+    Joined,
+}
+
+impl CacheState {
+    /// The word in the X-Cache header, the log and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Joined => "joined",
+        }
+    }
+}
+
+/// A request's answer and where it came from.
+pub struct Served {
+    /// The result.
+    pub object: Object,
+    /// What the cache had to do with it.
+    pub cache: CacheState,
+    /// Who received the request.
+    pub via: Arc<Identity>,
+    /// Who transcoded it, or held it.
+    pub by: Arc<Identity>,
+    /// How far it went.
+    pub route: RouteKind,
+    /// Bytes of the upload.
+    pub bytes_in: u64,
+    /// The candidates and their scores, empty for a cache hit.
+    pub scores: Arc<str>,
+}
+
+impl Served {
+    /// The X-Route header's value: the nodes and zones that the job went through.
+    pub fn route_text(&self) -> String {
+        let hop = |node: &Identity| format!("{}/{}", node.name, node.zone);
+        match self.route {
+            RouteKind::Local => hop(&self.via),
+            RouteKind::SameRegion | RouteKind::CrossRegion => {
+                format!("{} -> {}", hop(&self.via), hop(&self.by))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.route_text(), self.cache.as_str())
+    }
+}

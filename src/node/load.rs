@@ -1,0 +1,46 @@
+//! This node's load: sampled once a second and after each change of the queue, told to the others by gossip.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use starling_overlay::LoadSample;
+
+use super::Node;
+
+/// How often a sample goes to the overlay when nothing happens.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// The load at this moment: the machine's from the sampler, the queue's from the pool itself.
+    pub fn own_load(&self) -> LoadSample {
+        let machine = *self.machine.borrow();
+        let pool = self.pool.stats();
+        LoadSample {
+            seq: self.sample_seq.load(Ordering::Relaxed),
+            cpu_permille: machine.cpu_permille,
+            memory_permille: machine.memory_permille,
+            queued_jobs: pool.queued,
+            queue_capacity_jobs: pool.queue_capacity,
+            running_jobs: pool.running,
+            workers: pool.workers,
+            service_ms: pool.service_ms,
+            kilopixels_per_s: pool.kilopixels_per_s,
+        }
+    }
+
+    /// Hands a fresh sample to the overlay; it rides on the next pings and acks.
+    pub(super) fn publish_load(&self) {
+        self.sample_seq.fetch_add(1, Ordering::Relaxed);
+        self.overlay.publish_load(self.own_load());
+    }
+}
+
+/// Publishes samples for as long as the node lives; aborted when it stops.
+pub(super) async fn publish_regularly(node: Arc<Node>) {
+    let mut tick = tokio::time::interval(SAMPLE_INTERVAL);
+    loop {
+        tick.tick().await;
+        node.publish_load();
+    }
+}

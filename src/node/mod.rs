@@ -1,0 +1,145 @@
+//! One node: what it is made of, and the two paths through it.
+//!
+//! - an upload: [`Node::ingest`] -> [`Node::transcode`] (cache, single flight, then [`dispatch`](self) over the
+//!   candidates of [`crate::route`]) -> the result as a cached object;
+//! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
+
+mod convergence;
+mod dispatch;
+mod flights;
+mod for_peers;
+mod job;
+mod load;
+mod report;
+mod run;
+mod transcode;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use starling_overlay::{Identity, Overlay, View};
+use tokio::sync::watch;
+
+pub use convergence::Convergence;
+pub use job::{CacheState, Done, Job, Served};
+pub use run::{StartError, run};
+
+use crate::cache::{Cache, Key, Object};
+use crate::config::NodeConfig;
+use crate::http::ApiError;
+use crate::ingest::DataDir;
+use crate::load::MachineLoad;
+use crate::metrics::Metrics;
+use crate::offload::{Offers, PeerClient};
+use crate::profile::{Profile, ProfileSet};
+use crate::route::Policy;
+use crate::workers::{Pool, Slot};
+
+/// How a piece of work ended, for everyone who waited for it.
+type Outcome = Result<Done, ApiError>;
+
+/// A running node.
+pub struct Node {
+    config: NodeConfig,
+    identity: Arc<Identity>,
+    overlay: Overlay,
+    view: watch::Receiver<Arc<View>>,
+    convergence: watch::Receiver<Convergence>,
+    machine: watch::Receiver<MachineLoad>,
+    data: DataDir,
+    cache: Cache,
+    pool: Pool,
+    profiles: ProfileSet,
+    policy: Box<dyn Policy>,
+    rng: Mutex<StdRng>,
+    peers: PeerClient,
+    offers: Offers<Slot>,
+    flights: flights::Flights<(Key, transcode::Scope), Outcome>,
+    metrics: Metrics,
+    draining: AtomicBool,
+    started: Instant,
+    sample_seq: AtomicU32,
+}
+
+/// Whether a balancer should send requests here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Yes.
+    Ready,
+    /// Seeds were given and none of them has answered yet.
+    Joining,
+    /// Leaving.
+    Draining,
+}
+
+impl Node {
+    /// What it runs with.
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// The newest picture of the membership.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// Whether and how fast the membership came to rest.
+    pub fn convergence(&self) -> Convergence {
+        *self.convergence.borrow()
+    }
+
+    /// Since when it runs.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What can be asked for.
+    pub fn profiles(&self) -> &ProfileSet {
+        &self.profiles
+    }
+
+    /// The profile of this name, or the default one.
+    pub fn profile(&self, name: Option<&str>) -> Result<Arc<Profile>, ApiError> {
+        let found = match name {
+            None => self.profiles.get(self.profiles.default_name()),
+            Some(name) => name.parse().ok().and_then(|name| self.profiles.get(&name)),
+        };
+        found.ok_or_else(|| ApiError::UnknownProfile {
+            name: name.unwrap_or_default().chars().take(80).collect(),
+            known: self.profiles.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// A result that is held here.
+    pub async fn cached(&self, key: &Key) -> Option<Object> {
+        self.cache.get(key).await
+    }
+
+    /// Whether it takes new requests.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether it should be sent requests.
+    pub fn readiness(&self) -> Readiness {
+        if self.is_draining() {
+            Readiness::Draining
+        } else if self.config.join.is_empty() || self.convergence().joined {
+            Readiness::Ready
+        } else {
+            Readiness::Joining
+        }
+    }
+
+    /// All metrics in the text format that Prometheus reads.
+    pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
+        self.metrics.text(&self.pool.stats(), &self.view())
+    }
+}

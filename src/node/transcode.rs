@@ -1,0 +1,100 @@
+//! From an upload to its result: cache, single flight, work.
+
+use std::sync::Arc;
+
+use super::flights::Role;
+use super::{CacheState, Done, Job, Node, Served, dispatch};
+use crate::cache::Object;
+use crate::content::ContentId;
+use crate::http::ApiError;
+use crate::ingest::{self, Upload};
+use crate::route::RouteKind;
+use crate::workers::Slot;
+
+/// Where a shared piece of work may take place. Work here never waits for work anywhere: two nodes that hand each
+/// other one content at the same moment would wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Scope {
+    /// On whichever node the policy finds best.
+    Anywhere,
+    /// On this node.
+    Here,
+}
+
+impl Node {
+    /// Receives a body onto this node's disk. Whatever goes wrong, nothing of it stays.
+    pub async fn ingest<B>(&self, body: B, announced: Option<ContentId>) -> Result<Upload, ApiError>
+    where
+        B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let limits = ingest::Limits {
+            bytes_max: self.config.upload_bytes_max,
+            expected: announced,
+            ..ingest::Limits::default()
+        };
+        Ok(ingest::receive(body, &self.data, &limits).await?)
+    }
+
+    /// The result of a job: from the cache, from work under way, or made for it by the best node there is.
+    pub async fn transcode(self: &Arc<Self>, job: Job) -> Result<Served, ApiError> {
+        self.share(Scope::Anywhere, job, None).await
+    }
+
+    /// The result of a job, made on this node if it has to be made. `slot` is its place in the queue, if it has one.
+    pub(super) async fn transcode_here(self: &Arc<Self>, job: Job, slot: Option<Slot>) -> Result<Served, ApiError> {
+        self.share(Scope::Here, job, slot).await
+    }
+
+    async fn share(self: &Arc<Self>, scope: Scope, job: Job, mut slot: Option<Slot>) -> Result<Served, ApiError> {
+        let key = job.key();
+        loop {
+            if let Some(object) = self.cached(&key).await {
+                return Ok(self.hit(&job, object));
+            }
+            let (flight, role) = self.flights.join_or_lead((key.clone(), scope), || {
+                let (node, job, slot) = (Arc::clone(self), job.clone(), slot.take());
+                async move {
+                    match scope {
+                        Scope::Anywhere => dispatch::dispatch(&node, &job).await,
+                        Scope::Here => node.run_worker(&job, slot).await,
+                    }
+                }
+            });
+            let outcome = tokio::time::timeout_at(job.deadline.at.into(), flight.outcome())
+                .await
+                .map_err(|_| job.deadline.passed())?;
+            return match outcome {
+                Some(Ok(done)) => Ok(self.served(&job, done, role)),
+                // The one who began it had less time than this request has.
+                Some(Err(ApiError::DeadlinePassed { .. })) if role == Role::Joined => continue,
+                Some(Err(error)) => Err(error),
+                None => Err(ApiError::Internal("the work ended without an outcome; the node's log says why".into())),
+            };
+        }
+    }
+
+    fn hit(&self, job: &Job, object: Object) -> Served {
+        Served {
+            object,
+            cache: CacheState::Hit,
+            via: Arc::clone(&self.identity),
+            by: Arc::clone(&self.identity),
+            route: RouteKind::Local,
+            bytes_in: job.upload.bytes,
+            scores: "".into(),
+        }
+    }
+
+    fn served(&self, job: &Job, done: Done, role: Role) -> Served {
+        Served {
+            object: done.object,
+            cache: if role == Role::Leader { done.cache } else { CacheState::Joined },
+            via: Arc::clone(&self.identity),
+            by: done.by,
+            route: done.route,
+            bytes_in: job.upload.bytes,
+            scores: done.scores,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The asking side of an offload.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use starling_overlay::{BootEpoch, Identity, NodeName};
+
+use super::{Accepted, Offer};
+use crate::http::{ApiError, Body, HEADER, Problem, file_body, full_body};
+
+/// Longest wait for a connection to a peer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Least and greatest time for the answer to an offer; in between it follows the round trip.
+const OFFER_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const OFFER_TIMEOUT_MAX: Duration = Duration::from_secs(4);
+/// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a peer that could not be reached is passed over; gossip finds it dead or well in that time.
+const SHUN: Duration = Duration::from_secs(5);
+/// Longest small answer (an acceptance, a problem) that is read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a peer did not do a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OffloadError {
+    /// It said no; another node may say yes.
+    #[error("refused: {reason}")]
+    Refused {
+        /// Its words.
+        reason: String,
+        /// When it expects a place, if it said.
+        retry_after: Option<Duration>,
+    },
+    /// No connection, a broken one, or no answer: the peer may be dead.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// Its verdict on the job itself, which no other node would change.
+    #[error(transparent)]
+    Verdict(#[from] ApiError),
+}
+
+/// HTTP to the peers, with pooled connections.
+#[derive(Debug)]
+pub struct PeerClient {
+    http: Client<HttpConnector, Body>,
+    shunned: Mutex<HashMap<NodeName, (BootEpoch, Instant)>>,
+}
+
+impl Default for PeerClient {
+    fn default() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Self { http, shunned: Mutex::default() }
+    }
+}
+
+impl PeerClient {
+    /// Offers a job. Sends none of its body.
+    pub async fn offer(
+        &self,
+        peer: &Identity,
+        rtt: Option<Duration>,
+        offer: &Offer,
+    ) -> Result<Accepted, OffloadError> {
+        if let Some(left) = self.shunned_for(peer) {
+            return Err(OffloadError::Unreachable(format!(
+                "not asked: it could not be reached {} ms ago",
+                (SHUN - left).as_millis()
+            )));
+        }
+        // A connection and the offer take two round trips; the rest is for a peer whose cores are all busy.
+        let bound = (rtt.unwrap_or_default() * 4 + OFFER_TIMEOUT_MIN).min(OFFER_TIMEOUT_MAX);
+        let json = serde_json::to_vec(offer).map_err(|error| unreachable(&error))?;
+        let request = Request::post(uri(peer, "/internal/offers")?)
+            .header(CONTENT_TYPE, "application/json")
+            .body(full_body(json))
+            .map_err(|error| unreachable(&error))?;
+        let exchange = async {
+            let response = self.exchange(request).await?;
+            let body = small_body(response).await?;
+            serde_json::from_slice(&body).map_err(|error| unreachable(&error))
+        };
+        let result = tokio::time::timeout(bound, exchange).await.unwrap_or_else(|_| {
+            Err(OffloadError::Unreachable(format!("no answer to the offer within {} ms", bound.as_millis())))
+        });
+        self.remember(peer, &result);
+        result
+    }
+
+    /// Sends the body of an accepted offer; answers with the head of the result. `keep` lives until the body is sent.
+    pub async fn send<K: Send + 'static>(
+        &self,
+        peer: &Identity,
+        accepted: &Accepted,
+        (file, bytes, keep): (std::fs::File, u64, K),
+        deadline: Duration,
+    ) -> Result<Response<Incoming>, OffloadError> {
+        let request = Request::post(uri(peer, &format!("/internal/jobs/{}", accepted.offer))?)
+            .header(CONTENT_LENGTH, bytes)
+            .header(HEADER::DEADLINE_MS, deadline.as_millis() as u64)
+            .body(file_body(file, keep))
+            .map_err(|error| unreachable(&error))?;
+        let result = self.exchange(request).await;
+        self.remember(peer, &result);
+        result
+    }
+
+    /// Asks a peer for a result that it holds; `None` if it does not.
+    pub async fn fetch(&self, peer: &Identity, path: &str) -> Result<Option<Response<Incoming>>, OffloadError> {
+        let request = Request::builder()
+            .method(Method::GET)
+            .uri(uri(peer, path)?)
+            .body(full_body(""))
+            .map_err(|error| unreachable(&error))?;
+        let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(response)),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(OffloadError::Unreachable(format!("answered {status}"))),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<Response<Incoming>, OffloadError> {
+        let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+
+    fn shunned_for(&self, peer: &Identity) -> Option<Duration> {
+        let mut shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
+        shunned.retain(|_, (_, since)| since.elapsed() < SHUN);
+        let (boot, since) = shunned.get(&peer.name)?;
+        (*boot == peer.boot).then(|| SHUN.saturating_sub(since.elapsed()))
+    }
+
+    fn remember<T>(&self, peer: &Identity, result: &Result<T, OffloadError>) {
+        if matches!(result, Err(OffloadError::Unreachable(_))) {
+            let mut shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
+            shunned.entry(peer.name.clone()).or_insert((peer.boot, Instant::now()));
+        }
+    }
+}
+
+fn uri(peer: &Identity, path: &str) -> Result<Uri, OffloadError> {
+    Uri::builder()
+        .scheme("http")
+        .authority(peer.http().to_string())
+        .path_and_query(path)
+        .build()
+        .map_err(|error| unreachable(&error))
+}
+
+/// An error with its causes: hyper's outer one says little.
+fn unreachable(error: &(dyn std::error::Error + 'static)) -> OffloadError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    OffloadError::Unreachable(text)
+}
+
+async fn small_body(response: Response<Incoming>) -> Result<bytes::Bytes, OffloadError> {
+    Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| OffloadError::Unreachable(error.to_string()))
+}
+
+/// What a peer's error answer means for the job.
+async fn refusal(response: Response<Incoming>) -> OffloadError {
+    let status = response.status();
+    let body = match small_body(response).await {
+        Ok(body) => body,
+        Err(error) => return error,
+    };
+    let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
+        return OffloadError::Unreachable(format!("answered {status} and no problem document"));
+    };
+    match ApiError::verdict_of(&problem) {
+        Some(verdict) => OffloadError::Verdict(verdict),
+        None => OffloadError::Refused {
+            reason: problem.detail,
+            retry_after: problem.retry_after_s.map(Duration::from_secs),
+        },
+    }
+}

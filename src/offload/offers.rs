@@ -1,0 +1,92 @@
+//! Offers that this node accepted: a place in its queue, held for a moment until the body comes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::{ACCEPT_TIMEOUT, Offer, OfferId};
+
+/// Accepted offers by id, each with the place it holds (`P`); a place is given back by dropping it.
+#[derive(Debug)]
+pub struct Offers<P> {
+    held: Arc<Mutex<HashMap<OfferId, Held<P>>>>,
+}
+
+#[derive(Debug)]
+struct Held<P> {
+    offer: Offer,
+    place: P,
+    accepted: Instant,
+}
+
+/// Why a body can't be taken for an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError {
+    /// Never made, already used, or its time is over.
+    #[error("no such offer is held here: it was used, or its body did not begin within {} s", ACCEPT_TIMEOUT.as_secs())]
+    Unknown,
+}
+
+impl<P> Default for Offers<P> {
+    fn default() -> Self {
+        Self { held: Arc::default() }
+    }
+}
+
+impl<P: Send + 'static> Offers<P> {
+    /// Holds `place` for `offer` until [`Self::take`], for [`ACCEPT_TIMEOUT`] at the longest. How many are held is
+    /// bounded by the places there are.
+    pub fn hold(&self, offer: Offer, place: P) -> OfferId {
+        let id = OfferId(rand::random());
+        let held = Held { offer, place, accepted: Instant::now() };
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(id, held);
+        // Ends by itself; if the node stops first, the runtime drops it.
+        let table = Arc::clone(&self.held);
+        tokio::spawn(async move {
+            tokio::time::sleep(ACCEPT_TIMEOUT).await;
+            let expired = table.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            if let Some(Held { offer, .. }) = expired {
+                tracing::info!(from = %offer.from, content = %offer.content, "an accepted offer's body never came");
+            }
+        });
+        id
+    }
+
+    /// The offer and its place, once.
+    pub fn take(&self, id: OfferId) -> Result<(Offer, P), TakeError> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        match held {
+            Some(held) if held.accepted.elapsed() <= ACCEPT_TIMEOUT => Ok((held.offer, held.place)),
+            _ => Err(TakeError::Unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::ContentId;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_offer_is_taken_once_and_expires() {
+        let offer = Offer {
+            from: "node1".parse().unwrap(),
+            content: ContentId([0; 32]),
+            bytes: 1,
+            profile: "360p".parse().unwrap(),
+            deadline_ms: 1_000,
+        };
+        let offers = Offers::default();
+        let place = Arc::new(());
+        let id = offers.hold(offer.clone(), Arc::clone(&place));
+        assert_eq!(Arc::strong_count(&place), 2);
+        assert!(offers.take(id).is_ok());
+        assert_eq!(offers.take(id).unwrap_err(), TakeError::Unknown);
+        assert_eq!(Arc::strong_count(&place), 1);
+
+        let id = offers.hold(offer, Arc::clone(&place));
+        tokio::time::sleep(ACCEPT_TIMEOUT + std::time::Duration::from_millis(10)).await;
+        assert_eq!(Arc::strong_count(&place), 1, "the place is free again");
+        assert_eq!(offers.take(id).unwrap_err(), TakeError::Unknown);
+    }
+}

@@ -1,0 +1,119 @@
+//! What two nodes say to each other about a job.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use starling_overlay::NodeName;
+
+use crate::content::{ContentId, MediaInfo};
+use crate::profile::ProfileName;
+
+/// How long an accepted offer holds its place before the body has to come.
+pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// RFC 9530: digest of a representation, here of a result.
+pub const REPR_DIGEST: &str = "repr-digest";
+
+/// `POST /internal/offers`: will you do this job?
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// Who asks.
+    pub from: NodeName,
+    /// SHA-256 of the video.
+    pub content: ContentId,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// What to make of it.
+    pub profile: ProfileName,
+    /// Milliseconds the job may still take, way back included.
+    pub deadline_ms: u64,
+    /// What ffprobe found in it, so that it is probed once.
+    pub info: MediaInfo,
+}
+
+/// The answer when it will.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Where the body goes: `POST /internal/jobs/{offer}`.
+    pub offer: OfferId,
+}
+
+/// Names an accepted offer; hard to guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OfferId(pub u128);
+
+impl fmt::Display for OfferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Why a text is no offer id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an offer id is 32 hexadecimal digits")]
+pub struct OfferIdError;
+
+impl FromStr for OfferId {
+    type Err = OfferIdError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            u128::from_str_radix(text, 16).map(Self).map_err(|_| OfferIdError)
+        } else {
+            Err(OfferIdError)
+        }
+    }
+}
+
+impl TryFrom<String> for OfferId {
+    type Error = OfferIdError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<OfferId> for String {
+    fn from(id: OfferId) -> Self {
+        id.to_string()
+    }
+}
+
+/// The header's value for a result's digest: `sha-256=:BASE64:`.
+pub fn repr_digest(sha256: &ContentId) -> String {
+    format!("sha-256=:{}:", BASE64.encode(sha256.0))
+}
+
+/// The digest in such a value; other algorithms beside it are passed over.
+pub fn sha256_of_repr_digest(value: &str) -> Option<ContentId> {
+    let digest = value.split(',').find_map(|part| part.trim().strip_prefix("sha-256=:")?.strip_suffix(':'))?;
+    BASE64.decode(digest).ok()?.try_into().ok().map(ContentId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_go_there_and_back() {
+        let id = ContentId([7; 32]);
+        assert_eq!(sha256_of_repr_digest(&repr_digest(&id)), Some(id));
+        assert_eq!(sha256_of_repr_digest(&format!("md5=:AAAA:, {}", repr_digest(&id))), Some(id));
+        for bad in ["", "sha-256=", "sha-256=:AAAA:", "sha-256=:!:", "sha-512=:AAAA:"] {
+            assert_eq!(sha256_of_repr_digest(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn offer_ids_go_there_and_back() {
+        let id = OfferId(0x1234);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in ["", "12", "+0000000000000000000000000000001", "0000000000000000000000000000000g"] {
+            assert_eq!(bad.parse::<OfferId>(), Err(OfferIdError), "{bad}");
+        }
+    }
+}
