@@ -3,3 +3,4 @@
 pub mod content;
 pub mod ingest;
 pub mod profile;
+pub mod workers;

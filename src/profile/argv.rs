@@ -8,6 +8,9 @@ use crate::content::{MediaInfo, MediaLimits};
 /// that is named .mp4 reads other files of the node.
 pub const DEMUXERS: &str = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mp3,aac,flac,wav";
 
+/// The demuxers for what ffmpeg itself has written here: a poster too.
+pub(crate) const OWN_DEMUXERS: &str = "mov,matroska,webm,ogg,jpeg_pipe";
+
 /// What a command line needs besides the recipe.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -33,7 +36,7 @@ impl Profile {
         if let Some(at) = self.seek_seconds(run.info) {
             args.opt("-ss", format!("{at:.3}"));
         }
-        guard_input(&mut args, run.limits);
+        guard_input(&mut args, DEMUXERS, run.limits);
         args.opt("-threads", run.threads).path("-i", run.input);
         match self.recipe {
             Recipe::Video { container, codec, scale, preset, crf, audio } => {
@@ -77,8 +80,8 @@ impl Profile {
 }
 
 /// The options that keep a hostile file from reaching beyond itself. ffprobe takes the same.
-fn guard_input(args: &mut Args, limits: &MediaLimits) {
-    args.opt("-protocol_whitelist", "file,pipe").opt("-format_whitelist", DEMUXERS);
+fn guard_input(args: &mut Args, demuxers: &str, limits: &MediaLimits) {
+    args.opt("-protocol_whitelist", "file,pipe").opt("-format_whitelist", demuxers);
     args.opt("-max_pixels", limits.picture_pixels_max).opt("-max_streams", limits.streams_max);
 }
 
@@ -134,11 +137,11 @@ impl Preset {
     }
 }
 
-/// ffprobe's arguments for one file, without the program's name.
-pub(crate) fn probe_argv(input: &Path, limits: &MediaLimits) -> Vec<OsString> {
+/// ffprobe's arguments for one file, without the program's name. `demuxers`: the only ones it may use.
+pub(crate) fn probe_argv(input: &Path, demuxers: &str, limits: &MediaLimits) -> Vec<OsString> {
     let mut args = Args::default();
     args.flags(&["-hide_banner"]).opt("-v", "error").opt("-max_alloc", limits.alloc_bytes_max);
-    guard_input(&mut args, limits);
+    guard_input(&mut args, demuxers, limits);
     args.opt("-probesize", 5_000_000).opt("-analyzeduration", 5_000_000).opt("-of", "json=compact=1");
     args.opt("-show_entries", PROBE_ENTRIES).path("-i", input);
     args.0

@@ -11,6 +11,7 @@ mod spec;
 mod tests;
 
 pub use argv::{DEMUXERS, Run};
+pub(crate) use argv::{OWN_DEMUXERS, probe_argv};
 pub use name::{ProfileName, ProfileNameError};
 pub use set::{ProfileSet, ProfileSetError};
 pub use spec::{Audio, AudioCodec, Container, Preset, Profile, Recipe, Scale, Unsuitable, VideoCodec};

@@ -205,3 +205,24 @@ impl Audio {
         if (16..=512).contains(&self.kbps) { Ok(()) } else { Err("audio.kbps is out of range: 16 to 512") }
     }
 }
+
+impl Profile {
+    /// Whether that is what this profile makes; else what is wrong with it.
+    pub(crate) fn delivers(&self, result: &MediaInfo) -> Result<(), &'static str> {
+        match (&self.recipe, &result.video, &result.audio) {
+            (Recipe::Video { .. } | Recipe::Poster { .. }, None, _) => Err("there are no pictures in it"),
+            (Recipe::Audio { .. }, _, None) => Err("there is no sound in it"),
+            (Recipe::Video { codec, scale, .. }, Some(video), _) => {
+                let name = if *codec == VideoCodec::H264 { "h264" } else { "vp9" };
+                match scale {
+                    _ if video.codec != name => Err("its pictures are of another codec"),
+                    Scale::Exact(w, h) if (video.width, video.height) != (u32::from(*w), u32::from(*h)) => {
+                        Err("its pictures are of another size")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}

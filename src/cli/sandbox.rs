@@ -1,0 +1,55 @@
+//! `starling sandbox`, hidden: confines itself as told, then turns into ffmpeg. Only the node's own workers call it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::workers::sandbox::{Confinement, confine_and_exec};
+
+/// Exit code when the program could not be run; the shell's own for "found but can't be executed".
+const CANNOT_RUN: u8 = 126;
+
+/// Confine this process and turn it into a program.
+#[derive(Debug, clap::Args)]
+pub struct SandboxArgs {
+    /// Process id that has to be the parent.
+    #[arg(long)]
+    parent: u32,
+    /// Added to the niceness.
+    #[arg(long, default_value_t = 10)]
+    nice: i32,
+    /// Address space, in bytes.
+    #[arg(long)]
+    memory_bytes: u64,
+    /// Longest file that may be written, in bytes.
+    #[arg(long)]
+    file_bytes: u64,
+    /// CPU time, in seconds.
+    #[arg(long)]
+    cpu_seconds: u64,
+    /// File or folder that may be read, besides the system's libraries.
+    #[arg(long)]
+    readable: Vec<PathBuf>,
+    /// Folder that may be written in.
+    #[arg(long)]
+    writable: Vec<PathBuf>,
+    /// Program and arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Runs the program. Comes back only if it can't, with a line on stderr.
+pub fn run(args: SandboxArgs) -> ExitCode {
+    let error = confine_and_exec(&Confinement {
+        parent: args.parent,
+        nice: args.nice,
+        memory_bytes: args.memory_bytes,
+        file_bytes: args.file_bytes,
+        cpu_seconds: args.cpu_seconds,
+        readable: args.readable,
+        writable: args.writable,
+        command: args.command,
+    });
+    eprintln!("starling sandbox: {error}");
+    ExitCode::from(CANNOT_RUN)
+}

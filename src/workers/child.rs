@@ -1,0 +1,189 @@
+//! One child process, from spawn to reaped, on the calling thread.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::cancel::Cancel;
+
+/// How much of a child's stderr is kept: the end of it, where the reason stands.
+const STDERR_TAIL_BYTES: usize = 4096;
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By itself, or by a signal from elsewhere.
+    Exited(ExitStatus),
+    /// Killed: its deadline passed.
+    Deadline,
+    /// Killed: nobody wants the result any more.
+    Cancelled,
+    /// Killed: whoever reads its stdout had enough.
+    Refused,
+}
+
+/// What is left of a child.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) ended: Ended,
+    /// The last lines it wrote to stderr.
+    pub(super) stderr: String,
+}
+
+/// Runs a command as a process group of its own until it exits, the deadline passes, `cancel` is set or `on_stdout`
+/// returns false; then kills what is left of the group and reaps it. Grandchildren that keep a pipe open hold up nothing.
+pub(super) fn run(
+    command: &mut Command,
+    deadline: Instant,
+    cancel: &Cancel,
+    on_stdout: impl FnMut(&[u8]) -> bool,
+) -> io::Result<Outcome> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = command.spawn()?;
+    let mut group = Group::new(child)?;
+    let mut stderr = Vec::new();
+    let ended = watch(&mut group, deadline, cancel, on_stdout, &mut stderr)?;
+    let status = group.end()?;
+    Ok(Outcome {
+        ended: ended.unwrap_or(Ended::Exited(status)),
+        stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
+    })
+}
+
+/// A child and its process group, killed and reaped on every way out.
+struct Group {
+    child: Child,
+    pid: Pid,
+    reaped: bool,
+}
+
+impl Group {
+    fn new(mut child: Child) -> io::Result<Self> {
+        match Pid::from_raw(child.id().cast_signed()) {
+            Some(pid) => Ok(Self { child, pid, reaped: false }),
+            None => {
+                child.kill()?;
+                Err(io::Error::other("the child has no process id"))
+            }
+        }
+    }
+
+    /// The leader isn't reaped yet, so its id still names this group and no other.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        match kill_process_group(self.pid, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            // All of the group are dead already, or were never ours to signal: the leader is.
+            Err(_) => self.child.kill()?,
+        }
+        let status = self.child.wait()?;
+        self.reaped = true;
+        Ok(status)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.reaped
+            && let Err(error) = self.end()
+        {
+            tracing::error!(pid = self.pid.as_raw_nonzero(), %error, "a child can't be killed");
+        }
+    }
+}
+
+/// Waits and reads. `None`: the child exited by itself.
+fn watch(
+    group: &mut Group,
+    deadline: Instant,
+    cancel: &Cancel,
+    mut on_stdout: impl FnMut(&[u8]) -> bool,
+    stderr: &mut Vec<u8>,
+) -> io::Result<Option<Ended>> {
+    let exited = pidfd_open(group.pid, PidfdFlags::empty())?;
+    let mut out = Pipe::new(group.child.stdout.take().map(OwnedFd::from))?;
+    let mut err = Pipe::new(group.child.stderr.take().map(OwnedFd::from))?;
+    loop {
+        let now = Instant::now();
+        if cancel.is_set() {
+            return Ok(Some(Ended::Cancelled));
+        }
+        if now >= deadline {
+            return Ok(Some(Ended::Deadline));
+        }
+        let gone = wait(&exited, cancel, &out, &err, deadline - now)?;
+        if !out.drain(&mut on_stdout)? {
+            return Ok(Some(Ended::Refused));
+        }
+        err.drain(|bytes| {
+            keep_tail(stderr, bytes);
+            true
+        })?;
+        if gone {
+            return Ok(None);
+        }
+    }
+}
+
+/// Sleeps until there is something to read, the child has exited, or time is up. True: it has exited.
+fn wait(exited: &OwnedFd, cancel: &Cancel, out: &Pipe, err: &Pipe, left: Duration) -> io::Result<bool> {
+    let mut fds =
+        vec![PollFd::new(exited, PollFlags::IN), PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN)];
+    fds.extend(
+        [out, err].into_iter().filter_map(|pipe| pipe.0.as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)),
+    );
+    let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(!fds[0].revents().is_empty()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The reading end of a child's pipe; `None` after its end.
+struct Pipe(Option<OwnedFd>);
+
+impl Pipe {
+    fn new(fd: Option<OwnedFd>) -> io::Result<Self> {
+        if let Some(fd) = &fd {
+            rustix::fs::fcntl_setfl(fd, rustix::fs::OFlags::NONBLOCK)?;
+        }
+        Ok(Self(fd))
+    }
+
+    /// Reads what is there. False: the reader had enough.
+    fn drain(&mut self, mut on_bytes: impl FnMut(&[u8]) -> bool) -> io::Result<bool> {
+        let mut buffer = [0; 4096];
+        while let Some(fd) = self.0.take() {
+            let mut file = std::fs::File::from(fd);
+            let read = file.read(&mut buffer);
+            let fd = OwnedFd::from(file);
+            match read {
+                Ok(0) => break,
+                Ok(n) => {
+                    self.0 = Some(fd);
+                    if !on_bytes(&buffer[..n]) {
+                        return Ok(false);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.0 = Some(fd);
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.0 = Some(fd),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    tail.extend_from_slice(bytes);
+    if tail.len() > STDERR_TAIL_BYTES {
+        tail.drain(..tail.len() - STDERR_TAIL_BYTES);
+    }
+}

@@ -1,0 +1,119 @@
+use std::io;
+use std::time::Duration;
+
+use crate::profile::Unsuitable;
+
+/// Why a job was not taken. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// As many jobs wait as may.
+    #[error("the queue is full with {queued} jobs: try again in {retry_after:?}, or another node")]
+    QueueFull {
+        /// How many wait.
+        queued: usize,
+        /// When a place is likely to be free.
+        retry_after: Duration,
+    },
+    /// By what is known here it can't be done by its deadline.
+    #[error("it would take {needs:?}, and {left:?} are left: try another node, or allow more time")]
+    TooLate {
+        /// Wait and work, as estimated.
+        needs: Duration,
+        /// Until the deadline.
+        left: Duration,
+    },
+    /// The pool takes nothing more.
+    #[error("this node is shutting down: try another")]
+    Draining,
+    /// The profile can't be made of this input.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
+    /// The system refused what a job needs.
+    #[error("the job can't be set up: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why a job that was taken has no result. Nothing of it stays on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum TranscodeError {
+    /// Its deadline passed; if ffmpeg ran, it was killed.
+    #[error("the deadline passed {}", if *.running { "while ffmpeg ran" } else { "in the queue" })]
+    DeadlinePassed {
+        /// Whether it had come out of the queue.
+        running: bool,
+    },
+    /// Nobody waits for it any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// The pool is being shut down; the job is to be run elsewhere.
+    #[error("this node is shutting down: run it on another")]
+    Draining,
+    /// ffmpeg can't make anything of the input.
+    #[error("ffmpeg refuses it: {reason}")]
+    Refused {
+        /// In ffmpeg's words.
+        reason: String,
+    },
+    /// The input is shorter than it says: cut off or damaged.
+    #[error("it is damaged or cut off: {got:.1?} of {expected:.1?} could be read")]
+    Incomplete {
+        /// What the input says.
+        expected: Duration,
+        /// What could be made of it.
+        got: Duration,
+    },
+    /// The result would be bigger than allowed.
+    #[error("the result is over the limit of {max} bytes")]
+    OutputTooLarge {
+        /// The limit.
+        max: u64,
+    },
+    /// It needs more memory than a child gets.
+    #[error("it needs more memory than the {max} bytes that one job gets")]
+    OutOfMemory {
+        /// The limit.
+        max: u64,
+    },
+    /// No room on this node's disk.
+    #[error("this node's disk is full")]
+    DiskFull,
+    /// ffmpeg died of a signal, or of its own fault.
+    #[error("ffmpeg crashed ({status}): {stderr}")]
+    Crashed {
+        /// How.
+        status: String,
+        /// The end of its stderr.
+        stderr: String,
+    },
+    /// ffmpeg said that it was done, and what it left is not what was asked for.
+    #[error("ffmpeg's result is not usable: {reason}")]
+    BadOutput {
+        /// Why.
+        reason: String,
+    },
+    /// The system refused something.
+    #[error("the job can't be run on this node: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl TranscodeError {
+    /// Whether the input is to blame: then no other node will do better.
+    pub const fn is_input_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::Incomplete { .. }
+                | Self::OutputTooLarge { .. }
+                | Self::OutOfMemory { .. }
+        )
+    }
+}
+
+impl From<io::Error> for TranscodeError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Io(error),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One job on its worker's thread: ffmpeg, then a look at what came out.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use sha2::{Digest, Sha256};
+
+use super::cancel::Cancel;
+use super::child::{self, Ended, Outcome};
+use super::error::TranscodeError;
+use super::probe::{ProbeError, Prober, reason};
+use super::progress::{Progress, Reader};
+use super::sandbox::{Allowed, Sandbox};
+use super::tools::Tools;
+use crate::content::{ContentId, MediaInfo, MediaLimits};
+use crate::ingest::{DataDir, Scratch};
+use crate::profile::{OWN_DEMUXERS, Profile, Recipe, Run};
+
+/// One piece of work.
+pub struct Job {
+    /// The file to read, kept alive by this until the job is over.
+    pub input: Arc<dyn AsRef<Path> + Send + Sync>,
+    /// What the file is, for logs.
+    pub content: ContentId,
+    /// What to make of it.
+    pub profile: Arc<Profile>,
+    /// What the probe found in it.
+    pub info: MediaInfo,
+    /// When nobody wants the result any more.
+    pub deadline: Instant,
+}
+
+/// A verified result.
+#[derive(Debug)]
+pub struct Transcoded {
+    /// The file; deleted on drop.
+    pub output: Scratch,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: ContentId,
+    /// What ffprobe sees in it.
+    pub info: MediaInfo,
+    /// From out of the queue to here.
+    pub elapsed: Duration,
+    /// Time in the queue before.
+    pub queued: Duration,
+    /// Threads that ffmpeg was given.
+    pub threads: u16,
+}
+
+/// What a worker has to run jobs with.
+pub(super) struct Bench {
+    pub(super) tools: Arc<Tools>,
+    pub(super) sandbox: Sandbox,
+    pub(super) limits: MediaLimits,
+    pub(super) dir: DataDir,
+    pub(super) prober: Prober,
+}
+
+/// A result and what is known of it before it has a place in time.
+pub(super) struct Made {
+    pub(super) output: Scratch,
+    pub(super) bytes: u64,
+    pub(super) sha256: ContentId,
+    pub(super) info: MediaInfo,
+}
+
+impl Bench {
+    /// Runs one job to its end on this thread.
+    pub(super) fn run(
+        &self,
+        job: &Job,
+        threads: u16,
+        cancel: &Cancel,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<Made, TranscodeError> {
+        let input = (*job.input).as_ref();
+        let folder = tempfile::Builder::new().prefix("job-").tempdir_in(self.dir.tmp())?;
+        let output = folder.path().join(format!("output.{}", job.profile.extension()));
+        self.transcode(job, input, &output, threads, cancel, on_progress)?;
+        let info = self.verify(job, &output, cancel)?;
+        // Out of the folder of its own, which goes.
+        let (_, scratch) = self.dir.scratch_file("result-")?;
+        fs::rename(&output, &*scratch)?;
+        let (sha256, bytes) = digest(&scratch)?;
+        Ok(Made { output: scratch, bytes, sha256, info })
+    }
+
+    fn transcode(
+        &self,
+        job: &Job,
+        input: &Path,
+        output: &Path,
+        threads: u16,
+        cancel: &Cancel,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<(), TranscodeError> {
+        let args = job.profile.argv(&Run { input, output, info: &job.info, threads, limits: &self.limits });
+        let left = job.deadline.saturating_duration_since(Instant::now());
+        let allowed = Allowed {
+            input,
+            output_dir: output.parent(),
+            // ffmpeg stops by itself at the limit; the kernel's is for when it doesn't.
+            file_bytes_max: self.limits.output_bytes_max + (1 << 20),
+            cpu_seconds_max: (left.as_secs() + 2) * u64::from(threads + 2),
+        };
+        let mut command = self.sandbox.command(&self.tools.ffmpeg, args, &allowed);
+        if let Some(folder) = output.parent() {
+            command.current_dir(folder);
+        }
+        let mut reader = Reader::new(job.info.picture_duration());
+        let outcome = child::run(&mut command, job.deadline, cancel, |bytes| {
+            if let Some(progress) = reader.feed(bytes) {
+                on_progress(progress);
+            }
+            true
+        })?;
+        self.judge(&outcome, input)?;
+        let expected =
+            job.info.picture_duration().filter(|_| matches!(job.profile.recipe, Recipe::Video { .. }));
+        if let Some(expected) = expected.filter(|_| cut_off(&outcome.stderr)) {
+            return Err(TranscodeError::Incomplete { expected, got: reader.now().encoded.min(expected) });
+        }
+        Ok(())
+    }
+
+    /// What an ended ffmpeg means.
+    fn judge(&self, outcome: &Outcome, input: &Path) -> Result<(), TranscodeError> {
+        let status = match outcome.ended {
+            Ended::Exited(status) => status,
+            Ended::Deadline => return Err(TranscodeError::DeadlinePassed { running: true }),
+            Ended::Cancelled | Ended::Refused => return Err(TranscodeError::Cancelled),
+        };
+        if status.success() {
+            return Ok(());
+        }
+        Err(self.failure(status, &outcome.stderr, input))
+    }
+
+    fn failure(&self, status: ExitStatus, stderr: &str, input: &Path) -> TranscodeError {
+        let said = |words: &str| stderr.contains(words);
+        if status.signal() == Some(Signal::XFSZ.as_raw()) || said("File too large") {
+            return TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max };
+        }
+        if said("No space left on device") || said("Disk quota exceeded") {
+            return TranscodeError::DiskFull;
+        }
+        if said("Cannot allocate memory") {
+            return TranscodeError::OutOfMemory { max: self.sandbox.memory_bytes_max };
+        }
+        if matches!(status.code(), Some(126 | 127)) {
+            return TranscodeError::Io(io::Error::other(stderr.to_owned()));
+        }
+        // ffmpeg's own exit code for a file that it can't convert is 1, or (later) 256 minus an error of its own.
+        match status.code() {
+            Some(_) if !stderr.is_empty() => {
+                TranscodeError::Refused { reason: reason(stderr, input, status) }
+            }
+            _ => TranscodeError::Crashed { status: status.to_string(), stderr: stderr.to_owned() },
+        }
+    }
+
+    /// ffprobe's view of the result: is it there, is it what the profile says, is it all of it?
+    fn verify(&self, job: &Job, output: &Path, cancel: &Cancel) -> Result<MediaInfo, TranscodeError> {
+        let bad = |reason: String| TranscodeError::BadOutput { reason };
+        match fs::metadata(output) {
+            Ok(meta) if meta.len() == 0 => return Err(bad("it is empty".to_owned())),
+            Ok(meta) if meta.len() >= self.limits.output_bytes_max => {
+                return Err(TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(bad("there is none".to_owned()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let info = self.prober.probe_blocking(output, OWN_DEMUXERS, cancel).map_err(|error| match error {
+            _ if cancel.is_set() => TranscodeError::Cancelled,
+            ProbeError::Tool(error) => TranscodeError::Io(error),
+            other => bad(other.to_string()),
+        })?;
+        job.profile.delivers(&info).map_err(|reason| bad(reason.to_owned()))?;
+        if matches!(job.profile.recipe, Recipe::Video { .. })
+            && let (Some(expected), Some(got)) = (job.info.picture_duration(), info.picture_duration())
+            && got + tolerance(expected) < expected
+        {
+            return Err(TranscodeError::Incomplete { expected, got });
+        }
+        Ok(info)
+    }
+}
+
+/// ffmpeg calls it a success when the input ends early; its complaint is all there is to know it by.
+fn cut_off(stderr: &str) -> bool {
+    stderr.contains("partial file") || stderr.contains("File ended prematurely")
+}
+
+/// How much shorter than its input a result may be: rounding, an edit list, a last frame without a duration.
+fn tolerance(expected: Duration) -> Duration {
+    expected.mul_f64(0.03).max(Duration::from_millis(300))
+}
+
+fn digest(path: &Path) -> io::Result<(ContentId, u64)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((ContentId(hash.finalize().into()), bytes)),
+            n => {
+                hash.update(&buffer[..n]);
+                bytes += n as u64;
+            }
+        }
+    }
+}
+
+/// A path as a job's input, for callers that keep the file alive themselves.
+impl Job {
+    /// An input that is not deleted afterwards.
+    pub fn kept(path: impl Into<PathBuf>) -> Arc<dyn AsRef<Path> + Send + Sync> {
+        Arc::new(path.into())
+    }
+}

@@ -1,0 +1,28 @@
+//! The worker pool: a bounded queue in front of ffmpeg children, and the capped ffprobe.
+//!
+//! A [`Job`] goes through [`Pool::submit`] into the queue; a worker thread takes it, runs ffmpeg in the sandbox, has
+//! ffprobe look at what came out, and only then hands it to whoever holds the [`Ticket`]. Dropping the ticket kills the
+//! child. Each child is waited for by the thread that spawned it, since a child dies with its parent *thread*.
+
+mod cancel;
+mod child;
+mod error;
+mod job;
+mod pool;
+pub mod probe;
+mod progress;
+pub mod sandbox;
+mod speed;
+#[cfg(test)]
+mod tests;
+mod ticket;
+mod tools;
+
+pub use error::{SubmitError, TranscodeError};
+pub use job::{Job, Transcoded};
+pub use pool::{Pool, PoolConfig, PoolStats, Queued};
+pub use probe::{ProbeError, Prober};
+pub use progress::Progress;
+pub use speed::Estimate;
+pub use ticket::Ticket;
+pub use tools::{FfmpegVersion, Tools, ToolsError};

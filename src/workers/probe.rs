@@ -1,0 +1,350 @@
+//! The capped ffprobe: what is in a file, or why it is refused.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::cancel::Cancel;
+use super::child::{self, Ended};
+use super::sandbox::{Allowed, Sandbox};
+use super::tools::Tools;
+use crate::content::{AudioInfo, MediaInfo, MediaLimits, VideoInfo};
+use crate::profile::{DEMUXERS, probe_argv};
+
+/// More than this on ffprobe's stdout is no honest file's.
+const OUTPUT_BYTES_MAX: usize = 256 << 10;
+
+/// Runs ffprobe, a bounded number at once. Clones share the bound.
+#[derive(Clone, Debug)]
+pub struct Prober {
+    tools: Arc<Tools>,
+    sandbox: Sandbox,
+    limits: MediaLimits,
+    permits: Arc<Semaphore>,
+}
+
+/// Why a file was not let through.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// ffprobe can't make anything of it.
+    #[error("ffprobe refuses it: {reason}")]
+    Refused {
+        /// In ffprobe's words.
+        reason: String,
+    },
+    /// It is a media file, and asks for more than this node gives.
+    #[error("{what} is over this node's limit: {found}, at most {max}")]
+    OverLimit {
+        /// Which limit.
+        what: &'static str,
+        /// What the file asks for.
+        found: String,
+        /// What is given.
+        max: String,
+    },
+    /// ffprobe took too long, which no honest file makes it do.
+    #[error("ffprobe was not done with it after {0:?}")]
+    TimedOut(Duration),
+    /// ffprobe could not be run; not the file's fault.
+    #[error("ffprobe can't be run on this node: {0}")]
+    Tool(#[source] io::Error),
+}
+
+impl ProbeError {
+    /// Whether the file is to blame, not the node.
+    pub const fn is_input_fault(&self) -> bool {
+        !matches!(self, Self::Tool(_))
+    }
+}
+
+impl Prober {
+    /// A prober that runs at most `at_once` children.
+    pub fn new(tools: Arc<Tools>, sandbox: Sandbox, limits: MediaLimits, at_once: usize) -> Self {
+        Self { tools, sandbox, limits, permits: Arc::new(Semaphore::new(at_once.max(1))) }
+    }
+
+    /// What is in this file, if it is within the limits. Cancel-safe: when the caller stops waiting, ffprobe ends soon.
+    pub async fn probe(&self, path: &Path) -> Result<MediaInfo, ProbeError> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
+        let cancel = Arc::new(Cancel::new().map_err(ProbeError::Tool)?);
+        let guard = CancelOnDrop(Arc::clone(&cancel));
+        let (this, path) = (self.clone(), path.to_owned());
+        // The thread that spawns the child waits for it, as the child's death signal asks for.
+        let probed = spawn_blocking(move || {
+            let _permit = permit;
+            this.probe_blocking(&path, DEMUXERS, &cancel)
+        });
+        let result = probed.await.map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
+        drop(guard);
+        let info = result?;
+        self.check(&info)?;
+        Ok(info)
+    }
+
+    /// The same on the calling thread, without the checks against the limits.
+    pub(super) fn probe_blocking(
+        &self,
+        path: &Path,
+        demuxers: &str,
+        cancel: &Cancel,
+    ) -> Result<MediaInfo, ProbeError> {
+        let allowed = Allowed {
+            input: path,
+            output_dir: None,
+            file_bytes_max: 0,
+            cpu_seconds_max: self.limits.probe_time_max.as_secs() + 1,
+        };
+        let mut command =
+            self.sandbox.command(&self.tools.ffprobe, probe_argv(path, demuxers, &self.limits), &allowed);
+        let mut json = Vec::new();
+        let deadline = Instant::now() + self.limits.probe_time_max;
+        let outcome = child::run(&mut command, deadline, cancel, |bytes| {
+            json.extend_from_slice(bytes);
+            json.len() <= OUTPUT_BYTES_MAX
+        })
+        .map_err(ProbeError::Tool)?;
+        match outcome.ended {
+            Ended::Exited(status) if status.success() => parse(&json),
+            Ended::Exited(status) if matches!(status.code(), Some(126 | 127)) => {
+                Err(ProbeError::Tool(io::Error::other(outcome.stderr)))
+            }
+            Ended::Exited(status) => {
+                Err(ProbeError::Refused { reason: reason(&outcome.stderr, path, status) })
+            }
+            Ended::Deadline | Ended::Cancelled => Err(ProbeError::TimedOut(self.limits.probe_time_max)),
+            Ended::Refused => {
+                Err(ProbeError::Refused { reason: "it describes far too many streams".to_owned() })
+            }
+        }
+    }
+
+    fn check(&self, info: &MediaInfo) -> Result<(), ProbeError> {
+        let limits = &self.limits;
+        let over = |what, found: String, max: String| Err(ProbeError::OverLimit { what, found, max });
+        if info.streams > limits.streams_max {
+            return over("the number of streams", info.streams.to_string(), limits.streams_max.to_string());
+        }
+        for duration in [info.duration, info.picture_duration()].into_iter().flatten() {
+            if duration > limits.duration_max {
+                return over(
+                    "the duration",
+                    format!("{duration:.0?}"),
+                    format!("{:.0?}", limits.duration_max),
+                );
+            }
+        }
+        let Some(video) = &info.video else { return Ok(()) };
+        let pixels = u64::from(video.width) * u64::from(video.height);
+        if pixels > limits.picture_pixels_max {
+            let found = format!("{}x{}", video.width, video.height);
+            return over("the picture's size", found, format!("{} pixels", limits.picture_pixels_max));
+        }
+        if video.fps > limits.fps_max {
+            return over("the frame rate", format!("{:.0}/s", video.fps), format!("{:.0}/s", limits.fps_max));
+        }
+        Ok(())
+    }
+}
+
+struct CancelOnDrop(Arc<Cancel>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// ffprobe's last words, without the path of the file on this node.
+pub(super) fn reason(stderr: &str, path: &Path, status: std::process::ExitStatus) -> String {
+    let path = path.display().to_string();
+    let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let line = line
+        .replace(&format!("file:{path}: "), "")
+        .replace(&format!("file:{path}"), "it")
+        .replace(&path, "it");
+    if line.is_empty() { format!("it ended with {status}") } else { line.trim().to_owned() }
+}
+
+#[derive(Deserialize)]
+struct Probed {
+    #[serde(default)]
+    streams: Vec<Stream>,
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Format {
+    format_name: String,
+    nb_streams: u32,
+    duration: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Stream {
+    codec_type: String,
+    codec_name: Option<String>,
+    width: u32,
+    height: u32,
+    channels: u32,
+    avg_frame_rate: String,
+    r_frame_rate: String,
+    nb_frames: Option<String>,
+    duration: Option<String>,
+    disposition: Disposition,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Disposition {
+    attached_pic: u8,
+}
+
+/// Reads ffprobe's JSON. Every field may be missing or nonsense; what is left has to be a media file.
+pub(super) fn parse(json: &[u8]) -> Result<MediaInfo, ProbeError> {
+    let refused = |reason: &str| ProbeError::Refused { reason: reason.to_owned() };
+    let probed: Probed =
+        serde_json::from_slice(json).map_err(|_| refused("its description can't be read"))?;
+    let duration = seconds(probed.format.duration.as_deref());
+    let video = probed
+        .streams
+        .iter()
+        .find(|s| s.codec_type == "video" && s.disposition.attached_pic == 0 && s.width > 0 && s.height > 0)
+        .map(|stream| video(stream, duration));
+    let audio =
+        probed.streams.iter().find(|s| s.codec_type == "audio" && s.codec_name.is_some()).map(|stream| {
+            AudioInfo { codec: stream.codec_name.clone().unwrap_or_default(), channels: stream.channels }
+        });
+    if video.is_none() && audio.is_none() {
+        return Err(refused("there is no video and no sound in it"));
+    }
+    let streams = probed.format.nb_streams.max(u32::try_from(probed.streams.len()).unwrap_or(u32::MAX));
+    Ok(MediaInfo { container: probed.format.format_name, duration, video, audio, streams })
+}
+
+fn video(stream: &Stream, container_duration: Option<Duration>) -> VideoInfo {
+    let fps = rate(&stream.avg_frame_rate).or_else(|| rate(&stream.r_frame_rate)).unwrap_or(0.0);
+    let duration = seconds(stream.duration.as_deref());
+    let counted = stream.nb_frames.as_deref().and_then(|text| text.parse().ok());
+    let frames = counted
+        .or_else(|| Some((duration.or(container_duration)?.as_secs_f64() * fps).round() as u64))
+        .unwrap_or(0);
+    VideoInfo {
+        codec: stream.codec_name.clone().unwrap_or_default(),
+        width: stream.width,
+        height: stream.height,
+        fps,
+        frames,
+        duration,
+    }
+}
+
+/// "5.041667"; not "N/A", negative, or beyond a Duration.
+fn seconds(text: Option<&str>) -> Option<Duration> {
+    Duration::try_from_secs_f64(text?.parse().ok()?).ok().filter(|duration| !duration.is_zero())
+}
+
+/// "24000/1001"; not "0/0".
+fn rate(text: &str) -> Option<f64> {
+    let (over, under) = text.split_once('/')?;
+    let rate = over.parse::<f64>().ok()? / under.parse::<f64>().ok()?;
+    (rate.is_finite() && rate > 0.0).then_some(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CLIP: &str = r#"{"programs":[],"streams":[
+        {"codec_name":"mjpeg","codec_type":"video","width":600,"height":600,"avg_frame_rate":"0/0","disposition":{"attached_pic":1}},
+        {"codec_name":"aac","codec_type":"audio","channels":2,"avg_frame_rate":"0/0","duration":"5.0","disposition":{"attached_pic":0}},
+        {"codec_name":"h264","codec_type":"video","width":1080,"height":1920,"r_frame_rate":"24/1","avg_frame_rate":"24/1",
+         "nb_frames":"121","duration":"5.041667","disposition":{"attached_pic":0}}],
+        "format":{"nb_streams":3,"format_name":"mov,mp4,m4a,3gp,3g2,mj2","duration":"5.041667"}}"#;
+
+    #[test]
+    fn a_clip_is_read_and_cover_art_is_no_video() {
+        let info = parse(CLIP.as_bytes()).unwrap();
+        let video = info.video.as_ref().unwrap();
+        assert_eq!(
+            (video.codec.as_str(), video.width, video.height, video.frames),
+            ("h264", 1080, 1920, 121)
+        );
+        assert_eq!(info.audio, Some(AudioInfo { codec: "aac".into(), channels: 2 }));
+        assert_eq!(info.pixels(), 1080 * 1920 * 121);
+        assert_eq!(info.streams, 3);
+    }
+
+    #[test]
+    fn frames_are_reckoned_where_they_are_not_counted() {
+        let json = CLIP.replace("\"nb_frames\":\"121\",", "");
+        assert_eq!(parse(json.as_bytes()).unwrap().video.unwrap().frames, 121);
+        let json = json.replace("5.041667", "N/A");
+        let info = parse(json.as_bytes()).unwrap();
+        assert_eq!((info.duration, info.pixels()), (None, 0));
+    }
+
+    #[test]
+    fn nothing_to_see_or_hear_is_refused_with_a_reason() {
+        for json in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"streams":[{"codec_type":"data"}]}"#,
+            r#"{"streams":[{"codec_type":7}]}"#,
+        ] {
+            assert!(matches!(parse(json.as_bytes()), Err(ProbeError::Refused { .. })), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_reason_does_not_tell_where_the_file_lies() {
+        let stderr = "[mov,mp4 @ 0x55] moov atom not found\nfile:/data/tmp/upload-x: Invalid data found when processing input\n";
+        let status = std::process::ExitStatus::default();
+        assert_eq!(
+            reason(stderr, Path::new("/data/tmp/upload-x"), status),
+            "Invalid data found when processing input"
+        );
+        assert_eq!(reason("", Path::new("/x"), status), "it ended with exit status: 0");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(bytes: Vec<u8>) {
+            drop(parse(&bytes));
+        }
+
+        #[test]
+        fn any_values_in_the_right_places_are_borne(
+            width: u32, height: u32, rate in "[-0-9./eNa]{0,9}", frames in "[-0-9N/A]{0,22}", seconds in "[-0-9.einfN/A]{0,12}",
+        ) {
+            let json = serde_json::json!({"streams": [{"codec_type": "video", "codec_name": "h264", "width": width,
+                "height": height, "avg_frame_rate": rate, "r_frame_rate": rate, "nb_frames": frames, "duration": seconds}],
+                "format": {"duration": seconds}});
+            if let Ok(info) = parse(json.to_string().as_bytes()) {
+                let video = info.video.as_ref().unwrap();
+                prop_assert!(video.fps >= 0.0 && video.fps.is_finite());
+                let _ = info.pixels();
+            }
+        }
+
+        #[test]
+        fn a_mutated_description_is_borne(at in 0..CLIP.len(), byte: u8) {
+            let mut json = CLIP.as_bytes().to_vec();
+            json[at] = byte;
+            drop(parse(&json));
+        }
+    }
+}

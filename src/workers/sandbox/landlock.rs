@@ -1,0 +1,75 @@
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope,
+};
+
+/// Newest set of rights that is asked for; older kernels give what they have.
+const RIGHTS: ABI = ABI::V6;
+
+/// What a program needs to start: itself, its libraries, and the loader's tables. Nothing of /home, /root, /proc or /var.
+const SYSTEM: [&str; 13] = [
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/bin",
+    "/opt",
+    "/nix/store",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/alternatives",
+    "/dev/zero",
+    "/dev/random",
+    "/dev/urandom",
+];
+
+/// Whether this kernel can confine file access at all.
+pub fn supported() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .and_then(Ruleset::create)
+        .is_ok()
+}
+
+/// Leaves this process the system's libraries, `readable`, `writable`, and no TCP, as far as the kernel has it.
+pub(super) fn restrict(
+    program: &Path,
+    readable: &[PathBuf],
+    writable: &[PathBuf],
+) -> Result<(), RulesetError> {
+    let read = AccessFs::from_read(RIGHTS);
+    let write = AccessFs::from_all(RIGHTS);
+    let mut rules = Ruleset::default()
+        .handle_access(write)?
+        .handle_access(AccessNet::from_all(RIGHTS))?
+        .scope(Scope::from_all(RIGHTS))?
+        .create()?;
+    // A program outside the system's folders brings its libraries along beside it.
+    let own = program.parent().filter(|dir| dir.parent().is_some());
+    for path in SYSTEM.map(Path::new).into_iter().chain(own) {
+        rules = allow(rules, path, read)?;
+    }
+    for path in readable {
+        rules = allow(rules, path, AccessFs::ReadFile | AccessFs::ReadDir)?;
+    }
+    for path in writable {
+        rules = allow(rules, path, write)?;
+    }
+    rules = allow(rules, Path::new("/dev/null"), AccessFs::ReadFile | AccessFs::WriteFile)?;
+    rules.restrict_self().map(drop)
+}
+
+/// A path that isn't there needs no rule.
+fn allow(
+    rules: landlock::RulesetCreated,
+    path: &Path,
+    access: impl Into<landlock::BitFlags<AccessFs>>,
+) -> Result<landlock::RulesetCreated, RulesetError> {
+    match PathFd::new(path) {
+        Ok(fd) => rules.add_rule(PathBeneath::new(fd, access)),
+        Err(_) => Ok(rules),
+    }
+}

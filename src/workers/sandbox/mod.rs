@@ -1,0 +1,87 @@
+//! Confinement of ffmpeg and ffprobe, which read what strangers send.
+//!
+//! A child is started as `starling sandbox … -- ffmpeg …`: the hidden subcommand confines itself and then turns into
+//! ffmpeg by exec. So no code runs between fork and exec here, and a node that is killed takes its children with it.
+
+mod confine;
+mod landlock;
+mod seccomp;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use confine::{ConfineError, Confinement, confine_and_exec};
+pub use landlock::supported as landlock_supported;
+
+/// How children are started.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    /// The `starling` program whose `sandbox` subcommand confines the child. `None` runs children unconfined: only for
+    /// tests of what is around them.
+    pub launcher: Option<PathBuf>,
+    /// Added to the child's niceness, so that gossip and HTTP never wait for an encoder.
+    pub nice: u8,
+    /// Address space of one child.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            // Not the path it was started by: this stays the same program while it is being replaced by an upgrade.
+            launcher: Some(PathBuf::from("/proc/self/exe")),
+            nice: 10,
+            memory_bytes_max: 4 << 30,
+        }
+    }
+}
+
+/// What one child may do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowed<'a> {
+    /// The one file of ours that it may read.
+    pub input: &'a Path,
+    /// The folder that it may write in; `None`: nowhere.
+    pub output_dir: Option<&'a Path>,
+    /// Longest file it may write.
+    pub file_bytes_max: u64,
+    /// CPU time after which the kernel ends it, should the node not be able to.
+    pub cpu_seconds_max: u64,
+}
+
+impl Sandbox {
+    /// The command that runs `program` with `args` confined.
+    pub(super) fn command(&self, program: &Path, args: Vec<OsString>, allowed: &Allowed<'_>) -> Command {
+        let mut command = if let Some(launcher) = &self.launcher {
+            let mut command = Command::new(launcher);
+            command.arg("sandbox");
+            let mut option = |name: &str, value: &OsStr| {
+                command.arg(name).arg(value);
+            };
+            let number = |value: u64| OsString::from(value.to_string());
+            option("--parent", &number(std::process::id().into()));
+            option("--nice", &number(self.nice.into()));
+            option("--memory-bytes", &number(self.memory_bytes_max));
+            option("--file-bytes", &number(allowed.file_bytes_max));
+            option("--cpu-seconds", &number(allowed.cpu_seconds_max));
+            option("--readable", allowed.input.as_os_str());
+            if let Some(dir) = allowed.output_dir {
+                option("--writable", dir.as_os_str());
+            }
+            command.arg("--").arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.args(args);
+        // The node's environment may hold its cluster key; a child has no use for any of it.
+        command.env_clear().env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1");
+        for name in ["PATH", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+}

@@ -1,0 +1,165 @@
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The ffmpeg and ffprobe programs of this node.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Absolute path of ffmpeg.
+    pub ffmpeg: PathBuf,
+    /// Absolute path of ffprobe.
+    pub ffprobe: PathBuf,
+    /// ffmpeg's version, part of every cache key.
+    pub version: FfmpegVersion,
+}
+
+/// ffmpeg's version as it tells it itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FfmpegVersion {
+    text: String,
+    number: Option<(u32, u32, u32)>,
+}
+
+/// A tool that a node can't do without.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolsError {
+    /// Nowhere on PATH.
+    #[error("{0} is not installed: install it (Debian, Ubuntu: apt install ffmpeg), or say where it is")]
+    Missing(PathBuf),
+    /// It doesn't run.
+    #[error("{program} doesn't run: {source}; install it anew, or name another")]
+    Broken {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It runs, but doesn't say what it is.
+    #[error("{0} doesn't tell its version: is it really ffmpeg?")]
+    NoVersion(PathBuf),
+}
+
+/// The oldest release of each branch that has the fixes that matter here (docs/OPERATIONS.md says which). Branches
+/// between two of these count as the older one; branches before the first have none.
+const FIXED: [(u32, u32, u32); 6] = [(4, 3, 9), (4, 4, 6), (5, 1, 7), (6, 1, 3), (7, 0, 3), (7, 1, 2)];
+
+impl Tools {
+    /// Finds both programs, on PATH if the name has no slash, and asks ffmpeg for its version. Blocks.
+    pub fn find(ffmpeg: &Path, ffprobe: &Path) -> Result<Self, ToolsError> {
+        let (ffmpeg, ffprobe) = (locate(ffmpeg)?, locate(ffprobe)?);
+        let output = Command::new(&ffmpeg)
+            .arg("-version")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|source| ToolsError::Broken { program: ffmpeg.clone(), source })?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = FfmpegVersion::parse(&text).ok_or_else(|| ToolsError::NoVersion(ffmpeg.clone()))?;
+        Ok(Self { ffmpeg, ffprobe, version })
+    }
+
+    /// What the operator should know of these tools, one line each; the node logs them at start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(fixed) = self.version.lacks_fixes() {
+            warnings.push(format!(
+                "ffmpeg {} lacks fixes for hostile media: upgrade to {fixed} or later (docs/OPERATIONS.md)",
+                self.version
+            ));
+        }
+        if !super::sandbox::landlock_supported() {
+            warnings.push(
+                "this kernel has no landlock (or it is off): ffmpeg runs without file confinement; \
+                 boot with lsm=landlock,… on Linux 5.13 or later"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+fn locate(program: &Path) -> Result<PathBuf, ToolsError> {
+    let missing = || ToolsError::Missing(program.to_owned());
+    let candidates: Vec<PathBuf> = if program.components().count() > 1 {
+        vec![program.to_owned()]
+    } else {
+        let path = std::env::var_os("PATH").ok_or_else(missing)?;
+        std::env::split_paths(&path).map(|dir| dir.join(program)).collect()
+    };
+    let found = candidates.into_iter().find(|path| path.is_file()).ok_or_else(missing)?;
+    std::path::absolute(&found).map_err(|source| ToolsError::Broken { program: found, source })
+}
+
+impl FfmpegVersion {
+    /// Reads `ffmpeg -version`.
+    pub fn parse(output: &str) -> Option<Self> {
+        let text =
+            output.lines().next()?.strip_prefix("ffmpeg version ")?.split_whitespace().next()?.to_owned();
+        // "5.1.9-0+deb12u1", "n7.1", "2024-05-01-git-…", "N-118193-g…": development builds have no number.
+        let digits = text.strip_prefix('n').unwrap_or(&text);
+        let numeric = digits.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
+        let mut parts = numeric.split('.').map(str::parse::<u32>);
+        let number = match (parts.next(), parts.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => {
+                Some((major, minor, parts.next().and_then(Result::ok).unwrap_or(0)))
+            }
+            _ => None,
+        };
+        Some(Self { text, number })
+    }
+
+    /// The first release of its branch that has the fixes which this one lacks.
+    fn lacks_fixes(&self) -> Option<String> {
+        let number = self.number?;
+        let branch = |(major, minor, _): (u32, u32, u32)| (major, minor);
+        let fixed =
+            FIXED.into_iter().rev().find(|fixed| branch(*fixed) <= branch(number)).unwrap_or(FIXED[0]);
+        (number < fixed).then(|| format!("{}.{}.{}", fixed.0, fixed.1, fixed.2))
+    }
+}
+
+impl fmt::Display for FfmpegVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> FfmpegVersion {
+        FfmpegVersion::parse(&format!(
+            "ffmpeg version {text} Copyright (c) 2000-2025 the FFmpeg developers\n"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn versions_are_read_as_distributions_write_them() {
+        assert_eq!(version("5.1.9-0+deb12u1").number, Some((5, 1, 9)));
+        assert_eq!(version("n7.1").number, Some((7, 1, 0)));
+        assert_eq!(version("4.4.2-0ubuntu0.22.04.1").number, Some((4, 4, 2)));
+        assert_eq!(version("N-118193-g5f38c82536").number, None);
+        assert_eq!(version("5.1.9-0+deb12u1").to_string(), "5.1.9-0+deb12u1");
+        assert_eq!(FfmpegVersion::parse("sh: ffmpeg: not found"), None);
+        assert_eq!(FfmpegVersion::parse(""), None);
+    }
+
+    #[test]
+    fn an_old_one_is_told_what_to_upgrade_to() {
+        assert_eq!(version("5.1.6").lacks_fixes().as_deref(), Some("5.1.7"));
+        assert_eq!(version("5.1.9").lacks_fixes(), None);
+        assert_eq!(version("3.4.8").lacks_fixes().as_deref(), Some("4.3.9"));
+        assert_eq!(version("7.1").lacks_fixes().as_deref(), Some("7.1.2"));
+        assert_eq!(version("8.0").lacks_fixes(), None);
+        // What has no number was built from source; whoever does that knows how old it is.
+        assert_eq!(version("N-118193-g5f38c82536").lacks_fixes(), None);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = Tools::find(Path::new("no-such-ffmpeg"), Path::new("ffprobe")).unwrap_err();
+        assert!(error.to_string().starts_with("no-such-ffmpeg is not installed"), "{error}");
+    }
+}
