@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::workers::sandbox::{Confinement, confine_and_exec};
+use starling::workers::sandbox::{Confinement, confine_and_exec};
 
 /// Exit code when the program could not be run; the shell's own for "found but can't be executed".
 const CANNOT_RUN: u8 = 126;
 
 /// Confine this process and turn it into a program.
 #[derive(Debug, clap::Args)]
-pub struct SandboxArgs {
+pub struct Args {
     /// Process id that has to be the parent.
     #[arg(long)]
     parent: u32,
@@ -39,16 +39,16 @@ pub struct SandboxArgs {
 }
 
 /// Runs the program. Comes back only if it can't, with a line on stderr.
-pub fn run(args: SandboxArgs) -> ExitCode {
+pub fn run(args: &Args) -> ExitCode {
     let error = confine_and_exec(&Confinement {
         parent: args.parent,
         nice: args.nice,
         memory_bytes: args.memory_bytes,
         file_bytes: args.file_bytes,
         cpu_seconds: args.cpu_seconds,
-        readable: args.readable,
-        writable: args.writable,
-        command: args.command,
+        readable: args.readable.clone(),
+        writable: args.writable.clone(),
+        command: args.command.clone(),
     });
     eprintln!("starling sandbox: {error}");
     ExitCode::from(CANNOT_RUN)

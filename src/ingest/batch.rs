@@ -98,7 +98,9 @@ impl Sink {
             Ok(file)
         });
         let hash = spawn_blocking(move || {
-            batch.iter().for_each(|bytes| hash.update(bytes));
+            for bytes in &batch {
+                hash.update(bytes);
+            }
             hash
         });
         self.state = State::Busy { write, hash };

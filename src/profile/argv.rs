@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::Path;
 
 use super::{Audio, AudioCodec, Container, Preset, Profile, Recipe, Scale, VideoCodec};
@@ -159,7 +160,8 @@ impl Args {
         self
     }
 
-    fn opt(&mut self, name: &str, value: impl ToString) -> &mut Self {
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike, without a & before each")]
+    fn opt(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.0.push(name.into());
         self.0.push(value.to_string().into());
         self

@@ -191,7 +191,7 @@ impl Profile {
 
 impl Scale {
     fn validate(self) -> Result<(), &'static str> {
-        let even = |side: u16| (16..=4320).contains(&side) && side % 2 == 0;
+        let even = |side: u16| (16..=4320).contains(&side) && side.is_multiple_of(2);
         let good = match self {
             Self::Exact(width, height) => even(width) && even(height),
             Self::ShortSide(side) => even(side),

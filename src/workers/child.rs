@@ -64,13 +64,11 @@ struct Group {
 
 impl Group {
     fn new(mut child: Child) -> io::Result<Self> {
-        match Pid::from_raw(child.id().cast_signed()) {
-            Some(pid) => Ok(Self { child, pid, reaped: false }),
-            None => {
-                child.kill()?;
-                Err(io::Error::other("the child has no process id"))
-            }
-        }
+        let Some(pid) = Pid::from_raw(child.id().cast_signed()) else {
+            child.kill()?;
+            return Err(io::Error::other("the child has no process id"));
+        };
+        Ok(Self { child, pid, reaped: false })
     }
 
     /// The leader isn't reaped yet, so its id still names this group and no other.

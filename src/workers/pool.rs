@@ -389,7 +389,7 @@ impl Shared {
                 state.speeds.learn(&task.job.profile.name, task.job.info.pixels(), elapsed);
             }
             Some(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
-                state.totals.cancelled += 1
+                state.totals.cancelled += 1;
             }
             Some(_) => state.totals.failures += 1,
         }

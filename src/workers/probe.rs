@@ -184,7 +184,8 @@ struct Probed {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Format {
-    format_name: String,
+    #[serde(rename = "format_name")]
+    name: String,
     nb_streams: u32,
     duration: Option<String>,
 }
@@ -229,7 +230,7 @@ pub(super) fn parse(json: &[u8]) -> Result<MediaInfo, ProbeError> {
         return Err(refused("there is no video and no sound in it"));
     }
     let streams = probed.format.nb_streams.max(u32::try_from(probed.streams.len()).unwrap_or(u32::MAX));
-    Ok(MediaInfo { container: probed.format.format_name, duration, video, audio, streams })
+    Ok(MediaInfo { container: probed.format.name, duration, video, audio, streams })
 }
 
 fn video(stream: &Stream, container_duration: Option<Duration>) -> VideoInfo {
