@@ -1,9 +1,35 @@
 //! SWIM membership, failure detection and load gossip over raw UDP.
+//!
+//! [`Swim`] is the protocol: a state machine that does no I/O and reads no clock. [`Overlay`] drives one over a UDP
+//! socket inside a tokio runtime, and publishes the membership as a [`View`]. docs/PROTOCOL.md describes what goes
+//! over the wire.
 
+mod config;
+mod driver;
+mod event;
+mod gossip;
+mod health;
+mod key;
 mod load;
 mod member;
+mod members;
+mod pings;
+mod precedence;
+mod rtt;
+mod stats;
+mod swim;
+mod time;
 mod view;
+mod wire;
 
+pub use config::{CLUSTER_NAME_BYTES_MAX, Config, Timing, TimingError};
+pub use driver::{Overlay, StartError};
+pub use event::{Convergence, Event, Subject};
+pub use key::NodeKey;
 pub use load::LoadSample;
 pub use member::{BootEpoch, Identity, Incarnation, MemberState, NodeName, NodeNameError, Zone, ZoneError};
+pub use stats::Stats;
+pub use swim::{Input, Output, Swim};
+pub use time::Time;
 pub use view::{Load, Member, Rtt, View};
+pub use wire::{DATAGRAM_BYTES_MAX, DecodeError, OpenError};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{Identity, Incarnation, LoadSample, MemberState};
+use crate::{Convergence, Identity, Incarnation, LoadSample, MemberState, Stats};
 
 /// A consistent picture of the membership at one moment.
 #[derive(Clone, Debug)]
@@ -14,6 +14,10 @@ pub struct View {
     pub local: Member,
     /// Everyone else, sorted by name; the dead and those who left stay until they are forgotten.
     pub peers: Vec<Member>,
+    /// How the cluster last came to rest; none while it is disturbed.
+    pub converged: Option<Convergence>,
+    /// Counters of this node's overlay since it started.
+    pub stats: Stats,
 }
 
 /// One member as this node sees it.

@@ -1,0 +1,169 @@
+//! Settings of one node's overlay, and the timing that must agree across the cluster.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::Identity;
+
+/// Longest cluster name, in bytes.
+pub const CLUSTER_NAME_BYTES_MAX: usize = 255;
+
+/// Settings of one node's overlay.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Name of the cluster; datagrams of other clusters are ignored. The same on all members.
+    pub cluster: String,
+    /// What this node says of itself.
+    pub identity: Identity,
+    /// `host:port` of members to join through. Names are resolved again on every attempt and every address is tried.
+    pub seeds: Vec<String>,
+    /// Protocol timing. The same on all members.
+    pub timing: Timing,
+    /// Seed of the state machine's random numbers; drawn from the operating system if none.
+    pub rng_seed: Option<u64>,
+}
+
+impl Config {
+    /// The defaults for a node that is `identity`: cluster `starling`, no seeds, `lan` timing.
+    pub fn new(identity: Identity) -> Self {
+        Self { cluster: "starling".into(), identity, seeds: Vec::new(), timing: Timing::Lan, rng_seed: None }
+    }
+}
+
+/// Timing profile of the protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Timing {
+    /// Machines in data centres, also several of them: protocol period of 1 s.
+    #[default]
+    Lan,
+    /// Slow or lossy long-distance links throughout: protocol period of 3 s.
+    Wan,
+    /// One machine, for tests and experiments: protocol period of 200 ms.
+    Local,
+}
+
+/// Why a text is not a timing profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a timing profile: use lan, wan or local")]
+pub struct TimingError(String);
+
+impl FromStr for Timing {
+    type Err = TimingError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "lan" => Ok(Self::Lan),
+            "wan" => Ok(Self::Wan),
+            "local" => Ok(Self::Local),
+            _ => Err(TimingError(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+            Self::Local => "local",
+        })
+    }
+}
+
+impl Timing {
+    /// Length of the protocol period: every member pings one other this often. All other times follow from it.
+    pub const fn period(self) -> Duration {
+        match self {
+            Self::Lan => Duration::from_secs(1),
+            Self::Wan => Duration::from_secs(3),
+            Self::Local => Duration::from_millis(200),
+        }
+    }
+}
+
+/// Every number of the protocol, derived from the period `T` and the number of live members `n`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Params {
+    /// `T`.
+    pub period: Duration,
+}
+
+/// Members asked to ping on one's behalf (SWIM's k).
+pub(crate) const RELAYS: usize = 3;
+/// Members a fresh update goes to at once, and again each gossip round.
+pub(crate) const GOSSIP_FANOUT: usize = 3;
+/// Each update is sent `ceil(GOSSIP_LAMBDA * log10(n + 1))` times by each member.
+const GOSSIP_LAMBDA: f64 = 4.0;
+/// Members that check a suspicion they hear of with a probe of their own, on average.
+pub(crate) const VERIFIERS: usize = 24;
+/// Members that measure the RTT to a newcomer at once, on average.
+pub(crate) const MEASURERS: usize = 32;
+/// Independent confirmations that bring the suspicion time down to its minimum (Lifeguard's K).
+pub(crate) const CONFIRMATIONS: usize = 3;
+
+impl Params {
+    pub const fn new(timing: Timing) -> Self {
+        Self { period: timing.period() }
+    }
+
+    /// Between gossip rounds, while there is news: `T / 5`.
+    pub fn gossip_interval(&self) -> Duration {
+        self.period / 5
+    }
+
+    /// Fresh news goes out at once, but not more often than this: `T / 50`.
+    pub fn gossip_interval_min(&self) -> Duration {
+        self.period / 50
+    }
+
+    /// How often each update is sent by each member.
+    pub fn transmissions(live: usize) -> u8 {
+        (GOSSIP_LAMBDA * (live as f64 + 1.0).log10()).ceil().clamp(1.0, 40.0) as u8
+    }
+
+    /// Wait for an ack of a member whose RTT is not known: `0.3 T`.
+    pub fn timeout_unmeasured(&self) -> Duration {
+        self.period * 3 / 10
+    }
+
+    /// Bounds of the wait for an ack that follows the measured RTT: `T / 20` and `T / 2`.
+    pub fn timeout_bounds(&self) -> (Duration, Duration) {
+        (self.period / 20, self.period / 2)
+    }
+
+    /// No suspicion is raised earlier than this after the first ping: `T / 2`.
+    pub fn probe_floor(&self) -> Duration {
+        self.period / 2
+    }
+
+    /// Shortest time to refute: `T * max(1, log10 n) * 0.8`.
+    pub fn suspicion_min(&self, live: usize) -> Duration {
+        self.period.mul_f64((live.max(1) as f64).log10().max(1.0) * 0.8)
+    }
+
+    /// Longest time to refute, when nobody confirms: six times the shortest (Lifeguard's beta).
+    pub fn suspicion_max(&self, live: usize) -> Duration {
+        self.suspicion_min(live) * 6
+    }
+
+    /// First wait before a join is tried again while alone: `T / 20`; it doubles every second try up to `2 T`.
+    pub fn join_retry(&self, tries: u32) -> Duration {
+        ((self.period / 20) * 2u32.saturating_pow((tries / 2).min(10))).min(self.period * 2)
+    }
+
+    /// Between looks at the seeds while not alone: `10 T`.
+    pub fn seeds_interval(&self) -> Duration {
+        self.period * 10
+    }
+
+    /// A view that did not change for this long has come to rest: `T / 2`.
+    pub fn rest(&self) -> Duration {
+        self.period / 2
+    }
+
+    /// How long the dead are remembered: `600 T`.
+    pub fn forget(&self) -> Duration {
+        self.period * 600
+    }
+}

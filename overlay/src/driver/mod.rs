@@ -1,0 +1,112 @@
+//! Runs the state machine over one UDP socket, inside a tokio runtime.
+
+mod log;
+mod resolve;
+mod socket;
+mod task;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use self::task::{Command, Task};
+use crate::config::CLUSTER_NAME_BYTES_MAX;
+use crate::{Config, Event, LoadSample, View};
+
+/// Events kept for a subscriber that is slow; beyond it, it is told how many it missed.
+const EVENTS_KEPT: usize = 1_024;
+/// Commands waiting for the driver.
+const COMMANDS_MAX: usize = 8;
+
+/// A node's membership in its cluster. Dropping it stops the node without a farewell: to the others it fails.
+#[derive(Debug)]
+pub struct Overlay {
+    view: watch::Receiver<Arc<View>>,
+    events: broadcast::Sender<Event>,
+    load: watch::Sender<Option<LoadSample>>,
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+/// Why an overlay did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Other nodes could not reach this one.
+    #[error("{0} is not an address that other nodes can send to: give the address to advertise")]
+    Unreachable(SocketAddr),
+    /// The cluster's name is empty or too long.
+    #[error("a cluster's name has 1 to {CLUSTER_NAME_BYTES_MAX} bytes, not {0}")]
+    ClusterName(usize),
+    /// The socket can't be used.
+    #[error("cannot use the gossip socket: {0}")]
+    Socket(#[from] io::Error),
+}
+
+impl Overlay {
+    /// A UDP socket for gossip, with buffers large enough for a burst. Port 0 takes any free one.
+    pub fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+        socket::bind(address)
+    }
+
+    /// Starts a node on a socket made by [`Self::bind`]. Must be called inside a tokio runtime; the task that it
+    /// spawns ends with [`Self::leave`] or when the overlay is dropped.
+    pub fn start(config: Config, socket: std::net::UdpSocket) -> Result<Self, StartError> {
+        let gossip = config.identity.gossip;
+        if gossip.port() == 0 || gossip.ip().is_unspecified() || gossip.ip().is_multicast() {
+            return Err(StartError::Unreachable(gossip));
+        }
+        if !(1..=CLUSTER_NAME_BYTES_MAX).contains(&config.cluster.len()) {
+            return Err(StartError::ClusterName(config.cluster.len()));
+        }
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let (load, load_receiver) = watch::channel(None);
+        let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
+        let task = Task::new(config, socket, events.clone(), load_receiver, command_receiver)?;
+        let view = task.view();
+        let task = tokio::spawn(task.run());
+        Ok(Self { view, events, load, commands, task })
+    }
+
+    /// The membership as this node sees it; changes are published within some tens of milliseconds.
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.clone()
+    }
+
+    /// Takes this node's newest load sample. Never blocks; the newest one wins.
+    pub fn publish_load(&self, sample: LoadSample) {
+        self.load.send_replace(Some(sample));
+    }
+
+    /// Events from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Tells several members that this node leaves, then stops; gives up telling after `timeout`.
+    pub async fn leave(mut self, timeout: Duration) {
+        let (done, told) = oneshot::channel();
+        if self.commands.send(Command::Leave(done)).await.is_ok() {
+            // Either it was told, or the time is up, or the driver is gone: in each case the node stops now.
+            if tokio::time::timeout(timeout, told).await.is_err() {
+                tracing::warn!(target: "starling::overlay", ?timeout, "left without having told the others");
+            }
+        }
+        self.task.abort();
+        if let Err(error) = (&mut self.task).await
+            && error.is_panic()
+        {
+            tracing::error!(target: "starling::overlay", %error, "overlay task panicked");
+        }
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

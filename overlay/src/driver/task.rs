@@ -1,0 +1,251 @@
+//! The one task of an overlay: socket, clock and channels on one side, the state machine on the other.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::TryRngCore;
+use tokio::net::UdpSocket;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{StartError, log, resolve};
+use crate::members::Peer;
+use crate::wire::DATAGRAM_BYTES_MAX;
+use crate::{Config, Event, Input, Load, LoadSample, Member, Output, Stats, Swim, Time, View};
+
+/// Datagrams taken in before anything else gets a turn.
+const BURST_MAX: usize = 256;
+/// Changes of load and RTT are published together at this interval; changes of membership at once.
+const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the handle asks of the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Leave, and say when it is done.
+    Leave(oneshot::Sender<()>),
+}
+
+/// What woke the task.
+enum Wake {
+    Readable(io::Result<()>),
+    Timeout,
+    Publish,
+    Resolved(Vec<SocketAddr>),
+    Load,
+    Command(Option<Command>),
+}
+
+pub(super) struct Task {
+    swim: Swim,
+    socket: UdpSocket,
+    seeds: Arc<[String]>,
+    origin: Instant,
+    events: broadcast::Sender<Event>,
+    load: watch::Receiver<Option<LoadSample>>,
+    commands: mpsc::Receiver<Command>,
+    /// At most one resolution at a time; it ends with the task.
+    resolving: JoinSet<Vec<SocketAddr>>,
+    view: watch::Sender<Arc<View>>,
+    published: (u64, u64),
+    publish_at: Option<Instant>,
+    leaving: Option<oneshot::Sender<()>>,
+    gone: bool,
+}
+
+impl Task {
+    pub fn new(
+        config: Config,
+        socket: std::net::UdpSocket,
+        events: broadcast::Sender<Event>,
+        load: watch::Receiver<Option<LoadSample>>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Result<Self, StartError> {
+        let seed = match config.rng_seed {
+            Some(seed) => seed,
+            None => rand::rngs::OsRng.try_next_u64().map_err(io::Error::other)?,
+        };
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
+        let origin = Instant::now();
+        let swim = Swim::new(&config, seed, Time::ZERO);
+        let view = watch::Sender::new(Arc::new(view_of(&swim, origin, origin)));
+        Ok(Self {
+            swim,
+            socket,
+            seeds: config.seeds.into(),
+            origin,
+            events,
+            load,
+            commands,
+            resolving: JoinSet::new(),
+            view,
+            published: (0, 0),
+            publish_at: None,
+            leaving: None,
+            gone: false,
+        })
+    }
+
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    /// Runs until the node has left, or the handle is gone.
+    pub async fn run(mut self) {
+        let mut buffer = vec![0; DATAGRAM_BYTES_MAX + 1].into_boxed_slice();
+        self.swim.handle(self.now(), Input::Timeout);
+        while let Some(timeout) = self.act() {
+            // A clock that is late must not act before the answers that already wait in the socket are read.
+            match self.wait(timeout).await {
+                Wake::Readable(Ok(())) => self.receive(&mut buffer),
+                Wake::Readable(Err(error)) => {
+                    tracing::warn!(target: "starling::overlay", %error, "gossip socket unusable");
+                }
+                Wake::Timeout => {
+                    self.receive(&mut buffer);
+                    self.swim.handle(self.now(), Input::Timeout);
+                }
+                Wake::Publish => self.publish(),
+                Wake::Resolved(addresses) => self.swim.handle(self.now(), Input::Seeds(&addresses)),
+                Wake::Load => {
+                    let sample = *self.load.borrow_and_update();
+                    if let Some(sample) = sample {
+                        self.swim.handle(self.now(), Input::Load(sample));
+                    }
+                }
+                Wake::Command(Some(Command::Leave(done))) => {
+                    self.leaving = Some(done);
+                    self.swim.handle(self.now(), Input::Leave);
+                }
+                Wake::Command(None) => return,
+            }
+        }
+        self.publish();
+        if let Some(done) = self.leaving.take()
+            && done.send(()).is_err()
+        {
+            tracing::debug!(target: "starling::overlay", "nobody waits for the farewell any more");
+        }
+    }
+
+    async fn wait(&mut self, timeout: Time) -> Wake {
+        let timeout = self.origin + timeout.since(Time::ZERO);
+        tokio::select! {
+            // The socket comes last and loses nothing by it: a timeout drains it first. The other way round, a flood
+            // would keep the timers from running.
+            biased;
+            command = self.commands.recv() => Wake::Command(command),
+            Ok(()) = self.load.changed() => Wake::Load,
+            Some(Ok(addresses)) = self.resolving.join_next() => Wake::Resolved(addresses),
+            () = sleep_until(self.publish_at) => Wake::Publish,
+            () = tokio::time::sleep_until(timeout) => Wake::Timeout,
+            readable = self.socket.readable() => Wake::Readable(readable),
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    /// Reads what has arrived, within reason.
+    fn receive(&mut self, buffer: &mut [u8]) {
+        for _ in 0..BURST_MAX {
+            match self.socket.try_recv_from(buffer) {
+                Ok((length, from)) => {
+                    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+                    let bytes = &mut buffer[..length];
+                    self.swim.handle(self.now(), Input::Datagram { from, bytes });
+                    if self.act().is_none() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::debug!(target: "starling::overlay", %error, "receiving a datagram");
+                }
+            }
+        }
+    }
+
+    /// Does what the state machine asks for; its next timeout, or none once it is gone.
+    fn act(&mut self) -> Option<Time> {
+        loop {
+            match self.swim.poll() {
+                Output::Send { to, bytes } => self.send(to, bytes),
+                Output::Event(event) => {
+                    log::event(&event);
+                    // An error means that nobody has subscribed, which is fine.
+                    drop(self.events.send(event));
+                }
+                Output::Resolve => {
+                    if self.resolving.is_empty() {
+                        let seeds = self.seeds.clone();
+                        self.resolving.spawn(async move { resolve::resolve(&seeds).await });
+                    }
+                }
+                Output::Gone => self.gone = true,
+                Output::Timeout(at) => {
+                    self.plan_publication();
+                    return (!self.gone).then_some(at);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        // A full buffer drops the datagram, as any router on the way may; the protocol repeats what matters.
+        if let Err(error) = self.socket.try_send_to(&bytes, to) {
+            tracing::debug!(target: "starling::overlay", %to, %error, "sending a datagram");
+        }
+        self.swim.recycle(bytes);
+    }
+
+    fn plan_publication(&mut self) {
+        let current = (self.swim.membership_version(), self.swim.detail_version());
+        if current.0 != self.published.0 {
+            self.publish();
+        } else if current.1 != self.published.1 && self.publish_at.is_none() {
+            self.publish_at = Some(Instant::now() + DETAIL_INTERVAL);
+        }
+    }
+
+    fn publish(&mut self) {
+        self.publish_at = None;
+        self.published = (self.swim.membership_version(), self.swim.detail_version());
+        self.view.send_replace(Arc::new(view_of(&self.swim, self.origin, Instant::now())));
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
+    let instant = |time: Time| (origin + time.since(Time::ZERO)).into_std();
+    let load =
+        |load: Option<(LoadSample, Time)>| load.map(|(sample, taken)| Load { sample, taken: instant(taken) });
+    let local = Member {
+        identity: swim.identity().clone(),
+        state: swim.state(),
+        incarnation: swim.incarnation(),
+        rtt: None,
+        load: load(swim.load()),
+    };
+    let member = |peer: &Peer| Member {
+        identity: peer.identity.clone(),
+        state: peer.state,
+        incarnation: peer.incarnation,
+        rtt: peer.rtt(),
+        load: load(peer.known.as_ref().and_then(|known| known.load)),
+    };
+    let mut peers: Vec<Member> = swim.peers().map(member).collect();
+    peers.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));
+    let stats: Stats = *swim.stats();
+    View { at: at.into_std(), local, peers, converged: swim.converged(), stats }
+}

@@ -1,0 +1,63 @@
+//! What happens in the cluster, as this node sees it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Identity, Incarnation, NodeName, Rtt};
+
+/// The member an event is about, as it was when the event happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// What it says of itself.
+    pub identity: Arc<Identity>,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// Round-trip time to it, where measured.
+    pub rtt: Option<Rtt>,
+}
+
+/// Something happened to the membership.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A member not known before.
+    Joined(Subject),
+    /// It does not answer somebody.
+    Suspected {
+        /// Who is suspected.
+        member: Subject,
+        /// Who says so; none if not known by name here.
+        by: Option<NodeName>,
+    },
+    /// A suspected member showed that it lives.
+    Refuted(Subject),
+    /// A suspected member did not refute in time.
+    Failed(Subject),
+    /// A member said that it leaves.
+    Left(Subject),
+    /// A member that had failed, left or restarted is back.
+    Rejoined(Subject),
+    /// Another live node uses this node's name. The one that started later keeps it.
+    NameConflict {
+        /// The name.
+        name: NodeName,
+        /// Where the other node is.
+        other: SocketAddr,
+        /// Whether the cluster takes the other one for the bearer of the name.
+        superseded: bool,
+    },
+    /// After a disturbance the view has come to rest and the live members hold the same live set.
+    Converged(Convergence),
+}
+
+/// How the cluster came to rest after a disturbance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Convergence {
+    /// Live members, this node among them.
+    pub members: usize,
+    /// From the disturbance's begin (the node's start, the first change) to the last change of this node's view.
+    pub elapsed: Duration,
+    /// The same in protocol periods.
+    pub periods: f64,
+}

@@ -1,0 +1,96 @@
+//! How well this node itself does: Lifeguard's local health multiplier, and the loss its probes meet.
+
+/// Highest score (Lifeguard's S).
+const SCORE_MAX: u8 = 8;
+
+/// Lifeguard's local health multiplier (Dadgar, Phillips, Currey 2017, section IV-A).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LocalHealth {
+    score: u8,
+}
+
+impl LocalHealth {
+    /// Something happened that a slow or cut-off node would see: timeouts grow.
+    pub fn worse(&mut self, by: u8) {
+        self.score = self.score.saturating_add(by).min(SCORE_MAX);
+    }
+
+    pub fn better(&mut self) {
+        self.score = self.score.saturating_sub(1);
+    }
+
+    /// What timeouts are multiplied by.
+    pub fn multiplier(self) -> u32 {
+        u32::from(self.score) + 1
+    }
+}
+
+/// Mean number of pings until one is answered, over the recent probes of members that did answer. From it follows how
+/// many unanswered pings it takes before silence means something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LossEstimate {
+    attempts_mean: f64,
+}
+
+impl Default for LossEstimate {
+    fn default() -> Self {
+        Self { attempts_mean: 1.2 }
+    }
+}
+
+/// A probe that fails by chance this often raises a suspicion.
+const SUSPECT_CHANCE: f64 = 0.02;
+/// A verdict that comes by chance this often, of those suspicions.
+const VERDICT_CHANCE: f64 = 1e-4;
+/// Weight of a new observation.
+const WEIGHT: f64 = 0.08;
+
+impl LossEstimate {
+    /// The ping that was answered was this probe's `attempt`th (from 1).
+    pub fn observe(&mut self, attempt: u8) {
+        self.attempts_mean += WEIGHT * (f64::from(attempt) - self.attempts_mean);
+    }
+
+    /// Pings without an answer before a member is suspected.
+    pub fn attempts_to_suspect(self) -> u8 {
+        self.attempts(SUSPECT_CHANCE).clamp(3, 12)
+    }
+
+    /// Pings without an answer before a suspected member may be declared dead.
+    pub fn attempts_to_verdict(self) -> u8 {
+        self.attempts(VERDICT_CHANCE).clamp(5, 40)
+    }
+
+    fn attempts(self, chance: f64) -> u8 {
+        let answered = (1.0 / self.attempts_mean).clamp(0.1, 0.9);
+        (chance.ln() / (1.0 - answered).ln()).ceil() as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_follows_the_loss() {
+        let mut loss = LossEstimate::default();
+        for _ in 0..200 {
+            loss.observe(1);
+        }
+        assert_eq!((loss.attempts_to_suspect(), loss.attempts_to_verdict()), (3, 5));
+        // 40 % each way: a ping is answered with probability 0.36, after 2.8 tries on average.
+        for i in 0..1000 {
+            loss.observe(if i % 5 == 0 { 2 } else { 3 });
+        }
+        assert_eq!((loss.attempts_to_suspect(), loss.attempts_to_verdict()), (9, 21));
+    }
+
+    #[test]
+    fn health_is_bounded() {
+        let mut health = LocalHealth::default();
+        health.better();
+        assert_eq!(health.multiplier(), 1);
+        health.worse(200);
+        assert_eq!(health.multiplier(), 9);
+    }
+}

@@ -1,0 +1,85 @@
+//! Has the cluster come to rest?
+//!
+//! Every datagram carries a digest of its sender's live set. When this node's own set has not changed for a while
+//! and the digests of the others equal its own, all of them hold the same set.
+
+use std::time::Duration;
+
+use rand::seq::IteratorRandom;
+
+use super::probe::Kind;
+use super::{Event, Phase, Swim, Timer};
+use crate::members::{Peer, Slot};
+use crate::{Convergence, Time};
+
+/// Up to so many members all have to agree; in larger clusters so many random ones.
+const WITNESSES_MAX: usize = 32;
+/// Members asked at once for their digest.
+const ASKED_AT_ONCE: usize = 8;
+
+/// A time of change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disturbance {
+    since: Option<Time>,
+    last_change: Time,
+    converged: Option<Convergence>,
+}
+
+impl Disturbance {
+    pub fn begun(now: Time) -> Self {
+        Self { since: Some(now), last_change: now, converged: None }
+    }
+
+    pub fn converged(&self) -> Option<Convergence> {
+        self.converged
+    }
+}
+
+impl Swim {
+    /// The live set has changed.
+    pub(super) fn disturbed(&mut self) {
+        let now = self.now;
+        self.disturbance.since.get_or_insert(now);
+        self.disturbance.last_change = now;
+        self.disturbance.converged = None;
+        if self.phase == Phase::Running {
+            self.timers.set(Timer::Converge, now + self.params.rest());
+        }
+    }
+
+    pub(super) fn on_converge_check(&mut self) {
+        let Some(since) = self.disturbance.since else { return };
+        let again = self.params.gossip_interval() / 2;
+        if self.has_seeds && self.members.live() == 0 {
+            self.timers.set(Timer::Converge, self.now + again);
+            return;
+        }
+        let digest = self.live_digest();
+        let last_change = self.disturbance.last_change;
+        let heard = |peer: &Peer| peer.known.as_ref().and_then(|known| known.heard);
+        let agrees = |peer: &Peer| heard(peer).is_some_and(|(at, live)| live == digest && at >= last_change);
+        let others = self.members.live();
+        let enough = others.min(WITNESSES_MAX);
+        let agreeing = self.peers().filter(|peer| peer.is_live() && agrees(peer)).take(enough).count();
+        if agreeing < enough {
+            let open = self.members.iter().filter(|(_, peer)| peer.is_live() && !agrees(peer));
+            let ask: Vec<Slot> = open.map(|(slot, _)| slot).choose_multiple(&mut self.rng, ASKED_AT_ONCE);
+            for slot in ask {
+                self.probe(slot, Kind::Measure);
+            }
+            self.timers.set(Timer::Converge, self.now + again);
+            return;
+        }
+        let elapsed = last_change.since(since);
+        let convergence =
+            Convergence { members: others + 1, elapsed, periods: periods(elapsed, self.params.period) };
+        self.disturbance.since = None;
+        self.disturbance.converged = Some(convergence);
+        self.membership_version += 1;
+        self.event(Event::Converged(convergence));
+    }
+}
+
+fn periods(elapsed: Duration, period: Duration) -> f64 {
+    (elapsed.as_secs_f64() / period.as_secs_f64() * 100.0).round() / 100.0
+}

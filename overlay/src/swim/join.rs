@@ -1,0 +1,140 @@
+//! Coming and going.
+
+use std::net::SocketAddr;
+
+use rand::seq::SliceRandom;
+
+use super::{Output, Phase, Swim, Timer};
+use crate::members::Peer;
+use crate::pings::{Ping, Purpose};
+use crate::wire::{DATAGRAM_BYTES_MAX, Encoder, Message};
+use crate::{MemberState, NodeKey};
+
+/// Most addresses that one look at the seeds tries.
+const SEED_ADDRESSES_MAX: usize = 32;
+/// Datagrams of a welcome, so that it is no more than three times as large as the join (QUIC's rule, RFC 9000, 8.1).
+const WELCOME_DATAGRAMS_MAX: usize = 3;
+/// How often a leaving node tells [`LEAVE_FANOUT`] members.
+const LEAVE_ROUNDS: u8 = 3;
+const LEAVE_FANOUT: usize = 4;
+
+impl Swim {
+    pub(super) fn on_join_retry(&mut self) {
+        if self.members.live() > 0 || self.phase != Phase::Running {
+            return;
+        }
+        self.outputs.push_back(Output::Resolve);
+        self.timers.set(Timer::Join, self.now + self.params.join_retry(self.join_tries));
+        self.join_tries += 1;
+    }
+
+    pub(super) fn on_look_at_seeds(&mut self) {
+        if self.phase == Phase::Running {
+            self.outputs.push_back(Output::Resolve);
+            self.timers.set(Timer::Seeds, self.now + self.params.seeds_interval());
+        }
+    }
+
+    /// Asks every seed that is not a live member yet to take this node in: to join, or to find the members that a
+    /// partition has hidden for so long that they were forgotten.
+    pub(super) fn on_seeds(&mut self, addresses: &[SocketAddr]) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        for address in addresses.iter().take(SEED_ADDRESSES_MAX) {
+            let member = |peer: &Peer| peer.is_live() && peer.identity.gossip == *address;
+            if *address == self.me.gossip || self.peers().any(member) {
+                continue;
+            }
+            let seq = self.pings.add(Ping { target: NodeKey(0), sent: self.now, purpose: Purpose::Join });
+            let me = self.me.clone();
+            let mut encoder = self.begin();
+            encoder.message(&Message::Join { seq, from: (&*me).into() });
+            encoder.pad();
+            self.finish(*address, encoder);
+        }
+    }
+
+    /// Someone is known: stop knocking at the door, but look now and then whether a seed is still a stranger.
+    pub(super) fn joined(&mut self) {
+        self.timers.clear(Timer::Join);
+        self.join_tries = 0;
+        if self.has_seeds {
+            self.timers.set_by(Timer::Seeds, self.now + self.params.seeds_interval());
+        }
+    }
+
+    /// The last other member is gone.
+    pub(super) fn alone_again(&mut self) {
+        if self.members.live() == 0 && self.has_seeds {
+            self.timers.set_by(Timer::Join, self.now + self.params.join_retry(0));
+        }
+    }
+
+    /// Takes a node in: sends it the live members, itself first.
+    pub(super) fn welcome(&mut self, to: SocketAddr, length: usize, seq: u32) {
+        let mut keys: Vec<NodeKey> =
+            self.peers().filter(|peer| peer.is_live()).map(|peer| peer.key).collect();
+        keys.shuffle(&mut self.rng);
+        keys.push(self.key);
+        let (datagrams, room) =
+            if length >= DATAGRAM_BYTES_MAX { (WELCOME_DATAGRAMS_MAX, length) } else { (1, length) };
+        for datagram in 0..datagrams {
+            if datagram > 0 && keys.is_empty() {
+                break;
+            }
+            let mut encoder = self.begin();
+            encoder.message(&Message::Welcome { seq });
+            encoder.limit(room.saturating_sub(self.seal.trailer_bytes()));
+            self.put_members(&mut encoder, &mut keys);
+            self.finish(to, encoder);
+        }
+    }
+
+    /// Takes members off the end of `keys` for as long as they fit.
+    fn put_members(&self, encoder: &mut Encoder, keys: &mut Vec<NodeKey>) {
+        while let Some(key) = keys.last() {
+            if let Some(update) = self.update_about(*key, true)
+                && !encoder.update(&update)
+            {
+                break;
+            }
+            keys.pop();
+        }
+    }
+
+    pub(super) fn leave(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Leaving { rounds: LEAVE_ROUNDS };
+        self.probes.clear();
+        self.suspicions.clear();
+        self.gossip.push(self.key);
+        self.timers.set(Timer::Leave, self.now);
+        for timer in [Timer::Join, Timer::Seeds, Timer::Measure, Timer::Converge, Timer::Conflict] {
+            self.timers.clear(timer);
+        }
+    }
+
+    pub(super) fn on_leave_round(&mut self) {
+        let Phase::Leaving { rounds } = self.phase else { return };
+        if rounds == 0 || self.members.live() == 0 {
+            self.phase = Phase::Gone;
+            self.outputs.push_back(Output::Gone);
+            return;
+        }
+        self.gossip.push(self.key);
+        for slot in self.pick_live(LEAVE_FANOUT, None) {
+            let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { continue };
+            self.send(to, Some(slot), &Message::News);
+        }
+        self.phase = Phase::Leaving { rounds: rounds - 1 };
+        self.timers.set(Timer::Leave, self.now + self.params.gossip_interval() / 2);
+    }
+
+    /// What this node is in the eyes of the cluster.
+    pub fn state(&self) -> MemberState {
+        if self.phase == Phase::Running { MemberState::Alive } else { MemberState::Left }
+    }
+}

@@ -1,0 +1,201 @@
+//! What this node comes to believe of the others.
+
+use std::sync::Arc;
+
+use rand::Rng;
+
+use super::receive::subject_of;
+use super::{Event, Swim, Timer};
+use crate::config::{CONFIRMATIONS, MEASURERS};
+use crate::members::{Peer, Slot};
+use crate::precedence::{Claim, is_live};
+use crate::wire::{Record, Subject, Update};
+use crate::{Incarnation, MemberState, NodeKey};
+
+/// Most members, the dead included; beyond it nobody new is taken in.
+const MEMBERS_MAX: usize = 65_536;
+
+impl Swim {
+    /// Hears one piece of news, from whomever.
+    pub(super) fn learn(&mut self, update: &Update<Record<'_>>) {
+        let (key, boot) = subject_of(update);
+        if key == self.key {
+            self.learn_about_myself(update, boot);
+            return;
+        }
+        let Some(slot) = self.members.find(key) else {
+            self.learn_new(key, update);
+            return;
+        };
+        let Some(peer) = self.members.get(slot) else { return };
+        if let Subject::Full(record) = &update.subject
+            && record.name != peer.identity.name.as_str()
+        {
+            return; // Two names with one key: the first one known has it.
+        }
+        let known = peer.claim();
+        let heard = Claim::new(boot, update.incarnation, update.state);
+        if heard == known && update.state == MemberState::Suspect {
+            self.confirm(slot, update.by);
+        } else if heard.boot > known.boot {
+            self.learn_restarted(slot, update);
+        } else if heard > known {
+            self.learn_newer(slot, update);
+        }
+    }
+
+    fn learn_new(&mut self, key: NodeKey, update: &Update<Record<'_>>) {
+        let Subject::Full(record) = &update.subject else { return };
+        if !is_live(update.state) || self.members.len() >= MEMBERS_MAX {
+            return;
+        }
+        let Some(identity) = record.identity() else { return };
+        let slot = self.members.insert(Peer {
+            key,
+            identity: Arc::new(identity),
+            since: self.now,
+            known: None,
+            incarnation: update.incarnation,
+            state: MemberState::Alive,
+        });
+        let place = self.rng.random_range(self.round_next.min(self.round.len())..=self.round.len());
+        self.round.insert(place, slot);
+        self.arrived(slot, Event::Joined);
+        if update.state == MemberState::Suspect {
+            self.suspect(slot, update.incarnation, update.by);
+        }
+    }
+
+    /// A newer boot replaces the old self, whatever was believed of that.
+    fn learn_restarted(&mut self, slot: Slot, update: &Update<Record<'_>>) {
+        let Subject::Full(record) = &update.subject else { return };
+        let Some(identity) = record.identity() else { return };
+        let was_live = self.members.get(slot).is_some_and(Peer::is_live);
+        self.forget_doubts(slot);
+        self.members.replace_identity(slot, Arc::new(identity));
+        if is_live(update.state) {
+            self.members.set(slot, MemberState::Alive, update.incarnation, self.now);
+            self.arrived(slot, Event::Rejoined);
+            if update.state == MemberState::Suspect {
+                self.suspect(slot, update.incarnation, update.by);
+            }
+        } else {
+            self.members.set(slot, update.state, update.incarnation, self.now);
+            if was_live {
+                let event = if update.state == MemberState::Left { Event::Left } else { Event::Failed };
+                self.departed(slot, event);
+            }
+        }
+    }
+
+    /// News about the same boot.
+    fn learn_newer(&mut self, slot: Slot, update: &Update<Record<'_>>) {
+        let Some(before) = self.members.get(slot).map(|peer| peer.state) else { return };
+        if let Subject::Full(record) = &update.subject
+            && let Some(identity) = record.identity()
+            && self.members.get(slot).is_some_and(|peer| *peer.identity != identity)
+        {
+            self.members.replace_identity(slot, Arc::new(identity));
+        }
+        match update.state {
+            MemberState::Alive => {
+                self.forget_doubts(slot);
+                self.members.set(slot, MemberState::Alive, update.incarnation, self.now);
+                match before {
+                    MemberState::Alive => self.told(slot, None),
+                    MemberState::Suspect => self.told(slot, Some(Event::Refuted)),
+                    MemberState::Dead | MemberState::Left => self.arrived(slot, Event::Rejoined),
+                }
+            }
+            MemberState::Suspect => {
+                if !is_live(before) {
+                    self.members.set(slot, MemberState::Alive, update.incarnation, self.now);
+                    self.arrived(slot, Event::Rejoined);
+                }
+                self.suspect(slot, update.incarnation, update.by);
+            }
+            // Somebody else's verdict on a member that nobody here doubts: the other side of a partition that
+            // healed, or a judge who is slow himself. It counts as a well-confirmed suspicion, which a probe of
+            // one's own settles.
+            MemberState::Dead if before == MemberState::Alive => {
+                self.suspect(slot, update.incarnation, update.by);
+                self.confirm_fully(slot);
+            }
+            MemberState::Dead => self.bury(slot, update.incarnation),
+            MemberState::Left => {
+                self.forget_doubts(slot);
+                self.members.set(slot, MemberState::Left, update.incarnation, self.now);
+                if is_live(before) {
+                    self.departed(slot, Event::Left);
+                }
+            }
+        }
+    }
+
+    /// A verdict: the member is dead.
+    pub(super) fn bury(&mut self, slot: Slot, incarnation: Incarnation) {
+        let was_live = self.members.get(slot).is_some_and(Peer::is_live);
+        self.forget_doubts(slot);
+        self.members.set(slot, MemberState::Dead, incarnation, self.now);
+        if was_live {
+            self.departed(slot, Event::Failed);
+        }
+    }
+
+    /// A member is here that was not before.
+    fn arrived(&mut self, slot: Slot, event: fn(crate::Subject) -> Event) {
+        self.disturbed();
+        self.told(slot, Some(event));
+        let chance = MEASURERS as f64 / self.members.live().max(1) as f64;
+        if self.rng.random_bool(chance.min(1.0)) {
+            self.measure.push_back(slot);
+            self.timers.set_by(Timer::Measure, self.now);
+        }
+        self.joined();
+    }
+
+    fn departed(&mut self, slot: Slot, event: fn(crate::Subject) -> Event) {
+        self.disturbed();
+        self.told(slot, Some(event));
+        self.alone_again();
+    }
+
+    /// Something about this member changed: pass it on.
+    pub(super) fn told(&mut self, slot: Slot, event: Option<fn(crate::Subject) -> Event>) {
+        self.membership_version += 1;
+        if let Some(key) = self.members.get(slot).map(|peer| peer.key) {
+            self.spread(key);
+        }
+        if let (Some(event), Some(subject)) = (event, self.subject(slot)) {
+            self.event(event(subject));
+        }
+    }
+
+    /// A suspicion that others have already confirmed to the full.
+    fn confirm_fully(&mut self, slot: Slot) {
+        let deadline = self.now + self.params.suspicion_min(self.live());
+        if let Some(suspicion) = self.suspicions.get_mut(&slot) {
+            suspicion.confirmations_beyond = CONFIRMATIONS;
+            suspicion.deadline = deadline;
+        }
+        self.verify(slot);
+    }
+
+    pub(super) fn on_forget(&mut self) {
+        let keep = self.params.forget();
+        let old = |peer: &Peer, now: crate::Time| !peer.is_live() && now.since(peer.since) > keep;
+        let gone: Vec<(Slot, NodeKey)> =
+            self.members.iter().filter(|(_, p)| old(p, self.now)).map(|(slot, p)| (slot, p.key)).collect();
+        for (slot, key) in gone {
+            self.forget_doubts(slot);
+            self.members.remove(slot);
+            self.gossip.remove(key);
+            self.loads.remove(key);
+            self.round.retain(|other| *other != slot);
+            self.measure.retain(|other| *other != slot);
+            self.membership_version += 1;
+        }
+        self.round_next = self.round_next.min(self.round.len());
+        self.timers.set(Timer::Forget, self.now + keep / 10);
+    }
+}

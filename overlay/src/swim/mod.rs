@@ -1,0 +1,337 @@
+//! The protocol as a state machine: no I/O, no clock, no thread.
+//!
+//! Drive it like this, always in this order:
+//!
+//! 1. [`Swim::handle`] one [`Input`], with the time now;
+//! 2. [`Swim::poll`] until it answers [`Output::Timeout`], doing what each output says;
+//! 3. wait for the next input, at most until that time; when it has come, the input is [`Input::Timeout`].
+//!
+//! Hand over datagrams that have already arrived before a timeout: a node that was held up must look at the answers
+//! that wait for it before it draws conclusions from their absence.
+
+mod converge;
+mod identity;
+mod join;
+mod learn;
+mod probe;
+mod receive;
+mod relay;
+mod send;
+mod suspect;
+mod timers;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use self::converge::Disturbance;
+use self::identity::Conflict;
+use self::probe::Probe;
+use self::relay::Relay;
+use self::suspect::Suspicion;
+use self::timers::{Timer, Timers};
+use crate::config::Params;
+use crate::event::Subject;
+use crate::gossip::GossipQueue;
+use crate::health::{LocalHealth, LossEstimate};
+use crate::members::{Members, Peer, Slot};
+use crate::pings::Pings;
+use crate::wire::Seal;
+use crate::{Config, Convergence, Event, Identity, Incarnation, LoadSample, NodeKey, Stats, Time};
+
+/// What happens to the state machine.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The time that [`Output::Timeout`] named has come.
+    Timeout,
+    /// A datagram has arrived. It is decoded in place.
+    Datagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: &'a mut [u8],
+    },
+    /// A datagram to this address was refused: nobody listens there.
+    Refused(SocketAddr),
+    /// What the seeds' names resolve to now: the answer to [`Output::Resolve`].
+    Seeds(&'a [SocketAddr]),
+    /// This node's newest load sample.
+    Load(LoadSample),
+    /// Tell the others that this node leaves, then [`Output::Gone`].
+    Leave,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram. Give the buffer back with [`Swim::recycle`].
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// The whole datagram.
+        bytes: Vec<u8>,
+    },
+    /// Something happened.
+    Event(Event),
+    /// Resolve the seeds' names and answer with [`Input::Seeds`].
+    Resolve,
+    /// Enough members have been told that this node leaves.
+    Gone,
+    /// Nothing more to do before this time, unless something comes in.
+    Timeout(Time),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Leaving { rounds: u8 },
+    Gone,
+}
+
+/// One node's part of the protocol.
+pub struct Swim {
+    now: Time,
+    params: Params,
+    seal: Seal,
+    rng: ChaCha8Rng,
+
+    me: Arc<Identity>,
+    key: NodeKey,
+    incarnation: Incarnation,
+    load: Option<(LoadSample, Time)>,
+    phase: Phase,
+    conflict: Option<Conflict>,
+    conflict_told: Option<Time>,
+
+    members: Members,
+    gossip: GossipQueue,
+    loads: GossipQueue,
+    suspicions: BTreeMap<Slot, Suspicion>,
+
+    pings: Pings,
+    probes: Vec<Probe>,
+    relays: VecDeque<Relay>,
+    /// Newcomers whose RTT is to be measured soon.
+    measure: VecDeque<Slot>,
+    /// The round-robin and the next place in it.
+    round: Vec<Slot>,
+    round_next: usize,
+    health: LocalHealth,
+    loss: LossEstimate,
+
+    has_seeds: bool,
+    join_tries: u32,
+    disturbance: Disturbance,
+
+    timers: Timers,
+    gossiped: Time,
+    /// When this node last woke from being held up; RTTs of pings sent before are meaningless.
+    thawed: Time,
+    outputs: VecDeque<Output>,
+    spare: Vec<Vec<u8>>,
+    stats: Stats,
+    membership_version: u64,
+    detail_version: u64,
+}
+
+/// Buffers kept for reuse.
+const SPARE_MAX: usize = 64;
+
+impl Swim {
+    /// A node that starts now. `seed` makes all its random choices.
+    pub fn new(config: &Config, seed: u64, now: Time) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let params = Params::new(config.timing);
+        let mut timers = Timers::default();
+        // Nodes that start together must not ping in step for ever.
+        timers.set(Timer::Period, now + params.period.mul_f64(rng.random_range(0.0..1.0)));
+        timers.set(Timer::Forget, now + params.forget() / 10);
+        timers.set(Timer::Converge, now + params.rest());
+        if !config.seeds.is_empty() {
+            timers.set(Timer::Join, now);
+        }
+        Self {
+            now,
+            params,
+            seal: Seal::plain(&config.cluster),
+            me: Arc::new(config.identity.clone()),
+            key: NodeKey::of(&config.identity.name),
+            incarnation: Incarnation(0),
+            load: None,
+            phase: Phase::Running,
+            conflict: None,
+            conflict_told: None,
+            members: Members::default(),
+            gossip: GossipQueue::default(),
+            loads: GossipQueue::default(),
+            suspicions: BTreeMap::new(),
+            pings: Pings::new(rng.random()),
+            probes: Vec::new(),
+            relays: VecDeque::new(),
+            measure: VecDeque::new(),
+            round: Vec::new(),
+            round_next: 0,
+            health: LocalHealth::default(),
+            loss: LossEstimate::default(),
+            has_seeds: !config.seeds.is_empty(),
+            join_tries: 0,
+            disturbance: Disturbance::begun(now),
+            timers,
+            gossiped: now,
+            thawed: now,
+            outputs: VecDeque::new(),
+            spare: Vec::new(),
+            stats: Stats::default(),
+            membership_version: 0,
+            detail_version: 0,
+            rng,
+        }
+    }
+
+    /// Takes in one input.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        self.now = self.now.max(now);
+        self.thaw();
+        match input {
+            Input::Timeout => self.run_timers(),
+            Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
+            Input::Refused(to) => self.on_refused(to),
+            Input::Seeds(addresses) => self.on_seeds(addresses),
+            Input::Load(sample) => {
+                self.load = Some((sample, self.now));
+                self.detail_version += 1;
+            }
+            Input::Leave => self.leave(),
+        }
+    }
+
+    /// What is to be done next. Never empty: the last answer is always [`Output::Timeout`].
+    pub fn poll(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+    }
+
+    /// Takes a sent buffer back, to be used again.
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(bytes);
+        }
+    }
+
+    /// What this node says of itself; its boot epoch grows when it has to outbid an older claim to its name.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.me
+    }
+
+    /// This node's incarnation.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// This node's newest load sample and when it was taken.
+    pub fn load(&self) -> Option<(LoadSample, Time)> {
+        self.load
+    }
+
+    /// Everyone else, by key.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.members.iter().map(|(_, peer)| peer)
+    }
+
+    /// Live members, this node among them.
+    pub fn live(&self) -> usize {
+        self.members.live() + 1
+    }
+
+    /// The last convergence; none while disturbed.
+    pub fn converged(&self) -> Option<Convergence> {
+        self.disturbance.converged()
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Changes whenever a member's identity, state or incarnation changes here.
+    pub fn membership_version(&self) -> u64 {
+        self.membership_version
+    }
+
+    /// Changes whenever a load sample or an RTT changes here.
+    pub fn detail_version(&self) -> u64 {
+        self.detail_version
+    }
+
+    fn next_timeout(&self) -> Time {
+        let mut next = self.timers.next();
+        for probe in &self.probes {
+            next = next.min(probe.next_at);
+        }
+        for suspicion in self.suspicions.values() {
+            next = next.min(suspicion.deadline);
+        }
+        if let Some(relay) = self.relays.front() {
+            next = next.min(relay.nack_at);
+        }
+        next
+    }
+
+    fn run_timers(&mut self) {
+        self.run_relays();
+        self.run_probes();
+        self.run_suspicions();
+        while let Some(timer) = self.timers.due(self.now) {
+            match timer {
+                Timer::Period => self.on_period(),
+                Timer::Gossip => self.on_gossip_round(),
+                Timer::Join => self.on_join_retry(),
+                Timer::Seeds => self.on_look_at_seeds(),
+                Timer::Measure => self.on_measure(),
+                Timer::Converge => self.on_converge_check(),
+                Timer::Conflict => self.on_conflict_check(),
+                Timer::Forget => self.on_forget(),
+                Timer::Leave => self.on_leave_round(),
+            }
+        }
+    }
+
+    /// Notices that this node was held up (stopped, starved, its machine asleep) and moves its deadlines on by as
+    /// much: the silence it sees is its own.
+    fn thaw(&mut self) {
+        let late = self.now.since(self.next_timeout());
+        if late <= self.params.period / 2 {
+            return;
+        }
+        for probe in &mut self.probes {
+            probe.next_at = probe.next_at + late;
+            probe.started = probe.started + late;
+        }
+        for suspicion in self.suspicions.values_mut() {
+            suspicion.deadline = suspicion.deadline + late;
+        }
+        self.relays.clear();
+        self.health.worse(1);
+        self.thawed = self.now;
+        self.stats.freezes += 1;
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn subject(&self, slot: Slot) -> Option<Subject> {
+        let peer = self.members.get(slot)?;
+        Some(Subject { identity: peer.identity.clone(), incarnation: peer.incarnation, rtt: peer.rtt() })
+    }
+
+    /// How long to wait for an answer of this member: its measured RTT decides.
+    fn timeout_of(&self, slot: Slot) -> Duration {
+        let measured = self.members.get(slot).and_then(|peer| peer.known.as_ref()?.rtt.timeout());
+        let (least, most) = self.params.timeout_bounds();
+        measured.unwrap_or(self.params.timeout_unmeasured()).clamp(least, most)
+    }
+}

@@ -1,0 +1,247 @@
+//! Probes: pings, more pings, and pings through others, until an answer comes or silence means something.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+
+use super::{Phase, Swim, Timer};
+use crate::config::RELAYS;
+use crate::members::{Peer, Slot};
+use crate::pings::{Ping, Purpose};
+use crate::wire::Message;
+use crate::{MemberState, NodeKey, Time};
+
+/// Why a member is probed. A later one includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// To know its RTT and its digest; silence means nothing.
+    Measure,
+    /// Its turn in the round-robin has come; silence raises a suspicion.
+    Turn,
+    /// It is suspected; silence confirms that.
+    Verify,
+}
+
+/// A member that is being probed. At most one probe a member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub slot: Slot,
+    pub kind: Kind,
+    pub started: Time,
+    /// When to try again or to give up.
+    pub next_at: Time,
+    /// Pings sent since it last answered.
+    pub attempts: u8,
+    nacks_missing: u8,
+    /// Its port refused pings: nobody is there, as far as its machine can tell.
+    refused: bool,
+}
+
+/// Most probes at once; a verification beyond it waits for its suspicion's deadline.
+const PROBES_MAX: usize = 64;
+/// Pings for a measurement that nothing depends on.
+const MEASURE_ATTEMPTS_MAX: u8 = 4;
+/// Newcomers measured at once, and how many more every `T / 20`.
+const MEASURE_BURST: usize = 4;
+
+impl Swim {
+    /// A protocol period begins.
+    pub(super) fn on_period(&mut self) {
+        self.timers.set(Timer::Period, self.now + self.params.period);
+        let busy = self.probes.iter().any(|probe| probe.kind == Kind::Turn);
+        if busy || self.phase != Phase::Running {
+            return;
+        }
+        if let Some(slot) = self.next_in_round() {
+            self.probe(slot, Kind::Turn);
+        }
+    }
+
+    fn next_in_round(&mut self) -> Option<Slot> {
+        for _ in 0..=self.round.len() {
+            if self.round_next >= self.round.len() {
+                self.round.shuffle(&mut self.rng);
+                self.round_next = 0;
+            }
+            let slot = *self.round.get(self.round_next)?;
+            self.round_next += 1;
+            if self.members.get(slot).is_some_and(Peer::is_live) {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    pub(super) fn on_measure(&mut self) {
+        for _ in 0..MEASURE_BURST {
+            let Some(slot) = self.measure.pop_front() else { return };
+            let unknown = |peer: &Peer| peer.is_live() && peer.rtt().is_none();
+            if self.members.get(slot).is_some_and(unknown) {
+                self.probe(slot, Kind::Measure);
+            }
+        }
+        self.timers.set(Timer::Measure, self.now + self.params.period / 20);
+    }
+
+    /// Begins to probe a member, or makes more of the probe that it already has.
+    pub(super) fn probe(&mut self, slot: Slot, kind: Kind) {
+        if let Some(probe) = self.probes.iter_mut().find(|probe| probe.slot == slot) {
+            probe.kind = probe.kind.max(kind);
+            return;
+        }
+        if self.probes.len() >= PROBES_MAX || self.phase != Phase::Running {
+            return;
+        }
+        let (started, next_at) = (self.now, self.now);
+        self.probes.push(Probe {
+            slot,
+            kind,
+            started,
+            next_at,
+            attempts: 0,
+            nacks_missing: 0,
+            refused: false,
+        });
+        self.attempt(self.probes.len() - 1);
+    }
+
+    pub(super) fn run_probes(&mut self) {
+        let mut index = 0;
+        while index < self.probes.len() {
+            if self.probes[index].next_at > self.now || self.step(index) {
+                index += 1;
+            } else {
+                self.probes.swap_remove(index);
+            }
+        }
+    }
+
+    /// One more try of a probe, or its end: false.
+    fn step(&mut self, index: usize) -> bool {
+        let probe = self.probes[index];
+        let Some(state) = self.members.get(probe.slot).map(|peer| peer.state) else { return false };
+        let enough = probe.attempts >= self.attempts_to_suspect(&probe);
+        match probe.kind {
+            Kind::Measure if probe.attempts >= MEASURE_ATTEMPTS_MAX => return false,
+            Kind::Turn if state == MemberState::Alive && enough && self.floor_passed(&probe) => {
+                self.on_probe_failed(index);
+            }
+            Kind::Verify if state != MemberState::Suspect => return false,
+            Kind::Verify if enough => self.confirm(probe.slot, Some(self.key)),
+            _ => {}
+        }
+        // What was just said of the member may have ended the probe.
+        if self.probes.get(index).is_some_and(|same| same.slot == probe.slot) {
+            self.attempt(index);
+        }
+        true
+    }
+
+    fn floor_passed(&self, probe: &Probe) -> bool {
+        let floor = self.params.probe_floor() * self.health.multiplier();
+        let floor = if probe.refused { floor / 5 } else { floor };
+        self.now.since(probe.started) + Duration::from_millis(1) >= floor
+    }
+
+    fn attempts_to_suspect(&self, probe: &Probe) -> u8 {
+        if probe.refused { 3 } else { self.loss.attempts_to_suspect() }
+    }
+
+    fn on_probe_failed(&mut self, index: usize) {
+        let probe = &mut self.probes[index];
+        probe.kind = Kind::Verify;
+        let slot = probe.slot;
+        // Relays that did not even say that they got no answer point at this node, not at the target.
+        self.health.worse(probe.nacks_missing.min(RELAYS as u8));
+        self.stats.probes_failed += 1;
+        if let Some(incarnation) = self.members.get(slot).map(|peer| peer.incarnation) {
+            self.suspect(slot, incarnation, Some(self.key));
+        }
+    }
+
+    fn attempt(&mut self, index: usize) {
+        let probe = &mut self.probes[index];
+        probe.attempts = probe.attempts.saturating_add(1);
+        let probe = *probe;
+        let Some(peer) = self.members.get(probe.slot) else { return };
+        let (key, to) = (peer.key, peer.identity.gossip);
+        let seq = self.ping(probe.slot, key, to, Purpose::Probe { attempt: probe.attempts });
+        if probe.attempts.is_multiple_of(2) && probe.kind != Kind::Measure {
+            let relays = self.pick_live(RELAYS, Some(probe.slot));
+            self.probes[index].nacks_missing = relays.len() as u8;
+            for relay in relays {
+                let Some(via) = self.members.get(relay).map(|peer| peer.identity.gossip) else { continue };
+                self.send(via, Some(relay), &Message::PingReq { seq, target: key });
+            }
+        }
+        let spacing = match probe.kind {
+            Kind::Measure => Duration::ZERO,
+            _ => self.params.probe_floor() / u32::from(self.loss.attempts_to_suspect()),
+        };
+        let spacing = if probe.refused { spacing / 5 } else { spacing };
+        let wait = self.timeout_of(probe.slot).max(spacing) * self.health.multiplier();
+        self.probes[index].next_at = self.now + wait;
+    }
+
+    /// Sends one ping and remembers it.
+    pub(super) fn ping(&mut self, slot: Slot, key: NodeKey, to: SocketAddr, purpose: Purpose) -> u32 {
+        let seq = self.pings.add(Ping { target: key, sent: self.now, purpose });
+        let me = self.me.clone();
+        self.send(to, Some(slot), &Message::Ping { seq, to: key, from: (&*me).into() });
+        seq
+    }
+
+    /// A ping of a probe was answered: directly, and then it is known by which try, or through another member.
+    pub(super) fn on_probe_answered(&mut self, slot: Slot, attempt: Option<u8>) {
+        let Some(index) = self.probes.iter().position(|probe| probe.slot == slot) else { return };
+        if let Some(attempt) = attempt {
+            self.loss.observe(attempt);
+        }
+        if self.members.get(slot).is_some_and(|peer| peer.state == MemberState::Suspect) {
+            // It lives but has not refuted yet. Go on telling it until it does.
+            let probe = &mut self.probes[index];
+            probe.attempts = 0;
+            probe.kind = Kind::Verify;
+            self.heard_alive(slot);
+            return;
+        }
+        let probe = self.probes.swap_remove(index);
+        if probe.kind != Kind::Measure {
+            self.health.better();
+        }
+    }
+
+    pub(super) fn on_nack_for(&mut self, slot: Slot) {
+        if let Some(probe) = self.probes.iter_mut().find(|probe| probe.slot == slot) {
+            probe.nacks_missing = probe.nacks_missing.saturating_sub(1);
+        }
+    }
+
+    /// Pings sent to this member since it last answered; none if it is not being probed.
+    pub(super) fn attempts_since_answer(&self, slot: Slot) -> Option<u8> {
+        self.probes.iter().find(|probe| probe.slot == slot).map(|probe| probe.attempts)
+    }
+
+    /// Nobody listens at an address any more. That is a reason to look closer, not a verdict: a restart looks the
+    /// same, and anyone can forge it.
+    pub(super) fn on_refused(&mut self, to: SocketAddr) {
+        let probed = self
+            .probes
+            .iter()
+            .position(|probe| self.members.get(probe.slot).is_some_and(|peer| peer.identity.gossip == to));
+        if let Some(index) = probed
+            && !self.probes[index].refused
+        {
+            let soon = self.now + self.params.probe_floor() / 10;
+            let probe = &mut self.probes[index];
+            probe.refused = true;
+            probe.kind = probe.kind.max(Kind::Turn);
+            probe.next_at = probe.next_at.min(soon);
+        }
+    }
+
+    pub(super) fn stop_probing(&mut self, slot: Slot) {
+        self.probes.retain(|probe| probe.slot != slot);
+    }
+}

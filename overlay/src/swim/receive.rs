@@ -1,0 +1,181 @@
+//! What comes in.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Phase, Swim};
+use crate::members::Slot;
+use crate::pings::Purpose;
+use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Head, LoadEntry, Message, Record, Subject, Update, decode};
+use crate::{BootEpoch, LoadSample, MemberState, NodeKey, Time};
+
+/// A sample that hardly changed is passed on again only when the last one passed on is this old.
+const LOAD_STALE: Duration = Duration::from_secs(5);
+
+impl Swim {
+    pub(super) fn on_datagram(&mut self, from: SocketAddr, bytes: &mut [u8]) {
+        let length = bytes.len();
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += length as u64;
+        // A copy of the keys, so that the decoded datagram borrows nothing of this state machine.
+        let seal = self.seal.clone();
+        let Ok(datagram) = decode(&seal, bytes) else {
+            self.stats.datagrams_rejected += 1;
+            return;
+        };
+        if self.phase == Phase::Gone {
+            return;
+        }
+        if datagram.head.from() == self.key {
+            self.on_namesake(from, &datagram);
+            return;
+        }
+        let sender = self.meet(&datagram);
+        for update in &datagram.updates {
+            self.learn(update);
+        }
+        if let (Some(slot), Some((sample, age))) = (sender, datagram.load) {
+            self.on_load(slot, sample, age);
+        }
+        for entry in &datagram.loads {
+            self.on_load_entry(entry);
+        }
+        self.on_message(from, length, sender, &datagram);
+    }
+
+    /// Takes note of the sender: it speaks for itself, so it lives. None if it is a stranger, or an older boot.
+    fn meet(&mut self, datagram: &Datagram<'_>) -> Option<Slot> {
+        let head = &datagram.head;
+        if let Message::Ping { from, .. } | Message::Join { from, .. } = &datagram.message
+            && from.key() == head.from()
+            && from.boot() == head.boot()
+        {
+            self.learn(&alive(Subject::Full(from.clone()), head));
+        } else {
+            self.learn(&alive(Subject::Key(head.from(), head.boot()), head));
+        }
+        let slot = self.members.find(head.from())?;
+        let now = self.now;
+        let peer = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot())?;
+        peer.known_mut().heard = Some((now, head.live()));
+        Some(slot)
+    }
+
+    fn on_message(&mut self, from: SocketAddr, length: usize, sender: Option<Slot>, datagram: &Datagram<'_>) {
+        match datagram.message {
+            Message::News => {}
+            Message::Ping { seq, to, .. } => {
+                // For whoever was here before: let its pinger find out.
+                if to == self.key {
+                    let room = self.room_for_answer(sender, from, length);
+                    self.send_within(
+                        from,
+                        self.members.find(datagram.head.from()),
+                        &Message::Ack { seq },
+                        room,
+                    );
+                }
+            }
+            Message::Ack { seq } | Message::Welcome { seq } => self.on_ack(seq, &datagram.head),
+            Message::PingReq { seq, target } => self.on_ping_req(sender, seq, target),
+            Message::Relayed { seq, target, boot, incarnation } => {
+                if sender.is_some() {
+                    self.on_relayed(seq, target, boot, incarnation);
+                }
+            }
+            Message::Nack { seq } => {
+                if sender.is_some() {
+                    self.on_nack(seq);
+                }
+            }
+            Message::Join { seq, .. } => {
+                if sender.is_some() {
+                    self.welcome(from, length, seq);
+                }
+            }
+        }
+    }
+
+    /// No answer to an address that has not yet shown to be its owner's is larger than the question.
+    fn room_for_answer(&self, sender: Option<Slot>, from: SocketAddr, length: usize) -> usize {
+        let proven = sender.and_then(|slot| self.members.get(slot)).is_some_and(|peer| {
+            peer.identity.gossip == from && peer.known.as_ref().is_some_and(|known| known.answered)
+        });
+        if proven { DATAGRAM_BYTES_MAX } else { length }
+    }
+
+    /// An ack has come back: the member lives, and this is the RTT to it.
+    fn on_ack(&mut self, seq: u32, head: &Head) {
+        let Some(ping) = self.pings.get(seq) else { return };
+        if ping.purpose != Purpose::Join && ping.target != head.from() {
+            return;
+        }
+        self.pings.take(seq);
+        let Some(slot) = self.members.find(head.from()) else { return };
+        let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot()) else {
+            return;
+        };
+        let known = peer.known_mut();
+        known.answered = true;
+        if ping.sent >= self.thawed {
+            known.rtt.update(self.now, self.now.since(ping.sent));
+            self.detail_version += 1;
+        }
+        match ping.purpose {
+            Purpose::Probe { attempt } => self.on_probe_answered(slot, Some(attempt)),
+            Purpose::Join => self.on_probe_answered(slot, None),
+            Purpose::Relay { origin, seq } => self.pass_on_ack(origin, seq, head),
+            Purpose::Conflict => {}
+        }
+    }
+
+    fn on_load(&mut self, slot: Slot, sample: LoadSample, age: Duration) {
+        let now = self.now;
+        let taken = Time::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
+        let Some(peer) = self.members.get_mut(slot) else { return };
+        let key = peer.key;
+        let known = peer.known_mut();
+        if known.load.is_some_and(|(old, _)| old.seq >= sample.seq) {
+            return;
+        }
+        let told = known.load_told;
+        known.load = Some((sample, taken));
+        let news = told.is_none_or(|(old, at)| now.since(at) >= LOAD_STALE || differs(&old, &sample));
+        if news {
+            known.load_told = Some((sample, now));
+            self.loads.push(key);
+        }
+        self.detail_version += 1;
+    }
+
+    fn on_load_entry(&mut self, entry: &LoadEntry) {
+        let Some(slot) = self.members.find(entry.of) else { return };
+        let same_boot =
+            self.members.get(slot).is_some_and(|peer| peer.identity.boot.0 as u16 == entry.boot_low);
+        if same_boot {
+            self.on_load(slot, entry.sample, Duration::from_millis(u64::from(entry.age_cs) * 10));
+        }
+    }
+}
+
+fn alive<'a>(subject: Subject<Record<'a>>, head: &Head) -> Update<Record<'a>> {
+    Update { subject, incarnation: head.incarnation(), state: MemberState::Alive, by: None }
+}
+
+/// Whether a router would decide differently.
+fn differs(old: &LoadSample, new: &LoadSample) -> bool {
+    old.queued_jobs != new.queued_jobs
+        || old.running_jobs != new.running_jobs
+        || old.workers != new.workers
+        || old.queue_capacity_jobs != new.queue_capacity_jobs
+        || old.cpu_permille.abs_diff(new.cpu_permille) >= 100
+        || old.memory_permille.abs_diff(new.memory_permille) >= 50
+}
+
+/// Used by [`Swim::learn`] to name whom an update is about.
+pub(super) fn subject_of(update: &Update<Record<'_>>) -> (NodeKey, BootEpoch) {
+    match &update.subject {
+        Subject::Full(record) => (record.key(), record.boot()),
+        Subject::Key(key, boot) => (*key, *boot),
+    }
+}

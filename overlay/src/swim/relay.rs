@@ -1,0 +1,83 @@
+//! Pings for others (SWIM's ping-req), and their answers.
+
+use std::net::SocketAddr;
+
+use super::Swim;
+use crate::members::Slot;
+use crate::pings::Purpose;
+use crate::wire::{Head, Message, Subject, Update};
+use crate::{BootEpoch, Incarnation, MemberState, NodeKey, Time};
+
+/// Most pings for others at once.
+const RELAYS_MAX: usize = 256;
+
+/// A ping for another member that has not been answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relay {
+    pub nack_at: Time,
+    /// Number of this node's ping.
+    ping: u32,
+    origin: SocketAddr,
+    /// Number that the origin knows it by.
+    seq: u32,
+}
+
+impl Swim {
+    /// Only members are served, and only members are pinged for them.
+    pub(super) fn on_ping_req(&mut self, sender: Option<Slot>, seq: u32, target: NodeKey) {
+        let Some(sender) = sender.and_then(|slot| self.members.get(slot)) else { return };
+        let (origin, address) = (sender.key, sender.identity.gossip);
+        let Some(slot) = self.members.find(target) else { return };
+        let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
+        if self.relays.len() >= RELAYS_MAX {
+            return;
+        }
+        let ping = self.ping(slot, target, to, Purpose::Relay { origin, seq });
+        let nack_at = self.now + self.timeout_of(slot);
+        let place = self.relays.partition_point(|relay| relay.nack_at <= nack_at);
+        self.relays.insert(place, Relay { nack_at, ping, origin: address, seq });
+    }
+
+    pub(super) fn run_relays(&mut self) {
+        while let Some(relay) = self.relays.front().copied().filter(|relay| relay.nack_at <= self.now) {
+            self.relays.pop_front();
+            if self.pings.get(relay.ping).is_some() {
+                self.send(relay.origin, None, &Message::Nack { seq: relay.seq });
+            }
+        }
+    }
+
+    /// A member pinged for another one answered, in time or not.
+    pub(super) fn pass_on_ack(&mut self, origin: NodeKey, seq: u32, head: &Head) {
+        let Some(slot) = self.members.find(origin) else { return };
+        let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
+        let (target, boot, incarnation) = (head.from(), head.boot(), head.incarnation());
+        self.send(to, Some(slot), &Message::Relayed { seq, target, boot, incarnation });
+    }
+
+    /// Someone that was asked to ping got an answer.
+    pub(super) fn on_relayed(
+        &mut self,
+        seq: u32,
+        target: NodeKey,
+        boot: BootEpoch,
+        incarnation: Incarnation,
+    ) {
+        let asked = self.pings.get(seq).filter(|ping| ping.target == target);
+        if !asked.is_some_and(|ping| matches!(ping.purpose, Purpose::Probe { .. })) {
+            return;
+        }
+        let subject = Subject::Key(target, boot);
+        self.learn(&Update { subject, incarnation, state: MemberState::Alive, by: None });
+        let Some(slot) = self.members.find(target) else { return };
+        if self.members.get(slot).is_some_and(|peer| peer.identity.boot == boot) {
+            self.on_probe_answered(slot, None);
+        }
+    }
+
+    pub(super) fn on_nack(&mut self, seq: u32) {
+        if let Some(slot) = self.pings.get(seq).and_then(|ping| self.members.find(ping.target)) {
+            self.on_nack_for(slot);
+        }
+    }
+}

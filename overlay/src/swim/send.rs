@@ -1,0 +1,183 @@
+//! What goes out: datagrams with as much news as fits, and the gossip rounds.
+
+use std::net::SocketAddr;
+
+use rand::Rng;
+use rand::seq::IteratorRandom;
+
+use super::{Output, Phase, Swim, Timer};
+use crate::config::{GOSSIP_FANOUT, Params};
+use crate::members::Slot;
+use crate::wire::{
+    DATAGRAM_BYTES_MAX, Encoder, Head, LOADS_MAX, LoadEntry, Message, Subject, UPDATES_MAX, Update,
+};
+use crate::{Identity, MemberState, NodeKey};
+
+/// Load samples of others on each ping and ack.
+const LOADS_PER_DATAGRAM: usize = 6;
+const _: () = assert!(LOADS_PER_DATAGRAM <= LOADS_MAX);
+
+impl Swim {
+    /// Sends `message` to `to`, with news. `receiver` is who is thought to be there.
+    pub(super) fn send(&mut self, to: SocketAddr, receiver: Option<Slot>, message: &Message<'_>) {
+        self.send_within(to, receiver, message, DATAGRAM_BYTES_MAX);
+    }
+
+    /// The same, but no larger than `bytes_max` unless the bare message is.
+    pub(super) fn send_within(
+        &mut self,
+        to: SocketAddr,
+        receiver: Option<Slot>,
+        message: &Message<'_>,
+        bytes_max: usize,
+    ) {
+        let mut encoder = self.begin();
+        encoder.message(message);
+        let carries_load = matches!(message, Message::Ping { .. } | Message::Ack { .. });
+        if let Some((sample, taken)) = self.load.filter(|_| carries_load) {
+            encoder.load(&sample, centiseconds(self.now.since(taken)));
+        }
+        encoder.limit(bytes_max.saturating_sub(self.seal.trailer_bytes()));
+        self.put_updates(&mut encoder, receiver);
+        if carries_load {
+            self.put_loads(&mut encoder, receiver);
+        }
+        self.finish(to, encoder);
+    }
+
+    pub(super) fn begin(&mut self) -> Encoder {
+        let live = self.live_digest();
+        let head = Head::new(self.key, self.me.boot, self.incarnation, live);
+        Encoder::new(self.spare.pop().unwrap_or_default(), &self.seal, &head)
+    }
+
+    pub(super) fn finish(&mut self, to: SocketAddr, encoder: Encoder) {
+        let bytes = encoder.finish(&self.seal);
+        debug_assert!(bytes.len() <= DATAGRAM_BYTES_MAX, "a datagram is never larger than the limit");
+        self.stats.datagrams_sent += 1;
+        self.stats.bytes_sent += bytes.len() as u64;
+        self.outputs.push_back(Output::Send { to, bytes });
+    }
+
+    /// Digest of the live set, this node included.
+    pub(super) fn live_digest(&self) -> u64 {
+        self.members.digest() ^ self.key.live_part(self.me.boot)
+    }
+
+    /// Whoever is doubted hears it first, so that it can refute; then what was sent least.
+    fn put_updates(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
+        let receiver = receiver.and_then(|slot| self.members.get(slot));
+        let doubted = receiver.filter(|peer| peer.state != MemberState::Alive).map(|peer| peer.key);
+        let receiver = receiver.map(|peer| peer.key);
+        if let Some(update) = doubted.and_then(|key| self.update_about(key, false))
+            && !encoder.update(&update)
+        {
+            return;
+        }
+        if self.gossip.is_empty() {
+            return;
+        }
+        let limit = Params::transmissions(self.live());
+        for key in self.gossip.first(UPDATES_MAX) {
+            if Some(key) == receiver {
+                continue;
+            }
+            let Some(update) = self.update_about(key, false) else {
+                self.gossip.remove(key);
+                continue;
+            };
+            if !encoder.update(&update) {
+                break;
+            }
+            self.gossip.sent(key, limit);
+        }
+    }
+
+    fn put_loads(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
+        if self.loads.is_empty() {
+            return;
+        }
+        let receiver = receiver.and_then(|slot| Some(self.members.get(slot)?.key));
+        let limit = Params::transmissions(self.live());
+        for key in self.loads.first(LOADS_PER_DATAGRAM) {
+            let entry = self.members.by_key(key).and_then(|peer| {
+                let (sample, taken) = peer.known.as_ref()?.load?;
+                let age_cs = centiseconds(self.now.since(taken));
+                Some(LoadEntry { of: key, boot_low: peer.identity.boot.0 as u16, age_cs, sample })
+            });
+            let Some(entry) = entry else {
+                self.loads.remove(key);
+                continue;
+            };
+            if Some(key) != receiver && !encoder.load_entry(&entry) {
+                break;
+            }
+            self.loads.sent(key, limit);
+        }
+    }
+
+    /// The newest there is to say of a member; in full if it is live or if asked.
+    pub(super) fn update_about(&self, key: NodeKey, full: bool) -> Option<Update<&Identity>> {
+        if key == self.key {
+            let state = if self.phase == Phase::Running { MemberState::Alive } else { MemberState::Left };
+            let subject = Subject::Full(&*self.me);
+            return Some(Update { subject, incarnation: self.incarnation, state, by: None });
+        }
+        let slot = self.members.find(key)?;
+        let peer = self.members.get(slot)?;
+        let subject = if full || peer.state == MemberState::Alive {
+            Subject::Full(&*peer.identity)
+        } else {
+            Subject::Key(key, peer.identity.boot)
+        };
+        let by = self.suspicions.get(&slot).and_then(|suspicion| suspicion.spokesman(self.key));
+        Some(Update { subject, incarnation: peer.incarnation, state: peer.state, by })
+    }
+
+    /// There is news about a member: it goes out at once, and again each round while its count lasts.
+    pub(super) fn spread(&mut self, key: NodeKey) {
+        self.gossip.push(key);
+        let soon = self.now.max(self.gossiped + self.params.gossip_interval_min());
+        self.timers.set_by(Timer::Gossip, soon);
+    }
+
+    pub(super) fn on_gossip_round(&mut self) {
+        self.gossiped = self.now;
+        for slot in self.pick_live(GOSSIP_FANOUT, None) {
+            if self.gossip.is_empty() {
+                break;
+            }
+            let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { continue };
+            self.send(to, Some(slot), &Message::News);
+        }
+        if !self.gossip.is_empty() && self.members.live() > 0 {
+            self.timers.set_by(Timer::Gossip, self.now + self.params.gossip_interval());
+        }
+    }
+
+    /// Up to `count` random live members, other than `but`.
+    pub(super) fn pick_live(&mut self, count: usize, but: Option<Slot>) -> Vec<Slot> {
+        let usable = |members: &crate::members::Members, slot: Slot| {
+            Some(slot) != but && members.get(slot).is_some_and(crate::members::Peer::is_live)
+        };
+        let others = self.members.live();
+        if others > 4 * count {
+            // Most slots are usable: drawing is cheaper than looking at all of them.
+            let slots = self.members.slots();
+            let mut picked = Vec::with_capacity(count);
+            for _ in 0..count * 16 {
+                let slot = self.rng.random_range(0..slots);
+                if picked.len() < count && usable(&self.members, slot) && !picked.contains(&slot) {
+                    picked.push(slot);
+                }
+            }
+            return picked;
+        }
+        let slots = (0..self.members.slots()).filter(|slot| usable(&self.members, *slot));
+        slots.choose_multiple(&mut self.rng, count)
+    }
+}
+
+pub(super) fn centiseconds(age: std::time::Duration) -> u16 {
+    u16::try_from(age.as_millis() / 10).unwrap_or(u16::MAX)
+}

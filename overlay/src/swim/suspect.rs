@@ -1,0 +1,128 @@
+//! Suspicion: from the first doubt to a refutation or a verdict (Lifeguard, section IV-B and IV-C).
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::probe::Kind;
+use super::{Event, Swim};
+use crate::config::{CONFIRMATIONS, VERIFIERS};
+use crate::members::Slot;
+use crate::{Incarnation, MemberState, NodeKey, Time};
+
+/// A doubt about a member.
+#[derive(Clone, Debug)]
+pub(super) struct Suspicion {
+    since: Time,
+    /// When silence becomes a verdict.
+    pub deadline: Time,
+    /// Who has said so, the first one first; bounded by [`CONFIRMATIONS`] and one.
+    by: Vec<NodeKey>,
+    /// Confirmations that came without names.
+    pub confirmations_beyond: usize,
+}
+
+impl Suspicion {
+    /// In whose name to pass the suspicion on: one's own if one has evidence, so that confirmations add up.
+    pub fn spokesman(&self, me: NodeKey) -> Option<NodeKey> {
+        self.by.iter().copied().find(|by| *by == me).or(self.by.last().copied())
+    }
+
+    fn confirmations(&self) -> usize {
+        (self.by.len().saturating_sub(1) + self.confirmations_beyond).min(CONFIRMATIONS)
+    }
+}
+
+impl Swim {
+    /// Somebody (perhaps this node) doubts this member.
+    pub(super) fn suspect(&mut self, slot: Slot, incarnation: Incarnation, by: Option<NodeKey>) {
+        self.members.set(slot, MemberState::Suspect, incarnation, self.now);
+        let since = self.now;
+        let suspicion =
+            Suspicion { since, deadline: since, by: by.into_iter().collect(), confirmations_beyond: 0 };
+        self.suspicions.insert(slot, suspicion);
+        self.reckon(slot);
+        let name = by.and_then(|by| match self.members.by_key(by) {
+            Some(peer) => Some(peer.identity.name.clone()),
+            None => (by == self.key).then(|| self.me.name.clone()),
+        });
+        self.told(slot, None);
+        if let Some(member) = self.subject(slot) {
+            self.event(Event::Suspected { member, by: name });
+        }
+        let chance = VERIFIERS as f64 / self.members.live().max(1) as f64;
+        if self.rng.random_bool(chance.min(1.0)) {
+            self.verify(slot);
+        }
+    }
+
+    /// Somebody else doubts it too.
+    pub(super) fn confirm(&mut self, slot: Slot, by: Option<NodeKey>) {
+        let (Some(by), Some(suspicion)) = (by, self.suspicions.get_mut(&slot)) else { return };
+        if suspicion.by.contains(&by) || suspicion.by.len() > CONFIRMATIONS {
+            return;
+        }
+        suspicion.by.push(by);
+        self.reckon(slot);
+        self.told(slot, None);
+    }
+
+    /// A probe of one's own: it tells the member of the suspicion, and it is told at first hand whether it lives.
+    pub(super) fn verify(&mut self, slot: Slot) {
+        self.probe(slot, Kind::Verify);
+    }
+
+    /// A suspected member answered, though without a refutation.
+    pub(super) fn heard_alive(&mut self, slot: Slot) {
+        let deadline = self.now + self.params.suspicion_min(self.live());
+        if let Some(suspicion) = self.suspicions.get_mut(&slot) {
+            suspicion.deadline = suspicion.deadline.max(deadline);
+        }
+    }
+
+    /// The time to refute shrinks with each confirmation, down to its minimum (Lifeguard's formula).
+    fn reckon(&mut self, slot: Slot) {
+        let live = self.live();
+        let (least, most) = (self.params.suspicion_min(live), self.params.suspicion_max(live));
+        let expected = CONFIRMATIONS.min(live.saturating_sub(2));
+        if let Some(suspicion) = self.suspicions.get_mut(&slot) {
+            let shrink = if expected == 0 {
+                1.0
+            } else {
+                ((suspicion.confirmations() as f64 + 1.0).ln() / (expected as f64 + 1.0).ln()).min(1.0)
+            };
+            suspicion.deadline = suspicion.since + least + most.saturating_sub(least).mul_f64(1.0 - shrink);
+        }
+    }
+
+    pub(super) fn run_suspicions(&mut self) {
+        let due: Vec<Slot> =
+            self.suspicions.iter().filter(|(_, s)| s.deadline <= self.now).map(|(slot, _)| *slot).collect();
+        for slot in due {
+            let Some(incarnation) = self.members.get(slot).map(|peer| peer.incarnation) else {
+                self.suspicions.remove(&slot);
+                continue;
+            };
+            // Nobody is declared dead on hearsay alone, nor after fewer unanswered pings than chance explains.
+            let enough = self.loss.attempts_to_verdict();
+            match self.attempts_since_answer(slot) {
+                Some(attempts) if attempts >= enough => self.bury(slot, incarnation),
+                probed => {
+                    if probed.is_none() {
+                        self.verify(slot);
+                    }
+                    let again = self.now + self.timeout_of(slot).max(Duration::from_millis(10));
+                    if let Some(suspicion) = self.suspicions.get_mut(&slot) {
+                        suspicion.deadline = again;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends whatever was going on about this member.
+    pub(super) fn forget_doubts(&mut self, slot: Slot) {
+        self.suspicions.remove(&slot);
+        self.stop_probing(slot);
+    }
+}

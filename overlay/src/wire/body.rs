@@ -1,0 +1,234 @@
+//! What a datagram says. Plain data, borrowed from the datagram where it can be.
+
+use std::net::SocketAddr;
+
+use bincode::{BorrowDecode, Decode, Encode};
+
+use crate::member::is_name;
+use crate::{BootEpoch, Identity, Incarnation, LoadSample, MemberState, NodeKey, NodeName, Zone};
+
+/// Who sends, and what everyone wants to know of it. In every datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Head {
+    from: [u8; 8],
+    boot: [u8; 6],
+    incarnation: u32,
+    live: [u8; 8],
+}
+
+impl Head {
+    pub fn new(from: NodeKey, boot: BootEpoch, incarnation: Incarnation, live: u64) -> Self {
+        Self {
+            from: from.0.to_le_bytes(),
+            boot: boot_to_wire(boot),
+            incarnation: incarnation.0,
+            live: live.to_le_bytes(),
+        }
+    }
+
+    pub fn from(&self) -> NodeKey {
+        NodeKey(u64::from_le_bytes(self.from))
+    }
+
+    pub fn boot(&self) -> BootEpoch {
+        boot_from_wire(self.boot)
+    }
+
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.incarnation)
+    }
+
+    /// Digest of the sender's live set.
+    pub fn live(&self) -> u64 {
+        u64::from_le_bytes(self.live)
+    }
+}
+
+/// What the datagram is for. At most one in a datagram; none means that it only carries news.
+///
+/// ```text
+/// A --Join--> B                A --Ping--> B           A --PingReq--> R --Ping--> B
+/// A <-Welcome- B               A <--Ack--- B           A <--Relayed-- R <--Ack--- B
+///   (with the members)                                 A <--Nack----- R   (no ack in time)
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message<'a> {
+    /// Only news.
+    News,
+    /// Answer with [`Message::Ack`] if you are `to`.
+    Ping { seq: u32, to: NodeKey, from: Record<'a> },
+    /// Answer to a ping.
+    Ack { seq: u32 },
+    /// Ping `target` for me; answer with [`Message::Relayed`] or [`Message::Nack`].
+    PingReq { seq: u32, target: NodeKey },
+    /// `target` answered, with this incarnation.
+    Relayed { seq: u32, target: NodeKey, boot: BootEpoch, incarnation: Incarnation },
+    /// The one to be pinged has not answered yet; I, whom you asked, am alive.
+    Nack { seq: u32 },
+    /// I want to be a member; answer with [`Message::Welcome`].
+    Join { seq: u32, from: Record<'a> },
+    /// You are one. The updates are members I know.
+    Welcome { seq: u32 },
+}
+
+/// [`Identity`] on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+pub(crate) struct Record<'a> {
+    pub name: &'a str,
+    boot: [u8; 6],
+    gossip: SocketAddr,
+    http_port: u16,
+    zone: &'a str,
+    capacity_jobs: u16,
+}
+
+impl<'a> From<&'a Identity> for Record<'a> {
+    fn from(identity: &'a Identity) -> Self {
+        Self {
+            name: identity.name.as_str(),
+            boot: boot_to_wire(identity.boot),
+            gossip: identity.gossip,
+            http_port: identity.http_port,
+            zone: identity.zone.as_str(),
+            capacity_jobs: identity.capacity_jobs,
+        }
+    }
+}
+
+impl Record<'_> {
+    pub fn boot(&self) -> BootEpoch {
+        boot_from_wire(self.boot)
+    }
+
+    pub fn key(&self) -> NodeKey {
+        NodeKey::of_text(self.name)
+    }
+
+    /// Whether each field is within its bounds. The decoder lets only such records through.
+    pub fn is_valid(&self) -> bool {
+        let ip = self.gossip.ip();
+        let reachable = self.gossip.port() != 0 && !ip.is_unspecified() && !ip.is_multicast();
+        reachable && is_name(self.name) && is_name(self.zone)
+    }
+
+    /// The identity; none if a field is out of its bounds.
+    pub fn identity(&self) -> Option<Identity> {
+        Some(Identity {
+            name: self.name.parse::<NodeName>().ok()?,
+            boot: self.boot(),
+            gossip: self.gossip,
+            http_port: self.http_port,
+            zone: self.zone.parse::<Zone>().ok()?,
+            capacity_jobs: self.capacity_jobs,
+        })
+    }
+}
+
+/// Whom an update is about: in full where the receiver may not know the member, else by key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject<I> {
+    /// All that the member says of itself.
+    Full(I),
+    /// The member's key, and the boot that the update speaks of.
+    Key(NodeKey, BootEpoch),
+}
+
+/// One piece of news about the membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Update<I> {
+    pub subject: Subject<I>,
+    pub incarnation: Incarnation,
+    pub state: MemberState,
+    /// Who suspects, for a suspicion.
+    pub by: Option<NodeKey>,
+}
+
+/// Another member's load sample, passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoadEntry {
+    pub of: NodeKey,
+    /// Tells the boots of a node apart: the low half of its boot epoch's milliseconds.
+    pub boot_low: u16,
+    /// Age of the sample when it was sent, in units of 10 ms.
+    pub age_cs: u16,
+    pub sample: LoadSample,
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct WireLoad {
+    seq: u32,
+    cpu_permille: u16,
+    memory_permille: u16,
+    queued_jobs: u16,
+    queue_capacity_jobs: u16,
+    running_jobs: u16,
+    workers: u16,
+    service_ms: u32,
+    kilopixels_per_s: u32,
+}
+
+impl From<&LoadSample> for WireLoad {
+    fn from(sample: &LoadSample) -> Self {
+        Self {
+            seq: sample.seq,
+            cpu_permille: sample.cpu_permille,
+            memory_permille: sample.memory_permille,
+            queued_jobs: sample.queued_jobs,
+            queue_capacity_jobs: sample.queue_capacity_jobs,
+            running_jobs: sample.running_jobs,
+            workers: sample.workers,
+            service_ms: sample.service_ms,
+            kilopixels_per_s: sample.kilopixels_per_s,
+        }
+    }
+}
+
+impl WireLoad {
+    pub(super) fn sample(&self) -> Option<LoadSample> {
+        (self.cpu_permille <= 1000 && self.memory_permille <= 1000).then_some(LoadSample {
+            seq: self.seq,
+            cpu_permille: self.cpu_permille,
+            memory_permille: self.memory_permille,
+            queued_jobs: self.queued_jobs,
+            queue_capacity_jobs: self.queue_capacity_jobs,
+            running_jobs: self.running_jobs,
+            workers: self.workers,
+            service_ms: self.service_ms,
+            kilopixels_per_s: self.kilopixels_per_s,
+        })
+    }
+}
+
+pub(super) fn boot_to_wire(boot: BootEpoch) -> [u8; 6] {
+    let bytes = boot.0.min((1 << 48) - 1).to_le_bytes();
+    [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]]
+}
+
+pub(super) fn boot_from_wire(bytes: [u8; 6]) -> BootEpoch {
+    let mut wide = [0; 8];
+    wide[..6].copy_from_slice(&bytes);
+    BootEpoch(u64::from_le_bytes(wide))
+}
+
+/// Kinds of sections. New kinds may be added; old receivers skip them.
+pub(super) mod kind {
+    pub const PING: u8 = 1;
+    pub const ACK: u8 = 2;
+    pub const PING_REQ: u8 = 3;
+    pub const RELAYED: u8 = 4;
+    pub const NACK: u8 = 5;
+    pub const JOIN: u8 = 6;
+    pub const WELCOME: u8 = 7;
+    pub const LOAD: u8 = 16;
+    pub const UPDATES: u8 = 17;
+    pub const LOADS: u8 = 18;
+    /// Zeros that make a datagram larger, so that its answer does not amplify it.
+    pub const PADDING: u8 = 255;
+}
+
+/// Bytes before a section's payload: kind and length.
+pub(super) const SECTION_HEAD_BYTES: usize = 3;
+/// In the first byte of an update: its subject is given in full.
+pub(super) const UPDATE_FULL: u8 = 0x10;
+/// In the first byte of an update: a suspector follows.
+pub(super) const UPDATE_BY: u8 = 0x20;

@@ -1,0 +1,154 @@
+//! Bytes to typed messages. Nothing here trusts anything.
+
+use std::time::Duration;
+
+use bincode::BorrowDecode;
+
+use super::body::{UPDATE_BY, UPDATE_FULL, WireLoad, boot_from_wire, kind};
+use super::{DecodeError, Head, LOADS_MAX, LoadEntry, Message, Record, Seal, Subject, UPDATES_MAX, Update};
+use crate::{Incarnation, LoadSample, MemberState, NodeKey};
+
+/// One datagram, decoded and checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Datagram<'a> {
+    pub head: Head,
+    pub message: Message<'a>,
+    /// The sender's own load and its age.
+    pub load: Option<(LoadSample, Duration)>,
+    pub updates: Vec<Update<Record<'a>>>,
+    pub loads: Vec<LoadEntry>,
+}
+
+/// Opens and decodes a datagram in place.
+pub(crate) fn decode<'a>(seal: &Seal, bytes: &'a mut [u8]) -> Result<Datagram<'a>, DecodeError> {
+    let mut rest = Reader(seal.open(bytes)?);
+    let head = rest.take("head")?;
+    let mut datagram =
+        Datagram { head, message: Message::News, load: None, updates: Vec::new(), loads: Vec::new() };
+    while !rest.0.is_empty() {
+        let (kind, payload) = rest.section()?;
+        datagram.section(kind, Reader(payload))?;
+    }
+    Ok(datagram)
+}
+
+impl<'a> Datagram<'a> {
+    fn section(&mut self, kind: u8, mut payload: Reader<'a>) -> Result<(), DecodeError> {
+        let message = match kind {
+            kind::PING => {
+                let (seq, to, from) = payload.take::<(u32, [u8; 8], Record<'a>)>("ping")?;
+                check(&from)?;
+                Message::Ping { seq, to: key(to), from }
+            }
+            kind::ACK => Message::Ack { seq: payload.take("ack")? },
+            kind::PING_REQ => {
+                let (seq, target) = payload.take("ping request")?;
+                Message::PingReq { seq, target: key(target) }
+            }
+            kind::RELAYED => {
+                let (seq, target, boot, incarnation) = payload.take("relayed ack")?;
+                let (boot, incarnation) = (boot_from_wire(boot), Incarnation(incarnation));
+                Message::Relayed { seq, target: key(target), boot, incarnation }
+            }
+            kind::NACK => Message::Nack { seq: payload.take("nack")? },
+            kind::JOIN => {
+                let (seq, from) = payload.take::<(u32, Record<'a>)>("join")?;
+                check(&from)?;
+                Message::Join { seq, from }
+            }
+            kind::WELCOME => Message::Welcome { seq: payload.take("welcome")? },
+            _ => return self.news(kind, payload),
+        };
+        if self.message != Message::News {
+            return Err(DecodeError::Malformed("datagram: two messages in one"));
+        }
+        self.message = message;
+        Ok(())
+    }
+
+    fn news(&mut self, kind: u8, mut payload: Reader<'a>) -> Result<(), DecodeError> {
+        match kind {
+            kind::LOAD => {
+                let age_cs: u16 = payload.take("load")?;
+                self.load = Some((payload.load()?, Duration::from_millis(u64::from(age_cs) * 10)));
+            }
+            kind::UPDATES => {
+                while !payload.0.is_empty() {
+                    if self.updates.len() == UPDATES_MAX {
+                        return Err(DecodeError::Malformed("updates: too many"));
+                    }
+                    self.updates.push(payload.update()?);
+                }
+            }
+            kind::LOADS => {
+                while !payload.0.is_empty() {
+                    if self.loads.len() == LOADS_MAX {
+                        return Err(DecodeError::Malformed("loads: too many"));
+                    }
+                    self.loads.push(payload.load_entry()?);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<T: BorrowDecode<'a, ()>>(&mut self, what: &'static str) -> Result<T, DecodeError> {
+        let (value, used) = bincode::borrow_decode_from_slice(self.0, super::bincode_config())
+            .map_err(|_| DecodeError::Malformed(what))?;
+        self.0 = &self.0[used..];
+        Ok(value)
+    }
+
+    fn section(&mut self) -> Result<(u8, &'a [u8]), DecodeError> {
+        let cut = DecodeError::Malformed("section: cut short");
+        let ([kind, low, high], rest) = self.0.split_first_chunk().ok_or(cut)?;
+        let (payload, rest) = rest.split_at_checked(u16::from_le_bytes([*low, *high]).into()).ok_or(cut)?;
+        self.0 = rest;
+        Ok((*kind, payload))
+    }
+
+    fn load(&mut self) -> Result<LoadSample, DecodeError> {
+        let load: WireLoad = self.take("load")?;
+        load.sample().ok_or(DecodeError::Malformed("load: out of range"))
+    }
+
+    fn load_entry(&mut self) -> Result<LoadEntry, DecodeError> {
+        let (of, boot_low, age_cs): ([u8; 8], [u8; 2], u16) = self.take("load entry")?;
+        Ok(LoadEntry { of: key(of), boot_low: u16::from_le_bytes(boot_low), age_cs, sample: self.load()? })
+    }
+
+    fn update(&mut self) -> Result<Update<Record<'a>>, DecodeError> {
+        let first: u8 = self.take("update")?;
+        let state = match first & 0x0f {
+            0 => MemberState::Alive,
+            1 => MemberState::Suspect,
+            2 => MemberState::Dead,
+            3 => MemberState::Left,
+            _ => return Err(DecodeError::Malformed("update: unknown state")),
+        };
+        let subject = if first & UPDATE_FULL != 0 {
+            let record = self.take("update")?;
+            check(&record)?;
+            Subject::Full(record)
+        } else {
+            let (of, boot) = self.take("update")?;
+            Subject::Key(key(of), boot_from_wire(boot))
+        };
+        let incarnation = Incarnation(self.take("update")?);
+        let by = if first & UPDATE_BY != 0 { Some(key(self.take("update")?)) } else { None };
+        Ok(Update { subject, incarnation, state, by })
+    }
+}
+
+fn key(bytes: [u8; 8]) -> NodeKey {
+    NodeKey(u64::from_le_bytes(bytes))
+}
+
+fn check(record: &Record<'_>) -> Result<(), DecodeError> {
+    if record.is_valid() { Ok(()) } else { Err(DecodeError::Malformed("identity: out of bounds")) }
+}

@@ -1,0 +1,179 @@
+//! Typed messages to bytes, within a datagram's size.
+
+use bincode::Encode;
+
+use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireLoad, boot_to_wire, kind};
+use super::{
+    DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, Record, Seal, Subject, UPDATES_MAX, Update,
+};
+use crate::{Identity, LoadSample, MemberState};
+
+/// Builds one datagram. Sections go in as long as they fit; what does not fit is refused, never cut.
+pub(crate) struct Encoder {
+    bytes: Vec<u8>,
+    /// Where the body must end so that the seal still fits.
+    end_max: usize,
+    /// Kind of the open list section, where its head is, and how many entries it has.
+    list: Option<(u8, usize, usize)>,
+}
+
+impl Encoder {
+    /// Begins a datagram in `bytes`, which is cleared; its allocation is kept.
+    pub fn new(mut bytes: Vec<u8>, seal: &Seal, head: &Head) -> Self {
+        bytes.clear();
+        seal.begin(&mut bytes);
+        let mut encoder = Self { bytes, end_max: DATAGRAM_BYTES_MAX - seal.trailer_bytes(), list: None };
+        encoder.put(head);
+        encoder
+    }
+
+    /// Makes later sections refuse to grow the body past `bytes`.
+    pub fn limit(&mut self, bytes: usize) {
+        self.end_max = self.end_max.min(bytes);
+    }
+
+    pub fn message(&mut self, message: &Message<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        let kind = match message {
+            Message::News => {
+                self.bytes.truncate(start);
+                return;
+            }
+            Message::Ping { seq, to, from } => {
+                self.put(&(seq, to.0.to_le_bytes(), from));
+                kind::PING
+            }
+            Message::Ack { seq } => {
+                self.put(seq);
+                kind::ACK
+            }
+            Message::PingReq { seq, target } => {
+                self.put(&(seq, target.0.to_le_bytes()));
+                kind::PING_REQ
+            }
+            Message::Relayed { seq, target, boot, incarnation } => {
+                self.put(&(seq, target.0.to_le_bytes(), boot_to_wire(*boot), incarnation.0));
+                kind::RELAYED
+            }
+            Message::Nack { seq } => {
+                self.put(seq);
+                kind::NACK
+            }
+            Message::Join { seq, from } => {
+                self.put(&(seq, from));
+                kind::JOIN
+            }
+            Message::Welcome { seq } => {
+                self.put(seq);
+                kind::WELCOME
+            }
+        };
+        self.close(kind, start);
+    }
+
+    /// The sender's own load and its age in units of 10 ms.
+    pub fn load(&mut self, sample: &LoadSample, age_cs: u16) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.put(&(age_cs, WireLoad::from(sample)));
+        self.close(kind::LOAD, start);
+    }
+
+    /// Adds one update; false if there is no room for it.
+    #[must_use]
+    pub fn update(&mut self, update: &Update<&Identity>) -> bool {
+        self.entry(kind::UPDATES, UPDATES_MAX, |this| {
+            let full = if matches!(update.subject, Subject::Full(_)) { UPDATE_FULL } else { 0 };
+            let by = if update.by.is_some() { UPDATE_BY } else { 0 };
+            this.bytes.push(state_code(update.state) | full | by);
+            match update.subject {
+                Subject::Full(identity) => this.put(&Record::from(identity)),
+                Subject::Key(key, boot) => this.put(&(key.0.to_le_bytes(), boot_to_wire(boot))),
+            }
+            this.put(&update.incarnation.0);
+            if let Some(by) = update.by {
+                this.put(&by.0.to_le_bytes());
+            }
+        })
+    }
+
+    /// Adds another member's load; false if there is no room for it.
+    #[must_use]
+    pub fn load_entry(&mut self, entry: &LoadEntry) -> bool {
+        self.entry(kind::LOADS, LOADS_MAX, |this| {
+            this.put(&(
+                entry.of.0.to_le_bytes(),
+                entry.boot_low.to_le_bytes(),
+                entry.age_cs,
+                WireLoad::from(&entry.sample),
+            ));
+        })
+    }
+
+    /// Grows the datagram to its largest size.
+    pub fn pad(&mut self) {
+        self.close_list();
+        let room = self.end_max.saturating_sub(self.bytes.len());
+        if room >= SECTION_HEAD_BYTES {
+            let start = self.bytes.len();
+            self.bytes.resize(start + room, 0);
+            self.close(kind::PADDING, start);
+        }
+    }
+
+    /// Seals the datagram.
+    pub fn finish(mut self, seal: &Seal) -> Vec<u8> {
+        self.close_list();
+        seal.seal(&mut self.bytes);
+        self.bytes
+    }
+
+    fn entry(&mut self, kind: u8, entries_max: usize, write: impl FnOnce(&mut Self)) -> bool {
+        if self.list.is_some_and(|(open, ..)| open != kind) {
+            self.close_list();
+        }
+        let before = self.bytes.len();
+        let (_, start, entries) = *self.list.get_or_insert((kind, before, 0));
+        if start == before {
+            self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        }
+        write(self);
+        if self.bytes.len() > self.end_max || entries == entries_max {
+            self.bytes.truncate(before);
+            if start == before {
+                self.list = None;
+            }
+            return false;
+        }
+        self.list = Some((kind, start, entries + 1));
+        true
+    }
+
+    fn close_list(&mut self) {
+        if let Some((kind, start, _)) = self.list.take() {
+            self.close(kind, start);
+        }
+    }
+
+    fn close(&mut self, kind: u8, start: usize) {
+        let length = (self.bytes.len() - start - SECTION_HEAD_BYTES) as u16;
+        self.bytes[start] = kind;
+        self.bytes[start + 1..start + SECTION_HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
+    }
+
+    fn put(&mut self, value: &impl Encode) {
+        // Writing plain fields to a growing vector can't fail: bincode's errors here come from locks and clocks.
+        bincode::encode_into_std_write(value, &mut self.bytes, super::bincode_config())
+            .expect("plain fields always encode");
+    }
+}
+
+fn state_code(state: MemberState) -> u8 {
+    match state {
+        MemberState::Alive => 0,
+        MemberState::Suspect => 1,
+        MemberState::Dead => 2,
+        MemberState::Left => 3,
+    }
+}

@@ -1,0 +1,43 @@
+//! The wire format: the only module that knows of bincode, and of what bytes look like.
+//!
+//! A datagram is an envelope (version, mode, checksum or seal; see [`Seal`]) around a body: a [`Head`], then sections
+//! of the form kind, length, payload. A receiver skips sections of a kind that it does not know and ignores bytes
+//! after the fields that it knows, so that two versions can live in one cluster. Everything is decoded and checked
+//! before any of it reaches the state machine. docs/PROTOCOL.md lists every field.
+
+mod body;
+mod decode;
+mod encode;
+mod seal;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use body::{Head, LoadEntry, Message, Record, Subject, Update};
+pub(crate) use decode::{Datagram, decode};
+pub(crate) use encode::Encoder;
+pub use seal::OpenError;
+pub(crate) use seal::Seal;
+
+/// Largest datagram ever sent or accepted: it fits the IPv6 minimum path of tunnels that take 80 bytes of 1,480, and
+/// is never fragmented.
+pub const DATAGRAM_BYTES_MAX: usize = 1_400;
+/// Most membership updates in one datagram.
+pub(crate) const UPDATES_MAX: usize = 80;
+/// Most load entries in one datagram.
+pub(crate) const LOADS_MAX: usize = 32;
+
+/// Why a datagram was ignored. No state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The envelope is not one of this cluster.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// A field does not decode, or is out of its bounds.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+}
+
+fn bincode_config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<DATAGRAM_BYTES_MAX>()
+}
