@@ -5,6 +5,10 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::Deadline;
+use crate::ingest::IngestError;
+use crate::workers::{ProbeError, SubmitError, TranscodeError};
+
 /// Problem types are this and a stable slug; they are documented under the same anchors in docs/OPERATIONS.md.
 pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
 
@@ -167,6 +171,55 @@ impl ApiError {
             status: status.as_u16(),
             detail: self.to_string(),
             retry_after_s: self.retry_after().map(|after| after.as_secs_f64().ceil() as u64),
+        }
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Empty => Self::EmptyBody,
+            IngestError::TooLarge { max } => Self::TooLarge { max },
+            IngestError::NotVideo(error) => Self::UnsupportedMedia(error.to_string()),
+            IngestError::Body(error) => Self::BodyBroken(error.to_string()),
+            IngestError::TimedOut { limit, .. } => Self::ClientTooSlow(limit),
+            IngestError::DiskFull => Self::DiskFull,
+            IngestError::DigestMismatch { announced, got } => {
+                Self::DigestMismatch { expected: announced.to_string(), actual: got.to_string() }
+            }
+            IngestError::Io(error) => Self::Internal(format!("the upload can't be stored: {error}")),
+        }
+    }
+}
+
+impl From<ProbeError> for ApiError {
+    fn from(error: ProbeError) -> Self {
+        if error.is_input_fault() { Self::Unprocessable(error.to_string()) } else { Self::Internal(error.to_string()) }
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::QueueFull { retry_after, .. } => Self::Saturated { retry_after },
+            // After that long the job would have had the time it needs.
+            SubmitError::TooLate { needs, left } => Self::Saturated { retry_after: needs.saturating_sub(left) },
+            SubmitError::Draining => Self::Draining,
+            SubmitError::Unsuitable(error) => Self::Unprocessable(error.to_string()),
+            SubmitError::Io(error) => Self::Internal(format!("a job can't be set up: {error}")),
+        }
+    }
+}
+
+impl ApiError {
+    /// Why a transcode has no result, for a request that had this deadline.
+    pub fn from_transcode(error: TranscodeError, deadline: Deadline) -> Self {
+        match error {
+            TranscodeError::DeadlinePassed { .. } => deadline.passed(),
+            TranscodeError::Draining => Self::Draining,
+            TranscodeError::DiskFull => Self::DiskFull,
+            error if error.is_input_fault() => Self::Unprocessable(error.to_string()),
+            error => Self::Internal(error.to_string()),
         }
     }
 }

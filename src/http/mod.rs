@@ -15,5 +15,6 @@ mod upload;
 pub use body::{Body, file_body, full_body};
 pub use error::{ApiError, PROBLEM_TYPE_BASE, Problem};
 pub use members::{LoadJson, MemberJson, MembersJson};
+pub use request::{DEADLINE_MAX, Deadline};
 pub use respond::HEADER;
 pub use server::{Server, ServerLimits};

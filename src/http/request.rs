@@ -8,7 +8,7 @@ use super::{ApiError, HEADER};
 use crate::content::ContentId;
 
 /// Longest deadline a client may ask for.
-const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
+pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest file name that is kept, in bytes; the common limit of file systems.
 const FILENAME_BYTES_MAX: usize = 255;
 

@@ -14,5 +14,5 @@ mod tests;
 
 pub use datadir::{DataDir, DataDirError, Scratch};
 pub use error::IngestError;
-pub use receive::{Limits, Upload, receive};
+pub use receive::{Limits, Received, Upload, receive, receive_result};
 pub use sniff::{Container, NotVideo, sniff};

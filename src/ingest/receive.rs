@@ -1,5 +1,7 @@
 use std::error::Error;
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -53,9 +55,66 @@ pub struct Upload {
     pub head: Bytes,
 }
 
+impl Upload {
+    /// Opens the file for reading it from the start.
+    pub fn open(&self) -> io::Result<File> {
+        File::open(&self.file)
+    }
+}
+
+impl AsRef<Path> for Upload {
+    fn as_ref(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// Receives a peer's result: as [`receive`], but any bytes will do, since what they are is for their digest to say.
+pub async fn receive_result<B>(body: B, dir: &DataDir, limits: &Limits) -> Result<Received, IngestError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    stream(body, dir, limits, |_| Ok(Some(()))).await.map(|(received, ())| received)
+}
+
 /// Streams a body to a file in `dir`, hashing it on the way. Memory is bounded however big the body and however many
 /// uploads; when the caller stops waiting (its client is gone), what was written is deleted.
 pub async fn receive<B>(body: B, dir: &DataDir, limits: &Limits) -> Result<Upload, IngestError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut head = Vec::new();
+    let look = |data: Option<&[u8]>| match data {
+        Some(data) => {
+            head.extend_from_slice(&data[..data.len().min(HEAD_BYTES - head.len())]);
+            sniff_so_far(&head)
+        }
+        None => sniff(&head).map(Some),
+    };
+    let (Received { sha256, bytes, file }, container) = stream(body, dir, limits, look).await?;
+    Ok(Upload { content: sha256, bytes, file, container, head: head.into() })
+}
+
+/// Bytes on disk and their digest.
+#[derive(Debug)]
+pub struct Received {
+    /// SHA-256 of all of it.
+    pub sha256: ContentId,
+    /// Its length.
+    pub bytes: u64,
+    /// Where it lies; deleted on drop.
+    pub file: Scratch,
+}
+
+/// The way of every body to the disk. `look` sees its bytes, in order, until it knows what they are, and `None` if
+/// they end before; it touches the disk only from then on.
+async fn stream<B, T>(
+    body: B,
+    dir: &DataDir,
+    limits: &Limits,
+    mut look: impl FnMut(Option<&[u8]>) -> Result<Option<T>, NotVideo>,
+) -> Result<(Received, T), IngestError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -66,8 +125,8 @@ where
     let mut body = pin!(body);
     let end = Instant::now() + limits.total_max;
     let _active = Active::enter();
-    let (mut head, mut batch, mut bytes) = (Vec::new(), Batch::default(), 0u64);
-    let mut container = None;
+    let (mut batch, mut bytes) = (Batch::default(), 0u64);
+    let mut known = None;
     let mut disk: Option<(Sink, Scratch)> = None;
     loop {
         let Some(frame) = next_frame(body.frame(), limits, end).await? else { break };
@@ -77,30 +136,29 @@ where
         if bytes > limits.bytes_max {
             return Err(IngestError::TooLarge { max: limits.bytes_max });
         }
-        if container.is_none() {
-            head.extend_from_slice(&data[..data.len().min(HEAD_BYTES - head.len())]);
-            container = sniff_so_far(&head)?;
+        if known.is_none() {
+            known = look(Some(&data))?;
         }
         batch.push(data);
-        if container.is_some() && batch.bytes() >= Active::batch_bytes() {
+        if known.is_some() && batch.bytes() >= Active::batch_bytes() {
             open(&mut disk, dir).await?.0.push(batch.take()).await?;
         }
     }
     if bytes == 0 {
         return Err(IngestError::Empty);
     }
-    let container = match container {
-        Some(container) => container,
-        None => sniff(&head)?,
+    let known = match known {
+        Some(known) => known,
+        None => look(None)?.ok_or(NotVideo)?,
     };
     open(&mut disk, dir).await?;
     let Some((sink, file)) = disk else { unreachable!("opened above") };
     let (_, digest) = sink.finish(batch.take()).await?;
-    let content = ContentId(digest);
-    if let Some(announced) = limits.announced.filter(|announced| *announced != content) {
-        return Err(IngestError::DigestMismatch { announced, got: content });
+    let sha256 = ContentId(digest);
+    if let Some(announced) = limits.announced.filter(|announced| *announced != sha256) {
+        return Err(IngestError::DigestMismatch { announced, got: sha256 });
     }
-    Ok(Upload { content, bytes, file, container, head: head.into() })
+    Ok((Received { sha256, bytes, file }, known))
 }
 
 /// The container as soon as the first bytes tell it; refused once there are enough of them to be sure.

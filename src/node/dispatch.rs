@@ -22,7 +22,7 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
     let ranked = node.rank();
     let scores: Arc<str> = scores_text(&ranked).into();
     tracing::debug!(content = %job.upload.content, %scores, "candidates ranked");
-    let mut attempts = Attempts { node, job, info, scores, retry_after: None };
+    let mut attempts = Attempts { node, job, info, scores, retry_after: None, fault: None };
     let mut peers_asked = 0;
     let mut local_refused = false;
     for candidate in &ranked {
@@ -31,7 +31,7 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
         }
         if candidate.is_local() {
             match attempts.here().await {
-                Err(Attempt::Elsewhere) => local_refused = true,
+                Err(Attempt::Elsewhere) => local_refused = attempts.fault.is_none(),
                 Err(Attempt::Verdict(error)) => return Err(error),
                 Ok(done) => return Ok(done),
             }
@@ -52,7 +52,8 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
             Ok(done) => return Ok(done),
         }
     }
-    Err(ApiError::Saturated { retry_after: attempts.retry_after.unwrap_or(RETRY_AFTER_UNKNOWN) })
+    let saturated = ApiError::Saturated { retry_after: attempts.retry_after.unwrap_or(RETRY_AFTER_UNKNOWN) };
+    Err(attempts.fault.unwrap_or(saturated))
 }
 
 /// Why an attempt has no result.
@@ -68,12 +69,16 @@ struct Attempts<'a> {
     job: &'a Job,
     info: Arc<MediaInfo>,
     scores: Arc<str>,
+    /// Soonest time at which somebody who refused expects a place.
     retry_after: Option<Duration>,
+    /// What this node itself failed with.
+    fault: Option<ApiError>,
 }
 
 impl Attempts<'_> {
     async fn here(&mut self) -> Result<Done, Attempt> {
-        let result = self.node.transcode_here(self.job.clone(), None).await;
+        let job = Job { info: Some(Arc::clone(&self.info)), ..self.job.clone() };
+        let result = self.node.transcode_here(job, None).await;
         match result {
             Ok(served) => Ok(Done {
                 object: served.object,
@@ -84,6 +89,12 @@ impl Attempts<'_> {
             }),
             Err(ApiError::Saturated { retry_after }) => Err(self.refused_for(Some(retry_after))),
             Err(ApiError::Draining) => Err(self.refused_for(None)),
+            // This node's own fault: another one may do better.
+            Err(error @ (ApiError::Internal(_) | ApiError::DiskFull)) => {
+                tracing::error!(content = %self.job.upload.content, %error, "can't do it here: next candidate");
+                self.fault = Some(error);
+                Err(Attempt::Elsewhere)
+            }
             Err(error) => Err(Attempt::Verdict(error)),
         }
     }

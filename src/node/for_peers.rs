@@ -1,15 +1,11 @@
 //! The other side of an offload: jobs that peers bring here.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Job, Node, Served};
-use crate::http::{ApiError, Deadline};
+use crate::http::{ApiError, DEADLINE_MAX, Deadline};
 use crate::offload::{Accepted, Offer, OfferId};
-use crate::workers::Slot;
-
-/// An offer that was accepted: what it was, and its place in the queue.
-pub(super) type Reserved = Slot;
 
 impl Node {
     /// Answers an offer: with a place in the queue that is held for a moment, or a refusal. Reads no byte of the job.
@@ -21,13 +17,9 @@ impl Node {
         if offer.bytes > max {
             return Err(ApiError::TooLarge { max });
         }
-        self.profile(Some(offer.profile.as_str()))?;
-        let left = Duration::from_millis(offer.deadline_ms);
-        let wait = self.pool.expected_wait();
-        if wait > left {
-            return Err(ApiError::Saturated { retry_after: wait - left });
-        }
-        let place = self.reserve()?;
+        let profile = self.profile(Some(offer.profile.as_str()))?;
+        let deadline = Instant::now() + Duration::from_millis(offer.deadline_ms).min(DEADLINE_MAX);
+        let place = self.pool.reserve(&profile, &offer.info, deadline)?;
         Ok(Accepted { offer: self.offers.hold(offer, place) })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use starling_overlay::Identity;
 
 use crate::cache::{Key, Object};
+use crate::content::MediaInfo;
 use crate::http::Deadline;
 use crate::ingest::Upload;
 use crate::profile::Profile;
@@ -20,12 +21,14 @@ pub struct Job {
     pub profile: Arc<Profile>,
     /// By when.
     pub deadline: Deadline,
+    /// What ffprobe found in it, once it was asked.
+    pub info: Option<Arc<MediaInfo>>,
 }
 
 impl Job {
     /// A job of its own for an upload.
     pub fn new(upload: Upload, profile: Arc<Profile>, deadline: Deadline) -> Self {
-        Self { upload: Arc::new(upload), profile, deadline }
+        Self { upload: Arc::new(upload), profile, deadline, info: None }
     }
 
     /// What its result is called in the cache.

@@ -13,6 +13,7 @@ mod load;
 mod report;
 mod run;
 mod transcode;
+mod work;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileSet};
 use crate::route::Policy;
-use crate::workers::{Pool, Slot};
+use crate::workers::{Pool, Place};
 
 /// How a piece of work ended, for everyone who waited for it.
 type Outcome = Result<Done, ApiError>;
@@ -55,7 +56,7 @@ pub struct Node {
     policy: Box<dyn Policy>,
     rng: Mutex<StdRng>,
     peers: PeerClient,
-    offers: Offers<Slot>,
+    offers: Offers<Place>,
     flights: flights::Flights<(Key, transcode::Scope), Outcome>,
     metrics: Metrics,
     draining: AtomicBool,

@@ -9,7 +9,7 @@ use crate::content::ContentId;
 use crate::http::ApiError;
 use crate::ingest::{self, Upload};
 use crate::route::RouteKind;
-use crate::workers::Slot;
+use crate::workers::Place;
 
 /// Where a shared piece of work may take place. Work here never waits for work anywhere: two nodes that hand each
 /// other one content at the same moment would wait for each other.
@@ -26,11 +26,11 @@ impl Node {
     pub async fn ingest<B>(&self, body: B, announced: Option<ContentId>) -> Result<Upload, ApiError>
     where
         B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
-        B::Error: std::error::Error + Send + Sync + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let limits = ingest::Limits {
             bytes_max: self.config.upload_bytes_max,
-            expected: announced,
+            announced,
             ..ingest::Limits::default()
         };
         Ok(ingest::receive(body, &self.data, &limits).await?)
@@ -41,23 +41,23 @@ impl Node {
         self.share(Scope::Anywhere, job, None).await
     }
 
-    /// The result of a job, made on this node if it has to be made. `slot` is its place in the queue, if it has one.
-    pub(super) async fn transcode_here(self: &Arc<Self>, job: Job, slot: Option<Slot>) -> Result<Served, ApiError> {
-        self.share(Scope::Here, job, slot).await
+    /// The result of a job, made on this node if it has to be made. `place` is its place in the queue, if it has one.
+    pub(super) async fn transcode_here(self: &Arc<Self>, job: Job, place: Option<Place>) -> Result<Served, ApiError> {
+        self.share(Scope::Here, job, place).await
     }
 
-    async fn share(self: &Arc<Self>, scope: Scope, job: Job, mut slot: Option<Slot>) -> Result<Served, ApiError> {
+    async fn share(self: &Arc<Self>, scope: Scope, job: Job, mut place: Option<Place>) -> Result<Served, ApiError> {
         let key = job.key();
         loop {
             if let Some(object) = self.cached(&key).await {
                 return Ok(self.hit(&job, object));
             }
             let (flight, role) = self.flights.join_or_lead((key.clone(), scope), || {
-                let (node, job, slot) = (Arc::clone(self), job.clone(), slot.take());
+                let (node, job, place) = (Arc::clone(self), job.clone(), place.take());
                 async move {
                     match scope {
                         Scope::Anywhere => dispatch::dispatch(&node, &job).await,
-                        Scope::Here => node.run_worker(&job, slot).await,
+                        Scope::Here => node.run_worker(&job, place).await,
                     }
                 }
             });

@@ -20,7 +20,7 @@ mod tools;
 
 pub use error::{SubmitError, TranscodeError};
 pub use job::{Job, Transcoded};
-pub use pool::{Pool, PoolConfig, PoolStats, Queued};
+pub use pool::{Place, Pool, PoolConfig, PoolStats, Queued};
 pub use probe::{ProbeError, Prober};
 pub use progress::Progress;
 pub use speed::Estimate;

@@ -17,7 +17,7 @@ use super::ticket::Ticket;
 use super::tools::Tools;
 use crate::content::{MediaInfo, MediaLimits};
 use crate::ingest::DataDir;
-use crate::profile::ProfileName;
+use crate::profile::{Profile, ProfileName};
 
 /// x264's `fast` gains little beyond this many threads.
 const THREADS_PER_CHILD_MAX: usize = 4;
@@ -106,6 +106,8 @@ pub(super) struct Shared {
 struct State {
     queue: VecDeque<Arc<Task>>,
     running: Vec<Running>,
+    /// Places held for jobs that are still on their way.
+    reserved: usize,
     draining: bool,
     closed: bool,
     speeds: Speeds,
@@ -152,35 +154,32 @@ impl Pool {
 
     /// Puts a job into the queue, if it can be done: there is room, and by what was learned there is time.
     pub fn submit(&self, job: Job) -> Result<Ticket, SubmitError> {
+        self.reserve(&job.profile, &job.info, job.deadline)?.submit(job)
+    }
+
+    /// Holds a place in the queue for a job whose input is still on its way, under the same conditions as
+    /// [`Self::submit`]. The place is free again when the [`Place`] is dropped unused.
+    pub fn reserve(&self, profile: &Profile, info: &MediaInfo, deadline: Instant) -> Result<Place, SubmitError> {
         let shared = &self.0.0;
-        job.profile.suits(&job.info)?;
-        let (reply_to, reply) = oneshot::channel();
-        let task = Arc::new(Task {
-            cancel: Cancel::new()?,
-            progress: watch::Sender::new(Progress::default()),
-            submitted: Instant::now(),
-            reply: Mutex::new(Some(reply_to)),
-            job,
-        });
+        profile.suits(info)?;
         let mut state = shared.lock();
         if state.draining || state.closed {
             return Err(SubmitError::Draining);
         }
-        let estimate = shared.estimate(&state, &task.job.profile.name, &task.job.info);
+        let estimate = shared.estimate(&state, &profile.name, info);
         let idle = shared.workers.saturating_sub(state.running.len());
-        if state.queue.len() >= shared.queue_capacity + idle {
+        let taken = state.queue.len() + state.reserved;
+        if taken >= shared.queue_capacity + idle {
             let retry_after = estimate.wait.max(Duration::from_secs(1));
-            return Err(SubmitError::QueueFull { queued: state.queue.len(), retry_after });
+            return Err(SubmitError::QueueFull { queued: taken, retry_after });
         }
-        let left = task.job.deadline.saturating_duration_since(task.submitted);
+        let left = deadline.saturating_duration_since(Instant::now());
         let needs = estimate.wait + estimate.service.unwrap_or_default();
         if left.is_zero() || needs > left {
             return Err(SubmitError::TooLate { needs, left });
         }
-        state.queue.push_back(Arc::clone(&task));
-        drop(state);
-        shared.work.notify_one();
-        Ok(Ticket { task, shared: Arc::clone(shared), reply })
+        state.reserved += 1;
+        Ok(Place { shared: Arc::clone(shared), held: true })
     }
 
     /// How long such a job would wait and take here.
@@ -230,6 +229,45 @@ impl Pool {
             if left.wait_for(|_| shared.is_idle()).await.is_err() {
                 tracing::error!("the worker pool went away while it was drained");
             }
+        }
+    }
+}
+
+/// A place in the queue that is held for one job.
+pub struct Place {
+    shared: Arc<Shared>,
+    held: bool,
+}
+
+impl Place {
+    /// Puts the job into the place.
+    pub fn submit(mut self, job: Job) -> Result<Ticket, SubmitError> {
+        job.profile.suits(&job.info)?;
+        let (reply_to, reply) = oneshot::channel();
+        let task = Arc::new(Task {
+            cancel: Cancel::new()?,
+            progress: watch::Sender::new(Progress::default()),
+            submitted: Instant::now(),
+            reply: Mutex::new(Some(reply_to)),
+            job,
+        });
+        let mut state = self.shared.lock();
+        if state.draining || state.closed {
+            return Err(SubmitError::Draining);
+        }
+        state.reserved -= 1;
+        self.held = false;
+        state.queue.push_back(Arc::clone(&task));
+        drop(state);
+        self.shared.work.notify_one();
+        Ok(Ticket { task, shared: Arc::clone(&self.shared), reply })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.held {
+            self.shared.lock().reserved -= 1;
         }
     }
 }
@@ -307,7 +345,7 @@ impl Shared {
 
     /// How long until a worker is free for one more job: what is left of all that is here, shared out.
     fn wait(&self, state: &State) -> Duration {
-        if state.running.len() + state.queue.len() < self.workers {
+        if state.running.len() + state.queue.len() + state.reserved < self.workers {
             return Duration::ZERO;
         }
         let cost =
@@ -318,7 +356,9 @@ impl Shared {
             .iter()
             .map(|running| cost(&running.task).saturating_sub(running.since.elapsed()))
             .sum();
-        (queued + running) / u32::try_from(self.workers).unwrap_or(u32::MAX)
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let reserved = state.speeds.service().unwrap_or_default() * count(state.reserved);
+        (queued + reserved + running) / count(self.workers)
     }
 
     fn estimate(&self, state: &State, profile: &ProfileName, info: &MediaInfo) -> Estimate {

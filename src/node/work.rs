@@ -1,0 +1,80 @@
+//! Work on this node: ffprobe, ffmpeg, and results into the cache.
+
+use std::sync::Arc;
+
+use hyper::Response;
+use hyper::body::Incoming;
+use starling_overlay::Identity;
+
+use super::{CacheState, Done, Job, Node, Outcome};
+use crate::cache::Object;
+use crate::content::MediaInfo;
+use crate::http::{ApiError, HEADER};
+use crate::ingest;
+use crate::offload::{OffloadError, REPR_DIGEST, sha256_of_repr_digest};
+use crate::route::RouteKind;
+use crate::workers::{self, Place};
+
+impl Node {
+    /// What ffprobe finds in a job's video, unless somebody has asked it already.
+    pub(super) async fn probe(&self, job: &Job) -> Result<Arc<MediaInfo>, ApiError> {
+        if let Some(info) = &job.info {
+            return Ok(Arc::clone(info));
+        }
+        let info = self.pool.prober().probe(job.upload.as_ref().as_ref()).await?;
+        job.profile.suits(&info).map_err(|error| ApiError::Unprocessable(error.to_string()))?;
+        Ok(Arc::new(info))
+    }
+
+    /// Transcodes a job with this node's own workers and puts the result into the cache.
+    pub(super) async fn run_worker(&self, job: &Job, place: Option<Place>) -> Outcome {
+        let info = self.probe(job).await?;
+        let work = workers::Job {
+            input: Arc::clone(&job.upload) as _,
+            content: job.upload.content,
+            profile: Arc::clone(&job.profile),
+            info: MediaInfo::clone(&info),
+            deadline: job.deadline.at,
+        };
+        let ticket = match place {
+            Some(place) => place.submit(work)?,
+            None => self.pool.submit(work)?,
+        };
+        self.publish_load();
+        let made = ticket.wait().await;
+        self.publish_load();
+        let made = made.map_err(|error| ApiError::from_transcode(error, job.deadline))?;
+        let object = self.cache.insert(&job.key(), made.into(), job.profile.media_type()).await?;
+        Ok(Done {
+            object,
+            by: Arc::clone(&self.identity),
+            route: RouteKind::Local,
+            cache: CacheState::Miss,
+            scores: "".into(),
+        })
+    }
+
+    /// Receives a peer's result, checks that it is what the peer says, and puts it into the cache.
+    pub(super) async fn take_result(
+        &self,
+        job: &Job,
+        peer: &Identity,
+        response: Response<Incoming>,
+    ) -> Result<(Object, CacheState), OffloadError> {
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let broken = |what: &str| OffloadError::Unreachable(format!("{}'s answer {what}", peer.name));
+        let announced =
+            header(REPR_DIGEST).and_then(sha256_of_repr_digest).ok_or_else(|| broken("has no digest"))?;
+        let cache = if header(HEADER::CACHE) == Some(CacheState::Hit.as_str()) { CacheState::Hit } else { CacheState::Miss };
+        let limits = ingest::Limits { announced: Some(announced), ..ingest::Limits::default() };
+        let received = ingest::receive_result(response.into_body(), &self.data, &limits)
+            .await
+            .map_err(|error| broken(&format!("could not be taken: {error}")))?;
+        let object = self
+            .cache
+            .insert(&job.key(), received.into(), job.profile.media_type())
+            .await
+            .map_err(|error| OffloadError::Verdict(error.into()))?;
+        Ok((object, cache))
+    }
+}

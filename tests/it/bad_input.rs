@@ -1,0 +1,207 @@
+//! Every error answer: its status, its type, and a node that goes on.
+
+use std::process::Command;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Clip, Node, NodeOptions};
+use crate::upload::running;
+
+fn node() -> Node {
+    Node::start(NodeOptions::new("node1", "FRA"))
+}
+
+/// Sends raw bytes and returns all that comes back.
+async fn raw(node: &Node, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+async fn assert_goes_on(node: &Node) {
+    node.http.upload(Clip { tag: 999, ..Clip::default() }.make()).await.assert_video();
+    let tmp = node.options.data_dir.as_ref().unwrap().join("tmp");
+    let left: Vec<_> = std::fs::read_dir(tmp).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_video() {
+    let node = node();
+    node.http.upload(Bytes::new()).await.assert_problem(400, "empty-body");
+    node.http.upload(Bytes::from_static(b"0")).await.assert_problem(415, "not-a-video");
+    node.http.upload(Bytes::from(vec![b'x'; 5_000_000])).await.assert_problem(415, "not-a-video");
+    let clip = Clip { seconds: 4.0, ..Clip::default() }.make();
+    // An MP4 by its first bytes, but without its index: ffprobe has the last word.
+    let answer = node.http.upload(clip.slice(..clip.len() / 2)).await;
+    answer.assert_problem(422, "unusable-video");
+    assert!(answer.json()["detail"].as_str().unwrap().len() > "the video can't be used: ".len());
+    assert_eq!(node.metric("starling_transcodes_total").await, 0.0);
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn heads_that_make_no_sense() {
+    let node = node();
+    let clip = Clip::default().make();
+    let answer = node.http.upload_with("/upload?profile=8k", &[], clip.clone()).await;
+    answer.assert_problem(400, "unknown-profile");
+    assert!(answer.json()["detail"].as_str().unwrap().contains("360p"), "says what there is");
+    let answer = node.http.upload_with("/upload", &[("x-deadline-ms", "soon")], clip.clone()).await;
+    answer.assert_problem(400, "bad-request");
+    let wrong = "0".repeat(64);
+    let answer = node.http.upload_with("/upload", &[("x-content-sha256", &wrong)], clip.clone()).await;
+    answer.assert_problem(400, "digest-mismatch");
+    node.http.get("/nowhere").await.assert_problem(404, "not-found");
+    let answer = node.http.get("/upload").await;
+    answer.assert_problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), "POST");
+    let answer = node.http.send(Method::DELETE, "/members", &[], Bytes::new()).await.unwrap();
+    answer.assert_problem(405, "method-not-allowed");
+    node.http.get("/objects/xyz/360p").await.assert_problem(400, "bad-request");
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn a_body_over_the_cap_announced_or_not() {
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--upload-bytes-max=1MB"));
+    let clip = Clip::default().make();
+    assert!(clip.len() < 1_000_000);
+    let mut big = clip.to_vec();
+    big.resize(1_500_000, 0);
+    node.http.upload(big.clone().into()).await.assert_problem(413, "too-large");
+
+    let mut chunked = b"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    chunked.extend_from_slice(format!("{:x}\r\n", big.len()).as_bytes());
+    chunked.extend_from_slice(&big);
+    chunked.extend_from_slice(b"\r\n0\r\n\r\n");
+    let answer = raw(&node, &chunked).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("/too-large\""), "{answer}");
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending() {
+    let node = node();
+    let clip = Clip::default().make();
+    let mut request =
+        format!("POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", clip.len()).into_bytes();
+    request.extend_from_slice(&clip[..clip.len() / 2]);
+    // Silent, but still there: told so.
+    let answer = raw(&node, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("/client-too-slow\""), "{answer}");
+    // Gone: nobody to tell, and nothing stays.
+    let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
+    stream.write_all(&request).await.unwrap();
+    drop(stream);
+    node.logged("upload refused", |line| line["status"] == 400).await;
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_ends_the_work() {
+    let node = node();
+    let clip = Clip::long(1).make();
+    let answer = node.http.upload_with("/upload", &[("x-deadline-ms", "1500")], clip.clone()).await;
+    answer.assert_problem(504, "deadline-passed");
+    running(&node, 0).await;
+    // A failure is not remembered: with more time the same content is made.
+    node.http.upload(clip).await.assert_video();
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_back() {
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--queue=1"));
+    let clips: Vec<Bytes> = (1..=3).map(|tag| Clip::long(tag).make()).collect();
+    let upload = |clip: &Bytes| {
+        let (http, clip) = (node.http.clone(), clip.clone());
+        tokio::spawn(async move { http.upload(clip).await })
+    };
+    let first = upload(&clips[0]);
+    running(&node, 1).await;
+    let second = upload(&clips[1]);
+    while node.http.json("/health").await["queued"] != 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let refused = node.http.upload(clips[2].clone()).await;
+    refused.assert_problem(503, "saturated");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    first.await.unwrap().assert_video();
+    second.await.unwrap().assert_video();
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_frees_its_worker() {
+    let node = node();
+    let clip = Clip::long(1).make();
+    let http = node.http.clone();
+    let upload = tokio::spawn(async move { http.upload(clip).await });
+    running(&node, 1).await;
+    upload.abort();
+    running(&node, 0).await;
+    assert_goes_on(&node).await;
+}
+
+/// A file system of a megabyte, gone with the test.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(dir)),
+            refused => {
+                assert!(std::env::var_os("CI").is_none(), "CI can mount: {refused:?}");
+                eprintln!("SKIPPED: no small file system to fill (mount needs root)");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the node that uses it is killed in the same breath.
+        let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "can't unmount {:?}", self.0.path());
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_survived() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let mut options = NodeOptions::new("node1", "FRA");
+    options.data_dir = Some(disk.0.path().to_owned());
+    let node = Node::start(options);
+    let mut big = Clip::default().make().to_vec();
+    big.resize(4_000_000, 0);
+    node.http.upload(big.into()).await.assert_problem(507, "disk-full");
+    assert_goes_on(&node).await;
+}
+
+#[test]
+fn a_bad_configuration_is_one_clear_line_and_exit_2() {
+    let bad: [&[&str]; 4] = [
+        &["--name", "a b"],
+        &["--policy", "best"],
+        &["--join", "node2"],
+        &["--config", "/nonexistent/starling.toml"],
+    ];
+    for args in bad {
+        let output = Command::new(env!("CARGO_BIN_EXE_starling")).arg("node").args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(text.trim_end().lines().count(), 1, "{args:?}: {text}");
+    }
+}

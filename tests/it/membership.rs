@@ -1,0 +1,101 @@
+//! The membership as the nodes' own answers and log lines tell it.
+
+use hyper::StatusCode;
+use serde_json::Value;
+
+use crate::support::{Cluster, Node, NodeOptions};
+
+fn member<'a>(members: &'a Value, name: &str) -> &'a Value {
+    let all = members["members"].as_array().unwrap();
+    all.iter().find(|member| member["name"] == name).unwrap_or_else(|| panic!("no {name} in {members}"))
+}
+
+#[tokio::test]
+async fn a_ring_of_single_seeds_becomes_one_cluster() {
+    // Two sockets at once, so that each can name the other before it runs: a ring needs addresses known beforehand.
+    let mut nodes: Vec<Node> = Vec::new();
+    let ports: Vec<u16> = {
+        let sockets: Vec<_> = (0..5).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect()
+    };
+    for (index, zone) in ["FRA", "IAD", "BOM", "FRA", "IAD"].iter().enumerate() {
+        let options = NodeOptions::new(&format!("node{}", index + 1), zone)
+            .join(&format!("127.0.0.1:{}", ports[(index + 1) % 5]))
+            .arg(format!("--gossip=127.0.0.1:{}", ports[index]))
+            .arg("--http=127.0.0.1:0");
+        nodes.push(Node::start(options));
+    }
+    let cluster = Cluster { nodes };
+    cluster.converged(5).await;
+    for node in &cluster.nodes {
+        let members = node.http.json("/members").await;
+        assert_eq!(members["members"].as_array().unwrap().len(), 5, "{members}");
+        assert_eq!(members["converged"], true, "{members}");
+        for member in members["members"].as_array().unwrap() {
+            assert_eq!(member["state"], "alive");
+            assert!(member["incarnation"].is_u64());
+        }
+        assert_eq!(member(&members, &node.options.name)["rtt_ms"], 0.0);
+        assert_eq!(member(&members, "node3")["zone"], "BOM");
+        assert_eq!(node.http.json("/peers").await["peers"].as_array().unwrap().len(), 4);
+        assert_eq!(node.http.get("/ready").await.status, StatusCode::OK);
+        let line = node.logged("converged", |line| line["members"] == 5).await;
+        assert!(line["elapsed_ms"].is_number() && line["periods"].is_number(), "{line}");
+    }
+    // Load and round-trip time of everyone are measured within a few periods, everywhere.
+    for node in &cluster.nodes {
+        loop {
+            let members = node.http.json("/members").await;
+            let known = |member: &Value| member["load"]["workers"] == 1 && member["rtt_ms"].is_number();
+            if members["members"].as_array().unwrap().iter().all(known) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_node_is_suspected_and_fails_and_rejoins_when_it_is_back() {
+    let mut cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    let marks: Vec<usize> = cluster.nodes.iter().map(Node::mark).collect();
+    cluster.nodes[2].kill();
+    for (node, mark) in cluster.nodes[..2].iter().zip(&marks) {
+        node.logged_since(*mark, "failed", |line| line["member"] == "node3").await;
+        let members = node.http.json("/members").await;
+        assert_eq!(member(&members, "node3")["state"], "dead");
+        node.logged_since(*mark, "converged", |line| line["members"] == 2).await;
+    }
+    let suspected = cluster.nodes[0].count("suspected") + cluster.nodes[1].count("suspected");
+    assert!(suspected >= 1, "a failure begins with a suspicion");
+    cluster.nodes[2].kill_and_restart();
+    for (node, mark) in cluster.nodes[..2].iter().zip(&marks) {
+        node.logged_since(*mark, "rejoined", |line| line["member"] == "node3").await;
+        node.logged_since(*mark, "converged", |line| line["members"] == 3).await;
+    }
+    cluster.nodes[2].logged("converged", |line| line["members"] == 3).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_stopped_leaves_and_does_not_fail() {
+    let mut cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    let status = cluster.nodes[2].terminate().await;
+    assert!(status.success(), "{status}");
+    for node in &cluster.nodes[..2] {
+        node.logged("left", |line| line["member"] == "node3").await;
+        assert_eq!(member(&node.http.json("/members").await, "node3")["state"], "left");
+        assert_eq!(node.count("failed"), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_not_ready_before_a_seed_answers() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let seed = silent.local_addr().unwrap().to_string();
+    let node = Node::start(NodeOptions::new("node1", "FRA").join(&seed));
+    let ready = node.http.get("/ready").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.json()["ready"], false);
+    // Nevertheless it takes work: an upload needs no peers.
+    node.http.upload(crate::support::Clip::default().make()).await.assert_video();
+}

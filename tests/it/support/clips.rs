@@ -1,0 +1,84 @@
+//! Videos to upload: made by ffmpeg, or the real ones where they are at hand.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bytes::Bytes;
+
+/// A clip to be made.
+#[derive(Clone, Copy)]
+pub struct Clip {
+    pub size: &'static str,
+    pub seconds: f64,
+    pub audio: bool,
+    /// Makes the content different from that of another clip of the same kind.
+    pub tag: u32,
+}
+
+impl Default for Clip {
+    fn default() -> Self {
+        Self { size: "320x240", seconds: 1.0, audio: true, tag: 0 }
+    }
+}
+
+impl Clip {
+    /// One that takes a core a few seconds to transcode.
+    pub fn long(tag: u32) -> Self {
+        Self { size: "1280x720", seconds: 8.0, audio: false, tag }
+    }
+
+    /// Makes it.
+    pub fn make(self) -> Bytes {
+        let Self { size, seconds, audio, tag } = self;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("clip.mp4");
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"]);
+        ffmpeg.arg(format!("testsrc2=size={size}:rate=25:duration={seconds}"));
+        if audio {
+            ffmpeg.args(["-f", "lavfi", "-i", &format!("sine=frequency=440:duration={seconds}"), "-c:a", "aac"]);
+        }
+        ffmpeg.args(["-c:v", "libx264", "-preset", "ultrafast", "-metadata", &format!("comment=clip {tag}")]);
+        let status = ffmpeg.arg(&path).stdin(Stdio::null()).status().expect("ffmpeg runs");
+        assert!(status.success(), "ffmpeg could not make a clip");
+        std::fs::read(&path).unwrap().into()
+    }
+}
+
+/// The real clips, where they are: beside the project, or where `STARLING_TEST_VIDEOS` says.
+pub fn real_clips() -> Vec<PathBuf> {
+    let dir = std::env::var_os("STARLING_TEST_VIDEOS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/videos"), PathBuf::from);
+    let mut clips: Vec<PathBuf> = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "mp4"))
+        .collect();
+    clips.sort();
+    clips
+}
+
+/// What ffprobe says of a video: (codec, width, height) of its first video stream.
+pub fn probe_video(bytes: &[u8]) -> (String, u32, u32) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    // Decodes all of it: a result that is cut off in the middle does not pass.
+    let decoded = Command::new("ffmpeg")
+        .args(["-v", "error", "-xerror", "-nostdin", "-i"])
+        .arg(file.path())
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    assert!(decoded.status.success(), "not playable: {}", String::from_utf8_lossy(&decoded.stderr));
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=codec_name,width,height"])
+        .args(["-of", "csv=p=0"])
+        .arg(file.path())
+        .output()
+        .expect("ffprobe runs");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut fields = text.trim().split(',');
+    let mut next = || fields.next().unwrap_or_default().to_owned();
+    (next(), next().parse().unwrap(), next().parse().unwrap())
+}

@@ -1,0 +1,14 @@
+//! What the scenarios share: node processes, clips, a small HTTP client.
+
+mod clips;
+mod http;
+mod node;
+
+pub use clips::{Clip, probe_video, real_clips};
+pub use http::{Answer, Http};
+pub use node::{Cluster, Node, NodeOptions};
+
+use std::time::Duration;
+
+/// How long a test waits for anything at all before it fails: a bound, not an expectation.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,251 @@
+//! Node processes on loopback, each with its log at hand.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Http, PATIENCE};
+
+/// How a node of a test is started.
+#[derive(Clone, Default)]
+pub struct NodeOptions {
+    pub name: String,
+    pub zone: String,
+    pub join: Vec<String>,
+    /// Further flags.
+    pub args: Vec<String>,
+    /// Comes first on PATH: stub tools.
+    pub path: Option<PathBuf>,
+    /// Kept over a restart.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl NodeOptions {
+    pub fn new(name: &str, zone: &str) -> Self {
+        Self { name: name.into(), zone: zone.into(), ..Self::default() }
+    }
+
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub fn join(mut self, gossip: &str) -> Self {
+        self.join.push(gossip.into());
+        self
+    }
+}
+
+/// A running node; killed when dropped.
+pub struct Node {
+    pub options: NodeOptions,
+    pub http: Http,
+    pub http_address: String,
+    pub gossip: String,
+    child: Child,
+    log: Arc<Log>,
+    _data: Option<TempDir>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<(Vec<Value>, bool)>,
+    grown: Condvar,
+}
+
+impl Log {
+    fn push(&self, line: &str) {
+        // With the libraries' own prints a line may be no JSON; it is kept as text.
+        let value = serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.into()));
+        self.lines.lock().unwrap().0.push(value);
+        self.grown.notify_all();
+    }
+
+    fn close(&self) {
+        self.lines.lock().unwrap().1 = true;
+        self.grown.notify_all();
+    }
+
+    /// The first line from `from` on that `wanted` takes, waiting for it.
+    fn wait(&self, from: usize, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        let mut state = self.lines.lock().unwrap();
+        let mut seen = from;
+        loop {
+            if let Some(line) = state.0[seen..].iter().find(|line| wanted(line)) {
+                return line.clone();
+            }
+            seen = state.0.len();
+            let left = end.saturating_duration_since(Instant::now());
+            let text = || state.0.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+            assert!(!left.is_zero() && !state.1, "no log line: {what}; the log:\n{}", text());
+            state = self.grown.wait_timeout(state, left).unwrap().0;
+        }
+    }
+}
+
+impl Node {
+    pub fn start(mut options: NodeOptions) -> Self {
+        let mut data = None;
+        let data_dir = options.data_dir.get_or_insert_with(|| {
+            let dir = data.insert(tempfile::tempdir().unwrap());
+            dir.path().to_owned()
+        });
+        let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
+        command.arg("node").args(["--name", &options.name, "--zone", &options.zone]);
+        command.args(["--log", "json", "--timing", "local", "--workers", "1"]);
+        command.arg("--data-dir").arg(data_dir);
+        if !options.args.iter().any(|arg| arg.starts_with("--gossip")) {
+            command.args(["--gossip", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        }
+        if !options.join.is_empty() {
+            command.args(["--join", &options.join.join(",")]);
+        }
+        command.args(&options.args);
+        if let Some(path) = &options.path {
+            let rest = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{rest}", path.display()));
+        }
+        command.env("STARLING_DIE_WITH_PARENT", "1").env_remove("RUST_LOG");
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let stderr = child.stderr.take().unwrap();
+        let feed = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                feed.push(&line.unwrap());
+            }
+            feed.close();
+        });
+        let started = log.wait(0, "node started", |line| line["message"] == "node started");
+        let address = |key: &str| started[key].as_str().unwrap().to_owned();
+        let (http_address, gossip) = (address("http"), address("gossip"));
+        let http = Http::new(&http_address);
+        Self { options, http, http_address, gossip, child, log, _data: data }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a log line with this message for which `wanted` holds.
+    pub async fn logged(&self, message: &str, wanted: impl Fn(&Value) -> bool + Send + 'static) -> Value {
+        self.logged_since(0, message, wanted).await
+    }
+
+    /// The same, among the lines from `mark` on.
+    pub async fn logged_since(
+        &self,
+        mark: usize,
+        message: &str,
+        wanted: impl Fn(&Value) -> bool + Send + 'static,
+    ) -> Value {
+        let (log, message) = (Arc::clone(&self.log), message.to_owned());
+        let wait = move || log.wait(mark, &message, |line| line["message"] == message.as_str() && wanted(line));
+        tokio::task::spawn_blocking(wait).await.unwrap()
+    }
+
+    /// How many lines the log has: a mark for [`Self::logged_since`].
+    pub fn mark(&self) -> usize {
+        self.log.lines.lock().unwrap().0.len()
+    }
+
+    /// How many lines with this message there are.
+    pub fn count(&self, message: &str) -> usize {
+        self.log.lines.lock().unwrap().0.iter().filter(|line| line["message"] == message).count()
+    }
+
+    /// A sample of `GET /metrics` by its full name and labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = String::from_utf8(self.http.get("/metrics").await.body.to_vec()).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    }
+
+    /// kill -9, and start again with the same name and addresses.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        let mut options = self.options.clone();
+        options.args.retain(|arg| !arg.starts_with("--gossip") && !arg.starts_with("--http"));
+        options.args.push(format!("--gossip={}", self.gossip));
+        options.args.push(format!("--http={}", self.http_address));
+        let data = self._data.take();
+        *self = Self::start(options);
+        self._data = data;
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and its exit status.
+    pub async fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "does not stop");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Several nodes that know each other.
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// Nodes `node1`, `node2` … in these zones, converged.
+    pub async fn start(zones: &[&str]) -> Self {
+        Self::start_with(zones, |options| options).await
+    }
+
+    pub async fn start_with(zones: &[&str], adjust: impl Fn(NodeOptions) -> NodeOptions) -> Self {
+        let mut nodes: Vec<Node> = Vec::new();
+        for (index, zone) in zones.iter().enumerate() {
+            let mut options = NodeOptions::new(&format!("node{}", index + 1), zone);
+            if let Some(seed) = nodes.last() {
+                options = options.join(&seed.gossip);
+            }
+            nodes.push(Node::start(adjust(options)));
+        }
+        let cluster = Self { nodes };
+        cluster.converged(zones.len()).await;
+        cluster
+    }
+
+    /// Waits until every node has seen this many live members at rest.
+    pub async fn converged(&self, members: usize) {
+        for node in &self.nodes {
+            node.logged("converged", move |line| line["members"] == members).await;
+        }
+    }
+
+    /// Transcodes begun anywhere.
+    pub async fn transcodes(&self) -> f64 {
+        let mut sum = 0.0;
+        for node in &self.nodes {
+            sum += node.metric("starling_transcodes_total").await;
+        }
+        sum
+    }
+}
