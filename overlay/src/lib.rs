@@ -23,7 +23,7 @@ mod view;
 mod wire;
 
 pub use config::{CLUSTER_NAME_BYTES_MAX, Config, Timing, TimingError};
-pub use driver::{Overlay, StartError};
+pub use driver::{LoadPublisher, Overlay, StartError};
 pub use event::{Convergence, Event, Subject};
 pub use key::NodeKey;
 pub use load::LoadSample;

@@ -32,6 +32,17 @@ pub struct Overlay {
     task: JoinHandle<()>,
 }
 
+/// Takes a node's load samples, to ride on its pings and acks.
+#[derive(Clone, Debug)]
+pub struct LoadPublisher(watch::Sender<Option<LoadSample>>);
+
+impl LoadPublisher {
+    /// Takes the newest sample. Never blocks; the newest one wins, also when the overlay has stopped.
+    pub fn publish(&self, sample: LoadSample) {
+        self.0.send_replace(Some(sample));
+    }
+}
+
 /// Why an overlay did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,9 +88,9 @@ impl Overlay {
         self.view.clone()
     }
 
-    /// Takes this node's newest load sample. Never blocks; the newest one wins.
-    pub fn publish_load(&self, sample: LoadSample) {
-        self.load.send_replace(Some(sample));
+    /// Where this node's load samples go in.
+    pub fn load_publisher(&self) -> LoadPublisher {
+        LoadPublisher(self.load.clone())
     }
 
     /// Events from now on.
