@@ -160,7 +160,6 @@ impl Args {
         self
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike, without a & before each")]
     fn opt(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.0.push(name.into());
         self.0.push(value.to_string().into());

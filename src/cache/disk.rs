@@ -1,0 +1,88 @@
+//! The files of one entry.
+
+use std::fs::{self, File, FileTimes};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+use super::index::Stamp;
+use super::key::Meta;
+use crate::content::ContentId;
+
+pub(super) const DATA: &str = "data";
+pub(super) const META: &str = "meta.json";
+/// A description is a few hundred bytes; more than this is not one.
+const META_BYTES_MAX: u64 = 16 << 10;
+
+impl Stamp {
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self { bytes: meta.len(), modified: meta.modified().ok(), inode: meta.ino() })
+    }
+}
+
+/// Opens a result if it is what its description says.
+pub(super) fn open_verified(
+    folder: &Path,
+    meta: &Meta,
+    verified: Option<Stamp>,
+) -> io::Result<(File, Stamp)> {
+    let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let mut file = File::open(folder.join(DATA))?;
+    let stamp = Stamp::of(&file)?;
+    if stamp.bytes != meta.bytes {
+        return Err(damaged("its length is wrong"));
+    }
+    if verified != Some(stamp) {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                n => hash.update(&buffer[..n]),
+            }
+        }
+        if ContentId(hash.finalize().into()) != meta.sha256 {
+            return Err(damaged("its SHA-256 is wrong"));
+        }
+    }
+    Ok((file, stamp))
+}
+
+/// The time of an entry's last use is its description's time on disk, so that it outlives the node.
+pub(super) fn touch(folder: &Path) {
+    let now = FileTimes::new().set_modified(SystemTime::now());
+    if let Err(error) =
+        File::options().write(true).open(folder.join(META)).and_then(|file| file.set_times(now))
+    {
+        tracing::debug!(%error, "the time of use of a cache entry can't be kept");
+    }
+}
+
+/// Reads an entry back at start: its description, and when it was last used.
+pub(super) fn read_entry(folder: &Path, name: &str) -> io::Result<(SystemTime, Meta)> {
+    let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let file = File::open(folder.join(META))?;
+    let used = file.metadata()?.modified()?;
+    let mut text = Vec::new();
+    file.take(META_BYTES_MAX).read_to_end(&mut text)?;
+    let meta: Meta = serde_json::from_slice(&text)?;
+    if !name.starts_with(&format!("{}-{}-", meta.content, meta.profile)) {
+        return Err(bad("its description is of another"));
+    }
+    if fs::metadata(folder.join(DATA))?.len() != meta.bytes {
+        return Err(bad("its length is wrong"));
+    }
+    Ok((used, meta))
+}
+
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

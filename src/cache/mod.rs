@@ -1,0 +1,18 @@
+//! Finished results on disk, found by what they were made of.
+//!
+//! An entry is a folder `objects/ab/<content>-<profile>-<tag>/` with `data` and `meta.json`, where the tag is a digest of
+//! the profile's recipe and the encoder's version. It is made in `tmp/`, synced, and renamed into place, so at any moment
+//! it is there whole or not at all, and a node that was killed has nothing to repair: at start the index is read back
+//! from the folders, and what isn't whole is removed.
+
+mod disk;
+mod index;
+mod key;
+mod object;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use key::{Key, Meta};
+pub use object::Object;
+pub use store::{Cache, CacheError, CacheStats, NewObject};

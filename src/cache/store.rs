@@ -1,0 +1,346 @@
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+use super::disk::{DATA, META, open_verified, read_entry, remove, sync_folder, touch};
+use super::index::{Index, Stamp};
+use super::key::{Key, Meta};
+use super::object::{Hold, Object};
+use crate::content::ContentId;
+use crate::ingest::{DataDir, Scratch};
+
+/// The cache of finished results. Clones are the same cache.
+#[derive(Clone, Debug)]
+pub struct Cache(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dir: DataDir,
+    budget_bytes: u64,
+    encoder_version: String,
+    index: Mutex<Index>,
+    /// Held while folders are renamed into or out of place, so that index and disk change as one. Taken before `index`.
+    moves: Mutex<()>,
+}
+
+/// A result to be put into the cache.
+#[derive(Debug)]
+pub struct NewObject {
+    /// The file, in the data folder's `tmp/`.
+    pub file: Scratch,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: ContentId,
+    /// Its Content-Type.
+    pub media_type: String,
+    /// Its file name extension, without the dot.
+    pub extension: String,
+}
+
+/// A cache that can't be opened or read.
+#[derive(Debug, thiserror::Error)]
+#[error("the cache in {path} can't be used: {source}; check the disk, or give another --data-dir")]
+pub struct CacheError {
+    /// Where.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// A reading of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Number of entries.
+    pub entries: usize,
+    /// What they take on disk.
+    pub bytes: u64,
+    /// What they may take.
+    pub budget_bytes: u64,
+}
+
+/// Keeps an entry from eviction while it lives.
+#[derive(Debug)]
+pub(super) struct Pin {
+    cache: Cache,
+    name: String,
+    meta: Arc<Meta>,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut index = self.cache.index();
+        index.unpin(&self.name, &self.meta);
+        let over = index.bytes() > self.cache.0.budget_bytes;
+        drop(index);
+        if over {
+            self.cache.trim_soon();
+        }
+    }
+}
+
+impl Cache {
+    /// Opens the cache and reads its index back from the disk; what isn't whole is removed. Blocks.
+    pub fn open(dir: &DataDir, budget_bytes: u64, encoder_version: &str) -> Result<Self, CacheError> {
+        let failed = |source| CacheError { path: dir.objects().to_owned(), source };
+        let cache = Self(Arc::new(Inner {
+            dir: dir.clone(),
+            budget_bytes,
+            encoder_version: encoder_version.to_owned(),
+            index: Mutex::default(),
+            moves: Mutex::default(),
+        }));
+        cache.rebuild().map_err(failed)?;
+        cache.evict_down_to(budget_bytes);
+        Ok(cache)
+    }
+
+    /// Whether there is an entry, as far as the index knows. Touches no disk.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.index().contains(&self.name(key))
+    }
+
+    /// What is known of an entry. Touches no disk.
+    pub fn meta(&self, key: &Key) -> Option<Arc<Meta>> {
+        self.index().meta(&self.name(key))
+    }
+
+    /// The result for this key, verified: by its digest when it is first used since the start or was changed, else by
+    /// its size and time. A damaged entry is removed, so that the next request makes it anew.
+    pub async fn get(&self, key: &Key) -> Option<Object> {
+        let name = self.name(key);
+        let (meta, verified) = self.index().pin(&name)?;
+        let pin = Arc::new(Pin { cache: self.clone(), name, meta });
+        let opened = spawn_blocking(move || pin.cache.open_pinned(&pin, verified)).await;
+        opened.ok().flatten()
+    }
+
+    /// Puts a result in and opens it. If the disk refuses, the object is given all the same, and is just not kept.
+    pub async fn insert(&self, key: &Key, new: NewObject) -> io::Result<Object> {
+        let (cache, key) = (self.clone(), key.clone());
+        spawn_blocking(move || cache.insert_blocking(&key, new)).await.map_err(io::Error::other)?
+    }
+
+    /// Gives up entries until at least `bytes` are free of what is now taken; for when the disk is full.
+    pub async fn make_room(&self, bytes: u64) {
+        let cache = self.clone();
+        let done = spawn_blocking(move || {
+            let target = cache.index().bytes().saturating_sub(bytes);
+            cache.evict_down_to(target);
+        });
+        if let Err(error) = done.await {
+            tracing::error!(%error, "the cache could not make room");
+        }
+    }
+
+    /// A reading of the cache.
+    pub fn stats(&self) -> CacheStats {
+        let index = self.index();
+        CacheStats { entries: index.len(), bytes: index.bytes(), budget_bytes: self.0.budget_bytes }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moves(&self) -> MutexGuard<'_, ()> {
+        self.0.moves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self, key: &Key) -> String {
+        key.folder(&self.0.encoder_version)
+    }
+
+    /// Entries lie in folders by their first two digits: a hundred thousand in one is slow to list.
+    fn folder(&self, name: &str) -> PathBuf {
+        self.0.dir.objects().join(name.get(..2).unwrap_or("xx")).join(name)
+    }
+
+    fn open_pinned(&self, pin: &Arc<Pin>, verified: Option<Stamp>) -> Option<Object> {
+        let folder = self.folder(&pin.name);
+        match open_verified(&folder, &pin.meta, verified) {
+            Ok((file, stamp)) => {
+                if verified != Some(stamp) {
+                    self.index().set_verified(&pin.name, &pin.meta, stamp);
+                }
+                touch(&folder);
+                let hold = Hold::Cached { _pin: Arc::clone(pin) };
+                Some(Object { file: Arc::new(file), meta: Arc::clone(&pin.meta), hold })
+            }
+            Err(error) => {
+                tracing::warn!(entry = pin.name, %error, "a cached result is damaged: removed, to be made anew");
+                self.discard(&pin.name, &pin.meta);
+                None
+            }
+        }
+    }
+
+    fn insert_blocking(&self, key: &Key, new: NewObject) -> io::Result<Object> {
+        let name = self.name(key);
+        let meta = Arc::new(Meta {
+            content: key.content,
+            profile: key.profile.clone(),
+            encoder: self.0.encoder_version.clone(),
+            bytes: new.bytes,
+            sha256: new.sha256,
+            media_type: new.media_type,
+            extension: new.extension,
+        });
+        let file = File::open(&new.file)?;
+        let stamp = Stamp::of(&file)?;
+        if stamp.bytes != meta.bytes {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the result changed after it was verified",
+            ));
+        }
+        let staged = match self.stage(&file, &new.file, &meta) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.evict_down_to(self.index().bytes().saturating_sub(meta.bytes.max(1 << 20)));
+                self.stage(&file, &new.file, &meta)
+            }
+            other => other,
+        };
+        let hold = match staged.and_then(|staged| self.commit(&name, staged, &meta, stamp)) {
+            Ok(pin) => {
+                // The file lies in the entry now, under another name.
+                drop(new.file);
+                self.evict_down_to(self.0.budget_bytes);
+                Hold::Cached { _pin: pin }
+            }
+            Err(error) => {
+                tracing::warn!(entry = name, %error, "a result can't be cached");
+                Hold::Uncached { _file: Arc::new(new.file) }
+            }
+        };
+        Ok(Object { file: Arc::new(file), meta, hold })
+    }
+
+    /// Makes the entry's folder in `tmp/`, synced. The file is linked, not moved: if anything fails it is still there.
+    fn stage(&self, file: &File, path: &Path, meta: &Meta) -> io::Result<tempfile::TempDir> {
+        let folder = tempfile::Builder::new().prefix("object-").tempdir_in(self.0.dir.tmp())?;
+        fs::hard_link(path, folder.path().join(DATA))?;
+        file.sync_all()?;
+        let mut description = File::create_new(folder.path().join(META))?;
+        description.write_all(&serde_json::to_vec_pretty(meta)?)?;
+        description.sync_all()?;
+        sync_folder(folder.path())?;
+        Ok(folder)
+    }
+
+    /// Renames the folder into place and enters it in the index, as one.
+    fn commit(
+        &self,
+        name: &str,
+        staged: tempfile::TempDir,
+        meta: &Arc<Meta>,
+        stamp: Stamp,
+    ) -> io::Result<Arc<Pin>> {
+        let target = self.folder(name);
+        let shelf = target.parent().unwrap_or_else(|| self.0.dir.objects());
+        let _moves = self.moves();
+        if !shelf.exists() {
+            fs::create_dir_all(shelf)?;
+            sync_folder(self.0.dir.objects())?;
+        }
+        // A new result for an old name takes its place: both are right, or the old one is damaged.
+        if target.exists() {
+            self.move_away(name)?;
+        }
+        fs::rename(staged.path(), &target)?;
+        // Gone from there; nothing is left to delete.
+        let _moved = staged.keep();
+        sync_folder(shelf)?;
+        let mut index = self.index();
+        index.insert(name, Arc::clone(meta), Some(stamp));
+        index.pin(name);
+        drop(index);
+        Ok(Arc::new(Pin { cache: self.clone(), name: name.to_owned(), meta: Arc::clone(meta) }))
+    }
+
+    /// Takes an entry out of place, atomically; the deletion of what is then in `tmp/` may take its time.
+    fn move_away(&self, name: &str) -> io::Result<tempfile::TempDir> {
+        let grave = tempfile::Builder::new().prefix("evicted-").tempdir_in(self.0.dir.tmp())?;
+        fs::rename(self.folder(name), grave.path().join("entry"))?;
+        Ok(grave)
+    }
+
+    fn discard(&self, name: &str, meta: &Arc<Meta>) {
+        let _moves = self.moves();
+        // Replaced meanwhile by a sound one? Then that one stays.
+        if self.index().meta(name).is_some_and(|current| Arc::ptr_eq(&current, meta)) {
+            self.index().remove(name);
+            self.delete(name);
+        }
+    }
+
+    fn delete(&self, name: &str) {
+        match self.move_away(name) {
+            Ok(grave) => drop(grave),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A full disk has no room for the grave; the entry can go where it lies.
+            Err(_) => {
+                if let Err(error) = fs::remove_dir_all(self.folder(name)) {
+                    tracing::error!(entry = name, %error, "a cache entry can't be deleted: the disk needs a look");
+                }
+            }
+        }
+    }
+
+    fn evict_down_to(&self, target_bytes: u64) {
+        loop {
+            let _moves = self.moves();
+            let mut index = self.index();
+            if index.bytes() <= target_bytes {
+                return;
+            }
+            let Some(name) = index.evict_one() else { return };
+            drop(index);
+            tracing::debug!(entry = name, "evicted");
+            self.delete(&name);
+        }
+    }
+
+    fn trim_soon(&self) {
+        let cache = self.clone();
+        let trim = move || cache.evict_down_to(cache.0.budget_bytes);
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(trim)),
+            Err(_) => trim(),
+        }
+    }
+
+    fn rebuild(&self) -> io::Result<()> {
+        let mut found = Vec::new();
+        for shelf in fs::read_dir(self.0.dir.objects())? {
+            let shelf = shelf?.path();
+            if !shelf.is_dir() {
+                fs::remove_file(&shelf)?;
+                continue;
+            }
+            for entry in fs::read_dir(&shelf)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                match read_entry(&entry.path(), &name) {
+                    Ok((used, meta)) => found.push((used, name, meta)),
+                    Err(error) => {
+                        tracing::warn!(entry = name, %error, "a cache entry is not whole: removed");
+                        remove(&entry.path())?;
+                    }
+                }
+            }
+        }
+        found.sort_by(|(used, name, _), (other_used, other_name, _)| {
+            (used, name).cmp(&(other_used, other_name))
+        });
+        let mut index = self.index();
+        for (_, name, meta) in found {
+            index.insert(&name, Arc::new(meta), None);
+        }
+        Ok(())
+    }
+}
