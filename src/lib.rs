@@ -1,8 +1,16 @@
 //! Starling: a decentralized video-transcoding cluster in one binary.
+//!
+//! docs/ARCHITECTURE.md tells where each step of the two data paths lives.
 
 pub mod cache;
+pub mod config;
 pub mod content;
+pub mod http;
 pub mod ingest;
 pub mod load;
+pub mod metrics;
+pub mod node;
+pub mod offload;
 pub mod profile;
+pub mod route;
 pub mod workers;

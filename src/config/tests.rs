@@ -25,7 +25,10 @@ fn each_bad_value_says_which_option_and_what_to_give() {
         (|o| o.join = Some("node2:0".into()), "\"node2:0\" is not HOST:PORT"),
         (|o| o.workers = Some(0), "--workers (STARLING_WORKERS): 0 is out of range: give 1 to 1024"),
         (|o| o.cache_bytes = Some("lots".into()), "--cache-bytes (STARLING_CACHE_BYTES): "),
-        (|o| o.policy = Some("best".into()), "unknown policy \"best\": use one of score, random, round-robin"),
+        (
+            |o| o.policy = Some("best".into()),
+            "unknown policy \"best\": use one of score, random, round-robin",
+        ),
         (|o| o.load_weight = Some(-1.0), "weights must be finite, not negative"),
         (|o| o.deadline = Some("0s".into()), "--deadline (STARLING_DEADLINE): 0s is out of range"),
         (|o| o.advertise = Some([0, 0, 0, 0].into()), "--advertise (STARLING_ADVERTISE): give an address"),
@@ -50,7 +53,9 @@ fn a_flag_beats_the_file_and_a_file_with_an_unknown_key_is_refused() {
     std::fs::write(&path, "nmae = \"typo\"\n").unwrap();
     let error = NodeOptions::from_file(&path).unwrap_err().to_string();
     assert!(error.contains("nmae") && error.contains("line 1"), "{error}");
-    assert!(NodeOptions::from_file(&dir.path().join("none.toml")).unwrap_err().to_string().contains("none.toml"));
+    assert!(
+        NodeOptions::from_file(&dir.path().join("none.toml")).unwrap_err().to_string().contains("none.toml")
+    );
 }
 
 #[test]

@@ -90,6 +90,7 @@ pub enum ConfigError {
     HostName(String),
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "errors are passed as they come")]
 fn invalid(option: &'static str, reason: impl ToString) -> ConfigError {
     ConfigError::Option { option, reason: reason.to_string() }
 }
@@ -131,9 +132,13 @@ fn bytes(option: &'static str, text: Option<String>, default: ByteSize) -> Resul
 fn seeds(text: Option<String>) -> Result<Vec<String>, ConfigError> {
     let mut seeds = Vec::new();
     for seed in text.unwrap_or_default().split(',').map(str::trim).filter(|seed| !seed.is_empty()) {
-        let port = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        let port =
+            seed.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(1..))) {
-            return Err(invalid("join", format!("{seed:?} is not HOST:PORT, as in node2:5000 or [fd00::2]:5000")));
+            return Err(invalid(
+                "join",
+                format!("{seed:?} is not HOST:PORT, as in node2:5000 or [fd00::2]:5000"),
+            ));
         }
         seeds.push(seed.to_owned());
     }
@@ -168,7 +173,12 @@ impl NodeConfig {
             return Err(invalid("advertise", "give an address of this node that the others can reach"));
         }
         Ok(Self {
-            zone: options.zone.as_deref().unwrap_or("default").parse().map_err(|error: ZoneError| invalid("zone", error))?,
+            zone: options
+                .zone
+                .as_deref()
+                .unwrap_or("default")
+                .parse()
+                .map_err(|error: ZoneError| invalid("zone", error))?,
             gossip: options.gossip.unwrap_or(any),
             http: options.http.unwrap_or(any),
             advertise: options.advertise,
@@ -178,7 +188,11 @@ impl NodeConfig {
             data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("starling-data").join(name.as_str())),
             cache_bytes: bytes("cache-bytes", options.cache_bytes, ByteSize::gib(10))?,
             upload_bytes_max: bytes("upload-bytes-max", options.upload_bytes_max, ByteSize::gib(4))?,
-            connections_max: in_range("connections-max", options.connections_max.unwrap_or(4096), 1..=1_000_000)?,
+            connections_max: in_range(
+                "connections-max",
+                options.connections_max.unwrap_or(4096),
+                1..=1_000_000,
+            )?,
             policy: parse("policy", options.policy, PolicyKind::default())?,
             weights,
             deadline: duration("deadline", options.deadline, Duration::from_secs(40))?,
@@ -206,7 +220,9 @@ impl NodeConfig {
                 return ip;
             }
         }
-        tracing::warn!("no address of this node found that others could reach: advertising loopback; give --advertise");
+        tracing::warn!(
+            "no address of this node found that others could reach: advertising loopback; give --advertise"
+        );
         Ipv4Addr::LOCALHOST.into()
     }
 }

@@ -1,32 +1,46 @@
 //! Bodies of answers and of requests to peers: a few bytes at hand, or a file streamed with back-pressure.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use tokio_util::io::ReaderStream;
 
 /// Any body that this node sends.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// How much of a file is read ahead of the socket.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// How much of a file is read at a time.
+const CHUNK_BYTES: u64 = 256 * 1024;
 
 /// A body that is all here.
 pub fn full_body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// A file's bytes from its position on, read as the other side takes them. `keep` lives as long as the body: a pin
-/// that holds the file in the cache, a permit.
-pub fn file_body<K: Send + 'static>(file: std::fs::File, keep: K) -> Body {
-    let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES).map_ok(move |chunk| {
-        let _kept = &keep;
-        Frame::data(chunk)
+/// `bytes` of a file from its start, read as the other side takes them, with positioned reads: the file may be shared.
+/// `keep` lives as long as the body: a pin that holds the file in the cache, or the file's deletion.
+pub fn file_body<K: Send + 'static>(file: Arc<File>, bytes: u64, keep: K) -> Body {
+    let chunks = stream::try_unfold((file, 0u64, keep), move |(file, offset, keep)| async move {
+        if offset == bytes {
+            return Ok(None);
+        }
+        let length = (bytes - offset).min(CHUNK_BYTES);
+        let reader = Arc::clone(&file);
+        let read = move || read_chunk(&reader, offset, length as usize);
+        let chunk = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        Ok(Some((Frame::data(chunk), (file, offset + length, keep))))
     });
-    StreamBody::new(stream).boxed_unsync()
+    StreamBody::new(chunks).boxed_unsync()
+}
+
+fn read_chunk(file: &File, offset: u64, length: usize) -> io::Result<Bytes> {
+    let mut chunk = vec![0; length];
+    file.read_exact_at(&mut chunk, offset)?;
+    Ok(chunk.into())
 }

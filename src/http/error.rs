@@ -123,9 +123,7 @@ impl ApiError {
             }
             Self::ClientTooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "client-too-slow", "Client too slow"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large"),
-            Self::UnsupportedMedia(_) => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-video", "Not a video")
-            }
+            Self::UnsupportedMedia(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-video", "Not a video"),
             Self::Unprocessable(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-video", "Video can't be used")
             }
@@ -194,7 +192,11 @@ impl From<IngestError> for ApiError {
 
 impl From<ProbeError> for ApiError {
     fn from(error: ProbeError) -> Self {
-        if error.is_input_fault() { Self::Unprocessable(error.to_string()) } else { Self::Internal(error.to_string()) }
+        if error.is_input_fault() {
+            Self::Unprocessable(error.to_string())
+        } else {
+            Self::Internal(error.to_string())
+        }
     }
 }
 
@@ -203,7 +205,9 @@ impl From<SubmitError> for ApiError {
         match error {
             SubmitError::QueueFull { retry_after, .. } => Self::Saturated { retry_after },
             // After that long the job would have had the time it needs.
-            SubmitError::TooLate { needs, left } => Self::Saturated { retry_after: needs.saturating_sub(left) },
+            SubmitError::TooLate { needs, left } => {
+                Self::Saturated { retry_after: needs.saturating_sub(left) }
+            }
             SubmitError::Draining => Self::Draining,
             SubmitError::Unsuitable(error) => Self::Unprocessable(error.to_string()),
             SubmitError::Io(error) => Self::Internal(format!("a job can't be set up: {error}")),
@@ -232,7 +236,9 @@ mod tests {
     fn a_verdict_survives_the_way_through_a_peer_and_nothing_else_is_one() {
         let verdict = ApiError::Unprocessable("no video stream".into());
         assert_eq!(ApiError::verdict_of(&verdict.problem()), Some(verdict));
-        for error in [ApiError::Draining, ApiError::DiskFull, ApiError::Internal("x".into()), ApiError::EmptyBody] {
+        for error in
+            [ApiError::Draining, ApiError::DiskFull, ApiError::Internal("x".into()), ApiError::EmptyBody]
+        {
             assert_eq!(ApiError::verdict_of(&error.problem()), None, "{error}");
         }
     }

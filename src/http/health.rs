@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::{ApiError, Body, LoadJson, full_body, respond};
 use crate::node::{Node, Readiness};
 
+/// The text format that prometheus-client writes.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 #[derive(Serialize)]
 struct HealthJson<'a> {
     status: &'static str,
@@ -53,8 +56,6 @@ pub(super) fn metrics(node: &Node) -> Response<Body> {
         Err(error) => return respond::problem(&ApiError::Internal(error.to_string())),
     };
     let mut response = Response::new(full_body(text));
-    // The text format that prometheus-client writes.
-    const TYPE: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
     response
 }

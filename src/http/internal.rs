@@ -29,8 +29,8 @@ async fn accept(node: &Arc<Node>, request: Request<Incoming>) -> Result<Accepted
         .await
         .map_err(|error| ApiError::BodyBroken(error.to_string()))?
         .to_bytes();
-    let offer: Offer =
-        serde_json::from_slice(&body).map_err(|error| ApiError::BadRequest(format!("not an offer: {error}")))?;
+    let offer: Offer = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::BadRequest(format!("not an offer: {error}")))?;
     node.consider(offer)
 }
 
@@ -51,7 +51,7 @@ async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<
     let (head, mut body) = request.into_parts();
     let deadline = request::deadline(&head, node.config().deadline, arrived)?;
     let served = node.work_for_peer(id, &mut body, deadline).await?;
-    let mut response = objects::whole(&served.object)?;
+    let mut response = objects::whole(&served.object);
     set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
     set_header(&mut response, HEADER::CACHE, served.cache.as_str());
     Ok(response)

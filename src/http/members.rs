@@ -17,7 +17,7 @@ pub struct MembersJson {
     pub members: Vec<MemberJson>,
     /// Whether this node's view has come to rest and every live member is known to hold the same.
     pub converged: bool,
-    /// How long the last disturbance took to settle, in milliseconds; null before the first convergence.
+    /// How long the last disturbance took to settle, in milliseconds; null while it has not settled.
     pub converged_ms: Option<u64>,
 }
 
@@ -117,14 +117,16 @@ pub(super) fn members(node: &Node) -> Response<Body> {
     own.load_age_ms = Some(0);
     let place = members.partition_point(|member| member.name < own.name);
     members.insert(place, own);
-    let convergence = node.convergence();
-    let converged_ms = convergence.elapsed.map(|elapsed| elapsed.as_millis() as u64);
-    respond::json(StatusCode::OK, &MembersJson { members, converged: convergence.at_rest, converged_ms })
+    let converged_ms = view.converged.map(|rest| rest.elapsed.as_millis() as u64);
+    respond::json(StatusCode::OK, &MembersJson { members, converged: converged_ms.is_some(), converged_ms })
 }
 
 pub(super) fn peers(node: &Node) -> Response<Body> {
     let view = node.view();
     let now = Instant::now();
     let alive = view.peers.iter().filter(|peer| peer.state == MemberState::Alive);
-    respond::json(StatusCode::OK, &PeersJson { peers: alive.map(|peer| MemberJson::new(peer, now)).collect() })
+    respond::json(
+        StatusCode::OK,
+        &PeersJson { peers: alive.map(|peer| MemberJson::new(peer, now)).collect() },
+    )
 }

@@ -1,5 +1,7 @@
 //! `GET /objects/{sha256}/{profile}` and `GET /profiles`: results that are held here, and what can be asked for.
 
+use std::sync::Arc;
+
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::respond::{json, problem, set_header, set_length};
 use super::{ApiError, Body, HEADER, file_body};
 use crate::cache::{Key, Object};
+use crate::content::ContentId;
 use crate::node::Node;
 use crate::offload::{REPR_DIGEST, repr_digest};
 
@@ -45,30 +48,32 @@ pub(super) fn profiles(node: &Node) -> Response<Body> {
 
 pub(super) async fn object(node: &Node, content: &str, profile: &str) -> Response<Body> {
     match find(node, content, profile).await {
-        Ok(object) => whole(&object).map_or_else(|error| problem(&error), |mut response| {
+        Ok(object) => {
+            let mut response = whole(&object);
             set_header(&mut response, HEADER::SERVED_BY, node.identity().name.as_str());
             response
-        }),
+        }
         Err(error) => problem(&error),
     }
 }
 
 async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiError> {
-    let content = content.parse().map_err(|error| ApiError::BadRequest(format!("{content:.80}: {error}")))?;
+    let content = content
+        .parse::<ContentId>()
+        .map_err(|error| ApiError::BadRequest(format!("{content:.80}: {error}")))?;
     let profile = node.profile(Some(profile))?;
     let key = Key::new(content, &profile);
     node.cached(&key).await.ok_or_else(|| ApiError::NotFound(format!("/objects/{content}/{}", profile.name)))
 }
 
 /// The answer that carries a whole result, with its digest.
-pub(super) fn whole(object: &Object) -> Result<Response<Body>, ApiError> {
-    let file = object.open().map_err(|error| ApiError::Internal(format!("a cached result can't be read: {error}")))?;
-    let mut response = Response::new(file_body(file, object.clone()));
+pub(super) fn whole(object: &Object) -> Response<Body> {
+    let mut response = Response::new(file_body(Arc::clone(object.file()), object.bytes(), object.clone()));
     set_length(&mut response, object.bytes());
     set_header(&mut response, CONTENT_TYPE.as_str(), object.media_type());
     set_header(&mut response, ETAG.as_str(), &format!("\"{}\"", object.sha256()));
     set_header(&mut response, REPR_DIGEST, &repr_digest(&object.sha256()));
     // The content's digest and the profile are the name: what is under it never changes.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
-    Ok(response)
+    response
 }

@@ -36,7 +36,9 @@ impl Deadline {
 fn header<'a>(head: &'a Parts, name: &str) -> Result<Option<&'a str>, ApiError> {
     head.headers
         .get(name)
-        .map(|value| value.to_str().map_err(|_| ApiError::BadRequest(format!("{name} must be plain ASCII text"))))
+        .map(|value| {
+            value.to_str().map_err(|_| ApiError::BadRequest(format!("{name} must be plain ASCII text")))
+        })
         .transpose()
 }
 
@@ -66,7 +68,9 @@ pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
 pub fn content_sha256(head: &Parts) -> Result<Option<ContentId>, ApiError> {
     header(head, HEADER::CONTENT_SHA256)?
         .map(|text| {
-            text.trim().parse().map_err(|error| ApiError::BadRequest(format!("{}: {error}", HEADER::CONTENT_SHA256)))
+            text.trim()
+                .parse()
+                .map_err(|error| ApiError::BadRequest(format!("{}: {error}", HEADER::CONTENT_SHA256)))
         })
         .transpose()
 }
@@ -115,10 +119,16 @@ mod tests {
         let default = Duration::from_secs(40);
         assert_eq!(deadline(&head("/", &[]), default, now).unwrap().at, now + default);
         let given = deadline(&head("/", &[("x-deadline-ms", "1500")]), default, now).unwrap();
-        assert_eq!(given, Deadline { allowed: Duration::from_millis(1500), at: now + Duration::from_millis(1500) });
+        assert_eq!(
+            given,
+            Deadline { allowed: Duration::from_millis(1500), at: now + Duration::from_millis(1500) }
+        );
         assert!(deadline(&head("/", &[("x-deadline-ms", "soon")]), default, now).is_err());
         assert!(deadline(&head("/", &[("x-deadline-ms", "-1")]), default, now).is_err());
-        assert_eq!(deadline(&head("/", &[("x-deadline-ms", "99999999999999")]), default, now).unwrap().allowed, DEADLINE_MAX);
+        assert_eq!(
+            deadline(&head("/", &[("x-deadline-ms", "99999999999999")]), default, now).unwrap().allowed,
+            DEADLINE_MAX
+        );
     }
 
     #[test]

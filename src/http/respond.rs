@@ -62,11 +62,10 @@ fn with_type(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Re
 
 /// Sets a header whose value was made here; one that can't stand in a header is left out rather than sent broken.
 pub fn set_header(response: &mut Response<Body>, name: &'static str, value: &str) {
-    match HeaderValue::from_str(value) {
-        Ok(value) => {
-            response.headers_mut().insert(name, value);
-        }
-        Err(_) => tracing::warn!(header = name, value, "a header's value has bytes that headers can't carry"),
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    } else {
+        tracing::warn!(header = name, value, "a header's value has bytes that headers can't carry");
     }
 }
 

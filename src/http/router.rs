@@ -18,10 +18,9 @@ pub(super) async fn answer(node: &Arc<Node>, request: Request<Incoming>) -> Resp
     let post = method == Method::POST;
     match segments.as_slice() {
         ["upload"] if post => upload::upload(node, request).await,
-        ["upload"] => wrong_method(&path, "POST"),
         ["internal", "offers"] if post => internal::offer(node, request).await,
         ["internal", "jobs", id] if post => internal::job(node, id, request).await,
-        ["internal", "offers"] | ["internal", "jobs", _] => wrong_method(&path, "POST"),
+        ["upload"] | ["internal", "offers"] | ["internal", "jobs", _] => wrong_method(&path, "POST"),
         ["health"] if read => health::health(node),
         ["ready"] if read => health::ready(node),
         ["members"] if read => members::members(node),

@@ -85,10 +85,7 @@ fn refused(node: &Node, error: &ApiError, arrived: Instant) -> Response<Body> {
 }
 
 fn result(head: &Parts, served: &Served, profile: &Profile) -> Response<Body> {
-    let mut response = match objects::whole(&served.object) {
-        Ok(response) => response,
-        Err(error) => return problem(&error),
-    };
+    let mut response = objects::whole(&served.object);
     set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
     set_header(&mut response, HEADER::CACHE, served.cache.as_str());
     set_header(&mut response, HEADER::ROUTE, &served.route_text());

@@ -65,18 +65,27 @@ impl Metrics {
     /// All of it, with what the pool and the membership say now.
     pub fn text(&self, pool: &PoolStats, view: &View) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("starling");
-        registry.register("uploads", "Uploads answered, by status, cache state and route", self.uploads.clone());
+        registry.register(
+            "uploads",
+            "Uploads answered, by status, cache state and route",
+            self.uploads.clone(),
+        );
         let help = "Time from an upload's arrival to its result";
         registry.register_with_unit("upload_duration", help, Unit::Seconds, self.latency.clone());
-        registry.register_with_unit("upload_received", "Bytes of uploads", Unit::Bytes, self.bytes_in.clone());
+        registry.register_with_unit(
+            "upload_received",
+            "Bytes of uploads",
+            Unit::Bytes,
+            self.bytes_in.clone(),
+        );
         registry.register_with_unit("upload_sent", "Bytes of results", Unit::Bytes, self.bytes_out.clone());
         let started = ConstCounter::new(pool.transcodes_total);
         registry.register("transcodes", "Transcodes begun on this node: ffmpeg was started", started);
         let failed = ConstCounter::new(pool.failures_total);
         registry.register("transcode_failures", "Transcodes that ended without a result", failed);
-        registry.register("queued_jobs", "Jobs waiting for a worker", gauge(pool.queued.into()));
-        registry.register("running_jobs", "Jobs being transcoded", gauge(pool.running.into()));
-        registry.register("workers", "Transcodes that may run at once", gauge(pool.workers.into()));
+        registry.register("queued_jobs", "Jobs waiting for a worker", gauge(pool.queued));
+        registry.register("running_jobs", "Jobs being transcoded", gauge(pool.running));
+        registry.register("workers", "Transcodes that may run at once", gauge(pool.workers));
         registry.register("members", "Members as this node sees them, by state", members(view));
         let mut out = String::new();
         text::encode(&mut out, &registry)?;
@@ -84,9 +93,9 @@ impl Metrics {
     }
 }
 
-fn gauge(value: i64) -> Gauge<i64, AtomicI64> {
+fn gauge(value: usize) -> Gauge<i64, AtomicI64> {
     let gauge = Gauge::default();
-    gauge.set(value);
+    gauge.set(value.try_into().unwrap_or(i64::MAX));
     gauge
 }
 
@@ -100,7 +109,7 @@ fn members(view: &View) -> Family<StateLabel, Gauge<i64, AtomicI64>> {
     ];
     for (state, name) in states {
         let count = view.members().filter(|member| member.state == state).count();
-        family.get_or_create(&StateLabel { state: name }).set(count as i64);
+        family.get_or_create(&StateLabel { state: name }).set(count.try_into().unwrap_or(i64::MAX));
     }
     family
 }

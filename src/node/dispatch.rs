@@ -133,7 +133,7 @@ impl Attempts<'_> {
         let accepted = node.peers.offer(peer, candidate.rtt, &offer).await?;
         let exchange = async {
             let file = job.upload.open().map_err(|error| unreadable(&error))?;
-            let body = (file, job.upload.bytes, Arc::clone(&job.upload));
+            let body = (Arc::new(file), job.upload.bytes, Arc::clone(&job.upload));
             let response = node.peers.send(peer, &accepted, body, job.deadline.left()).await?;
             node.take_result(job, peer, response).await
         };
@@ -146,7 +146,13 @@ impl Attempts<'_> {
                 return Err(OffloadError::Verdict(job.deadline.passed()));
             }
         };
-        Ok(Done { object, by: Arc::clone(peer), route: candidate.route, cache, scores: Arc::clone(&self.scores) })
+        Ok(Done {
+            object,
+            by: Arc::clone(peer),
+            route: candidate.route,
+            cache,
+            scores: Arc::clone(&self.scores),
+        })
     }
 }
 
@@ -181,6 +187,8 @@ impl Node {
 
 /// `node1/FRA=0.120 node4/FRA=0.031 …`, best first.
 fn scores_text(ranked: &[Candidate]) -> String {
-    let one = |Candidate { identity, score, .. }: &Candidate| format!("{}/{}={score:.3}", identity.name, identity.zone);
+    let one = |Candidate { identity, score, .. }: &Candidate| {
+        format!("{}/{}={score:.3}", identity.name, identity.zone)
+    };
     ranked.iter().take(PEERS_ASKED_MAX + 1).map(one).collect::<Vec<_>>().join(" ")
 }

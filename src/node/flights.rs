@@ -157,7 +157,7 @@ mod tests {
         let guard = OnDrop(Arc::clone(&dropped));
         let (first, _) = flights.join_or_lead("a", || async move {
             let _guard = guard;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         let (second, _) = flights.join_or_lead("a", || async {});
         drop(first);

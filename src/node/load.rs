@@ -20,10 +20,10 @@ impl Node {
             seq: self.sample_seq.load(Ordering::Relaxed),
             cpu_permille: machine.cpu_permille,
             memory_permille: machine.memory_permille,
-            queued_jobs: pool.queued,
-            queue_capacity_jobs: pool.queue_capacity,
-            running_jobs: pool.running,
-            workers: pool.workers,
+            queued_jobs: small(pool.queued),
+            queue_capacity_jobs: small(pool.queue_capacity),
+            running_jobs: small(pool.running),
+            workers: small(pool.workers),
             service_ms: pool.service_ms,
             kilopixels_per_s: pool.kilopixels_per_s,
         }
@@ -32,8 +32,12 @@ impl Node {
     /// Hands a fresh sample to the overlay; it rides on the next pings and acks.
     pub(super) fn publish_load(&self) {
         self.sample_seq.fetch_add(1, Ordering::Relaxed);
-        self.overlay.publish_load(self.own_load());
+        self.load_out.publish(self.own_load());
     }
+}
+
+fn small(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// Publishes samples for as long as the node lives; aborted when it stops.
@@ -42,5 +46,6 @@ pub(super) async fn publish_regularly(node: Arc<Node>) {
     loop {
         tick.tick().await;
         node.publish_load();
+        node.has_joined();
     }
 }

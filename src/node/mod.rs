@@ -4,7 +4,6 @@
 //!   candidates of [`crate::route`]) -> the result as a cached object;
 //! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
 
-mod convergence;
 mod dispatch;
 mod flights;
 mod for_peers;
@@ -20,10 +19,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use starling_overlay::{Identity, Overlay, View};
+use starling_overlay::{Identity, LoadPublisher, MemberState, View};
 use tokio::sync::watch;
 
-pub use convergence::Convergence;
 pub use job::{CacheState, Done, Job, Served};
 pub use run::{StartError, run};
 
@@ -31,12 +29,12 @@ use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
 use crate::http::ApiError;
 use crate::ingest::DataDir;
-use crate::load::MachineLoad;
+use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileSet};
 use crate::route::Policy;
-use crate::workers::{Pool, Place};
+use crate::workers::{Place, Pool};
 
 /// How a piece of work ended, for everyone who waited for it.
 type Outcome = Result<Done, ApiError>;
@@ -45,10 +43,11 @@ type Outcome = Result<Done, ApiError>;
 pub struct Node {
     config: NodeConfig,
     identity: Arc<Identity>,
-    overlay: Overlay,
+    load_out: LoadPublisher,
     view: watch::Receiver<Arc<View>>,
-    convergence: watch::Receiver<Convergence>,
     machine: watch::Receiver<MachineLoad>,
+    /// Held for its thread.
+    _sampler: Sampler,
     data: DataDir,
     cache: Cache,
     pool: Pool,
@@ -59,6 +58,7 @@ pub struct Node {
     offers: Offers<Place>,
     flights: flights::Flights<(Key, transcode::Scope), Outcome>,
     metrics: Metrics,
+    joined: AtomicBool,
     draining: AtomicBool,
     started: Instant,
     sample_seq: AtomicU32,
@@ -89,11 +89,6 @@ impl Node {
     /// The newest picture of the membership.
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
-    }
-
-    /// Whether and how fast the membership came to rest.
-    pub fn convergence(&self) -> Convergence {
-        *self.convergence.borrow()
     }
 
     /// Since when it runs.
@@ -128,11 +123,19 @@ impl Node {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Whether it ever saw another live member; it stays ready when the others die.
+    fn has_joined(&self) -> bool {
+        if self.view.borrow().peers.iter().any(|peer| peer.state == MemberState::Alive) {
+            self.joined.store(true, Ordering::Relaxed);
+        }
+        self.joined.load(Ordering::Relaxed)
+    }
+
     /// Whether it should be sent requests.
     pub fn readiness(&self) -> Readiness {
         if self.is_draining() {
             Readiness::Draining
-        } else if self.config.join.is_empty() || self.convergence().joined {
+        } else if self.config.join.is_empty() || self.has_joined() {
             Readiness::Ready
         } else {
             Readiness::Joining

@@ -7,21 +7,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use starling_overlay::{BootEpoch, Identity, Overlay};
+use starling_overlay::{BootEpoch, Identity, MemberState, Overlay};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Convergence, Node, convergence, load};
+use super::{Node, load};
 use crate::cache::Cache;
 use crate::config::NodeConfig;
+use crate::content::MediaLimits;
 use crate::http::{Server, ServerLimits};
 use crate::ingest::DataDir;
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::ProfileSet;
-use crate::workers::{Pool, PoolConfig, Tools};
+use crate::workers::sandbox::Sandbox;
+use crate::workers::{Pool, PoolConfig, Queued, Tools};
 
 /// Time to tell the others that this node leaves.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,6 +49,9 @@ pub enum StartError {
     /// ffmpeg or ffprobe is missing or does not run.
     #[error(transparent)]
     Tools(#[from] crate::workers::ToolsError),
+    /// The system gives no threads.
+    #[error("can't start the node's threads: {0}")]
+    Threads(std::io::Error),
     /// The overlay did not start.
     #[error(transparent)]
     Overlay(#[from] starling_overlay::StartError),
@@ -55,14 +59,14 @@ pub enum StartError {
 
 /// Runs a node until `stop` ends, then drains it within its configured bound.
 ///
-/// `inherited` are listeners from the environment (LISTEN_FDS); they are served beside the configured one.
+/// `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
 pub async fn run(
     config: NodeConfig,
     inherited: Vec<std::net::TcpListener>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     let drain = config.drain;
-    let (node, listeners, mut tasks) = start(config, inherited).await?;
+    let Started { node, overlay, listeners, mut tasks } = start(config, inherited).await?;
     let limits = ServerLimits { connections_max: node.config.connections_max };
     let server = Server::start(&node, listeners, limits);
     tracing::info!(
@@ -75,18 +79,20 @@ pub async fn run(
         "node started"
     );
     stop.await;
-    shutdown(&node, server, drain).await;
+    shutdown(&node, overlay, server, drain).await;
     tasks.shutdown().await;
     Ok(())
 }
 
-async fn start(
-    config: NodeConfig,
-    inherited: Vec<std::net::TcpListener>,
-) -> Result<(Arc<Node>, Vec<TcpListener>, JoinSet<()>), StartError> {
-    let tools = Tools::find().await?;
-    let data = DataDir::open(&config.data_dir)?;
-    let cache = Cache::open(&data, config.cache_bytes, tools.encoder_version()).await?;
+struct Started {
+    node: Arc<Node>,
+    overlay: Overlay,
+    listeners: Vec<TcpListener>,
+    tasks: JoinSet<()>,
+}
+
+async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Result<Started, StartError> {
+    let Disk { tools, data, cache } = open_disk(&config).await?;
     let bind = |what, address| move |source| StartError::Bind { what, address, source };
     let http = TcpListener::bind(config.http).await.map_err(bind("HTTP (TCP)", config.http))?;
     let gossip = Overlay::bind(config.gossip).map_err(bind("gossip (UDP)", config.gossip))?;
@@ -112,15 +118,22 @@ async fn start(
     overlay_config.timing = config.timing;
     let overlay = Overlay::start(overlay_config, gossip)?;
     let mut tasks = JoinSet::new();
-    let (tell, convergence) = watch::channel(Convergence::default());
-    tasks.spawn(convergence::follow(overlay.subscribe(), tell));
-    let pool = Pool::start(PoolConfig::new(config.workers, config.queue_capacity_jobs, tools, data.clone()));
+    let pool = Pool::start(PoolConfig {
+        workers: config.workers.into(),
+        queue_capacity_jobs: config.queue_capacity_jobs.into(),
+        tools,
+        sandbox: Sandbox::default(),
+        limits: MediaLimits::default(),
+        dir: data.clone(),
+    })
+    .map_err(StartError::Threads)?;
+    let sampler = Sampler::start().map_err(StartError::Threads)?;
     let node = Arc::new(Node {
         identity: Arc::new(identity),
         view: overlay.view(),
-        overlay,
-        convergence,
-        machine: Sampler::start(),
+        load_out: overlay.load_publisher(),
+        machine: sampler.watch(),
+        _sampler: sampler,
         data,
         cache,
         pool,
@@ -131,25 +144,55 @@ async fn start(
         offers: Offers::default(),
         flights: super::flights::Flights::default(),
         metrics: Metrics::default(),
+        joined: AtomicBool::new(false),
         draining: AtomicBool::new(false),
         started: Instant::now(),
         sample_seq: AtomicU32::new(0),
         config,
     });
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
-    Ok((node, listeners, tasks))
+    Ok(Started { node, overlay, listeners, tasks })
+}
+
+struct Disk {
+    tools: Tools,
+    data: DataDir,
+    cache: Cache,
+}
+
+/// The tools and the data folder; what blocks is done on a thread that may.
+async fn open_disk(config: &NodeConfig) -> Result<Disk, StartError> {
+    let (path, budget) = (config.data_dir.clone(), config.cache_bytes);
+    let open = move || {
+        let tools = Tools::find("ffmpeg".as_ref(), "ffprobe".as_ref())?;
+        for warning in tools.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let data = DataDir::open(path)?;
+        let cache = Cache::open(&data, budget, &tools.version.to_string())?;
+        Ok(Disk { tools, data, cache })
+    };
+    tokio::task::spawn_blocking(open)
+        .await
+        .map_err(|error| StartError::Threads(std::io::Error::other(error)))?
 }
 
 /// Takes nothing new, tells the cluster, and lets what runs finish: all within `bound`.
-async fn shutdown(node: &Node, server: Server, bound: Duration) {
+async fn shutdown(node: &Node, overlay: Overlay, server: Server, bound: Duration) {
     let begun = Instant::now();
     node.draining.store(true, Ordering::Relaxed);
     tracing::info!(bound_s = bound.as_secs(), running = node.pool.stats().running, "shutting down");
-    node.overlay.leave(LEAVE_TIMEOUT.min(bound)).await;
-    let answered = server.shutdown(bound.saturating_sub(begun.elapsed())).await;
-    node.pool.drain(bound.saturating_sub(begun.elapsed())).await;
+    // Queued jobs go to the peers if there are any; what runs is finished here.
+    let peers = node.view().peers.iter().any(|peer| peer.state == MemberState::Alive);
+    overlay.leave(LEAVE_TIMEOUT.min(bound)).await;
+    let queued = if peers { Queued::HandOver } else { Queued::Finish };
+    let left = bound.saturating_sub(begun.elapsed());
+    let (answered, ()) = tokio::join!(server.shutdown(left), node.pool.drain(left, queued));
     if answered {
-        tracing::info!(elapsed_ms = begun.elapsed().as_millis() as u64, "stopped: every request was answered");
+        tracing::info!(
+            elapsed_ms = begun.elapsed().as_millis() as u64,
+            "stopped: every request was answered"
+        );
     } else {
         tracing::warn!(bound_s = bound.as_secs(), "stopped with requests unanswered: give --drain more time");
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::flights::Role;
-use super::{CacheState, Done, Job, Node, Served, dispatch};
+use super::{CacheState, Done, Job, Node, Outcome, Served, dispatch};
 use crate::cache::Object;
 use crate::content::ContentId;
 use crate::http::ApiError;
@@ -42,24 +44,27 @@ impl Node {
     }
 
     /// The result of a job, made on this node if it has to be made. `place` is its place in the queue, if it has one.
-    pub(super) async fn transcode_here(self: &Arc<Self>, job: Job, place: Option<Place>) -> Result<Served, ApiError> {
+    pub(super) async fn transcode_here(
+        self: &Arc<Self>,
+        job: Job,
+        place: Option<Place>,
+    ) -> Result<Served, ApiError> {
         self.share(Scope::Here, job, place).await
     }
 
-    async fn share(self: &Arc<Self>, scope: Scope, job: Job, mut place: Option<Place>) -> Result<Served, ApiError> {
+    async fn share(
+        self: &Arc<Self>,
+        scope: Scope,
+        job: Job,
+        mut place: Option<Place>,
+    ) -> Result<Served, ApiError> {
         let key = job.key();
         loop {
             if let Some(object) = self.cached(&key).await {
                 return Ok(self.hit(&job, object));
             }
             let (flight, role) = self.flights.join_or_lead((key.clone(), scope), || {
-                let (node, job, place) = (Arc::clone(self), job.clone(), place.take());
-                async move {
-                    match scope {
-                        Scope::Anywhere => dispatch::dispatch(&node, &job).await,
-                        Scope::Here => node.run_worker(&job, place).await,
-                    }
-                }
+                Arc::clone(self).work(scope, job.clone(), place.take())
             });
             let outcome = tokio::time::timeout_at(job.deadline.at.into(), flight.outcome())
                 .await
@@ -69,8 +74,18 @@ impl Node {
                 // The one who began it had less time than this request has.
                 Some(Err(ApiError::DeadlinePassed { .. })) if role == Role::Joined => continue,
                 Some(Err(error)) => Err(error),
-                None => Err(ApiError::Internal("the work ended without an outcome; the node's log says why".into())),
+                None => Err(ApiError::Internal(
+                    "the work ended without an outcome; the node's log says why".into(),
+                )),
             };
+        }
+    }
+
+    /// Boxed, since work anywhere may turn out to be work here, and so contains this same future.
+    fn work(self: Arc<Self>, scope: Scope, job: Job, place: Option<Place>) -> BoxFuture<'static, Outcome> {
+        match scope {
+            Scope::Anywhere => Box::pin(async move { dispatch::dispatch(&self, &job).await }),
+            Scope::Here => Box::pin(async move { self.run_worker(&job, place).await }),
         }
     }
 

@@ -7,10 +7,10 @@ use hyper::body::Incoming;
 use starling_overlay::Identity;
 
 use super::{CacheState, Done, Job, Node, Outcome};
-use crate::cache::Object;
-use crate::content::MediaInfo;
+use crate::cache::{NewObject, Object};
+use crate::content::{ContentId, MediaInfo};
 use crate::http::{ApiError, HEADER};
-use crate::ingest;
+use crate::ingest::{self, Scratch};
 use crate::offload::{OffloadError, REPR_DIGEST, sha256_of_repr_digest};
 use crate::route::RouteKind;
 use crate::workers::{self, Place};
@@ -44,7 +44,7 @@ impl Node {
         let made = ticket.wait().await;
         self.publish_load();
         let made = made.map_err(|error| ApiError::from_transcode(error, job.deadline))?;
-        let object = self.cache.insert(&job.key(), made.into(), job.profile.media_type()).await?;
+        let object = self.keep(job, made.output, made.bytes, made.sha256).await?;
         Ok(Done {
             object,
             by: Arc::clone(&self.identity),
@@ -65,16 +65,31 @@ impl Node {
         let broken = |what: &str| OffloadError::Unreachable(format!("{}'s answer {what}", peer.name));
         let announced =
             header(REPR_DIGEST).and_then(sha256_of_repr_digest).ok_or_else(|| broken("has no digest"))?;
-        let cache = if header(HEADER::CACHE) == Some(CacheState::Hit.as_str()) { CacheState::Hit } else { CacheState::Miss };
+        let cache = if header(HEADER::CACHE) == Some(CacheState::Hit.as_str()) {
+            CacheState::Hit
+        } else {
+            CacheState::Miss
+        };
         let limits = ingest::Limits { announced: Some(announced), ..ingest::Limits::default() };
         let received = ingest::receive_result(response.into_body(), &self.data, &limits)
             .await
             .map_err(|error| broken(&format!("could not be taken: {error}")))?;
-        let object = self
-            .cache
-            .insert(&job.key(), received.into(), job.profile.media_type())
-            .await
-            .map_err(|error| OffloadError::Verdict(error.into()))?;
+        let object = self.keep(job, received.file, received.bytes, received.sha256).await?;
         Ok((object, cache))
+    }
+
+    /// Puts a job's result into the cache.
+    async fn keep(
+        &self,
+        job: &Job,
+        file: Scratch,
+        bytes: u64,
+        sha256: ContentId,
+    ) -> Result<Object, ApiError> {
+        let media_type = job.profile.media_type().to_owned();
+        let new =
+            NewObject { file, bytes, sha256, media_type, extension: job.profile.extension().to_owned() };
+        let kept = self.cache.insert(&job.key(), new).await;
+        kept.map_err(|error| ApiError::Internal(format!("the result can't be opened: {error}")))
     }
 }

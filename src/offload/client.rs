@@ -1,7 +1,8 @@
 //! The asking side of an offload.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
@@ -78,7 +79,7 @@ impl PeerClient {
         if let Some(left) = self.shunned_for(peer) {
             return Err(OffloadError::Unreachable(format!(
                 "not asked: it could not be reached {} ms ago",
-                (SHUN - left).as_millis()
+                SHUN.saturating_sub(left).as_millis()
             )));
         }
         // A connection and the offer take two round trips; the rest is for a peer whose cores are all busy.
@@ -105,13 +106,13 @@ impl PeerClient {
         &self,
         peer: &Identity,
         accepted: &Accepted,
-        (file, bytes, keep): (std::fs::File, u64, K),
+        (file, bytes, keep): (Arc<File>, u64, K),
         deadline: Duration,
     ) -> Result<Response<Incoming>, OffloadError> {
         let request = Request::post(uri(peer, &format!("/internal/jobs/{}", accepted.offer))?)
             .header(CONTENT_LENGTH, bytes)
             .header(HEADER::DEADLINE_MS, deadline.as_millis() as u64)
-            .body(file_body(file, keep))
+            .body(file_body(file, bytes, keep))
             .map_err(|error| unreachable(&error))?;
         let result = self.exchange(request).await;
         self.remember(peer, &result);
@@ -119,7 +120,11 @@ impl PeerClient {
     }
 
     /// Asks a peer for a result that it holds; `None` if it does not.
-    pub async fn fetch(&self, peer: &Identity, path: &str) -> Result<Option<Response<Incoming>>, OffloadError> {
+    pub async fn fetch(
+        &self,
+        peer: &Identity,
+        path: &str,
+    ) -> Result<Option<Response<Incoming>>, OffloadError> {
         let request = Request::builder()
             .method(Method::GET)
             .uri(uri(peer, path)?)

@@ -65,7 +65,7 @@ impl<P: Send + 'static> Offers<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::ContentId;
+    use crate::content::{ContentId, MediaInfo};
 
     #[tokio::test(start_paused = true)]
     async fn an_offer_is_taken_once_and_expires() {
@@ -75,6 +75,7 @@ mod tests {
             bytes: 1,
             profile: "360p".parse().unwrap(),
             deadline_ms: 1_000,
+            info: MediaInfo::default(),
         };
         let offers = Offers::default();
         let place = Arc::new(());

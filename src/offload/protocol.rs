@@ -90,7 +90,8 @@ pub fn repr_digest(sha256: &ContentId) -> String {
 
 /// The digest in such a value; other algorithms beside it are passed over.
 pub fn sha256_of_repr_digest(value: &str) -> Option<ContentId> {
-    let digest = value.split(',').find_map(|part| part.trim().strip_prefix("sha-256=:")?.strip_suffix(':'))?;
+    let digest =
+        value.split(',').find_map(|part| part.trim().strip_prefix("sha-256=:")?.strip_suffix(':'))?;
     BASE64.decode(digest).ok()?.try_into().ok().map(ContentId)
 }
 

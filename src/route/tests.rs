@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use starling_overlay::{BootEpoch, Identity, Incarnation, Load, LoadSample, Member, MemberState, Rtt, View};
+use starling_overlay::{
+    BootEpoch, Identity, Incarnation, Load, LoadSample, Member, MemberState, Rtt, Stats, View,
+};
 
 use super::score::{normalized_load, normalized_rtt};
 use super::*;
@@ -51,6 +53,8 @@ fn view(now: Instant) -> View {
             member("node3", "BOM", Some(200), idle, now),
             member("node4", "FRA", Some(10), idle, now),
         ],
+        converged: None,
+        stats: Stats::default(),
     }
 }
 
@@ -76,7 +80,9 @@ fn load_is_normalized_by_200_and_the_queue() {
 
 #[test]
 fn rtt_is_normalized_between_10_and_250_ms_and_clamped() {
-    for (ms, expected) in [(0, 0.0), (10, 0.0), (90, 80.0 / 240.0), (200, 190.0 / 240.0), (250, 1.0), (900, 1.0)] {
+    for (ms, expected) in
+        [(0, 0.0), (10, 0.0), (90, 80.0 / 240.0), (200, 190.0 / 240.0), (250, 1.0), (900, 1.0)]
+    {
         assert!(near(normalized_rtt(Duration::from_millis(ms)), expected), "{ms} ms");
     }
 }
@@ -120,13 +126,14 @@ fn load_biased_weights_cross_regions() {
 
 #[test]
 fn stale_or_missing_samples_and_the_unlive_do_not_count() {
-    let now = Instant::now() + Duration::from_secs(60);
+    let stale_after = Instant::now();
+    let now = stale_after + SAMPLE_AGE_MAX;
     let mut view = view(now);
-    view.peers[0].load.as_mut().unwrap().taken = now - SAMPLE_AGE_MAX - Duration::from_millis(1);
+    view.peers[0].load.as_mut().unwrap().taken = stale_after.checked_sub(Duration::from_millis(1)).unwrap();
     view.peers[1].load = None;
     view.peers[2].state = MemberState::Suspect;
     assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node1"]);
-    view.peers[0].load.as_mut().unwrap().taken = now - SAMPLE_AGE_MAX;
+    view.peers[0].load.as_mut().unwrap().taken = stale_after;
     assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node2", "node1"]);
 }
 

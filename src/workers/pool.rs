@@ -159,7 +159,12 @@ impl Pool {
 
     /// Holds a place in the queue for a job whose input is still on its way, under the same conditions as
     /// [`Self::submit`]. The place is free again when the [`Place`] is dropped unused.
-    pub fn reserve(&self, profile: &Profile, info: &MediaInfo, deadline: Instant) -> Result<Place, SubmitError> {
+    pub fn reserve(
+        &self,
+        profile: &Profile,
+        info: &MediaInfo,
+        deadline: Instant,
+    ) -> Result<Place, SubmitError> {
         let shared = &self.0.0;
         profile.suits(info)?;
         let mut state = shared.lock();

@@ -77,7 +77,9 @@ async fn a_body_over_the_cap_announced_or_not() {
     big.resize(1_500_000, 0);
     node.http.upload(big.clone().into()).await.assert_problem(413, "too-large");
 
-    let mut chunked = b"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let mut chunked =
+        b"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            .to_vec();
     chunked.extend_from_slice(format!("{:x}\r\n", big.len()).as_bytes());
     chunked.extend_from_slice(&big);
     chunked.extend_from_slice(b"\r\n0\r\n\r\n");
@@ -91,8 +93,11 @@ async fn a_body_over_the_cap_announced_or_not() {
 async fn a_client_that_stops_sending() {
     let node = node();
     let clip = Clip::default().make();
-    let mut request =
-        format!("POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", clip.len()).into_bytes();
+    let mut request = format!(
+        "POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        clip.len()
+    )
+    .into_bytes();
     request.extend_from_slice(&clip[..clip.len() / 2]);
     // Silent, but still there: told so.
     let answer = raw(&node, &request).await;
@@ -158,7 +163,8 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     fn mount() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).output();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir)),
             refused => {

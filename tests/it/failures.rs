@@ -7,7 +7,8 @@ use crate::upload::running;
 
 #[tokio::test]
 async fn a_job_lost_with_its_node_is_done_elsewhere_and_the_node_takes_part_again() {
-    let mut cluster = Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin")).await;
+    let mut cluster =
+        Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin")).await;
     let clips = [Clip::default().make(), Clip::long(1).make(), Clip::long(2).make()];
     cluster.nodes[0].http.upload(clips[0].clone()).await.assert_video();
     let (http, clip) = (cluster.nodes[0].http.clone(), clips[1].clone());
@@ -24,7 +25,8 @@ async fn a_job_lost_with_its_node_is_done_elsewhere_and_the_node_takes_part_agai
     cluster.nodes[0].logged("rejoined", |line| line["member"] == "node2").await;
     // Until the connection's failure is forgotten node2 may be passed over; turns alternate, so it comes.
     loop {
-        let answer = cluster.nodes[0].http.upload(Clip { tag: rand::random(), ..Clip::default() }.make()).await;
+        let answer =
+            cluster.nodes[0].http.upload(Clip { tag: rand::random(), ..Clip::default() }.make()).await;
         answer.assert_video();
         if answer.header("x-served-by") == "node2" {
             break;

@@ -48,7 +48,8 @@ async fn score_keeps_a_job_at_home_when_nobody_is_busy() {
 #[tokio::test]
 async fn a_peer_with_a_full_queue_refuses_and_the_job_is_done_here() {
     let cluster =
-        Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin").arg("--queue=1")).await;
+        Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin").arg("--queue=1"))
+            .await;
     let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
     let busy: Vec<_> = (1..=2)
         .map(|tag| {

@@ -98,7 +98,10 @@ async fn a_result_is_found_under_its_contents_digest() {
 async fn health_answers_while_ffmpeg_runs() {
     let node = node();
     let before = node.http.json("/health").await;
-    assert_eq!((&before["status"], &before["node"], &before["zone"]), (&"ok".into(), &"node1".into(), &"FRA".into()));
+    assert_eq!(
+        (&before["status"], &before["node"], &before["zone"]),
+        (&"ok".into(), &"node1".into(), &"FRA".into())
+    );
     for key in ["cpu_percent", "memory_percent", "queued", "queue_capacity", "running", "workers"] {
         assert!(before[key].is_number(), "{key}: {before}");
     }

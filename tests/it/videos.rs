@@ -24,7 +24,8 @@ async fn each_comes_back_valid_and_once(videos: Vec<(String, Bytes)>) {
 
 #[tokio::test]
 async fn made_ones() {
-    let shapes = [("320x240", true), ("240x426", false), ("1280x720", true), ("638x358", false), ("1920x1080", true)];
+    let shapes =
+        [("320x240", true), ("240x426", false), ("1280x720", true), ("638x358", false), ("1920x1080", true)];
     let make = |(tag, (size, audio)): (usize, (&'static str, bool))| {
         let clip = Clip { size, audio, seconds: 0.6, tag: tag as u32 };
         (format!("{size}, sound: {audio}"), clip.make())

@@ -36,7 +36,14 @@ impl Clip {
         ffmpeg.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"]);
         ffmpeg.arg(format!("testsrc2=size={size}:rate=25:duration={seconds}"));
         if audio {
-            ffmpeg.args(["-f", "lavfi", "-i", &format!("sine=frequency=440:duration={seconds}"), "-c:a", "aac"]);
+            ffmpeg.args([
+                "-f",
+                "lavfi",
+                "-i",
+                &format!("sine=frequency=440:duration={seconds}"),
+                "-c:a",
+                "aac",
+            ]);
         }
         ffmpeg.args(["-c:v", "libx264", "-preset", "ultrafast", "-metadata", &format!("comment=clip {tag}")]);
         let status = ffmpeg.arg(&path).stdin(Stdio::null()).status().expect("ffmpeg runs");

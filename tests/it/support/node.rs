@@ -146,7 +146,8 @@ impl Node {
         wanted: impl Fn(&Value) -> bool + Send + 'static,
     ) -> Value {
         let (log, message) = (Arc::clone(&self.log), message.to_owned());
-        let wait = move || log.wait(mark, &message, |line| line["message"] == message.as_str() && wanted(line));
+        let wait =
+            move || log.wait(mark, &message, |line| line["message"] == message.as_str() && wanted(line));
         tokio::task::spawn_blocking(wait).await.unwrap()
     }
 

@@ -1,0 +1,40 @@
+//! The command line: a file a subcommand.
+
+mod node;
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A decentralized video-transcoding cluster in one binary
+#[derive(Parser)]
+#[command(name = "starling", version, propagate_version = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run one node
+    Node(Box<node::Args>),
+    /// Confine this process, then become a media tool (used by the node itself)
+    #[command(hide = true)]
+    Sandbox(sandbox::Args),
+}
+
+impl Cli {
+    /// Runs the command that was given.
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            // Becomes another program: no runtime, no threads.
+            Command::Sandbox(args) => return sandbox::run(&args),
+            Command::Node(args) => node::run(*args),
+        };
+        result.unwrap_or_else(|error| {
+            eprintln!("starling: {error:#}");
+            ExitCode::FAILURE
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! `starling node`: run one node.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use listenfd::ListenFd;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use starling::config::{LogFormat, NodeConfig, NodeOptions};
+use starling::node;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Exit status for a configuration that can't be used.
+const EXIT_USAGE: u8 = 2;
+/// Set by a parent that wants the node to end with it, however the parent ends.
+const DIE_WITH_PARENT: &str = "STARLING_DIE_WITH_PARENT";
+
+/// Run one node
+#[derive(clap::Args)]
+pub struct Args {
+    /// TOML file with options; its keys are the long flags' names
+    #[arg(long, env = "STARLING_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: NodeOptions,
+}
+
+/// Runs it until SIGINT or SIGTERM.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = match configure(args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("starling node: {error}");
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
+    };
+    init_log(config.log);
+    if std::env::var_os(DIE_WITH_PARENT).is_some_and(|value| value == "1") {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
+    let inherited = inherited_listeners()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = stop_signal()?;
+        node::run(config, inherited, stop).await.map_err(anyhow::Error::from)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn configure(args: Args) -> Result<NodeConfig, starling::config::ConfigError> {
+    let options = match &args.config {
+        Some(path) => args.options.or(NodeOptions::from_file(path)?),
+        None => args.options,
+    };
+    NodeConfig::from_options(options)
+}
+
+/// Logs go to stderr; `RUST_LOG` chooses what, `info` by default.
+fn init_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// Listeners handed over by the systemd convention (`sd_listen_fds(3)`).
+fn inherited_listeners() -> anyhow::Result<Vec<TcpListener>> {
+    let mut fds = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..fds.len() {
+        match fds.take_tcp_listener(index) {
+            Ok(Some(listener)) => listeners.push(listener),
+            Ok(None) => {}
+            Err(error) => anyhow::bail!("LISTEN_FDS: descriptor {} is no TCP listener: {error}", 3 + index),
+        }
+    }
+    Ok(listeners)
+}
+
+/// Ends with the first SIGINT or SIGTERM.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
