@@ -7,9 +7,11 @@
 //!
 //! Without default features only [`LinkProfile`] is left: what a simulator needs.
 
+mod link;
 mod profile;
 pub mod units;
 
+pub use link::{Fate, Link};
 pub use profile::{Distribution, LinkProfile};
 
 #[cfg(feature = "shape")]
@@ -29,7 +31,11 @@ pub use {
 #[cfg(feature = "shape")]
 mod command;
 #[cfg(feature = "shape")]
+mod firewall;
+#[cfg(feature = "shape")]
 mod netns;
+#[cfg(feature = "shape")]
+mod nfqueue;
 #[cfg(feature = "shape")]
 mod shape;
 #[cfg(feature = "shape")]
@@ -39,6 +45,6 @@ mod tc;
 pub use {
     command::CommandError,
     netns::Netns,
-    shape::{Backend, End, ShapeError, Shaping},
+    shape::{Backend, End, ShapeError, Shaping, restore},
     tc::ClassTree,
 };

@@ -32,8 +32,9 @@ impl Netns {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(|e| named(e.into()))
     }
 
-    /// Runs `work` on a thread of its own inside the namespace, and waits for it.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    /// Runs `work` on a thread of its own inside the namespace, and waits for it. What it opens or spawns stays in
+    /// that namespace.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         if *self == Self::Current {
             return work();
         }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::command::CommandError;
 use crate::fault::{Fault, LinkChange, Links, SelectError, Selector};
 use crate::netns::Netns;
-use crate::tc;
 use crate::{Hook, Node, Plan, Scope, Zones};
+use crate::{firewall, nfqueue, tc};
 
 /// One node's end of the shaped network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +90,45 @@ pub enum ShapeError {
     NoFault(u32),
 }
 
+/// One end, shaped.
+enum Device {
+    Tc(tc::Device),
+    Nfqueue(nfqueue::Shaper),
+}
+
+impl Device {
+    fn shape(backend: Backend, end: &End, plan: &Plan) -> Result<Self, ShapeError> {
+        match backend {
+            Backend::Tc => {
+                let mut device = tc::Device::create(&end.netns, &end.device)?;
+                device.update(plan)?;
+                Ok(Self::Tc(device))
+            }
+            Backend::Nfqueue => nfqueue::Shaper::start(&end.netns, &end.device, plan).map(Self::Nfqueue),
+        }
+    }
+
+    fn update(&mut self, plan: &Plan) -> Result<(), ShapeError> {
+        match self {
+            Self::Tc(device) => device.update(plan),
+            Self::Nfqueue(shaper) => shaper.update(plan),
+        }
+    }
+}
+
+/// Restores an end that a killed run has left shaped. Says whether it was.
+pub fn restore(netns: &Netns, device: &str) -> Result<bool, ShapeError> {
+    let rules = firewall::remove_leftover(netns)?;
+    let tree = tc::remove_leftover(netns, device)?;
+    Ok(rules || tree)
+}
+
 /// Shapes the links of some nodes. Dropping it restores every device.
 pub struct Shaping {
     zones: Zones,
     scope: Scope,
     backend: Backend,
-    ends: BTreeMap<String, (End, tc::Device)>,
+    ends: BTreeMap<String, (End, Device)>,
     faults: Vec<Fault>,
     fault_id_next: u32,
 }
@@ -111,13 +144,20 @@ impl Shaping {
     ) -> Result<Self, ShapeError> {
         let backend = match forced {
             Some(backend) => backend,
-            None => match tc::probe(&sample.netns, &sample.device) {
-                Ok(()) => Backend::Tc,
-                Err(tc) => return Err(ShapeError::NoBackend { tc, nfqueue: "not in this build".to_owned() }),
-            },
+            None => Self::probe(sample)?,
         };
-        tracing::info!(backend = backend.name(), "links are shaped");
+        tracing::info!(backend = backend.name(), forced = forced.is_some(), "links are shaped");
         Ok(Self { zones, scope, backend, ends: BTreeMap::new(), faults: Vec::new(), fault_id_next: 1 })
+    }
+
+    /// Kernel netem where the kernel has it and the device is free; else the shaper in user space.
+    fn probe(sample: &End) -> Result<Backend, ShapeError> {
+        let Err(tc) = tc::probe(&sample.netns, &sample.device) else { return Ok(Backend::Tc) };
+        tracing::info!(why = tc, "backend tc does not work here");
+        match nfqueue::probe(&sample.netns, &sample.device) {
+            Ok(()) => Ok(Backend::Nfqueue),
+            Err(nfqueue) => Err(ShapeError::NoBackend { tc, nfqueue }),
+        }
     }
 
     /// The backend in use.
@@ -135,7 +175,10 @@ impl Shaping {
             });
         }
         self.ends.remove(&end.node.name);
-        let device = tc::Device::create(&end.netns, &end.device)?;
+        // Others may have rules for this node by its name, and it for them.
+        let nodes: Vec<Node> = self.nodes().chain([end.node.clone()]).collect();
+        let plan = self.plan(&end.node, &nodes);
+        let device = Device::shape(self.backend, &end, &plan)?;
         self.ends.insert(end.node.name.clone(), (end, device));
         self.update()
     }
@@ -191,12 +234,24 @@ impl Shaping {
         }
     }
 
+    fn nodes(&self) -> impl Iterator<Item = Node> {
+        self.ends.values().map(|(end, _)| end.node.clone())
+    }
+
+    fn plan(&self, node: &Node, nodes: &[Node]) -> Plan {
+        let hook = match self.backend {
+            Backend::Tc => Hook::Egress,
+            Backend::Nfqueue => Hook::Ingress,
+        };
+        Plan::new(&self.zones, &self.faults, node, nodes, hook, self.scope)
+    }
+
     fn update(&mut self) -> Result<(), ShapeError> {
-        let nodes: Vec<Node> = self.ends.values().map(|(end, _)| end.node.clone()).collect();
-        for (end, device) in self.ends.values_mut() {
-            let plan = Plan::new(&self.zones, &self.faults, &end.node, &nodes, Hook::Egress, self.scope);
-            device.update(&plan)?;
-        }
-        Ok(())
+        let nodes: Vec<Node> = self.nodes().collect();
+        let plans: Vec<Plan> = nodes.iter().map(|node| self.plan(node, &nodes)).collect();
+        // All of them, whatever becomes of one: its namespace may just have gone.
+        let results: Vec<_> =
+            self.ends.values_mut().zip(&plans).map(|((_, device), plan)| device.update(plan)).collect();
+        results.into_iter().collect()
     }
 }

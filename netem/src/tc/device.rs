@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::commands::{ClassTree, ROOT};
 use crate::command::{CommandError, TC};
+use crate::firewall::{Firewall, Rules, Target};
 use crate::netns::Netns;
 use crate::{Plan, ShapeError};
 
@@ -12,6 +13,8 @@ pub(crate) struct Device {
     netns: Netns,
     name: String,
     tree: ClassTree,
+    /// Losses in the direction that this end does not shape.
+    firewall: Option<Firewall>,
 }
 
 #[derive(Deserialize)]
@@ -41,11 +44,12 @@ impl Device {
             Root::Foreign(qdisc) => return Err(ShapeError::ForeignQdisc { device: name.to_owned(), qdisc }),
         }
         batch(netns, &ClassTree::create(name))?;
-        Ok(Self { netns: netns.clone(), name: name.to_owned(), tree: ClassTree::default() })
+        Ok(Self { netns: netns.clone(), name: name.to_owned(), tree: ClassTree::default(), firewall: None })
     }
 
     /// Makes the device do what the plan says.
     pub fn update(&mut self, plan: &Plan) -> Result<(), ShapeError> {
+        self.update_firewall(plan)?;
         let mut tree = self.tree.clone();
         let lines = tree.update(&self.name, plan);
         if lines.is_empty() {
@@ -57,6 +61,20 @@ impl Device {
             return Ok(());
         }
         self.tree = tree;
+        Ok(())
+    }
+
+    fn update_firewall(&mut self, plan: &Plan) -> Result<(), ShapeError> {
+        let lossy = plan.rules.iter().filter(|rule| rule.loss_back > 0.0);
+        let inbound: Vec<_> = lossy.map(|rule| (rule.net, Target::Drop(rule.loss_back))).collect();
+        let rules = Rules { inbound, outbound: Vec::new() };
+        match &mut self.firewall {
+            Some(firewall) if !rules.inbound.is_empty() => firewall.set(rules)?,
+            None if !rules.inbound.is_empty() => {
+                self.firewall = Some(Firewall::install(&self.netns, &self.name, rules)?);
+            }
+            _ => self.firewall = None,
+        }
         Ok(())
     }
 
@@ -80,7 +98,7 @@ impl Drop for Device {
 }
 
 /// Takes our tree off a device, if it has one. Says whether it had.
-fn remove_leftover(netns: &Netns, device: &str) -> Result<bool, ShapeError> {
+pub(crate) fn remove_leftover(netns: &Netns, device: &str) -> Result<bool, ShapeError> {
     let ours = matches!(root(netns, device)?, Root::Ours);
     if ours {
         batch(netns, &ClassTree::remove(device))?;

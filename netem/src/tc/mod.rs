@@ -6,4 +6,4 @@ mod device;
 mod tests;
 
 pub use commands::ClassTree;
-pub(crate) use device::{Device, probe};
+pub(crate) use device::{Device, probe, remove_leftover};

@@ -1,0 +1,82 @@
+//! The rules as iptables chains, for kernels whose nft cannot queue.
+
+use super::{Rules, Target};
+use crate::command::{CommandError, Tool};
+
+const IPTABLES: Tool = Tool { name: "iptables", package: "iptables" };
+const IP6TABLES: Tool = Tool { name: "ip6tables", package: "iptables" };
+/// Built-in chain, how it names a device, and our chain that it jumps to.
+const CHAINS: [(&str, &str, &str); 2] =
+    [("INPUT", "-i", "STARLING-NETEM-IN"), ("OUTPUT", "-o", "STARLING-NETEM-OUT")];
+
+pub(super) fn install(device: &str, rules: &Rules) -> Result<(), CommandError> {
+    for (tool, restore) in [
+        (IPTABLES, Tool { name: "iptables-restore", ..IPTABLES }),
+        (IP6TABLES, Tool { name: "ip6tables-restore", ..IP6TABLES }),
+    ] {
+        let v4 = tool.name == IPTABLES.name;
+        let installed = restore
+            .run(&["--noflush", "--wait", "5"], &script(rules, v4))
+            .and_then(|_| CHAINS.iter().try_for_each(|chain| jump(tool, device, *chain)));
+        match installed {
+            Ok(()) => {}
+            Err(error) if !v4 => tracing::warn!(%error, "IPv6 is not shaped"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Declaring a chain creates or empties it; all of it is one transaction.
+pub(super) fn script(rules: &Rules, v4: bool) -> String {
+    let mut lines = vec!["*mangle".to_owned()];
+    lines.extend(CHAINS.iter().map(|(_, _, chain)| format!(":{chain} - [0:0]")));
+    let sides = [(CHAINS[0].2, "-s", &rules.inbound), (CHAINS[1].2, "-d", &rules.outbound)];
+    for (chain, address, rules) in sides {
+        for (net, target) in rules.iter().filter(|(net, _)| net.addr().is_ipv4() == v4) {
+            lines.push(format!("-A {chain} {address} {net} {}", target_words(*target)));
+        }
+    }
+    lines.push("COMMIT\n".to_owned());
+    lines.join("\n")
+}
+
+fn target_words(target: Target) -> String {
+    match target {
+        Target::Queue(queue) => format!("-j NFQUEUE --queue-num {queue} --queue-bypass"),
+        Target::Drop(share) if share >= 1.0 => "-j DROP".to_owned(),
+        Target::Drop(share) => format!("-m statistic --mode random --probability {share:.6} -j DROP"),
+    }
+}
+
+fn jump(tool: Tool, device: &str, (hook, side, chain): (&str, &str, &str)) -> Result<(), CommandError> {
+    let rule = |verb| ["-w", "5", "-t", "mangle", verb, hook, side, device, "-j", chain];
+    match tool.run(&rule("-C"), "") {
+        Ok(_) => Ok(()),
+        Err(CommandError::Refused { .. }) => tool.run(&rule("-I"), "").map(drop),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says whether there were chains of ours.
+pub(super) fn remove() -> bool {
+    [IPTABLES, IP6TABLES].map(remove_from).contains(&true)
+}
+
+fn remove_from(tool: Tool) -> bool {
+    let Ok(listing) = tool.run(&["-w", "5", "-t", "mangle", "-S"], "") else { return false };
+    let mut removed = false;
+    for jump in listing.lines().filter_map(|line| line.strip_prefix("-A ")) {
+        if CHAINS.iter().any(|(_, _, chain)| jump.ends_with(&format!("-j {chain}"))) {
+            let mut arguments = vec!["-w", "5", "-t", "mangle", "-D"];
+            arguments.extend(jump.split_whitespace());
+            removed |= tool.run(&arguments, "").is_ok();
+        }
+    }
+    for (_, _, chain) in CHAINS.iter().filter(|(_, _, chain)| listing.contains(chain)) {
+        for verb in ["-F", "-X"] {
+            removed |= tool.run(&["-w", "5", "-t", "mangle", verb, chain], "").is_ok();
+        }
+    }
+    removed
+}

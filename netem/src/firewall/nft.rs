@@ -1,0 +1,47 @@
+//! The rules as an nft table.
+
+use super::{Rules, Target};
+use crate::command::{CommandError, Tool};
+
+const NFT: Tool = Tool { name: "nft", package: "nftables" };
+const TABLE: &str = "starling_netem";
+/// What probabilities are drawn from.
+const PARTS: u32 = 1_000_000;
+
+pub(super) fn install(device: &str, rules: &Rules) -> Result<(), CommandError> {
+    NFT.run(&["-f", "-"], &script(device, rules)).map(drop)
+}
+
+/// Says whether there was a table.
+pub(super) fn remove() -> bool {
+    NFT.run(&["delete", "table", "inet", TABLE], "").is_ok()
+}
+
+/// One transaction: made if it is missing, so that it can be deleted, so that it is made anew.
+pub(super) fn script(device: &str, rules: &Rules) -> String {
+    let mut script = format!("table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
+    let sides =
+        [("input", "iifname", "saddr", &rules.inbound), ("output", "oifname", "daddr", &rules.outbound)];
+    for (hook, name, address, rules) in sides.into_iter().filter(|side| !side.3.is_empty()) {
+        let lines: Vec<String> = rules
+            .iter()
+            .map(|(net, target)| {
+                let family = if net.addr().is_ipv4() { "ip" } else { "ip6" };
+                format!("    {name} \"{device}\" {family} {address} {net} {}\n", statement(*target))
+            })
+            .collect();
+        let head = &format!("type filter hook {hook} priority mangle; policy accept;");
+        script.extend(["  chain ", hook, " {\n    ", head, "\n", &lines.concat(), "  }\n"]);
+    }
+    script + "}\n"
+}
+
+fn statement(target: Target) -> String {
+    match target {
+        Target::Queue(queue) => format!("queue num {queue} bypass"),
+        Target::Drop(share) if share >= 1.0 => "drop".to_owned(),
+        Target::Drop(share) => {
+            format!("numgen random mod {PARTS} < {} drop", (share * f64::from(PARTS)).round() as u32)
+        }
+    }
+}

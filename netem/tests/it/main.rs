@@ -1,0 +1,7 @@
+//! Real packets over shaped links between namespaces of this machine, and of a kernel with netem under qemu.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
+mod links;
+mod rig;
+mod traffic;
