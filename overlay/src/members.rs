@@ -1,6 +1,7 @@
 //! The table of members, as compact as it can be: a simulation holds 10^8 of these records.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::precedence::{Claim, is_live};
@@ -101,6 +102,12 @@ impl Members {
     /// All of them, by key.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Peer)> {
         self.by_key.values().filter_map(|slot| Some((*slot, self.get(*slot)?)))
+    }
+
+    /// Those with keys in this range, by key.
+    pub fn range(&self, keys: RangeInclusive<u64>) -> impl Iterator<Item = (Slot, &Peer)> {
+        let slots = self.by_key.range(NodeKey(*keys.start())..=NodeKey(*keys.end()));
+        slots.filter_map(|(_, slot)| Some((*slot, self.get(*slot)?)))
     }
 
     /// Number of slots: every [`Slot`] is below it.

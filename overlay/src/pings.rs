@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     },
     /// To join through an address whose owner is not known yet.
     Join,
+    /// To see whether a dead member is back.
+    Knock,
     /// To see whether another live node has this node's name.
     Conflict,
 }

@@ -30,6 +30,11 @@ impl Disturbance {
         Self { since: Some(now), last_change: now, converged: None }
     }
 
+    /// When the live set last changed.
+    pub fn last_change(&self) -> Time {
+        self.last_change
+    }
+
     pub fn converged(&self) -> Option<Convergence> {
         self.converged
     }

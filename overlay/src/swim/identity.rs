@@ -93,7 +93,7 @@ impl Swim {
         }
         match datagram.message {
             Message::Ping { seq, to, .. } if to == self.key => {
-                self.send_within(from, None, &Message::Ack { seq }, 0);
+                self.send_within(from, None, &Message::Ack { seq }, 0, None);
             }
             Message::Ack { seq } => {
                 let asked = self.pings.take(seq).is_some_and(|ping| ping.purpose == Purpose::Conflict);

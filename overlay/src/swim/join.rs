@@ -92,7 +92,7 @@ impl Swim {
     }
 
     /// Takes members off the end of `keys` for as long as they fit.
-    fn put_members(&self, encoder: &mut Encoder, keys: &mut Vec<NodeKey>) {
+    pub(super) fn put_members(&self, encoder: &mut Encoder, keys: &mut Vec<NodeKey>) {
         while let Some(key) = keys.last() {
             if let Some(update) = self.update_about(*key, true)
                 && !encoder.update(&update)

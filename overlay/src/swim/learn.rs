@@ -104,7 +104,10 @@ impl Swim {
                 match before {
                     MemberState::Alive => self.told(slot, None),
                     MemberState::Suspect => self.told(slot, Some(Event::Refuted)),
-                    MemberState::Dead | MemberState::Left => self.arrived(slot, Event::Rejoined),
+                    MemberState::Dead | MemberState::Left => {
+                        self.arrived(slot, Event::Rejoined);
+                        self.revived();
+                    }
                 }
             }
             MemberState::Suspect => {

@@ -18,6 +18,7 @@ mod receive;
 mod relay;
 mod send;
 mod suspect;
+mod sync;
 mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -129,6 +130,8 @@ pub struct Swim {
 
     timers: Timers,
     gossiped: Time,
+    /// No reconciliation is begun before this.
+    sync_next: Time,
     /// When this node last woke from being held up; RTTs of pings sent before are meaningless.
     thawed: Time,
     outputs: VecDeque<Output>,
@@ -182,6 +185,7 @@ impl Swim {
             disturbance: Disturbance::begun(now),
             timers,
             gossiped: now,
+            sync_next: now,
             thawed: now,
             outputs: VecDeque::new(),
             spare: Vec::new(),
@@ -295,6 +299,7 @@ impl Swim {
                 Timer::Conflict => self.on_conflict_check(),
                 Timer::Forget => self.on_forget(),
                 Timer::Leave => self.on_leave_round(),
+                Timer::Revive => self.on_revive(),
             }
         }
     }

@@ -49,6 +49,7 @@ impl Swim {
     /// A protocol period begins.
     pub(super) fn on_period(&mut self) {
         self.timers.set(Timer::Period, self.now + self.params.period);
+        self.knock(1);
         let busy = self.probes.iter().any(|probe| probe.kind == Kind::Turn);
         if busy || self.phase != Phase::Running {
             return;

@@ -57,7 +57,11 @@ impl Swim {
         let slot = self.members.find(head.from())?;
         let now = self.now;
         let peer = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot())?;
-        peer.known_mut().heard = Some((now, head.live()));
+        let known = peer.known_mut();
+        known.heard = Some((now, head.live()));
+        if known.answered && peer.is_live() && head.live() != self.live_digest() {
+            self.on_other_digest(slot);
+        }
         Some(slot)
     }
 
@@ -68,12 +72,9 @@ impl Swim {
                 // For whoever was here before: let its pinger find out.
                 if to == self.key {
                     let room = self.room_for_answer(sender, from, length);
-                    self.send_within(
-                        from,
-                        self.members.find(datagram.head.from()),
-                        &Message::Ack { seq },
-                        room,
-                    );
+                    // A stranger here still has an older boot of a member's name: it must hear of the newer one.
+                    let first = sender.is_none().then_some(datagram.head.from());
+                    self.send_within(from, sender, &Message::Ack { seq }, room, first);
                 }
             }
             Message::Ack { seq } | Message::Welcome { seq } => self.on_ack(seq, &datagram.head),
@@ -88,6 +89,16 @@ impl Swim {
                     self.on_nack(seq);
                 }
             }
+            Message::Ranges(ref ranges) => {
+                if let Some(slot) = sender.filter(|slot| self.is_proven(*slot, from)) {
+                    self.on_ranges(slot, ranges);
+                }
+            }
+            Message::Records { first, last } => {
+                if let Some(slot) = sender.filter(|slot| self.is_proven(*slot, from)) {
+                    self.on_records(slot, first..=last, &datagram.updates);
+                }
+            }
             Message::Join { seq, .. } => {
                 if sender.is_some() {
                     self.welcome(from, length, seq);
@@ -96,12 +107,17 @@ impl Swim {
         }
     }
 
-    /// No answer to an address that has not yet shown to be its owner's is larger than the question.
+    /// No answer to an address that has not yet shown to be its owner's is larger than three times the question (the
+    /// rule of QUIC, RFC 9000, section 8.1).
     fn room_for_answer(&self, sender: Option<Slot>, from: SocketAddr, length: usize) -> usize {
-        let proven = sender.and_then(|slot| self.members.get(slot)).is_some_and(|peer| {
-            peer.identity.gossip == from && peer.known.as_ref().is_some_and(|known| known.answered)
-        });
-        if proven { DATAGRAM_BYTES_MAX } else { length }
+        if sender.is_some_and(|slot| self.is_proven(slot, from)) { DATAGRAM_BYTES_MAX } else { 3 * length }
+    }
+
+    /// Whether this member has answered from this address before, so that the address is its own.
+    fn is_proven(&self, slot: Slot, address: SocketAddr) -> bool {
+        self.members.get(slot).is_some_and(|peer| {
+            peer.identity.gossip == address && peer.known.as_ref().is_some_and(|known| known.answered)
+        })
     }
 
     /// An ack has come back: the member lives, and this is the RTT to it.
@@ -125,7 +141,7 @@ impl Swim {
             Purpose::Probe { attempt } => self.on_probe_answered(slot, Some(attempt)),
             Purpose::Join => self.on_probe_answered(slot, None),
             Purpose::Relay { origin, seq } => self.pass_on_ack(origin, seq, head),
-            Purpose::Conflict => {}
+            Purpose::Conflict | Purpose::Knock => {}
         }
     }
 

@@ -20,16 +20,17 @@ const _: () = assert!(LOADS_PER_DATAGRAM <= LOADS_MAX);
 impl Swim {
     /// Sends `message` to `to`, with news. `receiver` is who is thought to be there.
     pub(super) fn send(&mut self, to: SocketAddr, receiver: Option<Slot>, message: &Message<'_>) {
-        self.send_within(to, receiver, message, DATAGRAM_BYTES_MAX);
+        self.send_within(to, receiver, message, DATAGRAM_BYTES_MAX, None);
     }
 
-    /// The same, but no larger than `bytes_max` unless the bare message is.
+    /// The same, but no larger than `bytes_max` unless the bare message is, and with `first` as the first news.
     pub(super) fn send_within(
         &mut self,
         to: SocketAddr,
         receiver: Option<Slot>,
         message: &Message<'_>,
         bytes_max: usize,
+        first: Option<NodeKey>,
     ) {
         let mut encoder = self.begin();
         encoder.message(message);
@@ -37,8 +38,8 @@ impl Swim {
         if let Some((sample, taken)) = self.load.filter(|_| carries_load) {
             encoder.load(&sample, centiseconds(self.now.since(taken)));
         }
-        encoder.limit(bytes_max.saturating_sub(self.seal.trailer_bytes()));
-        self.put_updates(&mut encoder, receiver);
+        encoder.limit(bytes_max.min(DATAGRAM_BYTES_MAX).saturating_sub(self.seal.trailer_bytes()));
+        self.put_updates(&mut encoder, receiver, first);
         if carries_load {
             self.put_loads(&mut encoder, receiver);
         }
@@ -65,14 +66,16 @@ impl Swim {
     }
 
     /// Whoever is doubted hears it first, so that it can refute; then what was sent least.
-    fn put_updates(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
+    fn put_updates(&mut self, encoder: &mut Encoder, receiver: Option<Slot>, first: Option<NodeKey>) {
         let receiver = receiver.and_then(|slot| self.members.get(slot));
         let doubted = receiver.filter(|peer| peer.state != MemberState::Alive).map(|peer| peer.key);
         let receiver = receiver.map(|peer| peer.key);
-        if let Some(update) = doubted.and_then(|key| self.update_about(key, false))
-            && !encoder.update(&update)
-        {
-            return;
+        for key in [doubted, first].into_iter().flatten() {
+            if let Some(update) = self.update_about(key, first.is_some())
+                && !encoder.update(&update)
+            {
+                return;
+            }
         }
         if self.gossip.is_empty() {
             return;

@@ -23,9 +23,11 @@ pub(super) enum Timer {
     Forget,
     /// Tell some more members that this node leaves.
     Leave,
+    /// Ping some of the dead: one of them has come back.
+    Revive,
 }
 
-const TIMERS: [Timer; 9] = [
+const TIMERS: [Timer; 10] = [
     Timer::Period,
     Timer::Gossip,
     Timer::Join,
@@ -35,6 +37,7 @@ const TIMERS: [Timer; 9] = [
     Timer::Conflict,
     Timer::Forget,
     Timer::Leave,
+    Timer::Revive,
 ];
 
 #[derive(Debug)]

@@ -69,6 +69,19 @@ pub(crate) enum Message<'a> {
     Join { seq: u32, from: Record<'a> },
     /// You are one. The updates are members I know.
     Welcome { seq: u32 },
+    /// Digests of what I know; answer for those that differ from yours, with [`Message::Ranges`] of their parts or
+    /// with [`Message::Records`].
+    Ranges(Vec<Range>),
+    /// The updates are all the members I know with keys from `first` to `last`; answer with what I lack.
+    Records { first: u64, last: u64 },
+}
+
+/// A range of keys and the digest of the live members in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub first: u64,
+    pub last: u64,
+    pub digest: u64,
 }
 
 /// [`Identity`] on the wire.
@@ -219,6 +232,8 @@ pub(super) mod kind {
     pub const NACK: u8 = 5;
     pub const JOIN: u8 = 6;
     pub const WELCOME: u8 = 7;
+    pub const RANGES: u8 = 8;
+    pub const RECORDS: u8 = 9;
     pub const LOAD: u8 = 16;
     pub const UPDATES: u8 = 17;
     pub const LOADS: u8 = 18;

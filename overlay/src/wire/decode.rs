@@ -5,7 +5,10 @@ use std::time::Duration;
 use bincode::BorrowDecode;
 
 use super::body::{UPDATE_BY, UPDATE_FULL, WireLoad, boot_from_wire, kind};
-use super::{DecodeError, Head, LOADS_MAX, LoadEntry, Message, Record, Seal, Subject, UPDATES_MAX, Update};
+use super::{
+    DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject, UPDATES_MAX,
+    Update,
+};
 use crate::{Incarnation, LoadSample, MemberState, NodeKey};
 
 /// One datagram, decoded and checked.
@@ -57,6 +60,28 @@ impl<'a> Datagram<'a> {
                 Message::Join { seq, from }
             }
             kind::WELCOME => Message::Welcome { seq: payload.take("welcome")? },
+            kind::RANGES => {
+                let mut ranges = Vec::new();
+                while !payload.0.is_empty() {
+                    if ranges.len() == RANGES_MAX {
+                        return Err(DecodeError::Malformed("ranges: too many"));
+                    }
+                    let [first, last, digest] =
+                        payload.take::<[[u8; 8]; 3]>("ranges")?.map(u64::from_le_bytes);
+                    if first > last {
+                        return Err(DecodeError::Malformed("ranges: backwards"));
+                    }
+                    ranges.push(Range { first, last, digest });
+                }
+                Message::Ranges(ranges)
+            }
+            kind::RECORDS => {
+                let [first, last] = payload.take::<[[u8; 8]; 2]>("records")?.map(u64::from_le_bytes);
+                if first > last {
+                    return Err(DecodeError::Malformed("records: backwards"));
+                }
+                Message::Records { first, last }
+            }
             _ => return self.news(kind, payload),
         };
         if self.message != Message::News {

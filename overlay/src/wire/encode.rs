@@ -4,7 +4,8 @@ use bincode::Encode;
 
 use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireLoad, boot_to_wire, kind};
 use super::{
-    DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, Record, Seal, Subject, UPDATES_MAX, Update,
+    DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject, UPDATES_MAX,
+    Update,
 };
 use crate::{Identity, LoadSample, MemberState};
 
@@ -67,6 +68,16 @@ impl Encoder {
             Message::Welcome { seq } => {
                 self.put(seq);
                 kind::WELCOME
+            }
+            Message::Ranges(ranges) => {
+                for range in ranges.iter().take(RANGES_MAX) {
+                    self.put(&[range.first, range.last, range.digest].map(u64::to_le_bytes));
+                }
+                kind::RANGES
+            }
+            Message::Records { first, last } => {
+                self.put(&[*first, *last].map(u64::to_le_bytes));
+                kind::RECORDS
             }
         };
         self.close(kind, start);

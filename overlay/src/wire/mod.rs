@@ -13,7 +13,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use body::{Head, LoadEntry, Message, Record, Subject, Update};
+pub(crate) use body::{Head, LoadEntry, Message, Range, Record, Subject, Update};
 pub(crate) use decode::{Datagram, decode};
 pub(crate) use encode::Encoder;
 pub use seal::OpenError;
@@ -24,6 +24,8 @@ pub(crate) use seal::Seal;
 pub const DATAGRAM_BYTES_MAX: usize = 1_400;
 /// Most membership updates in one datagram.
 pub(crate) const UPDATES_MAX: usize = 80;
+/// Most ranges in one datagram.
+pub(crate) const RANGES_MAX: usize = 32;
 /// Most load entries in one datagram.
 pub(crate) const LOADS_MAX: usize = 32;
 

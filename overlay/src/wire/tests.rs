@@ -1,1 +1,224 @@
+//! The codec: what is encoded comes back, and nothing else gets in.
 
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{BootEpoch, Identity, Incarnation, LoadSample, MemberState, NodeKey};
+
+fn addresses() -> impl Strategy<Value = SocketAddr> {
+    prop_oneof![
+        (any::<[u8; 4]>(), 1u16..).prop_map(|(ip, port)| SocketAddr::from((ip, port))),
+        (any::<[u8; 16]>(), 1u16..).prop_map(|(ip, port)| SocketAddr::from((ip, port))),
+    ]
+    .prop_filter("reachable", |a| !a.ip().is_unspecified() && !a.ip().is_multicast())
+}
+
+fn boots() -> impl Strategy<Value = BootEpoch> {
+    (0..1u64 << 48).prop_map(BootEpoch)
+}
+
+prop_compose! {
+    fn identities()(name in "[a-zA-Z0-9_.-]{1,63}", zone in "[a-zA-Z0-9_.-]{1,63}", boot in boots(),
+                    gossip in addresses(), http_port: u16, capacity_jobs: u16) -> Identity {
+        Identity { name: name.parse().unwrap(), boot, gossip, http_port, zone: zone.parse().unwrap(), capacity_jobs }
+    }
+}
+
+prop_compose! {
+    fn samples()(seq: u32, cpu_permille in 0u16..=1000, memory_permille in 0u16..=1000, queued_jobs: u16,
+                 queue_capacity_jobs: u16, running_jobs: u16, workers: u16, service_ms: u32, kilopixels_per_s: u32)
+                 -> LoadSample {
+        LoadSample { seq, cpu_permille, memory_permille, queued_jobs, queue_capacity_jobs, running_jobs, workers,
+                     service_ms, kilopixels_per_s }
+    }
+}
+
+fn heads() -> impl Strategy<Value = Head> {
+    (any::<u64>(), boots(), any::<u32>(), any::<u64>()).prop_map(|(from, boot, incarnation, live)| {
+        Head::new(NodeKey(from), boot, Incarnation(incarnation), live)
+    })
+}
+
+fn states() -> impl Strategy<Value = MemberState> {
+    prop_oneof![
+        Just(MemberState::Alive),
+        Just(MemberState::Suspect),
+        Just(MemberState::Dead),
+        Just(MemberState::Left)
+    ]
+}
+
+fn subjects() -> impl Strategy<Value = Subject<Identity>> {
+    prop_oneof![
+        identities().prop_map(Subject::Full),
+        (any::<u64>(), boots()).prop_map(|(key, boot)| Subject::Key(NodeKey(key), boot)),
+    ]
+}
+
+prop_compose! {
+    fn updates()(subject in subjects(), incarnation: u32, state in states(), by: Option<u64>) -> Update<Identity> {
+        Update { subject, incarnation: Incarnation(incarnation), state, by: by.map(NodeKey) }
+    }
+}
+
+prop_compose! {
+    fn loads()(of: u64, boot_low: u16, age_cs: u16, sample in samples()) -> LoadEntry {
+        LoadEntry { of: NodeKey(of), boot_low, age_cs, sample }
+    }
+}
+
+/// A message that may borrow from the identity.
+fn messages(kind: u8, seq: u32, number: u64, identity: &Identity) -> Message<'_> {
+    let (key, boot) = (NodeKey(number), BootEpoch(number >> 16));
+    match kind % 10 {
+        0 => Message::News,
+        1 => Message::Ping { seq, to: key, from: identity.into() },
+        2 => Message::Ack { seq },
+        3 => Message::PingReq { seq, target: key },
+        4 => Message::Relayed { seq, target: key, boot, incarnation: Incarnation(seq) },
+        5 => Message::Nack { seq },
+        6 => Message::Join { seq, from: identity.into() },
+        7 => Message::Welcome { seq },
+        8 => Message::Ranges(vec![Range { first: 0, last: number, digest: seq.into() }; 3]),
+        _ => Message::Records { first: number / 2, last: number },
+    }
+}
+
+fn borrowed(update: &Update<Identity>) -> Update<&Identity> {
+    let subject = match &update.subject {
+        Subject::Full(identity) => Subject::Full(identity),
+        Subject::Key(key, boot) => Subject::Key(*key, *boot),
+    };
+    Update { subject, incarnation: update.incarnation, state: update.state, by: update.by }
+}
+
+fn recorded(update: &Update<Identity>) -> Update<Record<'_>> {
+    let subject = match &update.subject {
+        Subject::Full(identity) => Subject::Full(identity.into()),
+        Subject::Key(key, boot) => Subject::Key(*key, *boot),
+    };
+    Update { subject, incarnation: update.incarnation, state: update.state, by: update.by }
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_comes_back(
+        head in heads(), kind: u8, seq: u32, number: u64, identity in identities(),
+        load in prop::option::of((samples(), any::<u16>())),
+        news in prop::collection::vec(updates(), 0..100), entries in prop::collection::vec(loads(), 0..40),
+    ) {
+        let seal = Seal::plain("test");
+        let message = messages(kind, seq, number, &identity);
+        let mut encoder = Encoder::new(Vec::new(), &seal, &head);
+        encoder.message(&message);
+        if let Some((sample, age_cs)) = &load {
+            encoder.load(sample, *age_cs);
+        }
+        let told = news.iter().take_while(|update| encoder.update(&borrowed(update))).count();
+        let passed_on = entries.iter().take_while(|entry| encoder.load_entry(entry)).count();
+        let mut bytes = encoder.finish(&seal);
+
+        prop_assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
+        let datagram = decode(&seal, &mut bytes).unwrap();
+        prop_assert_eq!(datagram.head, head);
+        prop_assert_eq!(datagram.message, message);
+        prop_assert_eq!(datagram.load.map(|(sample, age)| (sample, age.as_millis() / 10)),
+                        load.map(|(sample, age)| (sample, age.into())));
+        prop_assert_eq!(datagram.updates, news[..told].iter().map(recorded).collect::<Vec<_>>());
+        prop_assert_eq!(datagram.loads, &entries[..passed_on]);
+    }
+
+    #[test]
+    fn damage_is_noticed(head in heads(), place: prop::sample::Index, bit in 0u8..8, cut in any::<bool>()) {
+        let seal = Seal::plain("test");
+        let mut encoder = Encoder::new(Vec::new(), &seal, &head);
+        encoder.message(&Message::Ack { seq: 7 });
+        let mut bytes = encoder.finish(&seal);
+        let place = place.index(bytes.len());
+        if cut { bytes.truncate(place) } else { bytes[place] ^= 1 << bit }
+        prop_assert!(decode(&seal, &mut bytes).is_err());
+    }
+
+    #[test]
+    fn any_body_is_decoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..1300)) {
+        let seal = Seal::plain("test");
+        let mut bytes = Vec::new();
+        seal.begin(&mut bytes);
+        bytes.extend(body);
+        seal.seal(&mut bytes);
+        if let Ok(datagram) = decode(&seal, &mut bytes) {
+            prop_assert!(datagram.updates.len() <= UPDATES_MAX && datagram.loads.len() <= LOADS_MAX);
+        }
+    }
+}
+
+fn sealed(seal: &Seal, sections: &[u8]) -> Vec<u8> {
+    let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
+    let encoder = Encoder::new(Vec::new(), seal, &head);
+    let mut bytes = encoder.finish(seal);
+    bytes.truncate(bytes.len() - seal.trailer_bytes());
+    bytes.extend_from_slice(sections);
+    seal.seal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn sections_of_the_future_are_skipped_and_longer_ones_are_read_as_far_as_known() {
+    let seal = Seal::plain("test");
+    // Kind 99 is unknown; an ack (kind 2) of sequence number 5 has grown two fields.
+    let mut bytes = sealed(&seal, &[99, 2, 0, 0xaa, 0xbb, 2, 3, 0, 5, 1, 2]);
+    assert_eq!(decode(&seal, &mut bytes).unwrap().message, Message::Ack { seq: 5 });
+}
+
+#[test]
+fn one_datagram_has_one_message() {
+    let seal = Seal::plain("test");
+    let mut bytes = sealed(&seal, &[2, 1, 0, 5, 5, 1, 0, 5]);
+    assert!(matches!(decode(&seal, &mut bytes), Err(DecodeError::Malformed(_))));
+}
+
+#[test]
+fn a_section_can_not_reach_past_the_end() {
+    let seal = Seal::plain("test");
+    let mut bytes = sealed(&seal, &[2, 200, 0, 5]);
+    assert!(matches!(decode(&seal, &mut bytes), Err(DecodeError::Malformed(_))));
+}
+
+#[test]
+fn other_clusters_and_versions_are_strangers() {
+    let seal = Seal::plain("test");
+    let bytes = sealed(&seal, &[]);
+    let open = |seal: &Seal, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        decode(seal, &mut bytes).err()
+    };
+    assert_eq!(open(&seal, &|_| ()), None);
+    assert_eq!(open(&Seal::plain("other"), &|_| ()), Some(OpenError::Checksum.into()));
+    assert_eq!(open(&seal, &|b| b[0] = 9), Some(OpenError::Version(9).into()));
+    assert_eq!(open(&seal, &|b| b[1] = 9), Some(OpenError::Mode(9).into()));
+    assert_eq!(open(&seal, &|b| b.resize(1401, 0)), Some(OpenError::Length.into()));
+    assert_eq!(open(&seal, &Vec::clear), Some(OpenError::Length.into()));
+}
+
+#[test]
+fn unreachable_addresses_and_bad_names_are_refused() {
+    let seal = Seal::plain("test");
+    let good = Identity {
+        name: "a".parse().unwrap(),
+        boot: BootEpoch(1),
+        gossip: "10.0.0.1:5000".parse().unwrap(),
+        http_port: 1,
+        zone: "z".parse().unwrap(),
+        capacity_jobs: 1,
+    };
+    for gossip in ["10.0.0.1:0", "0.0.0.0:5000", "224.0.0.1:5000", "[::]:5000"] {
+        let identity = Identity { gossip: gossip.parse().unwrap(), ..good.clone() };
+        let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
+        let mut encoder = Encoder::new(Vec::new(), &seal, &head);
+        encoder.message(&Message::Join { seq: 1, from: (&identity).into() });
+        assert!(decode(&seal, &mut encoder.finish(&seal)).is_err(), "{gossip}");
+    }
+}

@@ -1,0 +1,206 @@
+//! The protocol at work in the simulated network.
+
+use std::time::Duration;
+
+use super::{Entry, Topology, World};
+use crate::{Event, MemberState, Time, Timing};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(time: Duration) -> Time {
+    Time::ZERO + time
+}
+
+/// Every running node believes exactly the running nodes to be alive.
+fn agreed(world: &World) -> bool {
+    let up: Vec<usize> = (0..world.len()).filter(|index| world.node(*index).is_some()).collect();
+    up.iter().all(|index| {
+        let swim = world.node(*index).unwrap();
+        swim.live() == up.len()
+            && swim.peers().all(|peer| !peer.is_live() || peer.state == MemberState::Alive)
+    })
+}
+
+fn failures(log: &[Entry]) -> Vec<(usize, String)> {
+    let failed = |entry: &Entry| match &entry.event {
+        Event::Failed(member) => Some((entry.node, member.identity.name.to_string())),
+        _ => None,
+    };
+    log.iter().filter_map(failed).collect()
+}
+
+fn settled(topology: Topology, seed: u64, count: usize) -> World {
+    let mut world = World::ring(topology, seed, count, Timing::Lan);
+    world.start_all();
+    let end = world.now() + 10 * SECOND;
+    assert!(world.run_until(end, agreed), "seed {seed}: no agreement after 10 s");
+    world.run(3 * SECOND);
+    world
+}
+
+#[test]
+fn five_nodes_in_the_papers_zones_find_each_other_from_a_ring_of_single_seeds() {
+    for seed in 0..50 {
+        let mut world = World::ring(Topology::paper(), seed, 5, Timing::Lan);
+        // They come up one after the other, within 100 ms.
+        for index in 0..5 {
+            world.start(index);
+            world.run(25 * MS);
+        }
+        assert!(world.run_until(at(SECOND), agreed), "seed {seed}: took more than 1 s");
+        world.run(2 * SECOND);
+        let converged = |entry: &&Entry| matches!(&entry.event, Event::Converged(c) if c.members == 5);
+        let told: Vec<usize> = world.log().iter().filter(converged).map(|entry| entry.node).collect();
+        for node in 0..5 {
+            assert_eq!(
+                told.iter().filter(|n| **n == node).count(),
+                1,
+                "seed {seed}: node {node} says it once"
+            );
+        }
+        for index in 0..5 {
+            let swim = world.node(index).unwrap();
+            assert!(swim.peers().all(|peer| peer.rtt().is_some()), "seed {seed}: every RTT is measured");
+        }
+        assert_eq!(failures(world.log()), [], "seed {seed}");
+    }
+}
+
+#[test]
+fn measured_rtts_are_those_of_the_links() {
+    let mut world = settled(Topology::paper(), 7, 5);
+    world.run(20 * SECOND);
+    let rtt = |from: usize, to: &str| {
+        let swim = world.node(from).unwrap();
+        let peer = swim.peers().find(|peer| peer.identity.name.as_str() == to).unwrap();
+        peer.rtt().unwrap().mean.as_secs_f64() * 1e3
+    };
+    for (from, to, expected) in
+        [(0, "node2", 90.0), (0, "node3", 200.0), (1, "node3", 250.0), (0, "node4", 10.0)]
+    {
+        let got = rtt(from, to);
+        assert!((got - expected).abs() < expected * 0.1, "node{} to {to}: {got} ms", from + 1);
+    }
+}
+
+#[test]
+fn twenty_nodes_join_through_a_ring() {
+    for seed in 0..20 {
+        let mut world = World::ring(Topology::flat(MS), seed, 20, Timing::Lan);
+        world.start_all();
+        assert!(world.run_until(at(SECOND), agreed), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_dead_node_is_found_out_by_all() {
+    for seed in 0..30 {
+        let mut world = settled(Topology::flat(MS), seed, 20);
+        let killed = world.now();
+        world.kill(3);
+        assert!(world.run_until(killed + 10 * SECOND, agreed), "seed {seed}: not known after 10 s");
+        assert!(failures(world.log()).iter().all(|(_, name)| name == "node4"), "seed {seed}");
+        assert_eq!(failures(world.log()).len(), 19, "seed {seed}: everyone says it once");
+    }
+}
+
+#[test]
+fn who_can_answer_refutes() {
+    for seed in 0..20 {
+        let mut world = settled(Topology::flat(MS), seed, 8);
+        // Node 1 can't be heard by node 2, nor node 2 by node 1, but everyone else reaches both.
+        world.block(0, 1);
+        world.block(1, 0);
+        world.run(60 * SECOND);
+        assert_eq!(failures(world.log()), [], "seed {seed}");
+        assert!(agreed(&world) || world.run_until(world.now() + 5 * SECOND, agreed), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_short_stop_is_forgiven_and_a_long_one_is_not_held_against_the_others() {
+    for seed in 0..20 {
+        let mut world = settled(Topology::flat(MS), seed, 8);
+        world.pause(2, SECOND);
+        world.run(10 * SECOND);
+        assert_eq!(failures(world.log()), [], "seed {seed}: stopped for 1 s");
+        world.pause(2, 20 * SECOND);
+        world.run(40 * SECOND);
+        let failed = failures(world.log());
+        assert!(failed.iter().all(|(node, name)| name == "node3" && *node != 2), "seed {seed}: {failed:?}");
+        assert!(agreed(&world), "seed {seed}: it came back by itself");
+    }
+}
+
+#[test]
+fn a_restarted_node_replaces_its_old_self_at_once() {
+    for seed in 0..20 {
+        let mut world = settled(Topology::flat(MS), seed, 5);
+        world.kill(1);
+        world.start(1);
+        let restarted = world.now();
+        world.run_until(restarted + SECOND, |world| {
+            (0..5).all(|index| world.node(index).unwrap().live() == 5 && knows_boot_of(world, index, 1))
+        });
+        assert!((0..5).all(|index| knows_boot_of(&world, index, 1)), "seed {seed}");
+        world.run(5 * SECOND);
+        assert_eq!(failures(world.log()), [], "seed {seed}");
+        assert!(agreed(&world), "seed {seed}");
+    }
+}
+
+fn knows_boot_of(world: &World, index: usize, of: usize) -> bool {
+    let target = world.node(of).unwrap().identity();
+    index == of || world.node(index).unwrap().peers().any(|peer| peer.identity == *target && peer.is_live())
+}
+
+#[test]
+fn who_leaves_has_not_failed() {
+    for seed in 0..20 {
+        let mut world = settled(Topology::flat(MS), seed, 10);
+        world.leave(4);
+        world.run(5 * SECOND);
+        assert!(agreed(&world), "seed {seed}");
+        assert_eq!(failures(world.log()), [], "seed {seed}");
+        let left = |entry: &&Entry| matches!(&entry.event, Event::Left(member) if member.identity.name.as_str() == "node5");
+        assert_eq!(world.log().iter().filter(left).count(), 9, "seed {seed}");
+    }
+}
+
+#[test]
+fn heavy_loss_fails_nobody() {
+    for seed in 0..4 {
+        let mut world = settled(Topology::flat(MS), seed, 20);
+        world.change_links(|link| link.loss = 0.4);
+        world.run(60 * SECOND);
+        assert_eq!(failures(world.log()), [], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_partition_heals_by_itself() {
+    for seed in 0..10 {
+        let mut world = settled(Topology::flat(MS), seed, 20);
+        world.partition(0..10);
+        world.run(30 * SECOND);
+        assert!((0..20).all(|index| world.node(index).unwrap().live() == 10), "seed {seed}: two halves");
+        world.heal();
+        let healed = world.now();
+        assert!(world.run_until(healed + 20 * SECOND, agreed), "seed {seed}: did not merge");
+    }
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    let run = |seed| {
+        let mut world = World::ring(Topology::paper().with(|link| link.loss = 0.2), seed, 9, Timing::Lan);
+        world.start_all();
+        world.run(20 * SECOND);
+        world.kill(2);
+        world.run(20 * SECOND);
+        format!("{:?} {:?}", world.log(), world.node(0).unwrap().stats())
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}

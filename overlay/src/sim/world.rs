@@ -1,0 +1,406 @@
+//! The simulated world: nodes, the network between them, and time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Link, Topology};
+use crate::{BootEpoch, Config, Event, Identity, Input, Output, Swim, Time, Timing};
+
+/// Something a node saw.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When.
+    pub at: Time,
+    /// Index of the node that saw it.
+    pub node: usize,
+    /// What.
+    pub event: Event,
+}
+
+/// One simulated machine.
+struct Node {
+    config: Config,
+    address: SocketAddr,
+    zone: usize,
+    /// None while it is down.
+    swim: Option<Swim>,
+    /// What comes in before this time waits until then: the process is stopped.
+    paused: Time,
+    /// The earliest timer in the queue.
+    timer: Time,
+    boots: u64,
+    island: u32,
+}
+
+enum What {
+    Deliver { to: usize, from: SocketAddr, bytes: Vec<u8> },
+    Timer(usize),
+}
+
+struct Scheduled {
+    at: Time,
+    number: u64,
+    what: What,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// A simulation.
+pub struct World {
+    now: Time,
+    rng: ChaCha8Rng,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    topology: Topology,
+    nodes: Vec<Node>,
+    by_address: BTreeMap<SocketAddr, usize>,
+    /// Directions in which nothing gets through.
+    blocked: BTreeSet<(usize, usize)>,
+    log: Vec<Entry>,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(topology: Topology, seed: u64) -> Self {
+        Self {
+            now: Time::ZERO,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            topology,
+            nodes: Vec::new(),
+            by_address: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// A world of `count` nodes, spread over the zones in turn, each with the next one as its only seed (a ring).
+    pub fn ring(topology: Topology, seed: u64, count: usize, timing: Timing) -> Self {
+        let mut world = Self::new(topology, seed);
+        for index in 0..count {
+            let seeds =
+                if count > 1 { vec![address_of((index + 1) % count).to_string()] } else { Vec::new() };
+            world.add(timing, seeds);
+        }
+        world
+    }
+
+    /// Adds a machine; its node is not running yet.
+    pub fn add(&mut self, timing: Timing, seeds: Vec<String>) -> usize {
+        let index = self.nodes.len();
+        let zone = index % self.topology.zones.len();
+        let address = address_of(index);
+        let identity = Identity {
+            name: name_of(index).parse().expect("a valid name"),
+            boot: BootEpoch(0),
+            gossip: address,
+            http_port: address.port(),
+            zone: self.topology.zones[zone].parse().expect("zones have valid names"),
+            capacity_jobs: 2,
+        };
+        let mut config = Config::new(identity);
+        config.timing = timing;
+        config.seeds = seeds;
+        self.by_address.insert(address, index);
+        self.nodes.push(Node {
+            config,
+            address,
+            zone,
+            swim: None,
+            paused: Time::ZERO,
+            timer: Time::NEVER,
+            boots: 0,
+            island: 0,
+        });
+        index
+    }
+
+    /// Starts a node, or starts it again, as a newer boot.
+    pub fn start(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.boots += 1;
+        node.config.identity.boot = BootEpoch(1_000_000 + self.now.as_micros() / 1000 + node.boots);
+        self.boot(index);
+    }
+
+    /// Starts a node with whatever boot epoch its configuration has.
+    pub fn boot(&mut self, index: usize) {
+        let seed = self.rng.random();
+        let node = &mut self.nodes[index];
+        node.config.identity.gossip = node.address;
+        node.swim = Some(Swim::new(&node.config, seed, self.now));
+        node.timer = Time::NEVER;
+        node.paused = Time::ZERO;
+        self.input(index, Input::Timeout);
+    }
+
+    /// Starts all nodes that are down.
+    pub fn start_all(&mut self) {
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].swim.is_none() {
+                self.start(index);
+            }
+        }
+    }
+
+    /// Kills a node: it is gone without a word.
+    pub fn kill(&mut self, index: usize) {
+        self.nodes[index].swim = None;
+    }
+
+    /// Stops a node's process for a while (SIGSTOP); what arrives meanwhile waits in its socket.
+    pub fn pause(&mut self, index: usize, time: Duration) {
+        self.nodes[index].paused = self.now + time;
+    }
+
+    /// Asks a node to leave.
+    pub fn leave(&mut self, index: usize) {
+        self.input(index, Input::Leave);
+    }
+
+    /// Hands a node an input from outside the network.
+    pub fn input(&mut self, index: usize, input: Input<'_>) {
+        if let Some(swim) = &mut self.nodes[index].swim {
+            swim.handle(self.now, input);
+            self.act(index);
+        }
+    }
+
+    /// Delivers any bytes to a node, as if `from` had sent them.
+    pub fn inject(&mut self, index: usize, from: SocketAddr, bytes: &mut [u8]) {
+        self.input(index, Input::Datagram { from, bytes });
+    }
+
+    /// Cuts the world in two: `side`, and everybody else.
+    pub fn partition(&mut self, side: impl IntoIterator<Item = usize>) {
+        for index in side {
+            self.nodes[index].island = 1;
+        }
+    }
+
+    /// Lets nothing through from one node to another.
+    pub fn block(&mut self, from: usize, to: usize) {
+        self.blocked.insert((from, to));
+    }
+
+    /// Mends all partitions and blocked directions.
+    pub fn heal(&mut self) {
+        self.blocked.clear();
+        for node in &mut self.nodes {
+            node.island = 0;
+        }
+    }
+
+    /// Changes every link from now on.
+    pub fn change_links(&mut self, change: impl Fn(&mut Link)) {
+        for link in self.topology.links.iter_mut().flatten() {
+            change(link);
+        }
+    }
+
+    /// Settings of a node, for its next start.
+    pub fn config_mut(&mut self, index: usize) -> &mut Config {
+        &mut self.nodes[index].config
+    }
+
+    /// Moves a machine to another address; its node must be down.
+    pub fn readdress(&mut self, index: usize, address: SocketAddr) {
+        let old = std::mem::replace(&mut self.nodes[index].address, address);
+        if self.by_address.get(&old) == Some(&index) {
+            self.by_address.remove(&old);
+        }
+        self.by_address.insert(address, index);
+    }
+
+    /// The state machine of a node; none while it is down.
+    pub fn node(&self, index: usize) -> Option<&Swim> {
+        self.nodes[index].swim.as_ref()
+    }
+
+    /// How many machines there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What the nodes saw so far.
+    pub fn log(&self) -> &[Entry] {
+        &self.log
+    }
+
+    /// Lets the world run for `time`.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run_until(end, |_| false);
+    }
+
+    /// Lets the world run until `done` (looked at after each event) or until `end`; whether it was done.
+    pub fn run_until(&mut self, end: Time, mut done: impl FnMut(&Self) -> bool) -> bool {
+        while let Some(Reverse(next)) = self.queue.peek() {
+            if next.at > end {
+                break;
+            }
+            self.step();
+            if done(self) {
+                return true;
+            }
+        }
+        self.now = self.now.max(end);
+        false
+    }
+
+    /// Lets the next thing happen.
+    fn step(&mut self) {
+        let Some(Reverse(Scheduled { at, what, .. })) = self.queue.pop() else { return };
+        self.now = self.now.max(at);
+        match what {
+            What::Deliver { to, from, mut bytes } => {
+                if self.put_off(to, |bytes| What::Deliver { to, from, bytes }, &mut bytes) {
+                    return;
+                }
+                let Some(swim) = &mut self.nodes[to].swim else { return };
+                swim.handle(self.now, Input::Datagram { from, bytes: &mut bytes });
+                swim.recycle(bytes);
+                self.act(to);
+            }
+            What::Timer(index) => {
+                if self.nodes[index].timer != at {
+                    return; // An earlier one took its place.
+                }
+                if self.nodes[index].paused > self.now {
+                    // After the datagrams that wait: the driver, too, reads them first.
+                    let resumed = self.nodes[index].paused + Duration::from_micros(1);
+                    self.nodes[index].timer = resumed;
+                    self.schedule(resumed, What::Timer(index));
+                    return;
+                }
+                self.nodes[index].timer = Time::NEVER;
+                self.input(index, Input::Timeout);
+            }
+        }
+    }
+
+    /// Puts a datagram off until its receiver runs again.
+    fn put_off(&mut self, to: usize, what: impl FnOnce(Vec<u8>) -> What, bytes: &mut Vec<u8>) -> bool {
+        let resumed = self.nodes[to].paused;
+        if resumed <= self.now {
+            return false;
+        }
+        let what = what(std::mem::take(bytes));
+        self.schedule(resumed, what);
+        true
+    }
+
+    /// Does what a node asks for.
+    fn act(&mut self, index: usize) {
+        loop {
+            let Node { swim, config, .. } = &mut self.nodes[index];
+            let Some(swim) = swim else { return };
+            match swim.poll() {
+                Output::Send { to, bytes } => self.send(index, to, bytes),
+                Output::Event(event) => self.log.push(Entry { at: self.now, node: index, event }),
+                Output::Resolve => {
+                    let seeds = &config.seeds;
+                    let addresses: Vec<SocketAddr> =
+                        seeds.iter().filter_map(|seed| seed.parse().ok()).collect();
+                    swim.handle(self.now, Input::Seeds(&addresses));
+                }
+                Output::Gone => {
+                    self.nodes[index].swim = None;
+                    return;
+                }
+                Output::Timeout(at) => {
+                    let at = at.max(self.now);
+                    if at < self.nodes[index].timer {
+                        self.nodes[index].timer = at;
+                        self.schedule(at, What::Timer(index));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
+        let Some(&target) = self.by_address.get(&to) else { return };
+        let cut =
+            self.nodes[from].island != self.nodes[target].island || self.blocked.contains(&(from, target));
+        let link = self.topology.links[self.nodes[from].zone][self.nodes[target].zone];
+        if cut || self.rng.random_bool(link.loss) {
+            if let Some(swim) = &mut self.nodes[from].swim {
+                swim.recycle(bytes);
+            }
+            return;
+        }
+        let source = self.nodes[from].address;
+        if self.rng.random_bool(link.duplicate) {
+            let at = self.now + self.travel_time(&link);
+            self.schedule(at, What::Deliver { to: target, from: source, bytes: bytes.clone() });
+        }
+        let bytes = if self.rng.random_bool(link.corrupt) { self.damage(bytes) } else { bytes };
+        let at = self.now + self.travel_time(&link);
+        self.schedule(at, What::Deliver { to: target, from: source, bytes });
+    }
+
+    fn travel_time(&mut self, link: &Link) -> Duration {
+        // The sum of three uniform numbers is near enough to a bell: mean 0, deviation 1, never beyond 3.
+        let bell: f64 = (0..3).map(|_| self.rng.random_range(-1.0..1.0)).sum();
+        let late = link.delay.as_secs_f64() + link.jitter.as_secs_f64() * bell;
+        Duration::from_secs_f64(late.max(link.delay.as_secs_f64() / 2.0))
+    }
+
+    fn damage(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let place = self.rng.random_range(0..bytes.len());
+        if self.rng.random_bool(0.5) {
+            bytes[place] ^= 1 << self.rng.random_range(0..8);
+        } else {
+            bytes.truncate(place);
+        }
+        bytes
+    }
+
+    fn schedule(&mut self, at: Time, what: What) {
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at, number: self.scheduled, what }));
+    }
+}
+
+/// Address of the machine with this index.
+pub(crate) fn address_of(index: usize) -> SocketAddr {
+    let [_, a, b, c] = (index as u32 + 1).to_be_bytes();
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, a, b, c)), 5000)
+}
+
+fn name_of(index: usize) -> String {
+    format!("node{}", index + 1)
+}
