@@ -1,1 +1,272 @@
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
+use proptest::prelude::*;
+
+use super::*;
+use crate::content::ContentId;
+
+struct Rig {
+    dir: DataDir,
+    _folder: tempfile::TempDir,
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    Rig { dir: DataDir::open(folder.path().join("data")).unwrap(), _folder: folder }
+}
+
+impl Rig {
+    fn files(&self) -> usize {
+        std::fs::read_dir(self.dir.tmp()).unwrap().count()
+    }
+
+    /// Deletion runs on a thread of its own; it comes by itself.
+    async fn until_empty(&self) {
+        for _ in 0..2000 {
+            if self.files() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{} files are left behind", self.files());
+    }
+}
+
+/// What passes for an MP4 by its first bytes, of this length.
+fn mp4(bytes: usize) -> Vec<u8> {
+    let mut body = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
+    body.extend((body.len()..bytes).map(|at| (at * 7 + at / 251) as u8));
+    body.truncate(bytes);
+    body
+}
+
+fn limits() -> Limits {
+    Limits::default()
+}
+
+/// A body in frames, one after another, then the end.
+fn frames<E: Send + 'static>(
+    frames: Vec<Result<Vec<u8>, E>>,
+) -> StreamBody<impl futures_util::Stream<Item = Result<Frame<Bytes>, E>>> {
+    StreamBody::new(futures_util::stream::iter(
+        frames.into_iter().map(|frame| frame.map(|bytes| Frame::data(Bytes::from(bytes)))),
+    ))
+}
+
+/// A body that never says anything more.
+struct Silent(Option<Bytes>);
+
+impl hyper::body::Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+    }
+}
+
+#[tokio::test]
+async fn an_upload_lies_on_disk_as_it_came_under_its_sha256() {
+    let rig = rig();
+    for bytes in [24, 1000, 70_000, 5_000_000] {
+        let body = mp4(bytes);
+        let upload = receive(Full::new(Bytes::from(body.clone())), &rig.dir, &limits()).await.unwrap();
+        assert_eq!((upload.content, upload.bytes), (ContentId::of(&body), bytes as u64));
+        assert_eq!(upload.container, Container::Mp4);
+        assert!(body.starts_with(&upload.head));
+        assert!(std::fs::read(&upload.file).unwrap() == body);
+        drop(upload);
+        rig.until_empty().await;
+    }
+}
+
+#[tokio::test]
+async fn many_uploads_at_once_keep_apart() {
+    let rig = rig();
+    let uploads = (0..40).map(|index| {
+        let body = mp4(600_000 + index * 1009);
+        let chunks = body.chunks(1 + index * 733).map(|chunk| Ok::<_, Infallible>(chunk.to_vec())).collect();
+        let dir = rig.dir.clone();
+        async move {
+            let upload = receive(frames(chunks), &dir, &limits()).await.unwrap();
+            assert_eq!(upload.content, ContentId::of(&body));
+            assert!(std::fs::read(&upload.file).unwrap() == body);
+        }
+    });
+    futures_util::future::join_all(uploads).await;
+    rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_is_refused_and_leaves_nothing() {
+    let rig = rig();
+    let small = Limits { bytes_max: 1000, ..limits() };
+    let refused = |body: Vec<u8>, limits: Limits| {
+        let dir = rig.dir.clone();
+        async move { receive(frames(vec![Ok::<_, Infallible>(body)]), &dir, &limits).await.unwrap_err() }
+    };
+    assert!(matches!(refused(vec![], limits()).await, IngestError::Empty));
+    assert!(matches!(refused(mp4(1001), small.clone()).await, IngestError::TooLarge { max: 1000 }));
+    assert!(matches!(refused(b"#EXTM3U\n".to_vec(), limits()).await, IngestError::NotVideo(_)));
+    assert!(matches!(refused(vec![0x1a], limits()).await, IngestError::NotVideo(_)));
+    let announced = Limits { announced: Some(ContentId([7; 32])), ..limits() };
+    assert!(matches!(refused(mp4(100_000), announced).await, IngestError::DigestMismatch { .. }));
+    // Announced as too long, so not a byte is read.
+    let announced_length = receive(Full::new(Bytes::from(mp4(1001))), &rig.dir, &small).await;
+    assert!(matches!(announced_length, Err(IngestError::TooLarge { max: 1000 })));
+    rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn a_text_is_refused_before_all_of_it_came() {
+    let rig = rig();
+    let body = Silent(Some(Bytes::from("ffconcat version 1.0\nfile /etc/passwd\n".repeat(100))));
+    let error = receive(body, &rig.dir, &limits()).await.unwrap_err();
+    assert!(matches!(error, IngestError::NotVideo(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_leaves_nothing() {
+    let rig = rig();
+    let broken = frames(vec![Ok(mp4(3_000_000)), Err("connection reset")]);
+    let error = receive(broken, &rig.dir, &limits()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the upload broke off: connection reset");
+    rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_dropped_leaves_nothing() {
+    let rig = rig();
+    let body = Silent(Some(Bytes::from(mp4(3_000_000))));
+    let dir = rig.dir.clone();
+    let task = tokio::spawn(async move { receive(body, &dir, &limits()).await });
+    while rig.files() == 0 {
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    rig.until_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_sender_is_given_up() {
+    let rig = rig();
+    let idle = Limits { idle_max: Duration::from_secs(3), ..limits() };
+    let error = receive(Silent(Some(Bytes::from(mp4(100)))), &rig.dir, &idle).await.unwrap_err();
+    assert_eq!(error.to_string(), "the upload was too slow: nothing came for 3s");
+    // One byte a second never idles, and is given up all the same.
+    let trickle = futures_util::stream::unfold(0usize, |at| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(vec![mp4(200)[at.min(199)]]))), at + 1))
+    });
+    let all = Limits { total_max: Duration::from_secs(20), ..limits() };
+    let error = receive(StreamBody::new(trickle), &rig.dir, &all).await.unwrap_err();
+    assert_eq!(error.to_string(), "the upload was too slow: all of it has to come within 20s");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_called_so() {
+    // A device that is always full takes the place of the file.
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut sink = super::batch::Sink::new(full);
+    sink.push(vec![Bytes::from(mp4(100_000))]).await.unwrap();
+    let error = sink.finish(vec![Bytes::from_static(b"more")]).await.unwrap_err();
+    assert!(matches!(IngestError::from(error), IngestError::DiskFull));
+}
+
+#[test]
+fn a_data_folder_belongs_to_one_node_and_is_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let first = DataDir::open(&path).unwrap();
+    std::fs::write(first.tmp().join("upload-x"), "left by a killed run").unwrap();
+    std::fs::write(first.objects().join("kept"), "").unwrap();
+    let error = DataDir::open(&path).unwrap_err();
+    assert!(matches!(error, DataDirError::InUse(_)), "{error}");
+    assert!(first.tmp().join("upload-x").exists());
+    drop(first);
+    let second = DataDir::open(&path).unwrap();
+    assert!(!second.tmp().join("upload-x").exists());
+    assert!(second.objects().join("kept").exists());
+    let error = DataDir::open("/proc/no-such-folder").unwrap_err();
+    assert!(error.to_string().contains("--data-dir"), "{error}");
+}
+
+#[test]
+fn containers_are_told_by_their_first_bytes() {
+    let packet = |size: usize, at: usize| {
+        let mut stream = vec![0u8; size * 6];
+        stream.iter_mut().skip(at).step_by(size).for_each(|byte| *byte = 0x47);
+        stream
+    };
+    let cases: [(&[u8], Container); 13] = [
+        (&mp4(64), Container::Mp4),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", Container::Mp4),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81", Container::Matroska),
+        (b"RIFF\0\0\0\0AVI LIST", Container::Avi),
+        (b"RIFF\0\0\0\0WAVEfmt ", Container::Wav),
+        (b"FLV\x01\x05\0\0\0\x09", Container::Flv),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", Container::Asf),
+        (b"OggS\0\x02", Container::Ogg),
+        (b"fLaC\0\0\0\x22", Container::Flac),
+        (b"\0\0\x01\xba\x44\0", Container::MpegPs),
+        (&packet(188, 0), Container::MpegTs),
+        (&packet(192, 4), Container::MpegTs),
+        (b"ID3\x04\0\0\0\0\0\0", Container::MpegAudio),
+    ];
+    for (head, expected) in cases {
+        assert_eq!(sniff(head), Ok(expected));
+    }
+    let refused: [&[u8]; 12] = [
+        b"",
+        b"\0",
+        b"GGGGGGGGGGGGGGGGGGGG",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n",
+        b"ffconcat version 1.0\nfile '/etc/passwd'\n",
+        b"<?xml version=\"1.0\"?><MPD></MPD>",
+        b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\n",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x7fELF\x02\x01\x01",
+        b"PK\x03\x04",
+        b"\xff\xff\xff\xff\xff\xff",
+    ];
+    for head in refused {
+        assert_eq!(sniff(head), Err(NotVideo), "{:?}", String::from_utf8_lossy(head));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_first_bytes_are_borne(head in prop::collection::vec(any::<u8>(), 0..1200)) {
+        let _ = sniff(&head);
+    }
+
+    #[test]
+    fn the_way_a_body_is_cut_does_not_matter(cuts in prop::collection::vec(1usize..40_000, 0..30), bytes in 24usize..300_000) {
+        let body = mp4(bytes);
+        let mut rest = body.as_slice();
+        let mut chunks = Vec::new();
+        for cut in cuts {
+            let (now, later) = rest.split_at(cut.min(rest.len()));
+            chunks.push(Ok::<_, Infallible>(now.to_vec()));
+            rest = later;
+        }
+        chunks.push(Ok(rest.to_vec()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let content = runtime.block_on(async {
+            let rig = rig();
+            receive(frames(chunks), &rig.dir, &limits()).await.unwrap().content
+        });
+        prop_assert_eq!(content, ContentId::of(&body));
+    }
+}

@@ -10,7 +10,7 @@ use crate::content::{MediaInfo, MediaLimits};
 pub const DEMUXERS: &str = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mp3,aac,flac,wav";
 
 /// The demuxers for what ffmpeg itself has written here: a poster too.
-pub(crate) const OWN_DEMUXERS: &str = "mov,matroska,webm,ogg,jpeg_pipe";
+pub(crate) const OWN_DEMUXERS: &str = "mov,matroska,webm,ogg,image2,jpeg_pipe";
 
 /// What a command line needs besides the recipe.
 #[derive(Clone, Copy, Debug)]

@@ -40,9 +40,10 @@ pub enum ToolsError {
     NoVersion(PathBuf),
 }
 
-/// The oldest release of each branch that has the fixes that matter here (docs/OPERATIONS.md says which). Branches
-/// between two of these count as the older one; branches before the first have none.
-const FIXED: [(u32, u32, u32); 6] = [(4, 3, 9), (4, 4, 6), (5, 1, 7), (6, 1, 3), (7, 0, 3), (7, 1, 2)];
+/// The first releases with the fixes that matter for what strangers send (docs/OPERATIONS.md has the list): the newest
+/// branch, and the long-lived 5.1 of Debian 12.
+const FIXED: (u32, u32, u32) = (8, 1, 0);
+const FIXED_5_1: (u32, u32, u32) = (5, 1, 9);
 
 impl Tools {
     /// Finds both programs, on PATH if the name has no slash, and asks ffmpeg for its version. Blocks.
@@ -61,9 +62,10 @@ impl Tools {
     /// What the operator should know of these tools, one line each; the node logs them at start.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(fixed) = self.version.lacks_fixes() {
+        if self.version.may_lack_fixes() {
             warnings.push(format!(
-                "ffmpeg {} lacks fixes for hostile media: upgrade to {fixed} or later (docs/OPERATIONS.md)",
+                "ffmpeg {} may lack fixes for hostile media that 8.1 and 5.1.9 have: upgrade it, or check that your \
+                 distribution has patched it (docs/OPERATIONS.md)",
                 self.version
             ));
         }
@@ -108,13 +110,13 @@ impl FfmpegVersion {
         Some(Self { text, number })
     }
 
-    /// The first release of its branch that has the fixes which this one lacks.
-    fn lacks_fixes(&self) -> Option<String> {
-        let number = self.number?;
-        let branch = |(major, minor, _): (u32, u32, u32)| (major, minor);
-        let fixed =
-            FIXED.into_iter().rev().find(|fixed| branch(*fixed) <= branch(number)).unwrap_or(FIXED[0]);
-        (number < fixed).then(|| format!("{}.{}.{}", fixed.0, fixed.1, fixed.2))
+    /// By its number alone; a distribution may have patched it, and what has no number was built by someone who knows.
+    fn may_lack_fixes(&self) -> bool {
+        match self.number {
+            Some(number @ (5, 1, _)) => number < FIXED_5_1,
+            Some(number) => number < FIXED,
+            None => false,
+        }
     }
 }
 
@@ -147,14 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn an_old_one_is_told_what_to_upgrade_to() {
-        assert_eq!(version("5.1.6").lacks_fixes().as_deref(), Some("5.1.7"));
-        assert_eq!(version("5.1.9").lacks_fixes(), None);
-        assert_eq!(version("3.4.8").lacks_fixes().as_deref(), Some("4.3.9"));
-        assert_eq!(version("7.1").lacks_fixes().as_deref(), Some("7.1.2"));
-        assert_eq!(version("8.0").lacks_fixes(), None);
-        // What has no number was built from source; whoever does that knows how old it is.
-        assert_eq!(version("N-118193-g5f38c82536").lacks_fixes(), None);
+    fn an_old_one_is_warned_about() {
+        for old in ["5.1.6-0+deb12u1", "5.1.8", "3.4.8", "6.1.1-3ubuntu5", "7.1", "8.0"] {
+            assert!(version(old).may_lack_fixes(), "{old}");
+        }
+        for new in ["5.1.9-0+deb12u1", "5.1.10", "8.1", "n9.0", "N-118193-g5f38c82536"] {
+            assert!(!version(new).may_lack_fixes(), "{new}");
+        }
     }
 
     #[test]

@@ -1,0 +1,40 @@
+mod crash;
+mod index;
+mod store;
+
+use super::*;
+use crate::content::ContentId;
+use crate::ingest::DataDir;
+use crate::profile::{Profile, ProfileSet};
+
+fn profile(name: &str) -> std::sync::Arc<Profile> {
+    ProfileSet::builtin().get(&name.parse().unwrap()).unwrap()
+}
+
+fn key(number: u64) -> Key {
+    Key::new(ContentId::of(&number.to_le_bytes()), &profile("360p"))
+}
+
+/// The result that belongs to a number: its bytes tell it from all others.
+fn result(number: u64, bytes: usize) -> Vec<u8> {
+    number.to_le_bytes().into_iter().cycle().take(bytes).collect()
+}
+
+fn new_object(dir: &DataDir, data: &[u8]) -> NewObject {
+    let (_, file) = dir.scratch_file("result-").unwrap();
+    std::fs::write(&file, data).unwrap();
+    NewObject {
+        file,
+        bytes: data.len() as u64,
+        sha256: ContentId::of(data),
+        media_type: "video/mp4".to_owned(),
+        extension: "mp4".to_owned(),
+    }
+}
+
+fn read(object: &Object) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    let mut data = vec![0; object.bytes() as usize];
+    object.file().read_exact_at(&mut data, 0).unwrap();
+    data
+}

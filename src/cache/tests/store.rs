@@ -1,0 +1,222 @@
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+const PLENTY: u64 = 1 << 30;
+/// What one small entry takes of the budget.
+const SMALL: u64 = 4096 + 8192;
+
+struct Rig {
+    folder: tempfile::TempDir,
+    dir: DataDir,
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(folder.path()).unwrap();
+    Rig { folder, dir }
+}
+
+impl Rig {
+    fn open(&self, budget: u64) -> Cache {
+        Cache::open(&self.dir, budget, "5.1.9").unwrap()
+    }
+
+    async fn put(&self, cache: &Cache, number: u64) -> Object {
+        cache.insert(&key(number), new_object(&self.dir, &result(number, 1000))).await.unwrap()
+    }
+
+    /// The folders of all entries on disk.
+    fn entries(&self) -> Vec<PathBuf> {
+        let list = |path: PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        list(self.folder.path().join("objects")).flat_map(list).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_in_comes_out_also_after_a_restart() {
+    let rig = rig();
+    let cache = rig.open(PLENTY);
+    assert!(cache.get(&key(1)).await.is_none());
+    let put = rig.put(&cache, 1).await;
+    assert!(put.is_cached() && cache.contains(&key(1)));
+    assert_eq!(read(&put), result(1, 1000));
+    drop((put, cache));
+    let cache = rig.open(PLENTY);
+    let got = cache.get(&key(1)).await.unwrap();
+    assert_eq!(read(&got), result(1, 1000));
+    assert_eq!((got.media_type(), got.extension()), ("video/mp4", "mp4"));
+    assert_eq!(got.sha256(), ContentId::of(&result(1, 1000)));
+    assert_eq!(cache.stats(), CacheStats { entries: 1, bytes: SMALL, budget_bytes: PLENTY });
+}
+
+#[tokio::test]
+async fn another_profile_recipe_or_encoder_is_another_entry() {
+    let rig = rig();
+    let cache = rig.open(PLENTY);
+    drop(rig.put(&cache, 1).await);
+    let content = key(1).content;
+    assert!(cache.get(&Key::new(content, &profile("720p"))).await.is_none());
+    let mut changed = (*profile("360p")).clone();
+    if let crate::profile::Recipe::Video { crf, .. } = &mut changed.recipe {
+        *crf -= 1;
+    }
+    assert!(cache.get(&Key::new(content, &changed)).await.is_none());
+    drop(cache);
+    let upgraded = Cache::open(&rig.dir, PLENTY, "8.1").unwrap();
+    assert!(upgraded.get(&key(1)).await.is_none());
+    // A downgrade finds its own again.
+    drop(upgraded);
+    assert!(rig.open(PLENTY).get(&key(1)).await.is_some());
+}
+
+#[tokio::test]
+async fn the_entry_used_longest_ago_goes_first_also_after_a_restart() {
+    let rig = rig();
+    let cache = rig.open(3 * SMALL);
+    for number in 1..=3 {
+        drop(rig.put(&cache, number).await);
+    }
+    assert!(cache.get(&key(1)).await.is_some());
+    drop(rig.put(&cache, 4).await);
+    assert_eq!([1, 2, 3, 4].map(|number| cache.contains(&key(number))), [true, false, true, true]);
+    assert_eq!(rig.entries().len(), 3);
+    drop(cache);
+    // What the disk remembers is the time of each entry's last use.
+    for (number, age) in [(1, 10), (3, 30), (4, 20)] {
+        let name = key(number).content.to_string();
+        let folder = rig.entries().into_iter().find(|path| path.to_string_lossy().contains(&name)).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(age);
+        std::fs::File::options()
+            .write(true)
+            .open(folder.join("meta.json"))
+            .unwrap()
+            .set_modified(then)
+            .unwrap();
+    }
+    let cache = rig.open(2 * SMALL);
+    assert_eq!([1, 3, 4].map(|number| cache.contains(&key(number))), [true, false, true]);
+    drop(rig.put(&cache, 5).await);
+    assert_eq!([1, 4, 5].map(|number| cache.contains(&key(number))), [true, false, true]);
+}
+
+#[tokio::test]
+async fn what_is_in_use_stays_and_goes_when_it_is_let_go() {
+    let rig = rig();
+    let cache = rig.open(SMALL);
+    let first = rig.put(&cache, 1).await;
+    let second = rig.put(&cache, 2).await;
+    assert!(cache.contains(&key(1)) && cache.contains(&key(2)), "both are in use");
+    drop(first);
+    let give_up = std::time::Instant::now() + Duration::from_secs(20);
+    while rig.entries().len() > 1 {
+        assert!(std::time::Instant::now() < give_up);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!cache.contains(&key(1)));
+    assert_eq!(read(&second), result(2, 1000));
+}
+
+#[tokio::test]
+async fn damage_is_found_and_healed() {
+    let rig = rig();
+    let damage: [fn(PathBuf); 4] = [
+        |entry| std::fs::write(entry.join("data"), "short").unwrap(),
+        |entry| std::fs::write(entry.join("data"), result(9, 1000)).unwrap(),
+        |entry| std::fs::remove_file(entry.join("data")).unwrap(),
+        |entry| std::fs::remove_dir_all(entry).unwrap(),
+    ];
+    for (running, damage) in damage.into_iter().flat_map(|damage| [(true, damage), (false, damage)]) {
+        let mut cache = rig.open(PLENTY);
+        drop(rig.put(&cache, 1).await);
+        damage(rig.entries().remove(0));
+        if !running {
+            drop(cache);
+            cache = rig.open(PLENTY);
+        }
+        assert!(cache.get(&key(1)).await.is_none());
+        assert_eq!(rig.entries().len(), 0);
+        assert_eq!(read(&rig.put(&cache, 1).await), result(1, 1000));
+        assert!(cache.get(&key(1)).await.is_some());
+        cache.make_room(PLENTY).await;
+        assert_eq!(cache.stats().entries, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_entry_is_removed_at_the_start() {
+    let rig = rig();
+    drop(rig.put(&rig.open(PLENTY), 1).await);
+    let entry = rig.entries().remove(0);
+    let objects = rig.folder.path().join("objects");
+    std::fs::write(objects.join("stray"), "").unwrap();
+    std::fs::write(entry.parent().unwrap().join("stray"), "").unwrap();
+    std::fs::create_dir(entry.parent().unwrap().join("empty")).unwrap();
+    let renamed =
+        entry.parent().unwrap().join(entry.file_name().unwrap().to_str().unwrap().replace("360p", "720p"));
+    std::fs::create_dir(&renamed).unwrap();
+    for file in ["data", "meta.json"] {
+        std::fs::copy(entry.join(file), renamed.join(file)).unwrap();
+    }
+    let cache = rig.open(PLENTY);
+    assert_eq!(rig.entries(), [entry.clone()]);
+    drop(cache);
+    std::fs::write(entry.join("meta.json"), "{\"content\":").unwrap();
+    assert_eq!(rig.open(PLENTY).stats().entries, 0);
+    assert_eq!(rig.entries(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn one_key_put_in_many_times_at_once_is_one_entry() {
+    let rig = rig();
+    let cache = rig.open(PLENTY);
+    let puts = (0..16).map(|_| rig.put(&cache, 1));
+    let objects = futures_util::future::join_all(puts).await;
+    assert!(objects.iter().all(|object| read(object) == result(1, 1000)));
+    assert_eq!((cache.stats().entries, rig.entries().len()), (1, 1));
+    drop(objects);
+    assert_eq!(read(&cache.get(&key(1)).await.unwrap()), result(1, 1000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn puts_gets_and_evictions_at_once_never_give_a_wrong_result() {
+    let rig = rig();
+    let cache = rig.open(4 * SMALL);
+    let tasks = (0..8u64).map(|task| {
+        let (cache, dir) = (cache.clone(), rig.dir.clone());
+        tokio::spawn(async move {
+            for round in 0..60u64 {
+                let number = (task * 7 + round * 5) % 10;
+                let object = match cache.get(&key(number)).await {
+                    Some(object) => object,
+                    None => {
+                        cache.insert(&key(number), new_object(&dir, &result(number, 1000))).await.unwrap()
+                    }
+                };
+                assert_eq!(read(&object), result(number, 1000));
+                assert!(object.is_cached());
+            }
+        })
+    });
+    for task in futures_util::future::join_all(tasks).await {
+        task.unwrap();
+    }
+    drop(cache);
+    assert!(rig.open(PLENTY).stats().entries <= 10);
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_kept_is_given_all_the_same() {
+    let rig = rig();
+    let cache = rig.open(PLENTY);
+    let new = new_object(&rig.dir, &result(1, 1000));
+    let file = new.file.to_path_buf();
+    // A file where the folder would have to be.
+    let shelf = key(1).content.to_string()[..2].to_owned();
+    std::fs::write(rig.dir.objects().join(shelf), "in the way").unwrap();
+    let object = cache.insert(&key(1), new).await.unwrap();
+    assert!(!object.is_cached() && !cache.contains(&key(1)));
+    assert_eq!(read(&object), result(1, 1000));
+    assert!(file.exists());
+}

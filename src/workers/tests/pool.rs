@@ -1,0 +1,120 @@
+use super::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A pool whose ffmpeg runs until it is killed.
+fn stuck(workers: usize, queue: usize) -> (Rig, tempfile::TempDir) {
+    let scripts = tempfile::tempdir().unwrap();
+    let ffmpeg = stub(&scripts, "while :; do sleep 1; done");
+    (Rig::new(&Setup { ffmpeg: &ffmpeg, workers, queue, ..Setup::default() }), scripts)
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_and_a_dropped_ticket_gives_its_place_back() {
+    let (rig, _scripts) = stuck(1, 2);
+    let running = rig.pool.submit(rig.job(SOON)).unwrap();
+    rig.until(|stats| stats.running == 1).await;
+    let first = rig.pool.submit(rig.job(SOON)).unwrap();
+    let second = rig.pool.submit(rig.job(SOON)).unwrap();
+    let full = rig.pool.submit(rig.job(SOON)).err().unwrap();
+    assert!(matches!(full, SubmitError::QueueFull { queued: 2, .. }), "{full}");
+    drop(first);
+    assert_eq!(rig.pool.stats().queued, 1);
+    let third = rig.pool.submit(rig.job(SOON)).unwrap();
+    drop(running);
+    // The worker is free for the next one in the line.
+    rig.until(|stats| stats.queued == 1 && stats.running == 1).await;
+    drop((second, third));
+    rig.until(|stats| stats.queued == 0 && stats.running == 0).await;
+    assert_eq!(rig.pool.stats().cancelled_total, 4);
+}
+
+#[tokio::test]
+async fn a_held_place_counts_and_is_given_back() {
+    let (rig, _scripts) = stuck(1, 1);
+    let running = rig.pool.submit(rig.job(SOON)).unwrap();
+    rig.until(|stats| stats.running == 1).await;
+    let job = rig.job(SOON);
+    let place = rig.pool.reserve(&job.profile, &job.info, job.deadline).unwrap();
+    assert!(matches!(rig.pool.submit(rig.job(SOON)).err(), Some(SubmitError::QueueFull { .. })));
+    let queued = place.submit(job).unwrap();
+    assert_eq!(rig.pool.stats().queued, 1);
+    drop(queued);
+    let again = rig.job(SOON);
+    drop(rig.pool.reserve(&again.profile, &again.info, again.deadline).unwrap());
+    rig.pool.submit(again).unwrap();
+    drop(running);
+}
+
+#[tokio::test]
+async fn a_job_whose_deadline_passes_in_the_queue_is_never_started() {
+    let (rig, _scripts) = stuck(1, 2);
+    let running = rig.pool.submit(rig.job(SOON)).unwrap();
+    rig.until(|stats| stats.running == 1).await;
+    let late = rig.pool.submit(rig.job(Duration::from_millis(50))).unwrap().wait().await.unwrap_err();
+    assert!(matches!(late, TranscodeError::DeadlinePassed { running: false }), "{late}");
+    drop(running);
+    rig.until(|stats| stats.running == 0).await;
+    assert_eq!(rig.pool.stats().transcodes_total, 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_in_time_is_refused_at_once() {
+    let rig = Rig::new(&Setup::default());
+    let source = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=1 -c:v libx264 -preset ultrafast";
+    let job = rig.clip_job("360p", source).await;
+    let (info, input) = (job.info.clone(), Arc::clone(&job.input));
+    rig.pool.submit(job).unwrap().wait().await.unwrap();
+    // A thousand times the frames takes about a thousand times as long.
+    let mut long = info;
+    long.video.as_mut().unwrap().frames *= 1000;
+    let estimate = rig.pool.estimate(&"360p".parse().unwrap(), &long);
+    assert!(estimate.service.unwrap() > Duration::from_secs(1));
+    let refused =
+        rig.pool.submit(Job { info: long, input, ..rig.job(Duration::from_secs(1)) }).err().unwrap();
+    assert!(matches!(refused, SubmitError::TooLate { .. }), "{refused}");
+    let past = Job { deadline: Instant::now(), ..rig.job(SOON) };
+    assert!(matches!(rig.pool.submit(past).err(), Some(SubmitError::TooLate { .. })));
+}
+
+#[tokio::test]
+async fn a_drain_hands_over_what_waits_and_finishes_what_runs() {
+    let scripts = tempfile::tempdir().unwrap();
+    let go = scripts.path().join("go");
+    let body = format!("while [ ! -e {} ]; do sleep 0.05; done; exit 1", go.display());
+    let rig = Rig::new(&Setup { ffmpeg: &stub(&scripts, &body), ..Setup::default() });
+    let running = rig.pool.submit(rig.job(SOON)).unwrap();
+    rig.until(|stats| stats.running == 1).await;
+    let queued = rig.pool.submit(rig.job(SOON)).unwrap();
+    let pool = rig.pool.clone();
+    let drain = tokio::spawn(async move { pool.drain(SOON, Queued::HandOver).await });
+    assert!(matches!(queued.wait().await, Err(TranscodeError::Draining)));
+    assert!(matches!(rig.pool.submit(rig.job(SOON)).err(), Some(SubmitError::Draining)));
+    assert!(!drain.is_finished());
+    std::fs::write(&go, "").unwrap();
+    // It ran to its own end, which this stand-in's is an error.
+    assert!(matches!(running.wait().await, Err(TranscodeError::Crashed { .. })));
+    drain.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_is_bounded() {
+    let (rig, _scripts) = stuck(2, 2);
+    let tickets: Vec<_> = (0..4).map(|_| rig.pool.submit(rig.job(SOON)).unwrap()).collect();
+    rig.until(|stats| stats.running == 2).await;
+    rig.pool.drain(Duration::from_millis(100), Queued::Finish).await;
+    for ticket in tickets {
+        assert!(matches!(ticket.wait().await, Err(TranscodeError::Cancelled)));
+    }
+    assert_eq!(rig.leftovers(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn the_pool_takes_its_children_along() {
+    let (rig, _scripts) = stuck(1, 1);
+    let ticket = rig.pool.submit(rig.job(SOON)).unwrap();
+    rig.until(|stats| stats.running == 1).await;
+    let Rig { pool, folder: _folder, dir: _dir } = rig;
+    drop(pool);
+    assert!(matches!(ticket.wait().await, Err(TranscodeError::Cancelled)));
+}

@@ -1,0 +1,126 @@
+use super::*;
+
+const LANDSCAPE: &str = "-f lavfi -i testsrc2=size=322x242:rate=25:duration=1 -f lavfi -i sine=duration=1 -c:v libx264 \
+                         -preset ultrafast -c:a aac";
+const SILENT_PORTRAIT: &str =
+    "-f lavfi -i testsrc2=size=720x1280:rate=25:duration=1 -c:v libx264 -preset ultrafast";
+
+#[tokio::test]
+async fn the_default_profile_makes_640x360_with_sound() {
+    let rig = Rig::new(&Setup::default());
+    let ticket = rig.pool.submit(rig.clip_job("360p", LANDSCAPE).await).unwrap();
+    let mut progress = ticket.progress();
+    let done = ticket.wait().await.unwrap();
+    let video = done.info.video.as_ref().unwrap();
+    assert_eq!((video.codec.as_str(), video.width, video.height), ("h264", 640, 360));
+    assert_eq!(done.info.audio.as_ref().unwrap().codec, "aac");
+    let written = std::fs::read(&done.output).unwrap();
+    assert_eq!((written.len() as u64, ContentId::of(&written)), (done.bytes, done.sha256));
+    assert_eq!(progress.borrow_and_update().fraction, Some(1.0));
+    // The index is in front of the pictures, so that a player can start early.
+    let at = |name: &[u8]| written.windows(4).position(|window| window == name).unwrap();
+    assert!(at(b"moov") < at(b"mdat"));
+    let stats = rig.pool.stats();
+    assert_eq!((stats.transcodes_total, stats.completed_total, stats.running), (1, 1, 0));
+    assert!(stats.service_ms > 0 && stats.kilopixels_per_s > 0);
+    drop(done);
+    drop(rig.pool.clone());
+}
+
+#[tokio::test]
+async fn every_profile_gives_what_it_says() {
+    let rig = Rig::new(&Setup::default());
+    let expected = [
+        ("360p", LANDSCAPE, Some(("h264", 640, 360)), true),
+        ("360p", SILENT_PORTRAIT, Some(("h264", 640, 360)), false),
+        // Portrait: the shorter side is the width. Never enlarged, always even.
+        ("480p", SILENT_PORTRAIT, Some(("h264", 480, 854)), false),
+        ("720p", SILENT_PORTRAIT, Some(("h264", 720, 1280)), false),
+        ("1080p", LANDSCAPE, Some(("h264", 322, 242)), true),
+        ("webm", LANDSCAPE, Some(("vp9", 322, 242)), true),
+        ("audio", LANDSCAPE, None, true),
+        ("poster", SILENT_PORTRAIT, Some(("mjpeg", 720, 1280)), false),
+    ];
+    for (name, source, video, audio) in expected {
+        let done = rig.pool.submit(rig.clip_job(name, source).await).unwrap().wait().await.unwrap();
+        let got = done.info.video.as_ref().map(|v| (v.codec.as_str(), v.width, v.height));
+        assert_eq!((got, done.info.audio.is_some()), (video, audio), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn odd_and_rotated_pictures_come_out_upright_and_even() {
+    let rig = Rig::new(&Setup::default());
+    // Coded 320x180, shown upright as 180x320.
+    let plain = clip(&rig.folder, "-f lavfi -i testsrc2=size=320x180:rate=25:duration=1 -c:v libx264");
+    let rotated = format!("-display_rotation 90 -i {} -c copy", plain.display());
+    let older = format!("-i {} -c copy -metadata:s:v:0 rotate=90", plain.display());
+    let made = Command::new("ffmpeg").args(["-v", "quiet", "-h", "full"]).output().unwrap();
+    let arguments =
+        if String::from_utf8_lossy(&made.stdout).contains("display_rotation") { rotated } else { older };
+    let done = rig.pool.submit(rig.clip_job("480p", &arguments).await).unwrap().wait().await.unwrap();
+    let video = done.info.video.as_ref().unwrap();
+    assert_eq!((video.width, video.height), (180, 320));
+    let odd = "-f lavfi -i testsrc2=size=321x241:rate=25:duration=1 -c:v libx264 -pix_fmt yuv444p";
+    let done = rig.pool.submit(rig.clip_job("480p", odd).await).unwrap().wait().await.unwrap();
+    let video = done.info.video.as_ref().unwrap();
+    assert_eq!((video.width % 2, video.height), (0, 240));
+}
+
+#[tokio::test]
+async fn a_profile_that_cannot_be_made_of_it_is_refused_before_any_work() {
+    let rig = Rig::new(&Setup::default());
+    let refused = rig.pool.submit(rig.clip_job("audio", SILENT_PORTRAIT).await);
+    assert!(matches!(refused, Err(SubmitError::Unsuitable(crate::profile::Unsuitable::NoAudio))));
+    assert_eq!(rig.pool.stats().transcodes_total, 0);
+}
+
+#[tokio::test]
+async fn a_clip_that_is_cut_off_is_no_success() {
+    let rig = Rig::new(&Setup::default());
+    let whole = clip(
+        &rig.folder,
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -c:v libx264 -movflags +faststart",
+    );
+    let bytes = std::fs::read(&whole).unwrap();
+    let cut = rig.folder.path().join("cut.mp4");
+    std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
+    let info = rig.pool.prober().probe(&cut).await.unwrap();
+    let job = Job { info, input: Job::kept(cut), ..rig.job(Duration::from_secs(30)) };
+    let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
+    assert!(matches!(error, TranscodeError::Incomplete { .. }), "{error}");
+    assert!(error.is_input_fault());
+}
+
+#[tokio::test]
+async fn a_result_over_the_limit_is_refused_and_not_cut_short() {
+    let limits = MediaLimits { output_bytes_max: 20_000, ..MediaLimits::default() };
+    let rig = Rig::new(&Setup { limits, ..Setup::default() });
+    let noise = "-f lavfi -i nullsrc=size=640x360:rate=25:duration=2,geq=random(1)*255:128:128 -c:v libx264 \
+                 -preset ultrafast";
+    let error = rig.pool.submit(rig.clip_job("720p", noise).await).unwrap().wait().await.unwrap_err();
+    assert!(matches!(error, TranscodeError::OutputTooLarge { max: 20_000 }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_over_a_limit_is_refused_by_the_probe() {
+    let limits = MediaLimits {
+        duration_max: Duration::from_secs(2),
+        picture_pixels_max: 320 * 240,
+        fps_max: 50.0,
+        streams_max: 1,
+        ..MediaLimits::default()
+    };
+    let rig = Rig::new(&Setup { limits, ..Setup::default() });
+    let refusal = async |arguments: &str| {
+        rig.pool.prober().probe(&clip(&rig.folder, arguments)).await.unwrap_err().to_string()
+    };
+    let long = refusal("-f lavfi -i color=size=32x32:duration=3 -c:v libx264").await;
+    assert_eq!(long, "the duration is over this node's limit: 3s, at most 2s");
+    let fast = refusal("-f lavfi -i color=size=32x32:rate=100:duration=1 -c:v libx264").await;
+    assert_eq!(fast, "the frame rate is over this node's limit: 100/s, at most 50/s");
+    let big = refusal("-f lavfi -i color=size=640x480:duration=1 -c:v libx264").await;
+    assert!(big.contains("640x480") || big.contains("refuses"), "{big}");
+    let many = refusal("-f lavfi -i color=size=32x32:duration=1 -map 0:v -map 0:v -c:v libx264").await;
+    assert!(many.contains("streams") || many.contains("refuses"), "{many}");
+}
