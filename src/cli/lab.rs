@@ -1,0 +1,232 @@
+//! `starling lab`: a whole cluster on this machine, and `starling lab ctl`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Subcommand;
+use starling::lab::{self, Answer, Isolation, NODES_MAX, Options, Request};
+
+/// Run a whole cluster on this machine: network namespaces, shaped links, published on localhost
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    options: LabArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add, kill, restart, stop or continue nodes of a running lab
+    Ctl(CtlArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct LabArgs {
+    /// Nodes to start with; they are spread over the zones in turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)), value_name = "N")]
+    nodes: u8,
+
+    /// Zone file: zones, their subnets, the links between them [default: the paper's FRA, IAD, BOM]
+    #[arg(long, value_name = "FILE")]
+    zones: Option<PathBuf>,
+
+    /// Publish nodeN's HTTP on 127.0.0.1, port PORT + N - 1; 0 takes free ports
+    #[arg(long, default_value_t = 5001, value_name = "PORT")]
+    base_port: u16,
+
+    /// How nodes are kept apart
+    #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
+    isolation: Isolation,
+
+    /// Leave the links as fast as the machine is
+    #[arg(long)]
+    unshaped: bool,
+
+    /// CPU limit of each node, in cores (by cgroup, where this user may)
+    #[arg(long, value_parser = cpus, value_name = "CORES")]
+    cpus: Option<f64>,
+
+    /// Keep the nodes' logs in this folder (otherwise they go with the lab)
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
+
+    /// Where the lab keeps its files while it runs [default: /var/tmp/starling-lab-UID]
+    #[arg(long, env = "STARLING_LAB_DIR", value_name = "DIR")]
+    dir: Option<PathBuf>,
+
+    /// Print one line of JSON when the cluster is ready, instead of a table
+    #[arg(long)]
+    json: bool,
+
+    /// Shell command to run when the cluster is ready; $STARLING_NODE is node1's URL, $STARLING_NODES are all
+    #[arg(long, value_name = "COMMAND")]
+    run: Option<String>,
+
+    /// End the lab with the command of --run, with its exit status
+    #[arg(long, requires = "run")]
+    once: bool,
+
+    /// Give up when the cluster is not ready by then
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    ready_within: Duration,
+
+    /// The supervisor of the lab with this id: what the lab starts itself
+    #[arg(long, hide = true, value_name = "ID")]
+    inside: Option<String>,
+
+    /// Options of `starling node`, for every node: starling lab -- --policy random
+    #[arg(last = true, value_name = "NODE OPTION")]
+    node_args: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct CtlArgs {
+    /// Which lab, where several run (the id is in its JSON)
+    #[arg(long, value_name = "ID")]
+    lab: Option<String>,
+
+    /// Where labs keep their files [default: /var/tmp/starling-lab-UID]
+    #[arg(long, env = "STARLING_LAB_DIR", value_name = "DIR")]
+    dir: Option<PathBuf>,
+
+    /// Print the lab's state as one line of JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(subcommand)]
+    request: Ctl,
+}
+
+#[derive(Debug, Subcommand)]
+enum Ctl {
+    /// What runs
+    Status,
+    /// One more node
+    Add {
+        /// Its zone [default: the next one in turn]
+        #[arg(long)]
+        zone: Option<String>,
+    },
+    /// End a node at once (SIGKILL)
+    Kill {
+        /// Its name
+        node: String,
+    },
+    /// Start a node again: one that is down, or one that runs (which leaves the cluster first)
+    Restart {
+        /// Its name
+        node: String,
+    },
+    /// Freeze a node (SIGSTOP): it keeps its connections and answers nothing
+    Stop {
+        /// Its name
+        node: String,
+    },
+    /// Let a frozen node go on (SIGCONT)
+    Continue {
+        /// Its name
+        node: String,
+    },
+}
+
+/// Runs it.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Ctl(args)) = args.command {
+        return ctl(args).await;
+    }
+    let isolation = args.options.isolation;
+    let inside = args.options.inside.clone();
+    let (options, reenter) = args.options.split()?;
+    Ok(match inside {
+        Some(id) => lab::supervise(options, &id, isolation).await?,
+        None => lab::launch(&options, &reenter).await?,
+    })
+}
+
+impl LabArgs {
+    /// The lab's options, and the arguments that give them again.
+    fn split(self) -> anyhow::Result<(Options, Vec<String>)> {
+        let base_folder = self.dir.unwrap_or_else(base_folder);
+        let mut again = vec!["lab".to_owned()];
+        let mut say = |name: &str, value: String| again.push(format!("--{name}={value}"));
+        let path = |path: &PathBuf| -> anyhow::Result<String> {
+            let absolute = std::path::absolute(path)?;
+            match absolute.to_str() {
+                Some(text) => Ok(text.to_owned()),
+                None => bail!("{} is not UTF-8", absolute.display()),
+            }
+        };
+        say("nodes", self.nodes.to_string());
+        say("base-port", self.base_port.to_string());
+        say("dir", path(&base_folder)?);
+        say("ready-within", humantime::format_duration(self.ready_within).to_string());
+        for (name, file) in [("zones", &self.zones), ("logs", &self.logs)] {
+            if let Some(file) = file {
+                say(name, path(file)?);
+            }
+        }
+        if let Some(cpus) = self.cpus {
+            say("cpus", cpus.to_string());
+        }
+        if let Some(run) = &self.run {
+            say("run", run.clone());
+        }
+        for (name, set) in [("unshaped", self.unshaped), ("json", self.json), ("once", self.once)] {
+            if set {
+                again.push(format!("--{name}"));
+            }
+        }
+        let options = Options {
+            nodes: self.nodes,
+            zone_file: self.zones,
+            base_port: self.base_port,
+            isolation: self.isolation,
+            shaped: !self.unshaped,
+            base_folder,
+            logs: self.logs,
+            cpus: self.cpus,
+            json: self.json,
+            run: self.run,
+            once: self.once,
+            ready_within: self.ready_within,
+            node_args: self.node_args,
+        };
+        Ok((options, again))
+    }
+}
+
+async fn ctl(args: CtlArgs) -> anyhow::Result<ExitCode> {
+    let base = args.dir.unwrap_or_else(base_folder);
+    let socket = lab::find(&base, args.lab.as_deref())?;
+    let request = match args.request {
+        Ctl::Status => Request::Status,
+        Ctl::Add { zone } => Request::Add { zone },
+        Ctl::Kill { node } => Request::Kill { node },
+        Ctl::Restart { node } => Request::Restart { node },
+        Ctl::Stop { node } => Request::Stop { node },
+        Ctl::Continue { node } => Request::Continue { node },
+    };
+    match lab::request(&socket, &request).await? {
+        Answer::Done(report) if args.json => println!("{}", report.line()),
+        Answer::Done(report) => println!("{}", report.table()),
+        Answer::Refused(reason) => bail!(reason),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// On disk rather than in /run or /tmp, which are often memory: nodes keep videos there.
+fn base_folder() -> PathBuf {
+    PathBuf::from(format!("/var/tmp/starling-lab-{}", rustix::process::getuid().as_raw()))
+}
+
+fn cpus(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(cpus) if (0.01..=1024.0).contains(&cpus) => Ok(cpus),
+        _ => Err("expected a number of cores, such as 0.5".to_owned()),
+    }
+}

@@ -1,0 +1,160 @@
+//! `starling upload`: send files, save what comes back.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use starling::client::{Client, Endpoint, Names, Outcome, Progress, Upload};
+
+/// Send files to a node, with a progress bar, and save the transcoded results
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The videos
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Node to send to; several (comma-separated or repeated) share the files, and stand in for one that is down
+    #[arg(
+        long = "node",
+        env = "STARLING_NODE",
+        default_value = "http://127.0.0.1:5001",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    nodes: Vec<Endpoint>,
+
+    /// What to transcode into (GET /profiles lists them) [default: the node's, 360p]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// Folder for the results; an older result of the same name is replaced
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    output_dir: PathBuf,
+
+    /// Print one JSON object per file instead of text
+    #[arg(long)]
+    json: bool,
+
+    /// Files in flight at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
+    parallel: u16,
+
+    /// Give a file up after this long
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    timeout: Duration,
+}
+
+/// Runs it: exit 1 if a file did not come back.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let upload = Upload {
+        client: Client::new(),
+        nodes: args.nodes,
+        profile: args.profile,
+        timeout: args.timeout,
+        names: Mutex::new(Names::new(if args.output_dir == Path::new(".") {
+            PathBuf::new()
+        } else {
+            args.output_dir
+        })),
+    };
+    // Draws on stderr, and only if that is a terminal.
+    let bars = MultiProgress::new();
+    let mut outcomes = futures_util::stream::iter(args.files.iter().enumerate())
+        .map(|(index, file)| {
+            let (upload, bars) = (&upload, &bars);
+            async move {
+                let bar = Bar::new(bars, file).await;
+                let outcome = upload.send(index, file, Arc::clone(&bar) as Arc<dyn Progress>).await;
+                bar.0.finish_and_clear();
+                outcome
+            }
+        })
+        .buffer_unordered(usize::from(args.parallel));
+    let mut failed = 0;
+    while let Some(outcome) = outcomes.next().await {
+        failed += usize::from(outcome.error.is_some());
+        bars.suspend(|| report(&outcome, args.json))?;
+    }
+    if failed > 0 && args.files.len() > 1 {
+        eprintln!("{failed} of {} files failed", args.files.len());
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(outcome)?)?;
+    }
+    if let Some(error) = &outcome.error {
+        eprintln!("{}: {error}", outcome.name);
+    } else if !json {
+        writeln!(out, "{}", sentence(outcome))?;
+    }
+    Ok(out.flush()?)
+}
+
+fn sentence(outcome: &Outcome) -> String {
+    let output = outcome.output.as_deref().unwrap_or(Path::new("-")).display();
+    let mut text = format!(
+        "{} -> {output}: {} -> {} in {:.1} s",
+        outcome.name,
+        bytes(outcome.bytes_in),
+        bytes(outcome.bytes_out.unwrap_or(0)),
+        outcome.ms as f64 / 1000.0
+    );
+    if let Some(node) = &outcome.served_by {
+        let verb = if outcome.cache.as_deref() == Some("hit") { "from the cache of" } else { "transcoded by" };
+        text = format!("{text}, {verb} {node}");
+    }
+    if let Some(route) = &outcome.route {
+        text = format!("{text}, route {route}");
+    }
+    text
+}
+
+fn bytes(count: u64) -> String {
+    indicatif::DecimalBytes(count).to_string()
+}
+
+struct Bar(ProgressBar);
+
+impl Bar {
+    async fn new(bars: &MultiProgress, file: &Path) -> Arc<Self> {
+        let length = tokio::fs::metadata(file).await.map_or(0, |meta| meta.len());
+        let bar = bars.add(ProgressBar::new(length));
+        bar.set_style(style("{prefix:20!} {msg:12} {bar:30} {decimal_bytes}/{decimal_total_bytes} {elapsed}"));
+        bar.set_prefix(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        bar.set_message("sending");
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Arc::new(Self(bar))
+    }
+}
+
+impl Progress for Bar {
+    fn sent(&self, bytes: u64) {
+        self.0.inc(bytes);
+        if self.0.length().is_some_and(|length| self.0.position() >= length) {
+            self.0.set_message("transcoding");
+        }
+    }
+
+    fn answered(&self, bytes: Option<u64>) {
+        self.0.set_message("receiving");
+        self.0.set_position(0);
+        bytes.map_or_else(|| self.0.unset_length(), |bytes| self.0.set_length(bytes));
+    }
+
+    fn received(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants of this file; the default bar is still a bar.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

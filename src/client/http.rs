@@ -1,0 +1,169 @@
+//! HTTP towards a node: one pooled client, errors that say what to do.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::{Endpoint, problem};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Answers to questions (membership, readiness, errors); results of uploads are streamed and have no such limit.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+pub(super) type RequestBody = BoxBody<Bytes, std::io::Error>;
+
+/// Asks nodes. Cheap to clone; connections are kept and used again.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pool: Pool<HttpConnector, RequestBody>,
+}
+
+/// Why a node gave no good answer. Nothing changed on the node unless a variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there, or not in time.
+    #[error("cannot reach {endpoint}: {reason}; is the node running, and is --node right?")]
+    Unreachable {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// What the system said.
+        reason: String,
+    },
+    /// The connection broke in the middle of the exchange; the node may have done the work.
+    #[error("lost the connection to {endpoint}: {reason}")]
+    Broken {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// What the system said.
+        reason: String,
+    },
+    /// No whole answer in the time given.
+    #[error("{endpoint} did not answer within {}", humantime::format_duration(*.after))]
+    TimedOut {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// The time given.
+        after: Duration,
+    },
+    /// The node answered with an error status.
+    #[error("{text}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The problem in one line, status included.
+        text: String,
+    },
+    /// The answer is not what a node answers.
+    #[error("{endpoint} answered something that is no node's answer: {reason}")]
+    Nonsense {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// What was wrong with it.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// The HTTP status, where there was an answer.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether another node may well succeed where this one did not: this node is gone, or drowning.
+    pub fn worth_another_node(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 500 | 502 | 503 | 507),
+            Self::TimedOut { .. } | Self::Nonsense { .. } => false,
+        }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Client {
+    /// A client with no connections yet.
+    pub fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        Self { pool: Pool::builder(TokioExecutor::new()).build(connector) }
+    }
+
+    /// `GET`s a path; the body of a 2xx answer.
+    pub async fn get(&self, endpoint: &Endpoint, path: &str, timeout: Duration) -> Result<Bytes, ClientError> {
+        let ask = async {
+            let body = Empty::new().map_err(|never| match never {}).boxed();
+            let request = Request::get(endpoint.uri(path))
+                .body(body)
+                .map_err(|error| broken(endpoint, &error))?;
+            let response = self.send(endpoint, request).await?;
+            read(endpoint, refuse(endpoint, response).await?).await
+        };
+        let late = || ClientError::TimedOut { endpoint: endpoint.clone(), after: timeout };
+        tokio::time::timeout(timeout, ask).await.map_err(|_| late())?
+    }
+
+    pub(super) async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        self.pool.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                ClientError::Unreachable { endpoint: endpoint.clone(), reason: root_cause(&error) }
+            } else {
+                broken(endpoint, &error)
+            }
+        })
+    }
+}
+
+/// Turns an answer with an error status into the error it describes.
+pub(super) async fn refuse(
+    endpoint: &Endpoint,
+    response: Response<Incoming>,
+) -> Result<Response<Incoming>, ClientError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = read(endpoint, response).await?;
+    let text = problem::describe(status.as_u16(), retry_after.as_deref(), &body);
+    Err(ClientError::Refused { status: status.as_u16(), text })
+}
+
+async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) => Err(ClientError::Broken { endpoint: endpoint.clone(), reason: error.to_string() }),
+    }
+}
+
+pub(super) fn broken(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> ClientError {
+    ClientError::Broken { endpoint: endpoint.clone(), reason: root_cause(error) }
+}
+
+/// The innermost message: "Connection refused" rather than "client error (Connect)".
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,17 @@
+//! The clients of a node: sending files, reading the membership. What `starling upload` and `starling members` are
+//! made of, and what the lab asks its nodes with.
+
+mod body;
+mod endpoint;
+mod http;
+mod members;
+mod naming;
+mod problem;
+mod upload;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use http::{Client, ClientError};
+pub use members::{Load, Member, Members};
+pub(crate) use members::trim_lines;
+pub use naming::Names;
+pub use upload::{Outcome, Progress, Upload};

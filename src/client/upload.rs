@@ -1,0 +1,290 @@
+//! One file to one node, and the result onto disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Request, Response};
+use serde::Serialize;
+use tokio::io::AsyncWriteExt;
+
+use super::body::FileBody;
+use super::http::{broken, refuse};
+use super::{Client, ClientError, Endpoint, Names};
+
+/// What a watcher of an upload hears. Called from the tasks that move the bytes: must return at once.
+pub trait Progress: Send + Sync {
+    /// So many more bytes of the file were read to be sent.
+    fn sent(&self, bytes: u64);
+    /// The node has the file and has answered; `bytes` is the length of the result, where it said so.
+    fn answered(&self, bytes: Option<u64>);
+    /// So many more bytes of the result have arrived.
+    fn received(&self, bytes: u64);
+}
+
+/// How every file of one run is sent.
+#[derive(Debug)]
+pub struct Upload {
+    /// Shared by all.
+    pub client: Client,
+    /// Tried in turn, beginning with another one for each file, until one gives a result.
+    pub nodes: Vec<Endpoint>,
+    /// None leaves the choice to the node.
+    pub profile: Option<String>,
+    /// For one file, from the first byte sent to the last one received.
+    pub timeout: Duration,
+    /// Where results go.
+    pub names: Mutex<Names>,
+}
+
+/// What became of one file; the line that `--json` prints.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The file's own name, without its folder.
+    pub name: String,
+    /// HTTP status; null where no node answered.
+    pub status: Option<u16>,
+    /// Length of the file.
+    pub bytes_in: u64,
+    /// Length of the result.
+    pub bytes_out: Option<u64>,
+    /// From the first byte sent to the result on disk.
+    pub ms: u64,
+    /// Who transcoded it.
+    pub served_by: Option<String>,
+    /// The nodes and zones that it went through.
+    pub route: Option<String>,
+    /// `hit`, `miss` or `joined`.
+    pub cache: Option<String>,
+    /// The result.
+    pub output: Option<PathBuf>,
+    /// What went wrong; absent on success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Why a file did not come back.
+#[derive(Debug, thiserror::Error)]
+enum UploadError {
+    #[error("cannot read it: {0}")]
+    Read(io::Error),
+    #[error(transparent)]
+    Node(#[from] ClientError),
+    #[error("cannot write the result into {}: {source}", .folder.display())]
+    Write { folder: PathBuf, source: io::Error },
+}
+
+struct Saved {
+    headers: HeaderMap,
+    output: PathBuf,
+    bytes: u64,
+}
+
+impl Upload {
+    /// Sends one file, the `index`th of the run. Never fails as such: what went wrong is in the outcome.
+    pub async fn send(&self, index: usize, file: &Path, progress: Arc<dyn Progress>) -> Outcome {
+        let started = Instant::now();
+        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+        let bytes_in = tokio::fs::metadata(file).await.map_or(0, |meta| meta.len());
+        let result = self.send_to_any(index, file, &name, progress).await;
+        let ms = started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        match result {
+            Ok(saved) => {
+                let header = |name| text(&saved.headers, name);
+                Outcome {
+                    name,
+                    status: Some(200),
+                    bytes_in,
+                    bytes_out: Some(saved.bytes),
+                    ms,
+                    served_by: header("x-served-by"),
+                    route: header("x-route"),
+                    cache: header("x-cache"),
+                    output: Some(saved.output),
+                    error: None,
+                }
+            }
+            Err(error) => Outcome {
+                name,
+                status: match &error {
+                    UploadError::Node(error) => error.status(),
+                    UploadError::Write { .. } => Some(200),
+                    UploadError::Read(_) => None,
+                },
+                bytes_in,
+                bytes_out: None,
+                ms,
+                served_by: None,
+                route: None,
+                cache: None,
+                output: None,
+                error: Some(error.to_string()),
+            },
+        }
+    }
+
+    async fn send_to_any(
+        &self,
+        index: usize,
+        file: &Path,
+        name: &str,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Saved, UploadError> {
+        let count = self.nodes.len();
+        let mut last = None;
+        for attempt in 0..count {
+            let node = &self.nodes[(index + attempt) % count];
+            let exchange = self.exchange(node, file, name, Arc::clone(&progress));
+            let error = match tokio::time::timeout(self.timeout, exchange).await {
+                Ok(Ok(saved)) => return Ok(saved),
+                Ok(Err(UploadError::Node(error))) => error,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => ClientError::TimedOut { endpoint: node.clone(), after: self.timeout },
+            };
+            if !error.worth_another_node() {
+                return Err(error.into());
+            }
+            last = Some(error);
+        }
+        Err(last.map_or_else(
+            || UploadError::Read(io::Error::new(io::ErrorKind::InvalidInput, "no node was named")),
+            UploadError::Node,
+        ))
+    }
+
+    async fn exchange(
+        &self,
+        node: &Endpoint,
+        file: &Path,
+        name: &str,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Saved, UploadError> {
+        let opened = tokio::fs::File::open(file).await.map_err(UploadError::Read)?;
+        let meta = opened.metadata().await.map_err(UploadError::Read)?;
+        if !meta.is_file() {
+            return Err(UploadError::Read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+        }
+        let body = FileBody::new(opened, meta.len(), Arc::clone(&progress)).boxed();
+        let path = match &self.profile {
+            Some(profile) => format!("/upload?profile={}", percent_encode(profile)),
+            None => "/upload".to_owned(),
+        };
+        let request = Request::post(node.uri(&path))
+            .header(CONTENT_TYPE, media_type(file))
+            .header("x-filename", header_value(name))
+            .body(body)
+            .map_err(|error| broken(node, &error))?;
+        let response = refuse(node, self.client.send(node, request).await?).await?;
+        self.save(node, file, response, progress.as_ref()).await
+    }
+
+    /// The result goes into a temporary file beside its final place, which gets its name only when it is whole.
+    async fn save(
+        &self,
+        node: &Endpoint,
+        file: &Path,
+        response: Response<Incoming>,
+        progress: &dyn Progress,
+    ) -> Result<Saved, UploadError> {
+        let (head, mut body) = response.into_parts();
+        let length = text(&head.headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+        progress.answered(length);
+        let output = {
+            let mut names = self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            names.name(file, self.profile.as_deref(), text(&head.headers, CONTENT_TYPE.as_str()).as_deref())
+        };
+        let folder = match output.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let write = |source| UploadError::Write { folder: folder.clone(), source };
+        let (temporary, sink) = blocking({
+            let folder = folder.clone();
+            move || temporary(&folder)
+        })
+        .await
+        .map_err(write)?;
+        let mut sink = tokio::fs::File::from_std(sink);
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| broken(node, &error))?;
+            if let Some(data) = frame.data_ref() {
+                sink.write_all(data).await.map_err(write)?;
+                bytes += data.len() as u64;
+                progress.received(data.len() as u64);
+            }
+        }
+        sink.flush().await.map_err(write)?;
+        if bytes == 0 {
+            let reason = "an empty result".to_owned();
+            return Err(ClientError::Nonsense { endpoint: node.clone(), reason }.into());
+        }
+        let output = blocking(move || match temporary.persist(&output) {
+            Ok(_) => Ok(output),
+            Err(error) => Err(error.error),
+        })
+        .await
+        .map_err(write)?;
+        Ok(Saved { headers: head.headers, output, bytes })
+    }
+}
+
+/// Readable by whom the umask says, unlike the usual private temporary file: it becomes the result.
+fn temporary(folder: &Path) -> io::Result<(tempfile::NamedTempFile, std::fs::File)> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(folder)?;
+    let file = tempfile::Builder::new()
+        .prefix(".starling-")
+        .suffix(".part")
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    let handle = file.reopen()?;
+    Ok((file, handle))
+}
+
+/// Disks can be slow; the threads of the runtime have other files to move.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// Control characters are all that a header cannot carry.
+fn header_value(name: &str) -> HeaderValue {
+    let clean: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
+    HeaderValue::from_bytes(clean.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static("upload"))
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(byte as char);
+        } else {
+            encoded.extend(['%', hex(byte >> 4), hex(byte & 15)]);
+        }
+    }
+    encoded
+}
+
+fn hex(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+/// A hint only; nodes look at the bytes.
+fn media_type(file: &Path) -> &'static str {
+    match file.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).as_deref() {
+        Some("webm") => "video/webm",
+        Some("mkv") => "video/x-matroska",
+        Some("mov") => "video/quicktime",
+        Some("avi") => "video/x-msvideo",
+        Some("ts" | "m2ts") => "video/mp2t",
+        _ => "video/mp4",
+    }
+}

@@ -1,0 +1,141 @@
+//! The lab's network: a namespace with a bridge, a namespace a node, a veth pair between them.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use super::command::{self, words};
+use super::{LabError, NodePlan};
+
+/// Gossip and HTTP of every node inside the lab.
+pub(super) const NODE_PORT: u16 = 5000;
+/// The device a node has, as in a container.
+pub(super) const NODE_DEVICE: &str = "eth0";
+const SWITCH: &str = "switch";
+const BRIDGE: &str = "br0";
+/// All zones are parts of one subnet, so that nothing has to be routed.
+const PREFIX_BITS: u8 = 16;
+
+/// Where nodes live.
+#[derive(Debug)]
+pub(super) enum Network {
+    /// Each in its own namespace.
+    Namespaces(Namespaces),
+    /// All on 127.X.0.0/16.
+    Loopback(Loopback),
+}
+
+/// Network namespaces, each held by a file in `folder`: a mount that only the supervisor's mount namespace has.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    folder: PathBuf,
+}
+
+/// The second byte of the loopback addresses: labs that run side by side differ in it.
+#[derive(Debug)]
+pub(super) struct Loopback {
+    octet: u8,
+}
+
+impl Network {
+    /// Removes what has to be removed before the lab's folder can be.
+    pub(super) fn close(&self) -> Result<(), LabError> {
+        match self {
+            Self::Namespaces(namespaces) => unmount(&namespaces.folder, UnmountFlags::DETACH)
+                .map_err(|errno| LabError::file("unmount", &namespaces.folder)(errno.into())),
+            Self::Loopback(_) => Ok(()),
+        }
+    }
+
+    /// Makes a node's place.
+    pub(super) async fn add(&self, node: &NodePlan) -> Result<(), LabError> {
+        match self {
+            Self::Namespaces(namespaces) => namespaces.add(node).await,
+            Self::Loopback(_) => Ok(()),
+        }
+    }
+
+    /// Where a node gossips and serves HTTP to the other nodes.
+    pub(super) fn address(&self, planned: Ipv4Addr) -> SocketAddrV4 {
+        match self {
+            Self::Namespaces(_) => SocketAddrV4::new(planned, NODE_PORT),
+            Self::Loopback(loopback) => {
+                let [_, _, zone, number] = planned.octets();
+                SocketAddrV4::new(Ipv4Addr::new(127, loopback.octet, zone, number), NODE_PORT)
+            }
+        }
+    }
+
+    /// What a command line begins with to run in a node's place.
+    pub(super) fn enter(&self, node: &str) -> Vec<String> {
+        match self {
+            Self::Namespaces(namespaces) => enter(&namespaces.file(node)),
+            Self::Loopback(_) => Vec::new(),
+        }
+    }
+}
+
+impl Loopback {
+    /// Spreads labs over 127.64-127.253; two labs at once with one remainder are refused their port by the kernel.
+    pub(super) fn new(id: &str) -> Self {
+        let sum = id.bytes().fold(0u64, |sum, byte| sum * 31 % 190 + u64::from(byte));
+        Self { octet: 64 + (sum % 190) as u8 }
+    }
+}
+
+impl Namespaces {
+    /// Makes the switch. `folder` becomes a file system of this mount namespace alone.
+    pub(super) async fn create(folder: &Path) -> Result<Self, LabError> {
+        mount("starling-lab", folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+            .map_err(|errno| LabError::file("mount a tmpfs on", folder)(errno.into()))?;
+        let namespaces = Self { folder: folder.to_owned() };
+        namespaces.create_namespace(SWITCH).await?;
+        let batch = format!(
+            "link set lo up\n\
+             link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n\
+             link set {BRIDGE} up\n"
+        );
+        namespaces.ip(SWITCH, &batch).await?;
+        Ok(namespaces)
+    }
+
+    async fn add(&self, node: &NodePlan) -> Result<(), LabError> {
+        self.create_namespace(&node.name).await?;
+        let port = format!("port{}", node.number);
+        let batch = format!(
+            "link add {port} type veth peer name {NODE_DEVICE} netns {}\n\
+             link set {port} master {BRIDGE} up\n",
+            self.file(&node.name).display()
+        );
+        self.ip(SWITCH, &batch).await?;
+        let batch = format!(
+            "link set lo up\n\
+             addr add {}/{PREFIX_BITS} dev {NODE_DEVICE}\n\
+             link set {NODE_DEVICE} up\n",
+            node.address
+        );
+        self.ip(&node.name, &batch).await
+    }
+
+    async fn create_namespace(&self, name: &str) -> Result<(), LabError> {
+        let file = self.file(name);
+        std::fs::File::create(&file).map_err(LabError::file("create", &file))?;
+        let argv = words(&["unshare", &format!("--net={}", file.display()), "true"]);
+        Ok(command::run(&argv, "").await.map(drop)?)
+    }
+
+    async fn ip(&self, name: &str, batch: &str) -> Result<(), LabError> {
+        let mut argv = enter(&self.file(name));
+        argv.extend(words(&["ip", "-batch", "-"]));
+        Ok(command::run(&argv, batch).await.map(drop)?)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+fn enter(namespace: &Path) -> Vec<String> {
+    words(&["nsenter", &format!("--net={}", namespace.display()), "--"])
+}

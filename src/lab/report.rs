@@ -1,0 +1,94 @@
+//! What a lab says of itself when it is ready.
+
+use std::io::Write;
+
+use comfy_table::{Table, presets};
+use serde::{Deserialize, Serialize};
+
+use super::node::NodeState;
+use crate::client::trim_lines;
+
+/// The lab: the line of `--json`, the answer of `ctl status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// What `starling lab ctl --lab` takes.
+    pub id: String,
+    /// By number.
+    pub nodes: Vec<NodeReport>,
+    /// What shapes the links: `tc`, `nfqueue` or `none`.
+    pub backend: String,
+    /// `namespaces`, `user-namespaces` or `loopback`.
+    pub isolation: String,
+    /// From the start of the first node's process until all were ready and saw each other.
+    pub converged_ms: u64,
+    /// The folder with a log file for each node.
+    pub logs: String,
+}
+
+/// One node of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// `node1` and so on.
+    pub name: String,
+    /// Its zone.
+    pub zone: String,
+    /// On the host: `127.0.0.1:5001`.
+    pub http: String,
+    /// Inside the lab: `10.77.1.1:5000`.
+    pub gossip: String,
+    /// Of its process.
+    pub state: NodeState,
+}
+
+impl Report {
+    /// A row a node.
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        table.set_header(["NODE", "ZONE", "STATE", "HTTP", "GOSSIP"]);
+        for node in &self.nodes {
+            let http = format!("http://{}", node.http);
+            table.add_row([&node.name, &node.zone, node.state.name(), &http, &node.gossip]);
+        }
+        trim_lines(&table.to_string())
+    }
+
+    /// As JSON, in one line.
+    pub fn line(&self) -> String {
+        // Strings and numbers only: there is nothing in it that cannot be written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The table, how it came about, and what to try next.
+    pub fn text(&self) -> String {
+        let first = self.nodes.first().map_or("127.0.0.1:5001", |node| &node.http);
+        let second = self.nodes.get(1).map_or(first, |node| &node.http);
+        format!(
+            "{table}\n\n\
+             converged in {ms} ms; links: {links}; logs: {logs}\n\n\
+             try, in another terminal:\n  \
+             curl --data-binary @clip.mp4 -H 'Content-Type: video/mp4' -o small.mp4 -D- http://{first}/upload\n  \
+             starling upload clip.mp4 --node {second}\n  \
+             starling members --watch --node {first}\n  \
+             starling lab ctl kill node3     (restart, stop, continue, add, status)\n\
+             Ctrl-C ends the lab and removes all of it",
+            table = self.table(),
+            ms = self.converged_ms,
+            links = self.links(),
+            logs = self.logs,
+        )
+    }
+
+    fn links(&self) -> String {
+        match self.backend.as_str() {
+            "none" => format!("not shaped ({})", self.isolation),
+            backend => format!("shaped by {backend} ({})", self.isolation),
+        }
+    }
+}
+
+/// To stdout, at once.
+pub(super) fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush())
+}
