@@ -3,10 +3,12 @@
 //! docs/ARCHITECTURE.md tells where each step of the two data paths lives.
 
 pub mod cache;
+pub mod client;
 pub mod config;
 pub mod content;
 pub mod http;
 pub mod ingest;
+pub mod lab;
 pub mod load;
 pub mod metrics;
 pub mod node;

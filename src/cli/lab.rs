@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Subcommand;
-use starling::lab::{self, Answer, Isolation, NODES_MAX, Options, Request};
+use starling::lab::{self, Answer, Isolation, LinkBackend, NODES_MAX, Options, Request};
 
 /// Run a whole cluster on this machine: network namespaces, shaped links, published on localhost
 #[derive(Debug, clap::Args)]
@@ -43,9 +43,9 @@ struct LabArgs {
     #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
     isolation: Isolation,
 
-    /// Leave the links as fast as the machine is
-    #[arg(long)]
-    unshaped: bool,
+    /// What shapes the links
+    #[arg(long, value_enum, default_value_t = LinkBackend::Auto, value_name = "BACKEND")]
+    backend: LinkBackend,
 
     /// CPU limit of each node, in cores (by cgroup, where this user may)
     #[arg(long, value_parser = cpus, value_name = "CORES")]
@@ -63,7 +63,7 @@ struct LabArgs {
     #[arg(long)]
     json: bool,
 
-    /// Shell command to run when the cluster is ready; $STARLING_NODE is node1's URL, $STARLING_NODES are all
+    /// Shell command to run when the cluster is ready; `STARLING_NODE` in its environment is node1, `STARLING_NODES` are all
     #[arg(long, value_name = "COMMAND")]
     run: Option<String>,
 
@@ -164,6 +164,7 @@ impl LabArgs {
         say("nodes", self.nodes.to_string());
         say("base-port", self.base_port.to_string());
         say("dir", path(&base_folder)?);
+        say("backend", self.backend.name().to_owned());
         say("ready-within", humantime::format_duration(self.ready_within).to_string());
         for (name, file) in [("zones", &self.zones), ("logs", &self.logs)] {
             if let Some(file) = file {
@@ -176,7 +177,7 @@ impl LabArgs {
         if let Some(run) = &self.run {
             say("run", run.clone());
         }
-        for (name, set) in [("unshaped", self.unshaped), ("json", self.json), ("once", self.once)] {
+        for (name, set) in [("json", self.json), ("once", self.once)] {
             if set {
                 again.push(format!("--{name}"));
             }
@@ -186,7 +187,7 @@ impl LabArgs {
             zone_file: self.zones,
             base_port: self.base_port,
             isolation: self.isolation,
-            shaped: !self.unshaped,
+            backend: self.backend,
             base_folder,
             logs: self.logs,
             cpus: self.cpus,

@@ -1,7 +1,11 @@
 //! The command line: a file a subcommand.
 
+mod lab;
+mod members;
 mod node;
+mod runtime;
 mod sandbox;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -19,6 +23,12 @@ pub struct Cli {
 enum Command {
     /// Run one node
     Node(Box<node::Args>),
+    /// Run a whole cluster on this machine: network namespaces, shaped links, published on localhost
+    Lab(Box<lab::Args>),
+    /// Send files to a node, with a progress bar, and save the transcoded results
+    Upload(upload::Args),
+    /// Show the membership as one node sees it: zone, state, RTT, load, age of the load
+    Members(members::Args),
     /// Confine this process, then become a media tool (used by the node itself)
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -31,6 +41,9 @@ impl Cli {
             // Becomes another program: no runtime, no threads.
             Command::Sandbox(args) => return sandbox::run(&args),
             Command::Node(args) => node::run(*args),
+            Command::Lab(args) => runtime::block_on(lab::run(*args)),
+            Command::Upload(args) => runtime::block_on(upload::run(args)),
+            Command::Members(args) => runtime::block_on(members::run(args)),
         };
         result.unwrap_or_else(|error| {
             eprintln!("starling: {error:#}");

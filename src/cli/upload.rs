@@ -108,7 +108,8 @@ fn sentence(outcome: &Outcome) -> String {
         outcome.ms as f64 / 1000.0
     );
     if let Some(node) = &outcome.served_by {
-        let verb = if outcome.cache.as_deref() == Some("hit") { "from the cache of" } else { "transcoded by" };
+        let verb =
+            if outcome.cache.as_deref() == Some("hit") { "from the cache of" } else { "transcoded by" };
         text = format!("{text}, {verb} {node}");
     }
     if let Some(route) = &outcome.route {
@@ -127,7 +128,9 @@ impl Bar {
     async fn new(bars: &MultiProgress, file: &Path) -> Arc<Self> {
         let length = tokio::fs::metadata(file).await.map_or(0, |meta| meta.len());
         let bar = bars.add(ProgressBar::new(length));
-        bar.set_style(style("{prefix:20!} {msg:12} {bar:30} {decimal_bytes}/{decimal_total_bytes} {elapsed}"));
+        bar.set_style(style(
+            "{prefix:20!} {msg:12} {bar:30} {decimal_bytes}/{decimal_total_bytes} {elapsed}",
+        ));
         bar.set_prefix(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
         bar.set_message("sending");
         bar.enable_steady_tick(Duration::from_millis(200));

@@ -45,7 +45,8 @@ impl Body for FileBody {
         ready!(Pin::new(&mut this.file).poll_read(cx, &mut read))?;
         let filled = read.filled().len();
         if filled == 0 {
-            let short = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent");
+            let short =
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent");
             return Poll::Ready(Some(Err(short)));
         }
         this.bytes_left -= filled as u64;

@@ -37,7 +37,9 @@ impl FromStr for Endpoint {
         let uri: Uri = with_scheme.parse().map_err(|_| malformed())?;
         match uri.scheme_str() {
             Some("http") => {}
-            other => return Err(EndpointError::Scheme(text.to_owned(), other.unwrap_or("nothing").to_owned())),
+            other => {
+                return Err(EndpointError::Scheme(text.to_owned(), other.unwrap_or("nothing").to_owned()));
+            }
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(EndpointError::Path(text.to_owned()));
@@ -49,7 +51,9 @@ impl FromStr for Endpoint {
         // `host:` and `host:99999` parse as a URI without a port; neither is what was meant.
         let port = match uri.port() {
             Some(port) => port.as_u16(),
-            None if uri.authority().is_some_and(|authority| authority.as_str() != host) => return Err(malformed()),
+            None if uri.authority().is_some_and(|authority| authority.as_str() != host) => {
+                return Err(malformed());
+            }
             None => PORT_DEFAULT,
         };
         Ok(Self { authority: format!("{host}:{port}") })

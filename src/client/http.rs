@@ -105,12 +105,16 @@ impl Client {
     }
 
     /// `GET`s a path; the body of a 2xx answer.
-    pub async fn get(&self, endpoint: &Endpoint, path: &str, timeout: Duration) -> Result<Bytes, ClientError> {
+    pub async fn get(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<Bytes, ClientError> {
         let ask = async {
             let body = Empty::new().map_err(|never| match never {}).boxed();
-            let request = Request::get(endpoint.uri(path))
-                .body(body)
-                .map_err(|error| broken(endpoint, &error))?;
+            let request =
+                Request::get(endpoint.uri(path)).body(body).map_err(|error| broken(endpoint, &error))?;
             let response = self.send(endpoint, request).await?;
             read(endpoint, refuse(endpoint, response).await?).await
         };
@@ -142,7 +146,8 @@ pub(super) async fn refuse(
     if status.is_success() {
         return Ok(response);
     }
-    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let retry_after =
+        response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = read(endpoint, response).await?;
     let text = problem::describe(status.as_u16(), retry_after.as_deref(), &body);
     Err(ClientError::Refused { status: status.as_u16(), text })

@@ -11,7 +11,7 @@ mod upload;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use http::{Client, ClientError};
-pub use members::{Load, Member, Members};
 pub(crate) use members::trim_lines;
+pub use members::{Load, Member, Members};
 pub use naming::Names;
 pub use upload::{Outcome, Progress, Upload};

@@ -59,7 +59,10 @@ mod tests {
     #[test]
     fn names_say_input_and_profile() {
         let mut names = Names::new("out");
-        assert_eq!(names.name(Path::new("a/clip.mov"), None, Some("video/mp4")), Path::new("out/clip.360p.mp4"));
+        assert_eq!(
+            names.name(Path::new("a/clip.mov"), None, Some("video/mp4")),
+            Path::new("out/clip.360p.mp4")
+        );
         assert_eq!(
             names.name(Path::new("clip.mp4"), Some("poster"), Some("image/jpeg; q=1")),
             Path::new("out/clip.poster.jpg")

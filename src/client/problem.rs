@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn problem_json_reads_as_one_line() {
-        let body = br#"{"type":"urn:x","title":"Not a video","status":415,"detail":"the first bytes are text"}"#;
+        let body =
+            br#"{"type":"urn:x","title":"Not a video","status":415,"detail":"the first bytes are text"}"#;
         assert_eq!(describe(415, None, body), "Not a video: the first bytes are text [415]");
         assert_eq!(describe(503, Some("3"), br#"{"title":"Busy"}"#), "Busy (try again in 3 s) [503]");
         assert_eq!(describe(503, None, br#"{"title":"Busy","detail":"Busy"}"#), "Busy [503]");

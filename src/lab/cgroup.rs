@@ -24,7 +24,9 @@ enum Version {
 /// The root below which this machine lets a lab make CPU cgroups.
 fn root() -> Option<(PathBuf, Version)> {
     let v2 = Path::new("/sys/fs/cgroup");
-    if fs::read_to_string(v2.join("cgroup.controllers")).is_ok_and(|list| list.split_whitespace().any(|c| c == "cpu")) {
+    if fs::read_to_string(v2.join("cgroup.controllers"))
+        .is_ok_and(|list| list.split_whitespace().any(|c| c == "cpu"))
+    {
         return Some((v2.to_owned(), Version::V2));
     }
     let v1 = Path::new("/sys/fs/cgroup/cpu");
@@ -111,6 +113,9 @@ mod tests {
 
     #[test]
     fn a_quota_is_cores_times_the_period() {
-        assert_eq!([quota_us(1.0), quota_us(0.25), quota_us(4.0), quota_us(0.0001)], [100_000, 25_000, 400_000, 1000]);
+        assert_eq!(
+            [quota_us(1.0), quota_us(0.25), quota_us(4.0), quota_us(0.0001)],
+            [100_000, 25_000, 400_000, 1000]
+        );
     }
 }

@@ -14,7 +14,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It is not installed.
-    #[error("{program} is not installed: install the package {package} (Debian, Ubuntu: apt-get install {package})")]
+    #[error(
+        "{program} is not installed: install the package {package} (Debian, Ubuntu: apt-get install {package})"
+    )]
     Missing {
         /// What was to run.
         program: String,

@@ -24,7 +24,9 @@ pub enum LabError {
         source: io::Error,
     },
     /// The port to publish a node on is not free.
-    #[error("cannot publish {node} on {address}: {source}; stop what uses that port (another lab?), or choose others with --base-port")]
+    #[error(
+        "cannot publish {node} on {address}: {source}; stop what uses that port (another lab?), or choose others with --base-port"
+    )]
     Port {
         /// The node.
         node: String,
@@ -42,6 +44,12 @@ pub enum LabError {
     /// The zone file is not usable.
     #[error("zone file: {0}")]
     Zones(String),
+    /// Links cannot be shaped, and were asked to be by name.
+    #[error("links cannot be shaped by {0}: the nodes share the loopback device")]
+    Unshapeable(&'static str),
+    /// Shaping failed.
+    #[error("cannot shape the links: {0}")]
+    Shape(#[from] starling_netem::ShapeError),
     /// The isolation asked for cannot be had.
     #[error("{isolation} cannot be had here: {reason}")]
     Isolation {

@@ -40,7 +40,7 @@ impl Folder {
     pub(super) async fn create(base: &Path) -> Result<Self, LabError> {
         private_folder(base)?;
         let gate = base.join("lock");
-        let _gate = lock_within(&gate, DYING_MAX).await?.ok_or_else(|| LabError::StillStopping(gate))?;
+        let _gate = lock_within(&gate, DYING_MAX).await?.ok_or(LabError::StillStopping(gate))?;
         for id in ids(base)? {
             sweep(base, &id).await?;
         }
@@ -63,17 +63,16 @@ impl Folder {
         let path = base.join(&id);
         let lock = path.join(who);
         let file = try_lock(&lock)?.ok_or_else(|| {
-            LabError::file("lock", &lock)(io::Error::new(io::ErrorKind::WouldBlock, "another process holds it"))
+            LabError::file("lock", &lock)(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "another process holds it",
+            ))
         })?;
         Ok(Self { id, path, _lock: file })
     }
 
     pub(super) fn id(&self) -> &str {
         &self.id
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(super) fn control_socket(&self) -> PathBuf {
@@ -224,7 +223,7 @@ mod tests {
         assert_eq!(running_labs(&base).unwrap(), [(living.id().to_owned(), living.control_socket())]);
         // A second lab of this process would have the same id; the sweep comes first either way.
         assert!(Folder::create(&base).await.is_err());
-        assert!(living.path().join("logs").is_dir());
+        assert!(living.path.join("logs").is_dir());
         assert!(!base.join("dead").exists());
     }
 

@@ -40,7 +40,17 @@ impl Isolation {
         };
         let mut argv = words(&["unshare"]);
         argv.extend(words(user));
-        argv.extend(words(&["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", INIT, "sh"]));
+        argv.extend(words(&[
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            INIT,
+            "sh",
+        ]));
         argv
     }
 }
@@ -49,7 +59,8 @@ impl Isolation {
 const INIT: &str = r#"exec 3<&0 </dev/null; "$@" <&3 3<&- & exec 3<&-; wait $!"#;
 
 /// All that a lab needs of the kernel, in one go.
-const PROBE: &str = "unshare --net sh -c 'ip link add probe0 type veth peer name probe1 && ip link add probe2 type bridge'";
+const PROBE: &str =
+    "unshare --net sh -c 'ip link add probe0 type veth peer name probe1 && ip link add probe2 type bridge'";
 
 impl fmt::Display for Isolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

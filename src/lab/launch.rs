@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::command::words;
 use super::folder::Folder;
@@ -41,13 +41,14 @@ impl Lifeline {
 /// Starts a lab and stays until it has ended; its exit status. `reenter` are the arguments that bring this binary to
 /// [`super::supervise`] with the same options; id, isolation and the nodes' arguments are added to them.
 pub async fn launch(options: &Options, reenter: &[String]) -> Result<ExitCode, LabError> {
+    let mut stop = Stop::new()?;
     let choice = isolation::choose(options.isolation).await?;
     warn(&choice);
     let folder = Folder::create(&options.base_folder).await?;
     let mut again = reenter.to_vec();
     again.extend(words(&["--inside", folder.id(), "--isolation", choice.isolation.name(), "--"]));
     again.extend(options.node_args.iter().cloned());
-    let outcome = watch(choice.isolation, &again).await;
+    let outcome = watch(choice.isolation, &again, &mut stop).await;
     // The supervisor has done this already unless it was killed.
     cgroup::sweep(folder.id());
     let removed = folder.remove();
@@ -62,17 +63,41 @@ fn warn(choice: &Choice) {
     }
 }
 
-async fn watch(isolation: Isolation, supervisor: &[String]) -> Result<ExitCode, LabError> {
-    let failed = |source| LabError::Process { what: "the lab's supervisor".to_owned(), source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+fn failed(source: io::Error) -> LabError {
+    LabError::Process { what: "the lab's supervisor".to_owned(), source }
+}
+
+/// The signals that end a lab. Taken before anything is made.
+struct Stop {
+    terminate: Signals,
+    interrupt: Signals,
+    hangup: Signals,
+}
+
+impl Stop {
+    fn new() -> Result<Self, LabError> {
+        let take = |kind| signal(kind).map_err(failed);
+        Ok(Self {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hangup: take(SignalKind::hangup())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+async fn watch(isolation: Isolation, supervisor: &[String], stop: &mut Stop) -> Result<ExitCode, LabError> {
     let (lifeline, mut supervisor) = start(isolation, supervisor).map_err(failed)?;
     tokio::select! {
         ended = supervisor.wait() => return Ok(exit_code(ended.map_err(failed)?)),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
+        () = stop.wait() => {}
     }
     tracing::info!("stopping the lab");
     tell_to_stop(lifeline);

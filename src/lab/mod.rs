@@ -24,6 +24,7 @@ mod error;
 mod folder;
 mod isolation;
 mod launch;
+mod links;
 mod network;
 mod node;
 mod plan;
@@ -38,6 +39,7 @@ pub use error::LabError;
 pub use folder::find;
 pub use isolation::Isolation;
 pub use launch::launch;
+pub use links::LinkBackend;
 pub use plan::{NODES_MAX, NodePlan};
 pub use report::{NodeReport, Report};
 pub use supervisor::supervise;
@@ -56,8 +58,8 @@ pub struct Options {
     pub base_port: u16,
     /// How nodes are kept apart.
     pub isolation: Isolation,
-    /// Whether links are shaped where they can be.
-    pub shaped: bool,
+    /// What shapes the links.
+    pub backend: LinkBackend,
     /// Where the lab's folder is made.
     pub base_folder: PathBuf,
     /// Where the nodes' logs go, and stay; None puts them in the lab's folder, which goes with the lab.

@@ -14,9 +14,6 @@ pub(super) const NODE_PORT: u16 = 5000;
 pub(super) const NODE_DEVICE: &str = "eth0";
 const SWITCH: &str = "switch";
 const BRIDGE: &str = "br0";
-/// All zones are parts of one subnet, so that nothing has to be routed.
-const PREFIX_BITS: u8 = 16;
-
 /// Where nodes live.
 #[derive(Debug)]
 pub(super) enum Network {
@@ -48,10 +45,10 @@ impl Network {
         }
     }
 
-    /// Makes a node's place.
-    pub(super) async fn add(&self, node: &NodePlan) -> Result<(), LabError> {
+    /// Makes a node's place. All `subnets` are one hop away: the bridge joins them.
+    pub(super) async fn add(&self, node: &NodePlan, subnets: &[String]) -> Result<(), LabError> {
         match self {
-            Self::Namespaces(namespaces) => namespaces.add(node).await,
+            Self::Namespaces(namespaces) => namespaces.add(node, subnets).await,
             Self::Loopback(_) => Ok(()),
         }
     }
@@ -64,6 +61,14 @@ impl Network {
                 let [_, _, zone, number] = planned.octets();
                 SocketAddrV4::new(Ipv4Addr::new(127, loopback.octet, zone, number), NODE_PORT)
             }
+        }
+    }
+
+    /// The file of a node's network namespace.
+    pub(super) fn namespace(&self, node: &str) -> Option<PathBuf> {
+        match self {
+            Self::Namespaces(namespaces) => Some(namespaces.file(node)),
+            Self::Loopback(_) => None,
         }
     }
 
@@ -87,8 +92,14 @@ impl Loopback {
 impl Namespaces {
     /// Makes the switch. `folder` becomes a file system of this mount namespace alone.
     pub(super) async fn create(folder: &Path) -> Result<Self, LabError> {
-        mount("starling-lab", folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
-            .map_err(|errno| LabError::file("mount a tmpfs on", folder)(errno.into()))?;
+        mount(
+            "starling-lab",
+            folder,
+            "tmpfs",
+            MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+            None,
+        )
+        .map_err(|errno| LabError::file("mount a tmpfs on", folder)(errno.into()))?;
         let namespaces = Self { folder: folder.to_owned() };
         namespaces.create_namespace(SWITCH).await?;
         let batch = format!(
@@ -100,7 +111,7 @@ impl Namespaces {
         Ok(namespaces)
     }
 
-    async fn add(&self, node: &NodePlan) -> Result<(), LabError> {
+    async fn add(&self, node: &NodePlan, subnets: &[String]) -> Result<(), LabError> {
         self.create_namespace(&node.name).await?;
         let port = format!("port{}", node.number);
         let batch = format!(
@@ -109,12 +120,19 @@ impl Namespaces {
             self.file(&node.name).display()
         );
         self.ip(SWITCH, &batch).await?;
-        let batch = format!(
+        let mut batch = format!(
             "link set lo up\n\
-             addr add {}/{PREFIX_BITS} dev {NODE_DEVICE}\n\
+             addr add {}/32 dev {NODE_DEVICE}\n\
              link set {NODE_DEVICE} up\n",
             node.address
         );
+        for subnet in subnets {
+            batch.push_str("route add ");
+            batch.push_str(subnet);
+            batch.push_str(" dev ");
+            batch.push_str(NODE_DEVICE);
+            batch.push('\n');
+        }
         self.ip(&node.name, &batch).await
     }
 

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::{LabError, NodePlan};
 
-/// Hands the listener over as fd 3 (LISTEN_FDS of `sd_listen_fds(3)`), enters the cgroup, becomes the node.
+/// Hands the listener over as fd 3 (`LISTEN_FDS` of `sd_listen_fds(3)`), enters the cgroup, becomes the node.
 const START: &str = r#"exec 3<&0 </dev/null
 [ -z "$STARLING_LAB_CGROUP" ] || echo $$ > "$STARLING_LAB_CGROUP" || exit 125
 unset STARLING_LAB_CGROUP
@@ -105,7 +105,11 @@ impl Node {
 
     /// Starts the process with its listener and the seeds to join. The listener lives in the node alone: when the
     /// node dies, connections to its port are refused, not left waiting.
-    pub(super) fn start(&mut self, listener: std::net::TcpListener, seeds: &[SocketAddrV4]) -> Result<(), LabError> {
+    pub(super) fn start(
+        &mut self,
+        listener: std::net::TcpListener,
+        seeds: &[SocketAddrV4],
+    ) -> Result<(), LabError> {
         let what = || format!("{}'s process", self.spec.plan.name);
         let failed = |source| LabError::Process { what: what(), source };
         let log = self.open_log()?;
@@ -113,7 +117,8 @@ impl Node {
         let binary = std::env::current_exe().map_err(failed)?;
         let mut argv = self.spec.enter.clone();
         argv.extend(["sh", "-c", START, "sh"].map(str::to_owned));
-        let (program, wrapper) = argv.split_first().ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
+        let (program, wrapper) =
+            argv.split_first().ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
         let mut command = Command::new(program);
         command
             .args(wrapper)
@@ -159,9 +164,10 @@ impl Node {
     /// Whether the process has ended since this was last asked, and how.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, LabError> {
         let Some(child) = &mut self.child else { return Ok(None) };
-        let status = child
-            .try_wait()
-            .map_err(|source| LabError::Process { what: format!("wait for {}", self.spec.plan.name), source })?;
+        let status = child.try_wait().map_err(|source| LabError::Process {
+            what: format!("wait for {}", self.spec.plan.name),
+            source,
+        })?;
         if status.is_some() {
             self.child = None;
             self.stopped = false;
@@ -179,7 +185,8 @@ impl Node {
 }
 
 fn arguments(spec: &Spec, seeds: &[SocketAddrV4]) -> Vec<String> {
-    let mut arguments: Vec<String> = ["node", "--name", &spec.plan.name, "--zone", &spec.plan.zone].map(str::to_owned).into();
+    let mut arguments: Vec<String> =
+        ["node", "--name", &spec.plan.name, "--zone", &spec.plan.zone].map(str::to_owned).into();
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     option("--gossip", spec.address.to_string());
     option("--http", spec.address.to_string());

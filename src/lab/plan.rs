@@ -2,17 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use super::LabError;
+use starling_netem::Zones;
+
+use super::{LabError, zones};
 
 /// The most nodes of one lab, those added later included.
 pub const NODES_MAX: u8 = 50;
-
-/// A zone of the lab: its name and the first three bytes of its /24.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Zone {
-    pub(super) name: String,
-    pub(super) subnet: [u8; 3],
-}
 
 /// One node, before anything of it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,31 +23,21 @@ pub struct NodePlan {
 }
 
 /// Plans node `number`: into `zone` if that is said, else into the next one in turn.
-pub(super) fn node(number: u8, zone: Option<&str>, zones: &[Zone]) -> Result<NodePlan, LabError> {
-    let all = || zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", ");
+pub(super) fn node(number: u8, zone: Option<&str>, zones: &Zones) -> Result<NodePlan, LabError> {
     if number == 0 || number > NODES_MAX {
         return Err(LabError::TooManyNodes);
     }
+    let in_turn = || zones.iter().nth((usize::from(number) - 1) % zones.iter().count().max(1));
     let zone = match zone {
-        Some(name) => zones
-            .iter()
-            .find(|zone| zone.name == name)
-            .ok_or_else(|| LabError::Zones(format!("no zone {name:?}; there are {}", all())))?,
-        None => zones
-            .get((usize::from(number) - 1) % zones.len().max(1))
-            .ok_or_else(|| LabError::Zones("it names no zone".to_owned()))?,
+        Some(name) => name,
+        None => in_turn().map(|zone| zone.name.as_str()).unwrap_or_default(),
     };
-    let [a, b, c] = zone.subnet;
-    Ok(NodePlan {
-        number,
-        name: format!("node{number}"),
-        zone: zone.name.clone(),
-        address: Ipv4Addr::new(a, b, c, number),
-    })
+    let address = zones::address(zones, zone, number)?;
+    Ok(NodePlan { number, name: format!("node{number}"), zone: zone.to_owned(), address })
 }
 
 /// The nodes a lab starts with, spread over the zones in turn.
-pub(super) fn nodes(count: u8, zones: &[Zone]) -> Result<Vec<NodePlan>, LabError> {
+pub(super) fn nodes(count: u8, zones: &Zones) -> Result<Vec<NodePlan>, LabError> {
     (1..=count).map(|number| node(number, None, zones)).collect()
 }
 
@@ -66,12 +51,8 @@ pub(super) fn seed_of(index: usize, nodes: &[NodePlan]) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    fn zones() -> Vec<Zone> {
-        ["FRA", "IAD", "BOM"]
-            .iter()
-            .zip(1..)
-            .map(|(name, z)| Zone { name: (*name).to_owned(), subnet: [10, 77, z] })
-            .collect()
+    fn zones() -> Zones {
+        Zones::builtin()
     }
 
     #[test]
@@ -82,15 +63,27 @@ mod tests {
             .enumerate()
             .map(|(i, n)| format!("{} {} {} <- {}", n.name, n.zone, n.address, seed_of(i, &nodes).unwrap()))
             .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        node1 FRA 10.77.1.1 <- 10.77.2.2
+        node2 IAD 10.77.2.2 <- 10.77.3.3
+        node3 BOM 10.77.3.3 <- 10.77.1.4
+        node4 FRA 10.77.1.4 <- 10.77.2.5
+        node5 IAD 10.77.2.5 <- 10.77.1.1
+        ");
     }
 
     #[test]
     fn limits_are_errors() {
         assert!(nodes(NODES_MAX, &zones()).is_ok());
         assert!(matches!(nodes(NODES_MAX + 1, &zones()), Err(LabError::TooManyNodes)));
-        assert!(matches!(node(1, Some("SYD"), &zones()), Err(LabError::Zones(text)) if text.contains("FRA, IAD, BOM")));
-        assert!(matches!(node(1, None, &[]), Err(LabError::Zones(_))));
+        assert!(
+            matches!(node(1, Some("SYD"), &zones()), Err(LabError::Zones(text)) if text.contains("FRA, IAD, BOM"))
+        );
+        let tiny = "[zones.A]\nsubnet = \"10.0.0.0/30\"\n[default]\nrtt = \"1ms\"\n";
+        let tiny = Zones::parse(tiny, "tiny").unwrap();
+        assert!(
+            matches!(node(9, None, &tiny), Err(LabError::Zones(text)) if text.contains("no IPv4 subnet"))
+        );
         assert_eq!(node(9, Some("BOM"), &zones()).unwrap().address, Ipv4Addr::new(10, 77, 3, 9));
     }
 

@@ -17,7 +17,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 enum Lacking {
     Answer(String),
-    Members { alive: usize },
+    Members { alive: usize, expected: usize },
     Readiness(String),
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for Lacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answer(error) => write!(f, "does not answer ({error})"),
-            Self::Members { alive } => write!(f, "sees only {alive} alive"),
+            Self::Members { alive, expected } => write!(f, "sees {alive} of {expected} nodes alive"),
             Self::Readiness(error) => write!(f, "is not ready ({error})"),
         }
     }
@@ -39,7 +39,9 @@ pub(super) async fn converged(
 ) -> Result<Duration, LabError> {
     let client = Client::new();
     loop {
-        let waits = nodes.iter().map(|(name, address)| wait_for_one(&client, name, *address, nodes.len(), since + within));
+        let waits = nodes
+            .iter()
+            .map(|(name, address)| wait_for_one(&client, name, *address, nodes.len(), since + within));
         for outcome in join_all(waits).await {
             outcome.map_err(|missing| LabError::NotReady { within, missing })?;
         }
@@ -81,7 +83,7 @@ async fn check(client: &Client, address: SocketAddr, expected: usize) -> Result<
         Err(_) => return Err(Lacking::Answer("no answer in time".to_owned())),
     };
     if members.alive() < expected {
-        return Err(Lacking::Members { alive: members.alive() });
+        return Err(Lacking::Members { alive: members.alive(), expected });
     }
     client
         .get(&endpoint, "/ready", QUESTION_TIMEOUT)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use rustix::process::Signal;
+use starling_netem::Zones;
 use tokio::process::Child;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
@@ -12,9 +13,10 @@ use super::cgroup::Cgroup;
 use super::ctl::{self, Answer, Call, Request};
 use super::folder::Folder;
 use super::launch::Lifeline;
+use super::links::Links;
 use super::network::{Loopback, Namespaces, Network};
 use super::node::{self, Node, NodeState, Spec, how};
-use super::plan::{self, NodePlan, Zone};
+use super::plan::{self, NodePlan};
 use super::{Isolation, LabError, NodeReport, Options, Report, ready, report, zones};
 
 /// How long nodes get to leave the cluster and to end their jobs after SIGTERM.
@@ -81,7 +83,9 @@ struct Supervisor {
     isolation: Isolation,
     network: Network,
     cgroup: Option<Cgroup>,
-    zones: Vec<Zone>,
+    zones: Zones,
+    subnets: Vec<String>,
+    links: Links,
     nodes: Vec<Node>,
     children: Signals,
     converged: Duration,
@@ -99,8 +103,21 @@ impl Supervisor {
             }
         };
         let converged = Duration::ZERO;
-        let (cgroup, nodes) = (None, Vec::new());
-        Ok(Self { options, folder, isolation, network, cgroup, zones, nodes, children, converged })
+        let subnets = zones::subnets(&zones);
+        let (cgroup, nodes, links) = (None, Vec::new(), Links::unshaped());
+        Ok(Self {
+            options,
+            folder,
+            isolation,
+            network,
+            cgroup,
+            zones,
+            subnets,
+            links,
+            nodes,
+            children,
+            converged,
+        })
     }
 
     async fn live(&mut self, stop: &mut Stop) -> Result<End, LabError> {
@@ -129,7 +146,8 @@ impl Supervisor {
     async fn start(&mut self) -> Result<(), LabError> {
         self.limit_cpus();
         let plans = plan::nodes(self.options.nodes, &self.zones)?;
-        try_join_all(plans.iter().map(|plan| self.network.add(plan))).await?;
+        try_join_all(plans.iter().map(|plan| self.network.add(plan, &self.subnets))).await?;
+        self.links = Links::shape(self.options.backend, &self.zones, &self.network, &plans).await?;
         let seeds: Vec<_> = (0..plans.len())
             .map(|index| plan::seed_of(index, &plans).map(|seed| self.network.address(seed)))
             .collect();
@@ -143,7 +161,8 @@ impl Supervisor {
         for ((node, listener), seed) in self.nodes.iter_mut().zip(listeners).zip(seeds) {
             node.start(listener, seed.as_slice())?;
         }
-        let published: Vec<_> = self.nodes.iter().map(|node| (node.name().to_owned(), node.spec.published)).collect();
+        let published: Vec<_> =
+            self.nodes.iter().map(|node| (node.name().to_owned(), node.spec.published)).collect();
         let ready = ready::converged(&published, since, self.options.ready_within);
         let mut ready = std::pin::pin!(ready);
         loop {
@@ -231,7 +250,7 @@ impl Supervisor {
         Report {
             id: self.folder.id().to_owned(),
             nodes: nodes.collect(),
-            backend: "none".to_owned(),
+            backend: self.links.backend().to_owned(),
             isolation: self.isolation.name().to_owned(),
             converged_ms: self.converged.as_millis().try_into().unwrap_or(u64::MAX),
             logs: self.options.logs.clone().unwrap_or_else(|| self.folder.logs()).display().to_string(),
@@ -283,7 +302,8 @@ impl Supervisor {
         let number = self.nodes.iter().map(|node| node.spec.plan.number).max().unwrap_or(0).saturating_add(1);
         let plan = plan::node(number, zone, &self.zones)?;
         let (mut node, listener) = self.place(plan.clone())?;
-        self.network.add(&plan).await?;
+        self.network.add(&plan, &self.subnets).await?;
+        self.links.add(&self.network, &plan).await?;
         node.start(listener, &self.seeds(&plan.name))?;
         self.nodes.push(node);
         Ok(())
@@ -313,7 +333,9 @@ impl Supervisor {
     fn find_up(&self, name: &str) -> Result<usize, LabError> {
         let index = self.find(name)?;
         match self.nodes[index].state() {
-            NodeState::Down => Err(LabError::WrongState { node: name.to_owned(), state: NodeState::Down.name() }),
+            NodeState::Down => {
+                Err(LabError::WrongState { node: name.to_owned(), state: NodeState::Down.name() })
+            }
             NodeState::Running | NodeState::Stopped => Ok(index),
         }
     }
