@@ -45,7 +45,9 @@ pub(super) async fn upload(node: &Arc<Node>, request: Request<Incoming>) -> Resp
                 result(&head, &served, &admitted.profile)
             }
             Err(error) => {
-                linger(body);
+                if !matches!(error, ApiError::ClientTooSlow(_) | ApiError::BodyBroken(_)) {
+                    linger(body);
+                }
                 refused(node, &error, arrived)
             }
         },

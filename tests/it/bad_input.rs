@@ -1,7 +1,6 @@
 //! Every error answer: its status, its type, and a node that goes on.
 
 use std::process::Command;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
@@ -9,7 +8,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{Clip, Node, NodeOptions};
-use crate::upload::running;
 
 fn node() -> Node {
     Node::start(NodeOptions::new("node1", "FRA"))
@@ -42,7 +40,7 @@ async fn bodies_that_are_no_video() {
     let answer = node.http.upload(clip.slice(..clip.len() / 2)).await;
     answer.assert_problem(422, "unusable-video");
     assert!(answer.json()["detail"].as_str().unwrap().len() > "the video can't be used: ".len());
-    assert_eq!(node.metric("starling_transcodes_total").await, 0.0);
+    assert_eq!(node.metric("starling_transcodes_total").await, 0);
     assert_goes_on(&node).await;
 }
 
@@ -117,7 +115,7 @@ async fn a_deadline_that_passes_ends_the_work() {
     let clip = Clip::long(1).make();
     let answer = node.http.upload_with("/upload", &[("x-deadline-ms", "1500")], clip.clone()).await;
     answer.assert_problem(504, "deadline-passed");
-    running(&node, 0).await;
+    node.busy(0, 0).await;
     // A failure is not remembered: with more time the same content is made.
     node.http.upload(clip).await.assert_video();
     assert_goes_on(&node).await;
@@ -132,11 +130,9 @@ async fn a_full_queue_says_when_to_come_back() {
         tokio::spawn(async move { http.upload(clip).await })
     };
     let first = upload(&clips[0]);
-    running(&node, 1).await;
+    node.busy(1, 0).await;
     let second = upload(&clips[1]);
-    while node.http.json("/health").await["queued"] != 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    node.busy(1, 1).await;
     let refused = node.http.upload(clips[2].clone()).await;
     refused.assert_problem(503, "saturated");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
@@ -151,9 +147,9 @@ async fn a_client_that_goes_away_frees_its_worker() {
     let clip = Clip::long(1).make();
     let http = node.http.clone();
     let upload = tokio::spawn(async move { http.upload(clip).await });
-    running(&node, 1).await;
+    node.busy(1, 0).await;
     upload.abort();
-    running(&node, 0).await;
+    node.busy(0, 0).await;
     assert_goes_on(&node).await;
 }
 
@@ -180,7 +176,7 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Lazily: the node that uses it is killed in the same breath.
         let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "can't unmount {:?}", self.0.path());
+        assert!(unmounted.is_ok_and(|status| status.success()), "can't unmount {}", self.0.path().display());
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Clip, Cluster};
-use crate::upload::running;
+use crate::support::{Clip, Cluster, eventually};
 
 #[tokio::test]
 async fn a_job_lost_with_its_node_is_done_elsewhere_and_the_node_takes_part_again() {
@@ -13,7 +12,7 @@ async fn a_job_lost_with_its_node_is_done_elsewhere_and_the_node_takes_part_agai
     cluster.nodes[0].http.upload(clips[0].clone()).await.assert_video();
     let (http, clip) = (cluster.nodes[0].http.clone(), clips[1].clone());
     let upload = tokio::spawn(async move { http.upload(clip).await });
-    running(&cluster.nodes[1], 1).await;
+    cluster.nodes[1].busy(1, 0).await;
     cluster.nodes[1].kill();
     let answer = upload.await.unwrap();
     answer.assert_video();
@@ -66,7 +65,7 @@ async fn a_stopped_node_answers_what_it_has_taken() {
     let mut cluster = Cluster::start(&["FRA"]).await;
     let (http, clip) = (cluster.nodes[0].http.clone(), Clip::long(1).make());
     let upload = tokio::spawn(async move { http.upload(clip).await });
-    running(&cluster.nodes[0], 1).await;
+    cluster.nodes[0].busy(1, 0).await;
     let status = cluster.nodes[0].terminate().await;
     assert!(status.success());
     upload.await.unwrap().assert_video();
@@ -77,14 +76,12 @@ async fn a_killed_node_takes_its_ffmpeg_with_it() {
     let mut cluster = Cluster::start(&["FRA"]).await;
     let (http, clip) = (cluster.nodes[0].http.clone(), Clip::long(1).make());
     let upload = tokio::spawn(async move { http.upload(clip).await });
-    running(&cluster.nodes[0], 1).await;
+    cluster.nodes[0].busy(1, 0).await;
     let data = cluster.nodes[0].options.data_dir.clone().unwrap();
     assert!(tools_in(&data) > 0, "ffmpeg is at work");
     cluster.nodes[0].kill();
     upload.abort();
-    while tools_in(&data) > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("ffmpeg is gone", async || tools_in(&data) == 0).await;
 }
 
 /// Processes whose command line names this folder.

@@ -1,5 +1,7 @@
 //! End-to-end tests: real processes, real UDP, real ffmpeg, real HTTP. A module a scenario.
 
+#![allow(clippy::unwrap_used, reason = "a test that is surprised is a test that fails")]
+
 mod bad_input;
 mod failures;
 mod membership;

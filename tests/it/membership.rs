@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::Value;
 
-use crate::support::{Cluster, Node, NodeOptions};
+use crate::support::{Cluster, Node, NodeOptions, eventually};
 
 fn member<'a>(members: &'a Value, name: &str) -> &'a Value {
     let all = members["members"].as_array().unwrap();
@@ -44,14 +44,12 @@ async fn a_ring_of_single_seeds_becomes_one_cluster() {
     }
     // Load and round-trip time of everyone are measured within a few periods, everywhere.
     for node in &cluster.nodes {
-        loop {
+        eventually("everyone's load and RTT are known", async || {
             let members = node.http.json("/members").await;
             let known = |member: &Value| member["load"]["workers"] == 1 && member["rtt_ms"].is_number();
-            if members["members"].as_array().unwrap().iter().all(known) {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+            members["members"].as_array().unwrap().iter().all(known)
+        })
+        .await;
     }
 }
 

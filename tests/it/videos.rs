@@ -16,7 +16,7 @@ async fn each_comes_back_valid_and_once(videos: Vec<(String, Bytes)>) {
         second.assert_video();
         assert_eq!(second.header("x-cache"), "hit", "{name}");
     }
-    assert_eq!(cluster.transcodes().await, videos.len() as f64);
+    assert_eq!(cluster.transcodes().await, videos.len() as u64);
     for node in &cluster.nodes {
         assert_eq!(node.count("suspected"), 0, "{} suspected somebody while ffmpeg ran", node.options.name);
     }

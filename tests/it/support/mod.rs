@@ -8,7 +8,16 @@ pub use clips::{Clip, probe_video, real_clips};
 pub use http::Http;
 pub use node::{Cluster, Node, NodeOptions};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a test waits for anything at all before it fails: a bound, not an expectation.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < end, "still not so: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

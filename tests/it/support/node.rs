@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Http, PATIENCE};
+use super::{Http, PATIENCE, eventually};
 
 /// How a node of a test is started.
 #[derive(Clone, Default)]
@@ -129,10 +129,6 @@ impl Node {
         Self { options, http, http_address, gossip, child, log, _data: data }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for a log line with this message for which `wanted` holds.
     pub async fn logged(&self, message: &str, wanted: impl Fn(&Value) -> bool + Send + 'static) -> Value {
         self.logged_since(0, message, wanted).await
@@ -151,6 +147,15 @@ impl Node {
         tokio::task::spawn_blocking(wait).await.unwrap()
     }
 
+    /// Waits until `GET /health` says so many transcodes running and jobs queued.
+    pub async fn busy(&self, running: u64, queued: u64) {
+        eventually(&format!("{running} running and {queued} queued"), async || {
+            let health = self.http.json("/health").await;
+            health["running"] == running && health["queued"] == queued
+        })
+        .await;
+    }
+
     /// How many lines the log has: a mark for [`Self::logged_since`].
     pub fn mark(&self) -> usize {
         self.log.lines.lock().unwrap().0.len()
@@ -162,7 +167,7 @@ impl Node {
     }
 
     /// A sample of `GET /metrics` by its full name and labels.
-    pub async fn metric(&self, name: &str) -> f64 {
+    pub async fn metric(&self, name: &str) -> u64 {
         let text = String::from_utf8(self.http.get("/metrics").await.body.to_vec()).unwrap();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
@@ -242,8 +247,8 @@ impl Cluster {
     }
 
     /// Transcodes begun anywhere.
-    pub async fn transcodes(&self) -> f64 {
-        let mut sum = 0.0;
+    pub async fn transcodes(&self) -> u64 {
+        let mut sum = 0;
         for node in &self.nodes {
             sum += node.metric("starling_transcodes_total").await;
         }
