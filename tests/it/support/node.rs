@@ -49,7 +49,7 @@ pub struct Node {
     pub gossip: String,
     child: Child,
     log: Arc<Log>,
-    _data: Option<TempDir>,
+    data: Option<TempDir>,
 }
 
 #[derive(Default)]
@@ -126,7 +126,7 @@ impl Node {
         let address = |key: &str| started[key].as_str().unwrap().to_owned();
         let (http_address, gossip) = (address("http"), address("gossip"));
         let http = Http::new(&http_address);
-        Self { options, http, http_address, gossip, child, log, _data: data }
+        Self { options, http, http_address, gossip, child, log, data }
     }
 
     /// Waits for a log line with this message for which `wanted` holds.
@@ -180,9 +180,9 @@ impl Node {
         options.args.retain(|arg| !arg.starts_with("--gossip") && !arg.starts_with("--http"));
         options.args.push(format!("--gossip={}", self.gossip));
         options.args.push(format!("--http={}", self.http_address));
-        let data = self._data.take();
+        let data = self.data.take();
         *self = Self::start(options);
-        self._data = data;
+        self.data = data;
     }
 
     /// kill -9.
