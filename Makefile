@@ -1,0 +1,47 @@
+# Starling. `make` lists the targets; the scripts they run are in scripts/ and work on their own, too.
+
+# Options: make demo ONCE=1 VIDEO=clip.mp4 RELEASE=0 BASE_PORT=6001
+ONCE ?=
+VIDEO ?=
+RELEASE ?= 1
+BASE_PORT ?= 5001
+export ONCE VIDEO RELEASE BASE_PORT
+
+.PHONY: help demo test lint build bench clean
+
+help:
+	@echo 'make demo    build, start five nodes on this machine, upload a clip, leave the cluster running until Ctrl-C'
+	@echo '             ONCE=1       end after the upload'
+	@echo '             VIDEO=PATH   upload this file instead of a made-up clip'
+	@echo '             BASE_PORT=N  publish the nodes on 127.0.0.1, from this port on (5001)'
+	@echo '             RELEASE=0    build without optimization: faster to build'
+	@echo 'make test    everything that CI runs: formatting, lints, documentation, licences, spelling, all tests'
+	@echo 'make lint    the same without the tests'
+	@echo 'make bench   micro-benchmarks (make bench-NAME for one)'
+	@echo 'make build   optimized binaries: target/release/starling and target/release/netem'
+
+demo:
+	@scripts/demo.sh
+
+test: lint
+	@scripts/deps.sh test
+	@scripts/test.sh
+
+lint:
+	@scripts/deps.sh build
+	@scripts/lint.sh
+
+build:
+	@scripts/deps.sh build
+	cargo build --release --workspace
+
+bench:
+	@scripts/deps.sh build run
+	cargo bench --workspace
+
+bench-%:
+	@scripts/deps.sh build run
+	cargo bench --workspace --bench $*
+
+clean:
+	cargo clean

@@ -1,0 +1,25 @@
+#!/bin/sh
+# All tests. Ends with the closing lines of the test runner; what this machine cannot run is listed before them.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+if ! cargo nextest --version >/dev/null 2>&1; then
+    step "cargo test (cargo-nextest, which is faster, is not installed)"
+    cargo test --workspace
+    exit
+fi
+
+step "cargo nextest run"
+mkdir -p target
+log=target/test.log
+junit=target/nextest/default/junit.xml
+rm -f "$junit"
+{ status=0; cargo nextest run --workspace 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
+# The runner keeps what passing tests print out of sight; what they skipped has to be seen.
+if [ -f "$junit" ] && grep -q 'SKIPPED: ' "$junit"; then
+    grep -o 'SKIPPED: [^<]*' "$junit" | sort | uniq -c
+    # Its closing lines once more, to end with them.
+    sed -n '/^ *Summary \[/,$p' "$log"
+fi
+exit "$(cat "$log.status")"
