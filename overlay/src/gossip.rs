@@ -29,6 +29,10 @@ impl GossipQueue {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

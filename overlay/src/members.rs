@@ -67,6 +67,18 @@ pub(crate) struct Members {
 }
 
 impl Members {
+    /// A table of members, which come sorted by key.
+    pub fn of(peers: impl Iterator<Item = Peer>) -> Self {
+        let mut members = Self::default();
+        for peer in peers {
+            members.count(&peer, true);
+            members.slots.push(Some(peer));
+        }
+        let keys = members.slots.iter().flatten().map(|peer| peer.key);
+        members.by_key = keys.zip(0..).collect();
+        members
+    }
+
     pub fn find(&self, key: NodeKey) -> Option<Slot> {
         self.by_key.get(&key).copied()
     }

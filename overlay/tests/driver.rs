@@ -61,7 +61,11 @@ fn ring() -> Vec<Overlay> {
 async fn a_ring_joins_shares_its_load_and_converges() {
     let nodes = ring();
     for (index, node) in nodes.iter().enumerate() {
-        node.publish_load(LoadSample { seq: 1, running_jobs: index as u16, ..LoadSample::default() });
+        node.load_publisher().publish(LoadSample {
+            seq: 1,
+            running_jobs: index as u16,
+            ..LoadSample::default()
+        });
     }
     for node in &nodes {
         let known = |view: &View| {

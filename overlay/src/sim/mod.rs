@@ -4,11 +4,19 @@
 //! A run is a function of its seed. Events happen in the order `(time, number)`, where the number counts what was
 //! scheduled, so nothing depends on the content of a datagram or on addresses in memory.
 
-mod link;
+mod check;
+mod fault;
+mod report;
+mod scenario;
+mod topology;
 mod world;
 
 #[cfg(test)]
 mod tests;
 
-pub use link::{Link, Topology};
+pub use check::{Checker, Violation};
+pub use fault::{Fault, Fired, mixed_faults};
+pub use report::{Report, Spread};
+pub use scenario::{Scenario, run, run_mixed};
+pub use topology::Topology;
 pub use world::{Entry, World};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Entry, Topology, World};
+use super::{Entry, Fired, Report, Topology, World, run_mixed};
 use crate::{Event, MemberState, Time, Timing};
 
 const MS: Duration = Duration::from_millis(1);
@@ -203,4 +203,27 @@ fn a_run_is_a_function_of_its_seed() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn any_mix_of_faults_keeps_the_rules_and_comes_to_rest() {
+    let reports: Vec<Report> = (0..200).map(run_mixed).collect();
+    let broken = |report: &&Report| !report.violations.is_empty();
+    let failed: Vec<_> =
+        reports.iter().filter(broken).map(|r| format!("seed {}: {:#?}", r.seed, r.violations)).collect();
+    assert!(failed.is_empty(), "{} of 200 runs: {}", failed.len(), failed.join("\n"));
+    for (what, count) in [
+        ("lost", &(|f: &Fired| f.lost) as &dyn Fn(&Fired) -> u64),
+        ("blocked", &|f| f.blocked),
+        ("duplicated", &|f| f.duplicated),
+        ("corrupted", &|f| f.corrupted),
+        ("put off", &|f| f.put_off),
+        ("killed", &|f| f.killed),
+        ("restarted", &|f| f.restarted),
+        ("left", &|f| f.left),
+        ("clock steps", &|f| f.clock_steps),
+        ("moved", &|f| f.moved),
+    ] {
+        assert!(reports.iter().any(|report| count(&report.fired) > 0), "nothing was {what}");
+    }
 }

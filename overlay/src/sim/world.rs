@@ -3,13 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use starling_netem::{Fate, Link, LinkProfile};
 
-use super::{Link, Topology};
-use crate::{BootEpoch, Config, Event, Identity, Input, Output, Swim, Time, Timing};
+use super::{Fired, Topology};
+use crate::{BootEpoch, Config, Event, Identity, Input, NodeKey, Output, Swim, Time, Timing};
 
 /// Something a node saw.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ struct Node {
     timer: Time,
     boots: u64,
     island: u32,
+    /// How long each datagram waits before it is looked at: a receiver that is slow, with punctual timers.
+    slow: Duration,
 }
 
 enum What {
@@ -76,6 +80,11 @@ pub struct World {
     by_address: BTreeMap<SocketAddr, usize>,
     /// Directions in which nothing gets through.
     blocked: BTreeSet<(usize, usize)>,
+    /// State of the links that have any, by sender and receiver.
+    links: BTreeMap<(usize, usize), Link>,
+    /// Part of the datagrams that arrives damaged.
+    corrupt: f64,
+    fired: Fired,
     log: Vec<Entry>,
 }
 
@@ -91,16 +100,19 @@ impl World {
             nodes: Vec::new(),
             by_address: BTreeMap::new(),
             blocked: BTreeSet::new(),
+            links: BTreeMap::new(),
+            corrupt: 0.0,
+            fired: Fired::default(),
             log: Vec::new(),
         }
     }
 
-    /// A world of `count` nodes, spread over the zones in turn, each with the next one as its only seed (a ring).
+    /// A world of `count` nodes, spread over the zones in turn, each with the next one as its only seed (a ring). Seeds
+    /// are names of machines, which are resolved to where the machine is at the time.
     pub fn ring(topology: Topology, seed: u64, count: usize, timing: Timing) -> Self {
         let mut world = Self::new(topology, seed);
         for index in 0..count {
-            let seeds =
-                if count > 1 { vec![address_of((index + 1) % count).to_string()] } else { Vec::new() };
+            let seeds = if count > 1 { vec![name_of((index + 1) % count)] } else { Vec::new() };
             world.add(timing, seeds);
         }
         world
@@ -132,6 +144,7 @@ impl World {
             timer: Time::NEVER,
             boots: 0,
             island: 0,
+            slow: Duration::ZERO,
         });
         index
     }
@@ -139,7 +152,6 @@ impl World {
     /// Starts a node, or starts it again, as a newer boot.
     pub fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        node.boots += 1;
         node.config.identity.boot = BootEpoch(1_000_000 + self.now.as_micros() / 1000 + node.boots);
         self.boot(index);
     }
@@ -148,6 +160,7 @@ impl World {
     pub fn boot(&mut self, index: usize) {
         let seed = self.rng.random();
         let node = &mut self.nodes[index];
+        node.boots += 1;
         node.config.identity.gossip = node.address;
         node.swim = Some(Swim::new(&node.config, seed, self.now));
         node.timer = Time::NEVER;
@@ -162,6 +175,29 @@ impl World {
                 self.start(index);
             }
         }
+    }
+
+    /// A world of `count` nodes that have all known each other for long.
+    pub fn warm(topology: Topology, seed: u64, count: usize, timing: Timing) -> Self {
+        let mut world = Self::ring(topology, seed, count, timing);
+        let mut identities: Vec<_> = (0..count)
+            .map(|index| {
+                let node = &mut world.nodes[index];
+                node.boots = 1;
+                node.config.identity.boot = BootEpoch(1_000_000);
+                let identity = Arc::new(node.config.identity.clone());
+                (NodeKey::of(&identity.name), identity)
+            })
+            .collect();
+        identities.sort_unstable_by_key(|(key, _)| *key);
+        for index in 0..count {
+            let seed = world.rng.random();
+            let mut swim = Swim::new(&world.nodes[index].config, seed, world.now);
+            swim.know_all(&identities);
+            world.nodes[index].swim = Some(swim);
+            world.act(index);
+        }
+        world
     }
 
     /// Kills a node: it is gone without a word.
@@ -213,10 +249,52 @@ impl World {
     }
 
     /// Changes every link from now on.
-    pub fn change_links(&mut self, change: impl Fn(&mut Link)) {
+    pub fn change_links(&mut self, change: impl Fn(&mut LinkProfile)) {
         for link in self.topology.links.iter_mut().flatten() {
             change(link);
         }
+        self.links.clear();
+    }
+
+    /// Damages this part of all datagrams from now on.
+    pub fn corrupt(&mut self, part: f64) {
+        self.corrupt = part;
+    }
+
+    /// Lets a node look at each datagram only after it has lain around for a while.
+    pub fn slow_down(&mut self, index: usize, by: Duration) {
+        self.nodes[index].slow = by;
+    }
+
+    /// Which faults did anything so far.
+    pub fn fired(&self) -> Fired {
+        self.fired
+    }
+
+    pub(super) fn fired_mut(&mut self) -> &mut Fired {
+        &mut self.fired
+    }
+
+    /// How often a node was booted.
+    pub fn boots(&self, index: usize) -> u64 {
+        self.nodes[index].boots
+    }
+
+    /// The round-trip time of the links between a node and the one at this address, without jitter.
+    pub fn rtt_between(&self, index: usize, address: SocketAddr) -> Duration {
+        let Some(other) = self.by_address.get(&address) else { return Duration::ZERO };
+        let (a, b) = (self.nodes[index].zone, self.nodes[*other].zone);
+        self.topology.links[a][b].delay + self.topology.links[b][a].delay
+    }
+
+    /// Whether a node is running (or stopped, but not gone).
+    pub fn is_up(&self, index: usize) -> bool {
+        self.nodes[index].swim.is_some()
+    }
+
+    /// Whether a node's process is stopped now.
+    pub fn is_paused(&self, index: usize) -> bool {
+        self.nodes[index].paused > self.now
     }
 
     /// Settings of a node, for its next start.
@@ -316,24 +394,31 @@ impl World {
         if resumed <= self.now {
             return false;
         }
+        self.fired.put_off += 1;
         let what = what(std::mem::take(bytes));
         self.schedule(resumed, what);
         true
     }
 
+    /// Where the machine of this name is now.
+    fn resolve(&self, seed: &str) -> Option<SocketAddr> {
+        let number: usize = seed.strip_prefix("node")?.parse().ok()?;
+        self.nodes.get(number.checked_sub(1)?).map(|node| node.address)
+    }
+
     /// Does what a node asks for.
     fn act(&mut self, index: usize) {
         loop {
-            let Node { swim, config, .. } = &mut self.nodes[index];
-            let Some(swim) = swim else { return };
+            let Node { swim: Some(swim), config, .. } = &mut self.nodes[index] else { return };
             match swim.poll() {
                 Output::Send { to, bytes } => self.send(index, to, bytes),
                 Output::Event(event) => self.log.push(Entry { at: self.now, node: index, event }),
                 Output::Resolve => {
-                    let seeds = &config.seeds;
+                    let seeds = config.seeds.clone();
                     let addresses: Vec<SocketAddr> =
-                        seeds.iter().filter_map(|seed| seed.parse().ok()).collect();
-                    swim.handle(self.now, Input::Seeds(&addresses));
+                        seeds.iter().filter_map(|seed| self.resolve(seed)).collect();
+                    self.input(index, Input::Seeds(&addresses));
+                    return;
                 }
                 Output::Gone => {
                     self.nodes[index].swim = None;
@@ -355,31 +440,41 @@ impl World {
         let Some(&target) = self.by_address.get(&to) else { return };
         let cut =
             self.nodes[from].island != self.nodes[target].island || self.blocked.contains(&(from, target));
-        let link = self.topology.links[self.nodes[from].zone][self.nodes[target].zone];
-        if cut || self.rng.random_bool(link.loss) {
+        self.fired.blocked += u64::from(cut);
+        let fate = if cut { Fate::Lost } else { self.travel(from, target, bytes.len()) };
+        let Fate::Arrives { at, twice } = fate else {
+            self.fired.lost += u64::from(!cut);
             if let Some(swim) = &mut self.nodes[from].swim {
                 swim.recycle(bytes);
             }
             return;
-        }
+        };
         let source = self.nodes[from].address;
-        if self.rng.random_bool(link.duplicate) {
-            let at = self.now + self.travel_time(&link);
+        let at = Time::ZERO + at + self.nodes[target].slow;
+        if twice {
+            self.fired.duplicated += 1;
             self.schedule(at, What::Deliver { to: target, from: source, bytes: bytes.clone() });
         }
-        let bytes = if self.rng.random_bool(link.corrupt) { self.damage(bytes) } else { bytes };
-        let at = self.now + self.travel_time(&link);
+        let damaged = self.corrupt > 0.0 && self.rng.random_bool(self.corrupt);
+        let bytes = if damaged { self.damage(bytes) } else { bytes };
         self.schedule(at, What::Deliver { to: target, from: source, bytes });
     }
 
-    fn travel_time(&mut self, link: &Link) -> Duration {
-        // The sum of three uniform numbers is near enough to a bell: mean 0, deviation 1, never beyond 3.
-        let bell: f64 = (0..3).map(|_| self.rng.random_range(-1.0..1.0)).sum();
-        let late = link.delay.as_secs_f64() + link.jitter.as_secs_f64() * bell;
-        Duration::from_secs_f64(late.max(link.delay.as_secs_f64() / 2.0))
+    fn travel(&mut self, from: usize, to: usize, length: usize) -> Fate {
+        let profile = self.topology.links[self.nodes[from].zone][self.nodes[to].zone];
+        let now = self.now.since(Time::ZERO);
+        // Most links have no memory: nothing is kept of them, so that 10^8 of them fit.
+        let keeps_order = !profile.jitter.is_zero() || profile.rate.is_some() || profile.bursts();
+        if keeps_order {
+            let link = self.links.entry((from, to)).or_insert_with(|| Link::new(profile));
+            link.send(now, length as u32, &mut self.rng)
+        } else {
+            Link::new(profile).send(now, length as u32, &mut self.rng)
+        }
     }
 
     fn damage(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        self.fired.corrupted += 1;
         let place = self.rng.random_range(0..bytes.len());
         if self.rng.random_bool(0.5) {
             bytes[place] ^= 1 << self.rng.random_range(0..8);

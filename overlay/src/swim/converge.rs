@@ -35,6 +35,11 @@ impl Disturbance {
         self.last_change
     }
 
+    /// None, as in a cluster long at rest.
+    pub fn over() -> Self {
+        Self { since: None, last_change: Time::ZERO, converged: None }
+    }
+
     pub fn converged(&self) -> Option<Convergence> {
         self.converged
     }

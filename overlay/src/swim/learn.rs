@@ -7,7 +7,7 @@ use rand::Rng;
 use super::receive::subject_of;
 use super::{Event, Swim, Timer};
 use crate::config::{CONFIRMATIONS, MEASURERS};
-use crate::members::{Peer, Slot};
+use crate::members::{Members, Peer, Slot};
 use crate::precedence::{Claim, is_live};
 use crate::wire::{Record, Subject, Update};
 use crate::{Incarnation, MemberState, NodeKey};
@@ -42,6 +42,24 @@ impl Swim {
         } else if heard > known {
             self.learn_newer(slot, update);
         }
+    }
+
+    /// Starts out knowing all members, sorted by key; for simulations of clusters that are long at rest.
+    pub(crate) fn know_all(&mut self, identities: &[(NodeKey, Arc<crate::Identity>)]) {
+        let peer = |(key, identity): &(NodeKey, Arc<crate::Identity>)| Peer {
+            key: *key,
+            identity: identity.clone(),
+            since: self.now,
+            known: None,
+            incarnation: Incarnation(0),
+            state: MemberState::Alive,
+        };
+        self.members = Members::of(identities.iter().filter(|(key, _)| *key != self.key).map(peer));
+        self.round = (0..self.members.slots()).collect();
+        self.round_next = self.round.len();
+        self.disturbance = super::Disturbance::over();
+        self.timers.clear(Timer::Converge);
+        self.joined();
     }
 
     fn learn_new(&mut self, key: NodeKey, update: &Update<Record<'_>>) {

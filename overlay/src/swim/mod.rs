@@ -245,6 +245,23 @@ impl Swim {
         self.members.iter().map(|(_, peer)| peer)
     }
 
+    pub(crate) fn key(&self) -> NodeKey {
+        self.key
+    }
+
+    /// Everything that grows, how large it is and how large it may be.
+    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 6] {
+        let members = self.members.len();
+        [
+            ("probes", self.probes.len(), probe::PROBES_MAX),
+            ("relays", self.relays.len(), relay::RELAYS_MAX),
+            ("suspicions", self.suspicions.len(), members),
+            ("gossip", self.gossip.len(), members + 1),
+            ("loads", self.loads.len(), members),
+            ("round", self.round.len(), members),
+        ]
+    }
+
     /// Live members, this node among them.
     pub fn live(&self) -> usize {
         self.members.live() + 1

@@ -39,7 +39,7 @@ pub(super) struct Probe {
 }
 
 /// Most probes at once; a verification beyond it waits for its suspicion's deadline.
-const PROBES_MAX: usize = 64;
+pub(super) const PROBES_MAX: usize = 64;
 /// Pings for a measurement that nothing depends on.
 const MEASURE_ATTEMPTS_MAX: u8 = 4;
 /// Newcomers measured at once, and how many more every `T / 20`.

@@ -99,10 +99,11 @@ impl Swim {
                     self.on_records(slot, first..=last, &datagram.updates);
                 }
             }
+            Message::Join { seq, .. } if sender.is_some() => self.welcome(from, length, seq),
+            // An older boot of a member's name: it must hear of the newer one, and outbid it or give way.
             Message::Join { seq, .. } => {
-                if sender.is_some() {
-                    self.welcome(from, length, seq);
-                }
+                let first = Some(datagram.head.from());
+                self.send_within(from, None, &Message::Welcome { seq }, length, first);
             }
         }
     }

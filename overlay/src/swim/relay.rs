@@ -9,7 +9,7 @@ use crate::wire::{Head, Message, Subject, Update};
 use crate::{BootEpoch, Incarnation, MemberState, NodeKey, Time};
 
 /// Most pings for others at once.
-const RELAYS_MAX: usize = 256;
+pub(super) const RELAYS_MAX: usize = 256;
 
 /// A ping for another member that has not been answered yet.
 #[derive(Clone, Copy, Debug)]

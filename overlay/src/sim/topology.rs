@@ -1,35 +1,23 @@
-//! How datagrams travel between zones.
+//! Zones and the links between them.
 
 use std::time::Duration;
 
-/// One direction of a link.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Link {
-    /// One-way delay.
-    pub delay: Duration,
-    /// Standard deviation of the delay; it never lets a datagram arrive before half the delay. Reorders.
-    pub jitter: Duration,
-    /// Part of the datagrams that is lost, 0 to 1.
-    pub loss: f64,
-    /// Part of the datagrams that arrives twice, 0 to 1.
-    pub duplicate: f64,
-    /// Part of the datagrams that arrives with a flipped bit or cut short, 0 to 1.
-    pub corrupt: f64,
-}
+use starling_netem::{Distribution, LinkProfile};
 
-/// Zones and the links between them.
+/// Zones and what a datagram meets between them. The links are those of `starling-netem`: a named link means the same
+/// in the simulator, in the lab and in a container.
 #[derive(Clone, Debug)]
 pub struct Topology {
     /// Names of the zones.
     pub zones: Vec<String>,
     /// `links[from][to]`.
-    pub links: Vec<Vec<Link>>,
+    pub links: Vec<Vec<LinkProfile>>,
 }
 
 impl Topology {
-    /// One zone, where every datagram takes `delay` with a tenth of that as jitter.
+    /// One zone, where every datagram takes `delay`.
     pub fn flat(delay: Duration) -> Self {
-        let link = Link { delay, jitter: delay / 10, ..Link::default() };
+        let link = LinkProfile { delay, ..LinkProfile::PERFECT };
         Self { zones: vec!["A".into()], links: vec![vec![link]] }
     }
 
@@ -38,7 +26,8 @@ impl Topology {
     pub fn from_rtts(zones: &[&str], rtt_ms: &[&[f64]]) -> Self {
         let link = |rtt_ms: &f64| {
             let delay = Duration::from_secs_f64(rtt_ms / 2000.0);
-            Link { delay, jitter: delay / 50, ..Link::default() }
+            let distribution = Distribution::Normal;
+            LinkProfile { delay, jitter: delay / 50, distribution, ..LinkProfile::PERFECT }
         };
         Self {
             zones: zones.iter().map(|zone| (*zone).into()).collect(),
@@ -56,7 +45,7 @@ impl Topology {
 
     /// Changes every link.
     #[must_use]
-    pub fn with(mut self, change: impl Fn(&mut Link)) -> Self {
+    pub fn with(mut self, change: impl Fn(&mut LinkProfile)) -> Self {
         for link in self.links.iter_mut().flatten() {
             change(link);
         }

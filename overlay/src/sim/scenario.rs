@@ -1,0 +1,369 @@
+//! One simulation from its beginning to its report.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::seq::index;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Checker, Entry, Fault, Report, Spread, Topology, World, mixed_faults};
+use crate::{Event, Input, LoadSample, MemberState, Swim, Time, Timing};
+
+/// What to simulate.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Scenario {
+    /// How many nodes.
+    pub nodes: usize,
+    /// Zones and links.
+    pub topology: Topology,
+    /// Protocol timing.
+    pub timing: Timing,
+    /// Part of the datagrams that is lost, once the cluster stands.
+    pub loss: f64,
+    /// How many nodes are killed, one after the other.
+    pub kill: usize,
+    /// Cut the cluster in halves for this long.
+    pub partition: Option<Duration>,
+    /// How many nodes are slow: stopped again and again (Lifeguard's experiment).
+    pub slow_nodes: usize,
+    /// How long to watch the cluster, beyond what the faults take.
+    pub duration: Duration,
+    /// Makes all random choices.
+    pub seed: u64,
+    /// Begin with a cluster in which all have known each other for long, instead of a ring of single seeds.
+    pub warm: bool,
+}
+
+impl Scenario {
+    /// Twenty nodes in the paper's zones for a minute, without faults.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            nodes: 20,
+            topology: Topology::paper(),
+            timing: Timing::Lan,
+            loss: 0.0,
+            kill: 0,
+            partition: None,
+            slow_nodes: 0,
+            duration: Duration::from_secs(60),
+            seed,
+            warm: false,
+        }
+    }
+}
+
+/// How long any cluster may take to come to rest before that counts as a violation.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Clusters up to this size are checked often; in larger ones a look at every pair of nodes takes too long.
+const CHECKED_OFTEN_MAX: usize = 100;
+
+/// Runs a scenario.
+pub fn run(scenario: &Scenario) -> Report {
+    let mut run = Run::new(scenario);
+    run.report.converged_ms = run.converge();
+    run.rest();
+    run.losses();
+    run.kills();
+    run.halves();
+    run.finish()
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    world: World,
+    rng: ChaCha8Rng,
+    checker: Checker,
+    report: Report,
+    /// Who is down, and since when.
+    down: BTreeMap<usize, Time>,
+    slow: Vec<usize>,
+    loads: u32,
+    load_at: Time,
+    /// Log entries before this one are about what was meant to happen.
+    judged: usize,
+}
+
+impl<'a> Run<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let build = if scenario.warm { World::warm } else { World::ring };
+        let mut world = build(scenario.topology.clone(), scenario.seed, scenario.nodes, scenario.timing);
+        world.start_all();
+        Self {
+            scenario,
+            world,
+            rng: ChaCha8Rng::seed_from_u64(!scenario.seed),
+            checker: Checker::default(),
+            report: Report { nodes: scenario.nodes, seed: scenario.seed, ..Report::default() },
+            down: BTreeMap::new(),
+            slow: Vec::new(),
+            loads: 0,
+            load_at: Time::ZERO,
+            judged: 0,
+        }
+    }
+
+    /// Runs for a while; the nodes sample their load once a second.
+    fn watch(&mut self, time: Duration) {
+        let end = self.world.now() + time;
+        while self.world.now() < end {
+            if self.world.now() >= self.load_at {
+                self.publish_loads();
+                self.load_at = self.world.now() + Duration::from_secs(1);
+            }
+            let next = end.min(self.load_at);
+            let step = next.since(self.world.now());
+            self.world.run(step);
+            if self.scenario.nodes <= CHECKED_OFTEN_MAX {
+                self.checker.safety(&self.world);
+            }
+        }
+    }
+
+    fn publish_loads(&mut self) {
+        self.loads += 1;
+        for index in 0..self.world.len() {
+            // A tenth of the nodes is busy, and what they are busy with changes.
+            let busy = index % 10 == 0;
+            let running_jobs = if busy { self.rng.random_range(0..=2) } else { 0 };
+            let cpu_permille = if busy { running_jobs * 450 } else { self.rng.random_range(0..40) };
+            let sample = LoadSample {
+                seq: self.loads,
+                cpu_permille,
+                memory_permille: 300,
+                queue_capacity_jobs: 16,
+                running_jobs,
+                workers: 2,
+                ..LoadSample::default()
+            };
+            self.world.input(index, Input::Load(sample));
+        }
+    }
+
+    /// Until everyone knows everyone who is up.
+    fn converge(&mut self) -> Option<f64> {
+        let begin = self.world.now();
+        let step = Duration::from_millis(1);
+        while !self.agreed() {
+            if self.world.now().since(begin) > PATIENCE {
+                self.checker.violated(&self.world, format!("no agreement after {PATIENCE:?}"));
+                return None;
+            }
+            self.watch(step);
+        }
+        Some(millis(self.world.now().since(begin)))
+    }
+
+    fn agreed(&self) -> bool {
+        let up = self.world.len() - self.down.len();
+        (0..self.world.len()).filter_map(|index| self.world.node(index)).all(|swim| swim.live() == up)
+    }
+
+    /// The cluster at rest: what it costs, and how fresh its knowledge is.
+    fn rest(&mut self) {
+        let settle = Duration::from_secs(5);
+        self.watch(settle);
+        let before = self.traffic();
+        self.watch(self.scenario.duration);
+        let after = self.traffic();
+        let per_node_second = self.scenario.duration.as_secs_f64() * self.world.len() as f64;
+        self.report.datagrams_per_node_per_s = (after.0 - before.0) as f64 / per_node_second;
+        self.report.bytes_per_node_per_s = (after.1 - before.1) as f64 / per_node_second;
+        self.look_at_knowledge();
+        self.judge(&BTreeMap::new());
+    }
+
+    fn traffic(&self) -> (u64, u64) {
+        let stats = (0..self.world.len()).filter_map(|index| Some(self.world.node(index)?.stats()));
+        stats.fold((0, 0), |sum, stats| (sum.0 + stats.datagrams_sent, sum.1 + stats.bytes_sent))
+    }
+
+    fn look_at_knowledge(&mut self) {
+        let (mut own, mut others, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut fresh, mut expected) = (0, 0);
+        let observers = index::sample(&mut self.rng, self.world.len(), self.world.len().min(50));
+        for index in observers {
+            let Some(swim) = self.world.node(index) else { continue };
+            let zone = &swim.identity().zone;
+            let mut best: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+            for peer in swim.peers().filter(|peer| peer.is_live()) {
+                let load = peer.known.as_ref().and_then(|known| known.load);
+                let age = load.map(|(_, taken)| millis(self.world.now().since(taken)));
+                if peer.identity.zone == *zone {
+                    expected += 1;
+                    fresh += usize::from(age.is_some_and(|age| age <= 10_000.0));
+                    own.extend(age);
+                } else {
+                    best.entry(peer.identity.zone.as_str()).or_default().extend(age);
+                }
+                if let Some(rtt) = peer.rtt() {
+                    let truth = self.world.rtt_between(index, peer.identity.gossip).as_secs_f64();
+                    errors.push((rtt.mean.as_secs_f64() - truth).abs() / truth);
+                }
+            }
+            for ages in best.values_mut() {
+                ages.sort_unstable_by(f64::total_cmp);
+                others.extend(ages.iter().take(3));
+            }
+        }
+        self.report.load_fresh_own_zone = f64::from(fresh as u32) / f64::from(expected.max(1) as u32);
+        self.report.load_age_own_zone_ms = Spread::of(own);
+        self.report.load_age_other_zones_ms = Spread::of(others);
+        self.report.rtt_error = Spread::of(errors);
+    }
+
+    /// Loss and slow nodes: whoever is called dead now is not.
+    fn losses(&mut self) {
+        if self.scenario.loss == 0.0 && self.scenario.slow_nodes == 0 {
+            return;
+        }
+        self.world.apply(&Fault::Loss(self.scenario.loss));
+        let count = self.scenario.slow_nodes.min(self.world.len());
+        self.slow = index::sample(&mut self.rng, self.world.len(), count).into_vec();
+        let end = self.world.now() + self.scenario.duration;
+        while self.world.now() < end {
+            // Lifeguard's anomaly: stopped for a while, then running for a moment, over and over.
+            for node in self.slow.clone() {
+                let stopped = Duration::from_millis(self.rng.random_range(128..8_192));
+                self.world.pause(node, stopped);
+            }
+            self.watch(Duration::from_secs(8));
+        }
+        self.judge(&BTreeMap::new());
+        self.world.apply(&Fault::Heal);
+        self.converge();
+    }
+
+    fn kills(&mut self) {
+        let (mut first_suspicion, mut first, mut full, mut spread) = (vec![], vec![], vec![], vec![]);
+        let victims =
+            index::sample(&mut self.rng, self.world.len(), self.scenario.kill.min(self.world.len() - 1));
+        for victim in victims {
+            let at = self.world.now();
+            let seen = self.world.log().len();
+            self.world.apply(&Fault::Kill(victim));
+            self.down.insert(victim, at);
+            let Some(all) = self.converge() else { return };
+            let name = format!("node{}", victim + 1);
+            let about = |entry: &&Entry| subject(&entry.event).is_some_and(|subject| subject == name);
+            let log = self.world.log()[seen..].iter().filter(about);
+            let after = |entry: &Entry| millis(entry.at.since(at));
+            let (mut suspected, mut failed) = (None, None);
+            for entry in log {
+                match entry.event {
+                    Event::Suspected { .. } => suspected = suspected.or(Some(after(entry))),
+                    Event::Failed(_) => failed = failed.or(Some(after(entry))),
+                    _ => {}
+                }
+            }
+            first_suspicion.extend(suspected);
+            first.extend(failed);
+            full.push(all);
+            spread.extend(failed.map(|failed| all - failed));
+            let pause = Duration::from_millis(self.rng.random_range(1_000..3_000));
+            self.watch(pause);
+        }
+        self.report.suspect_first_ms = Spread::of(first_suspicion);
+        self.report.detect_first_ms = Spread::of(first);
+        self.report.detect_full_ms = Spread::of(full);
+        self.report.dissemination_ms = Spread::of(spread);
+        let down = self.down.clone();
+        self.judge(&down);
+    }
+
+    fn halves(&mut self) {
+        let Some(time) = self.scenario.partition else { return };
+        let half = self.world.len() / 2;
+        self.world.apply(&Fault::Partition((0..half).collect()));
+        self.watch(time);
+        self.judged = self.world.log().len();
+        self.world.heal();
+        self.report.heal_ms = self.converge();
+        let down = self.down.clone();
+        self.judge(&down);
+    }
+
+    /// Counts verdicts and suspicions since the last judgement about nodes that were up.
+    fn judge(&mut self, down: &BTreeMap<usize, Time>) {
+        for entry in &self.world.log()[self.judged..] {
+            let (Event::Failed(member) | Event::Suspected { member, .. }) = &entry.event else { continue };
+            let index: Option<usize> = member.identity.name.as_str()[4..].parse().ok();
+            let Some(index) = index.map(|number| number - 1).filter(|index| !down.contains_key(index)) else {
+                continue;
+            };
+            if matches!(entry.event, Event::Failed(_)) {
+                self.report.false_failures += 1;
+                self.report.false_failures_healthy += usize::from(!self.slow.contains(&index));
+            } else {
+                self.report.false_suspicions += 1;
+            }
+        }
+        self.judged = self.world.log().len();
+    }
+
+    fn finish(mut self) -> Report {
+        self.checker.safety(&self.world);
+        self.report.sim_seconds = self.world.now().since(Time::ZERO).as_secs_f64();
+        self.report.fired = self.world.fired();
+        self.report.violations = self.checker.violations().iter().map(ToString::to_string).collect();
+        self.report
+    }
+}
+
+fn subject(event: &Event) -> Option<&str> {
+    match event {
+        Event::Failed(member) | Event::Suspected { member, .. } => Some(member.identity.name.as_str()),
+        _ => None,
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Runs a cluster through faults of all kinds, by its seed, and checks it all the while; then lets it come to rest and
+/// checks that it has.
+pub fn run_mixed(seed: u64) -> Report {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
+    let nodes = rng.random_range(4..16);
+    let topology =
+        if rng.random_bool(0.5) { Topology::paper() } else { Topology::flat(Duration::from_millis(1)) };
+    let mut world = World::ring(topology, seed, nodes, Timing::Lan);
+    for index in 0..nodes {
+        // A ring breaks when two of its nodes are down for good; a second seed that is always there mends it.
+        world.config_mut(index).seeds.push("node1".into());
+    }
+    world.start_all();
+    world.run(Duration::from_secs(5));
+    let mut checker = Checker::default();
+    let begin = world.now();
+    for (at, fault) in mixed_faults(seed, nodes, Duration::from_secs(90)) {
+        let due = begin + at;
+        while world.now() < due {
+            let step = due.since(world.now()).min(Duration::from_millis(250));
+            world.run(step);
+            checker.safety(&world);
+        }
+        world.apply(&fault);
+    }
+    // Whoever was stopped wakes up, and then there is time to come to rest.
+    for _ in 0..480 {
+        world.run(Duration::from_millis(250));
+        checker.safety(&world);
+    }
+    checker.liveness(&world);
+    let suspects = (0..nodes).filter_map(|index| world.node(index));
+    let doubts = suspects.flat_map(Swim::peers).filter(|p| p.state == MemberState::Suspect).count();
+    if doubts > 0 {
+        checker.violated(&world, format!("{doubts} suspicions are left over"));
+    }
+    Report {
+        nodes,
+        seed,
+        sim_seconds: world.now().since(Time::ZERO).as_secs_f64(),
+        fired: world.fired(),
+        violations: checker.violations().iter().map(ToString::to_string).collect(),
+        ..Report::default()
+    }
+}

@@ -1,0 +1,175 @@
+//! `starling sim`: the overlay's protocol on thousands of simulated nodes.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use comfy_table::Table;
+use serde_json::{Value, json};
+use starling_overlay::Timing;
+use starling_overlay::sim::{Report, Scenario, Spread, Topology, run, run_mixed};
+
+/// Simulate the overlay: virtual time, the same state machine as the real node
+#[derive(clap::Args)]
+pub struct Args {
+    /// How many nodes
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    nodes: u32,
+    /// Part of the datagrams that is lost, such as 5% or 0.05, for --duration
+    #[arg(long, default_value = "0%", value_parser = parse_part)]
+    loss: f64,
+    /// Kill so many nodes, one after the other
+    #[arg(long, default_value_t = 0)]
+    kill: usize,
+    /// Cut the cluster in halves for this long, such as 30s
+    #[arg(long, value_parser = humantime::parse_duration)]
+    partition: Option<Duration>,
+    /// Stop so many nodes again and again, for --duration
+    #[arg(long, default_value_t = 0)]
+    slow_nodes: usize,
+    /// How long to watch the cluster at rest, and under loss and slow nodes
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// Links: the paper's three zones, or one zone with 1 ms of RTT
+    #[arg(long, value_enum, default_value_t = Links::Paper)]
+    links: Links,
+    /// Protocol timing
+    #[arg(long, default_value_t = Timing::Lan)]
+    timing: Timing,
+    /// Begin with a cluster in which all have known each other for long (default: from 500 nodes on)
+    #[arg(long)]
+    warm: bool,
+    /// Makes all random choices; the same seed replays the same run
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Run so many seeds, from --seed on
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Throw faults of all kinds at small clusters instead, and check that all rules hold
+    #[arg(long)]
+    mixed: bool,
+    /// Print JSON, one object a seed
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Links {
+    Paper,
+    Flat,
+}
+
+/// From so many nodes on, a start from a ring says more about the start than about the cluster.
+const WARM_FROM: u32 = 500;
+
+/// Runs the simulations.
+pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut broken = 0;
+    for seed in args.seed..args.seed.saturating_add(args.seeds) {
+        let begun = Instant::now();
+        let report = if args.mixed { run_mixed(seed) } else { run(&args.scenario(seed)) };
+        let wall = begun.elapsed();
+        if args.json {
+            println!("{}", as_json(&report, wall)?);
+        } else if args.seeds == 1 {
+            println!("{}", table(&report, wall));
+        }
+        for violation in &report.violations {
+            eprintln!("starling sim: seed {seed}: {violation}");
+        }
+        broken += u64::from(!report.violations.is_empty());
+    }
+    if broken > 0 {
+        eprintln!("starling sim: {broken} of {} runs broke a rule; run again with the seed to replay one", args.seeds);
+        return Ok(ExitCode::FAILURE);
+    }
+    if args.seeds > 1 && !args.json {
+        println!("{} runs, no rule broken", args.seeds);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn scenario(&self, seed: u64) -> Scenario {
+        let mut scenario = Scenario::new(seed);
+        scenario.nodes = self.nodes as usize;
+        scenario.loss = self.loss;
+        scenario.kill = self.kill;
+        scenario.partition = self.partition;
+        scenario.slow_nodes = self.slow_nodes;
+        scenario.duration = self.duration;
+        scenario.timing = self.timing;
+        scenario.warm = self.warm || self.nodes >= WARM_FROM;
+        scenario.topology = match self.links {
+            Links::Paper => Topology::paper(),
+            Links::Flat => Topology::flat(Duration::from_micros(500)),
+        };
+        scenario
+    }
+}
+
+fn parse_part(text: &str) -> anyhow::Result<f64> {
+    let (number, unit) = match text.strip_suffix('%') {
+        Some(number) => (number, 100.0),
+        None => (text, 1.0),
+    };
+    let part = number.parse::<f64>().context("expected a share such as 5% or 0.05")? / unit;
+    if !(0.0..=1.0).contains(&part) {
+        bail!("expected a share from 0% to 100%");
+    }
+    Ok(part)
+}
+
+fn as_json(report: &Report, wall: Duration) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(report)?;
+    value["wall_seconds"] = json!(wall.as_secs_f64());
+    Ok(value)
+}
+
+fn table(report: &Report, wall: Duration) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    let mut row = |name: &str, value: String| {
+        table.add_row([name.to_owned(), value]);
+    };
+    let one = |value: Option<f64>, unit: &str| value.map_or("-".into(), |value| format!("{value:.1} {unit}"));
+    let spread = |spread: Option<Spread>, unit: &str| {
+        spread.map_or("-".into(), |s| {
+            format!("{:.1} {unit}  (99 %: {:.1}, max: {:.1})", s.median, s.p99, s.max)
+        })
+    };
+    row("nodes", report.nodes.to_string());
+    row("seed", report.seed.to_string());
+    row("convergence", one(report.converged_ms, "ms"));
+    row("first suspicion", spread(report.suspect_first_ms, "ms"));
+    row("first detection", spread(report.detect_first_ms, "ms"));
+    row("full detection", spread(report.detect_full_ms, "ms"));
+    row("dissemination", spread(report.dissemination_ms, "ms"));
+    row("heal", one(report.heal_ms, "ms"));
+    row("false failures", format!("{} ({} of healthy nodes)", report.false_failures, report.false_failures_healthy));
+    row("false suspicions", report.false_suspicions.to_string());
+    row("datagrams sent", format!("{:.2} a node and second", report.datagrams_per_node_per_s));
+    row("bytes sent", format!("{:.0} a node and second", report.bytes_per_node_per_s));
+    row("load age, own zone", spread(report.load_age_own_zone_ms, "ms"));
+    row("load known, own zone", format!("{:.1} %", report.load_fresh_own_zone * 100.0));
+    row("load age, other zones' 3 freshest", spread(report.load_age_other_zones_ms, "ms"));
+    row("RTT error", spread(report.rtt_error, ""));
+    row("faults", format!("{:?}", report.fired));
+    row("simulated", format!("{:.1} s in {:.1} s", report.sim_seconds, wall.as_secs_f64()));
+    row("rules broken", report.violations.len().to_string());
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_numbers_or_percentages() {
+        assert_eq!(parse_part("5%").unwrap(), 0.05);
+        assert_eq!(parse_part("0.4").unwrap(), 0.4);
+        assert!(parse_part("140%").unwrap_err().to_string().contains("from 0% to 100%"));
+        assert!(parse_part("much").is_err());
+    }
+}
