@@ -248,7 +248,7 @@ fn containers_are_told_by_their_first_bytes() {
 proptest! {
     #[test]
     fn any_first_bytes_are_borne(head in prop::collection::vec(any::<u8>(), 0..1200)) {
-        let _ = sniff(&head);
+        drop(sniff(&head));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod failures;
+mod hostile;
 mod membership;
 mod offload;
 mod support;

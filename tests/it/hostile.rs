@@ -1,0 +1,269 @@
+//! Media that means harm: none of it reads another file, opens a socket, outlives its limits or takes the node down.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bytes::Bytes;
+
+use crate::support::{Clip, Node, NodeOptions, real_clips};
+
+/// The folder of hostile inputs, and another file of the node that they would like to read.
+struct Folder {
+    dir: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self { dir: tempfile::tempdir().unwrap() };
+        folder.write("secret.mp4", &Clip::default().make());
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    fn secret(&self) -> String {
+        self.path("secret.mp4").display().to_string()
+    }
+
+    /// A DASH manifest of one segment. `prefix`: what stands before it.
+    fn dash(prefix: &str, url: &str) -> String {
+        format!(
+            "{prefix}<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" mediaPresentationDuration=\"PT1S\" \
+             profiles=\"urn:mpeg:dash:profile:isoff-main:2011\"><Period><AdaptationSet mimeType=\"video/mp4\">\
+             <Representation id=\"0\" bandwidth=\"1\"><BaseURL>{url}</BaseURL><SegmentList duration=\"1\">\
+             <SegmentURL media=\"{url}\"/></SegmentList></Representation></AdaptationSet></Period></MPD>"
+        )
+    }
+
+    fn hls(url: &str) -> String {
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{url}\n#EXT-X-ENDLIST\n")
+    }
+
+    /// A clip made by ffmpeg with these arguments.
+    fn make(&self, name: &str, arguments: &str) -> Bytes {
+        let path = self.path(name);
+        let status = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-y"])
+            .args(arguments.split_whitespace())
+            .arg(&path)
+            .stdin(Stdio::null())
+            .status()
+            .expect("ffmpeg is installed");
+        assert!(status.success(), "ffmpeg makes no {name}");
+        std::fs::read(path).unwrap().into()
+    }
+}
+
+fn node() -> Node {
+    Node::start(NodeOptions::new("node1", "FRA"))
+}
+
+async fn assert_goes_on(node: &Node) {
+    node.http.upload(Clip { tag: 4242, ..Clip::default() }.make()).await.assert_video();
+}
+
+#[tokio::test]
+async fn texts_that_name_other_files_are_no_videos() {
+    let (node, folder) = (node(), Folder::new());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/secret.mp4", listener.local_addr().unwrap());
+    for target in [format!("file:{}", folder.secret()), folder.secret(), url] {
+        let texts = [
+            Folder::dash("<?xml version=\"1.0\"?>\n", &target),
+            Folder::hls(&target),
+            format!("ffconcat version 1.0\nfile '{target}'\n"),
+            format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><image href=\"{target}\"/></svg>"),
+            format!("v=0\no=- 0 0 IN IP4 127.0.0.1\ns={target}\nm=video 5004 RTP/AVP 96\n"),
+        ];
+        for text in texts {
+            node.http.upload(text.into()).await.assert_problem(415, "not-a-video");
+        }
+        // A comment that passes for the head of a QuickTime file: the magic bytes are those of an mdat box, and to ffmpeg
+        // it is a DASH manifest all the same. The list of demuxers is what stops it.
+        let disguised = node.http.upload(Folder::dash("<!--mdat-->", &target).into()).await;
+        disguised.assert_problem(422, "unusable-video");
+    }
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody came for the file");
+    assert_eq!(node.metric("starling_transcodes_total").await, 0);
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn the_sandbox_holds_where_the_lists_of_ffmpeg_do_not() {
+    if !starling::workers::sandbox::landlock_supported() {
+        println!("SKIPPED: this kernel has no landlock, so ffmpeg's own lists are all there is");
+        return;
+    }
+    let folder = Folder::new();
+    let manifest =
+        folder.write("dash.mp4", Folder::dash("", &format!("file:{}", folder.secret())).as_bytes());
+    std::fs::create_dir(folder.path("out")).unwrap();
+    let output = folder.path("out").join("o.mp4");
+    let ffmpeg = |command: &mut Command| {
+        command
+            .args(["-v", "error", "-nostdin", "-y", "-i"])
+            .arg(&manifest)
+            .args(["-c:v", "libx264"])
+            .arg(&output);
+        command.stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    };
+    // Without any of it the manifest does read the other file: else this test would show nothing.
+    assert!(ffmpeg(&mut Command::new("ffmpeg")), "the attack itself doesn't work");
+    assert!(!ffmpeg(&mut sandboxed(&folder, &manifest, "/usr/bin/ffmpeg")));
+}
+
+/// The node's own way of starting a child.
+fn sandboxed(folder: &Folder, readable: &Path, program: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
+    command.args(["sandbox", "--memory-bytes=4000000000", "--file-bytes=1000000", "--cpu-seconds=20"]);
+    command.arg(format!("--parent={}", std::process::id())).arg("--readable").arg(readable);
+    command.arg("--writable").arg(folder.path("out")).arg("--").arg(program);
+    command
+}
+
+#[tokio::test]
+async fn the_sandbox_leaves_a_program_its_input_its_output_and_nothing_else() {
+    if !starling::workers::sandbox::landlock_supported() {
+        println!("SKIPPED: this kernel has no landlock");
+        return;
+    }
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("out")).unwrap();
+    let input = folder.write("input", b"input");
+    let shell = |script: &str| {
+        let output = sandboxed(&folder, &input, "/bin/sh")
+            .args(["-c", script])
+            .current_dir(folder.path("out"))
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    assert_eq!(shell("cat ../input && echo x > result && cat result"), (true, "inputx".to_owned()));
+    for forbidden in [
+        format!("cat {}", folder.secret()),
+        "cat /etc/passwd".to_owned(),
+        "cat /proc/self/environ".to_owned(),
+        "cat /proc/$PPID/environ".to_owned(),
+        "ls /".to_owned(),
+        "echo x > ../input".to_owned(),
+        "echo x > /tmp/starling-test-escape".to_owned(),
+        "rm ../input".to_owned(),
+        // Longer than a file may be.
+        "head -c 2000000 /dev/zero > big".to_owned(),
+        // Sockets of any kind.
+        "perl -e 'use Socket; socket(S, PF_INET, SOCK_DGRAM, 0) or exit 1'".to_owned(),
+        "perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0) or exit 1'".to_owned(),
+    ] {
+        assert!(!shell(&forbidden).0, "{forbidden} was allowed");
+    }
+    assert_eq!(shell("ulimit -c; ulimit -t; nice").1, "0\n20\n10");
+    assert_eq!(std::fs::read(&input).unwrap(), b"input");
+}
+
+#[tokio::test]
+async fn a_child_of_a_killed_parent_dies() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("out")).unwrap();
+    // The parent: a shell that starts the sandbox, says its child's number, and is killed.
+    let script = "$0 sandbox --parent $$ --memory-bytes 4000000000 --file-bytes 1 --cpu-seconds 20 -- \
+                  /bin/sleep 1000 & echo $!; wait";
+    let mut parent = Command::new("/bin/sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_starling")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(parent.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    let child = format!("/proc/{}/comm", line.trim());
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::fs::read_to_string(&child).is_ok_and(|name| name.trim() != "sleep") {
+        assert!(std::time::Instant::now() < give_up, "it never became sleep");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let alive = || {
+        std::fs::read_to_string(format!("/proc/{}/stat", line.trim()))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    while alive() {
+        assert!(std::time::Instant::now() < give_up, "it outlived its parent");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn bombs_are_refused_before_they_go_off() {
+    let (node, folder) = (node(), Folder::new());
+    let bombs = [
+        (
+            "a picture of 108 million pixels",
+            "-f lavfi -i color=size=12000x9000:rate=1:duration=1 -c:v mjpeg -f matroska",
+        ),
+        (
+            "a thousand pictures a second",
+            "-f lavfi -i color=size=32x32:rate=1000:duration=1 -c:v libx264 -f mp4",
+        ),
+        (
+            "three pictures, half a day apart each",
+            "-f lavfi -i color=size=32x32:rate=1:duration=3 -vf setpts=PTS*50000 -vsync vfr -c:v libx264 -f avi",
+        ),
+    ];
+    for (what, arguments) in bombs {
+        let bomb = folder.make("bomb", arguments);
+        let answer = node.http.upload(bomb).await;
+        assert_eq!(answer.status, 422, "{what}: {}", String::from_utf8_lossy(&answer.body));
+    }
+    assert_eq!(node.metric("starling_transcodes_total").await, 0);
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn damaged_clips_give_a_valid_video_or_a_refusal() {
+    let node = node();
+    let clip = match real_clips().first() {
+        Some(path) => Bytes::from(std::fs::read(path).unwrap()),
+        None => Clip { seconds: 3.0, ..Clip::default() }.make(),
+    };
+    let mut seed = 0x5eed_u64;
+    for round in 0..6 {
+        let mut damaged = clip.to_vec();
+        for _ in 0..=round * 16 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Past the first bytes, which are the magic ones.
+            let at = 64 + (seed >> 16) as usize % (damaged.len() - 64);
+            damaged[at] ^= 1 << (seed >> 60 & 7);
+        }
+        let answer = node.http.upload(damaged.into()).await;
+        match answer.status.as_u16() {
+            200 => answer.assert_video(),
+            _ => answer.assert_problem(422, "unusable-video"),
+        }
+    }
+    for tenths in [1, 5, 9] {
+        let answer = node.http.upload(clip.slice(..clip.len() * tenths / 10)).await;
+        answer.assert_problem(422, "unusable-video");
+    }
+    assert_goes_on(&node).await;
+}
+
+#[tokio::test]
+async fn an_index_at_the_end_is_no_harm() {
+    let (node, folder) = (node(), Folder::new());
+    let clip =
+        folder.make("end.mp4", "-f lavfi -i testsrc2=size=320x240:rate=25:duration=1 -c:v libx264 -f mp4");
+    let at = |name: &[u8]| clip.windows(4).position(|window| window == name).unwrap();
+    assert!(at(b"mdat") < at(b"moov"));
+    node.http.upload(clip).await.assert_video();
+}
