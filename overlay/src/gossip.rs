@@ -17,10 +17,24 @@ pub(crate) struct GossipQueue {
 impl GossipQueue {
     /// There is (other) news about this member.
     pub fn push(&mut self, key: NodeKey) {
+        self.push_for(key, 0);
+    }
+
+    /// The same, as if it had been sent `sent` times already.
+    pub fn push_for(&mut self, key: NodeKey, sent: u8) {
         self.remove(key);
-        let place = (0, self.number());
+        let place = (sent, self.number());
         self.order.insert(place, key);
         self.place.insert(key, place);
+    }
+
+    /// Keeps only the first `most`.
+    pub fn truncate(&mut self, most: usize) {
+        while self.order.len() > most {
+            if let Some((_, key)) = self.order.pop_last() {
+                self.place.remove(&key);
+            }
+        }
     }
 
     pub fn remove(&mut self, key: NodeKey) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::precedence::{Claim, is_live};
 use crate::rtt::RttEstimator;
-use crate::{Identity, Incarnation, LoadSample, MemberState, NodeKey, Time};
+use crate::{BootEpoch, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time};
 
 /// Index of a member in the table; it stays the same until the member is forgotten.
 pub(crate) type Slot = u32;
@@ -29,6 +29,8 @@ pub(crate) struct Peer {
 pub(crate) struct Known {
     /// When a datagram of it last came in, and the digest of the live set that this one carried.
     pub heard: Option<(Time, u64)>,
+    /// The boot of this node that it knows all about: it has answered to it.
+    pub introduced: Option<BootEpoch>,
     /// Whether it ever answered: proof that its address is its own.
     pub answered: bool,
     pub rtt: RttEstimator,

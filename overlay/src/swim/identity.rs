@@ -81,7 +81,7 @@ impl Swim {
         let other = conflict.other;
         let seq = self.pings.add(Ping { target: self.key, sent: self.now, purpose: Purpose::Conflict });
         let me = self.me.clone();
-        self.send(other, None, &Message::Ping { seq, to: self.key, from: (&*me).into() });
+        self.send(other, None, &Message::Ping { seq, to: self.key, from: Some((&*me).into()) });
         self.timers.set(Timer::Conflict, self.now + self.params.timeout_unmeasured());
     }
 

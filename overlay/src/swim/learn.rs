@@ -211,7 +211,7 @@ impl Swim {
             self.forget_doubts(slot);
             self.members.remove(slot);
             self.gossip.remove(key);
-            self.loads.remove(key);
+            self.load_desk.remove(key);
             self.round.retain(|other| *other != slot);
             self.measure.retain(|other| *other != slot);
             self.membership_version += 1;

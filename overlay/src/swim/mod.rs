@@ -13,6 +13,7 @@ mod converge;
 mod identity;
 mod join;
 mod learn;
+mod load;
 mod probe;
 mod receive;
 mod relay;
@@ -31,6 +32,7 @@ use rand_chacha::ChaCha8Rng;
 
 use self::converge::Disturbance;
 use self::identity::Conflict;
+use self::load::LoadDesk;
 use self::probe::Probe;
 use self::relay::Relay;
 use self::suspect::Suspicion;
@@ -110,7 +112,7 @@ pub struct Swim {
 
     members: Members,
     gossip: GossipQueue,
-    loads: GossipQueue,
+    load_desk: LoadDesk,
     suspicions: BTreeMap<Slot, Suspicion>,
 
     pings: Pings,
@@ -170,7 +172,7 @@ impl Swim {
             conflict_told: None,
             members: Members::default(),
             gossip: GossipQueue::default(),
-            loads: GossipQueue::default(),
+            load_desk: LoadDesk::default(),
             suspicions: BTreeMap::new(),
             pings: Pings::new(rng.random()),
             probes: Vec::new(),
@@ -257,7 +259,7 @@ impl Swim {
             ("relays", self.relays.len(), relay::RELAYS_MAX),
             ("suspicions", self.suspicions.len(), members),
             ("gossip", self.gossip.len(), members + 1),
-            ("loads", self.loads.len(), members),
+            ("loads", self.load_desk.len(), load::WAITING_MAX),
             ("round", self.round.len(), members),
         ]
     }

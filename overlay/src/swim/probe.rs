@@ -189,7 +189,9 @@ impl Swim {
     pub(super) fn ping(&mut self, slot: Slot, key: NodeKey, to: SocketAddr, purpose: Purpose) -> u32 {
         let seq = self.pings.add(Ping { target: key, sent: self.now, purpose });
         let me = self.me.clone();
-        self.send(to, Some(slot), &Message::Ping { seq, to: key, from: (&*me).into() });
+        let introduced = self.members.get(slot).and_then(|peer| peer.known.as_ref()?.introduced);
+        let from = (introduced != Some(me.boot)).then(|| (&*me).into());
+        self.send(to, Some(slot), &Message::Ping { seq, to: key, from });
         seq
     }
 

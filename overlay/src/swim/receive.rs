@@ -1,16 +1,12 @@
 //! What comes in.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::{Phase, Swim};
 use crate::members::Slot;
 use crate::pings::Purpose;
-use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Head, LoadEntry, Message, Record, Subject, Update, decode};
-use crate::{BootEpoch, LoadSample, MemberState, NodeKey, Time};
-
-/// A sample that hardly changed is passed on again only when the last one passed on is this old.
-const LOAD_STALE: Duration = Duration::from_secs(5);
+use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Head, Message, Record, Subject, Update, decode};
+use crate::{BootEpoch, MemberState, NodeKey};
 
 impl Swim {
     pub(super) fn on_datagram(&mut self, from: SocketAddr, bytes: &mut [u8]) {
@@ -46,7 +42,7 @@ impl Swim {
     /// Takes note of the sender: it speaks for itself, so it lives. None if it is a stranger, or an older boot.
     fn meet(&mut self, datagram: &Datagram<'_>) -> Option<Slot> {
         let head = &datagram.head;
-        if let Message::Ping { from, .. } | Message::Join { from, .. } = &datagram.message
+        if let Message::Ping { from: Some(from), .. } | Message::Join { from, .. } = &datagram.message
             && from.key() == head.from()
             && from.boot() == head.boot()
         {
@@ -70,13 +66,16 @@ impl Swim {
             Message::News => {}
             Message::Ping { seq, to, .. } => {
                 // For whoever was here before: let its pinger find out.
-                if to == self.key {
+                if to == self.key && sender.is_none() && self.is_stranger(&datagram.head) {
+                    self.send_within(from, None, &Message::Who { seq }, 0, None);
+                } else if to == self.key {
                     let room = self.room_for_answer(sender, from, length);
                     // A stranger here still has an older boot of a member's name: it must hear of the newer one.
                     let first = sender.is_none().then_some(datagram.head.from());
                     self.send_within(from, sender, &Message::Ack { seq }, room, first);
                 }
             }
+            Message::Who { seq } => self.on_who(seq, &datagram.head),
             Message::Ack { seq } | Message::Welcome { seq } => self.on_ack(seq, &datagram.head),
             Message::PingReq { seq, target } => self.on_ping_req(sender, seq, target),
             Message::Relayed { seq, target, boot, incarnation } => {
@@ -108,6 +107,22 @@ impl Swim {
         }
     }
 
+    /// Whether nothing is known of this boot of a member, and of none after it.
+    fn is_stranger(&self, head: &Head) -> bool {
+        self.members.by_key(head.from()).is_none_or(|peer| peer.identity.boot < head.boot())
+    }
+
+    /// A member that does not know this node (any more): ping it again, with all that there is to say.
+    fn on_who(&mut self, seq: u32, head: &Head) {
+        let Some(ping) = self.pings.get(seq).filter(|ping| ping.target == head.from()) else { return };
+        let Some(slot) = self.members.find(ping.target) else { return };
+        let Some(peer) = self.members.get_mut(slot) else { return };
+        peer.known_mut().introduced = None;
+        let to = peer.identity.gossip;
+        self.pings.take(seq);
+        self.ping(slot, ping.target, to, ping.purpose);
+    }
+
     /// No answer to an address that has not yet shown to be its owner's is larger than three times the question (the
     /// rule of QUIC, RFC 9000, section 8.1).
     fn room_for_answer(&self, sender: Option<Slot>, from: SocketAddr, length: usize) -> usize {
@@ -134,6 +149,7 @@ impl Swim {
         };
         let known = peer.known_mut();
         known.answered = true;
+        known.introduced = Some(self.me.boot);
         if ping.sent >= self.thawed {
             known.rtt.update(self.now, self.now.since(ping.sent));
             self.detail_version += 1;
@@ -145,48 +161,10 @@ impl Swim {
             Purpose::Conflict | Purpose::Knock => {}
         }
     }
-
-    fn on_load(&mut self, slot: Slot, sample: LoadSample, age: Duration) {
-        let now = self.now;
-        let taken = Time::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
-        let Some(peer) = self.members.get_mut(slot) else { return };
-        let key = peer.key;
-        let known = peer.known_mut();
-        if known.load.is_some_and(|(old, _)| old.seq >= sample.seq) {
-            return;
-        }
-        let told = known.load_told;
-        known.load = Some((sample, taken));
-        let news = told.is_none_or(|(old, at)| now.since(at) >= LOAD_STALE || differs(&old, &sample));
-        if news {
-            known.load_told = Some((sample, now));
-            self.loads.push(key);
-        }
-        self.detail_version += 1;
-    }
-
-    fn on_load_entry(&mut self, entry: &LoadEntry) {
-        let Some(slot) = self.members.find(entry.of) else { return };
-        let same_boot =
-            self.members.get(slot).is_some_and(|peer| peer.identity.boot.0 as u16 == entry.boot_low);
-        if same_boot {
-            self.on_load(slot, entry.sample, Duration::from_millis(u64::from(entry.age_cs) * 10));
-        }
-    }
 }
 
 fn alive<'a>(subject: Subject<Record<'a>>, head: &Head) -> Update<Record<'a>> {
     Update { subject, incarnation: head.incarnation(), state: MemberState::Alive, by: None }
-}
-
-/// Whether a router would decide differently.
-fn differs(old: &LoadSample, new: &LoadSample) -> bool {
-    old.queued_jobs != new.queued_jobs
-        || old.running_jobs != new.running_jobs
-        || old.workers != new.workers
-        || old.queue_capacity_jobs != new.queue_capacity_jobs
-        || old.cpu_permille.abs_diff(new.cpu_permille) >= 100
-        || old.memory_permille.abs_diff(new.memory_permille) >= 50
 }
 
 /// Used by [`Swim::learn`] to name whom an update is about.

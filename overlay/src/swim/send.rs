@@ -8,14 +8,8 @@ use rand::seq::IteratorRandom;
 use super::{Output, Phase, Swim, Timer};
 use crate::config::{GOSSIP_FANOUT, Params};
 use crate::members::Slot;
-use crate::wire::{
-    DATAGRAM_BYTES_MAX, Encoder, Head, LOADS_MAX, LoadEntry, Message, Subject, UPDATES_MAX, Update,
-};
+use crate::wire::{DATAGRAM_BYTES_MAX, Encoder, Head, Message, Subject, UPDATES_MAX, Update};
 use crate::{Identity, MemberState, NodeKey};
-
-/// Load samples of others on each ping and ack.
-const LOADS_PER_DATAGRAM: usize = 6;
-const _: () = assert!(LOADS_PER_DATAGRAM <= LOADS_MAX);
 
 impl Swim {
     /// Sends `message` to `to`, with news. `receiver` is who is thought to be there.
@@ -93,29 +87,6 @@ impl Swim {
                 break;
             }
             self.gossip.sent(key, limit);
-        }
-    }
-
-    fn put_loads(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
-        if self.loads.is_empty() {
-            return;
-        }
-        let receiver = receiver.and_then(|slot| Some(self.members.get(slot)?.key));
-        let limit = Params::transmissions(self.live());
-        for key in self.loads.first(LOADS_PER_DATAGRAM) {
-            let entry = self.members.by_key(key).and_then(|peer| {
-                let (sample, taken) = peer.known.as_ref()?.load?;
-                let age_cs = centiseconds(self.now.since(taken));
-                Some(LoadEntry { of: key, boot_low: peer.identity.boot.0 as u16, age_cs, sample })
-            });
-            let Some(entry) = entry else {
-                self.loads.remove(key);
-                continue;
-            };
-            if Some(key) != receiver && !encoder.load_entry(&entry) {
-                break;
-            }
-            self.loads.sent(key, limit);
         }
     }
 

@@ -55,8 +55,9 @@ impl Head {
 pub(crate) enum Message<'a> {
     /// Only news.
     News,
-    /// Answer with [`Message::Ack`] if you are `to`.
-    Ping { seq: u32, to: NodeKey, from: Record<'a> },
+    /// Answer with [`Message::Ack`] if you are `to`, or with [`Message::Who`] if you don't know me. I introduce myself
+    /// until you have answered.
+    Ping { seq: u32, to: NodeKey, from: Option<Record<'a>> },
     /// Answer to a ping.
     Ack { seq: u32 },
     /// Ping `target` for me; answer with [`Message::Relayed`] or [`Message::Nack`].
@@ -67,6 +68,8 @@ pub(crate) enum Message<'a> {
     Nack { seq: u32 },
     /// I want to be a member; answer with [`Message::Welcome`].
     Join { seq: u32, from: Record<'a> },
+    /// I don't know you: ping me again and introduce yourself.
+    Who { seq: u32 },
     /// You are one. The updates are members I know.
     Welcome { seq: u32 },
     /// Digests of what I know; answer for those that differ from yours, with [`Message::Ranges`] of their parts or
@@ -234,6 +237,7 @@ pub(super) mod kind {
     pub const WELCOME: u8 = 7;
     pub const RANGES: u8 = 8;
     pub const RECORDS: u8 = 9;
+    pub const WHO: u8 = 10;
     pub const LOAD: u8 = 16;
     pub const UPDATES: u8 = 17;
     pub const LOADS: u8 = 18;

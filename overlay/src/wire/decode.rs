@@ -39,8 +39,8 @@ impl<'a> Datagram<'a> {
     fn section(&mut self, kind: u8, mut payload: Reader<'a>) -> Result<(), DecodeError> {
         let message = match kind {
             kind::PING => {
-                let (seq, to, from) = payload.take::<(u32, [u8; 8], Record<'a>)>("ping")?;
-                check(&from)?;
+                let (seq, to, from) = payload.take::<(u32, [u8; 8], Option<Record<'a>>)>("ping")?;
+                from.iter().try_for_each(check)?;
                 Message::Ping { seq, to: key(to), from }
             }
             kind::ACK => Message::Ack { seq: payload.take("ack")? },
@@ -59,6 +59,7 @@ impl<'a> Datagram<'a> {
                 check(&from)?;
                 Message::Join { seq, from }
             }
+            kind::WHO => Message::Who { seq: payload.take("who")? },
             kind::WELCOME => Message::Welcome { seq: payload.take("welcome")? },
             kind::RANGES => {
                 let mut ranges = Vec::new();

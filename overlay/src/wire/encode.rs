@@ -65,6 +65,10 @@ impl Encoder {
                 self.put(&(seq, from));
                 kind::JOIN
             }
+            Message::Who { seq } => {
+                self.put(seq);
+                kind::WHO
+            }
             Message::Welcome { seq } => {
                 self.put(seq);
                 kind::WELCOME

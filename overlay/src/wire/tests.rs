@@ -72,9 +72,11 @@ prop_compose! {
 /// A message that may borrow from the identity.
 fn messages(kind: u8, seq: u32, number: u64, identity: &Identity) -> Message<'_> {
     let (key, boot) = (NodeKey(number), BootEpoch(number >> 16));
-    match kind % 10 {
+    match kind % 12 {
         0 => Message::News,
-        1 => Message::Ping { seq, to: key, from: identity.into() },
+        1 => Message::Ping { seq, to: key, from: Some(identity.into()) },
+        10 => Message::Ping { seq, to: key, from: None },
+        11 => Message::Who { seq },
         2 => Message::Ack { seq },
         3 => Message::PingReq { seq, target: key },
         4 => Message::Relayed { seq, target: key, boot, incarnation: Incarnation(seq) },

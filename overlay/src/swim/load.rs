@@ -1,0 +1,178 @@
+//! Who hears of whose load.
+//!
+//! A node's own sample rides on each of its pings and acks. Samples of others are passed on in a bounded number, so
+//! that bytes stay flat in the size of the cluster; what travels first is what a router decides by: to members of
+//! this zone its changed samples, and of every zone its few best candidates to everybody.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Swim;
+use super::send::centiseconds;
+use crate::gossip::GossipQueue;
+use crate::members::{Peer, Slot};
+use crate::wire::{Encoder, LOADS_MAX, LoadEntry};
+use crate::{LoadSample, NodeKey, Time, Zone};
+
+/// Samples of this zone's members on each ping and ack to one of them; most datagrams go to other zones.
+const NEAR_PER_DATAGRAM: usize = 8;
+/// Best candidates of the zones that the receiver is not in.
+const FAR_PER_DATAGRAM: usize = 3;
+const _: () = assert!(NEAR_PER_DATAGRAM + FAR_PER_DATAGRAM <= LOADS_MAX);
+/// How often a changed sample is passed on by each member.
+const TRANSMISSIONS: u8 = 4;
+/// How often one that hardly changed is, once it has grown old.
+const REFRESHES: u8 = 1;
+/// A sample that hardly changed is passed on again only when the last one passed on is this old.
+const STALE: Duration = Duration::from_secs(5);
+/// One that is older is of no use to anybody.
+const USELESS: Duration = Duration::from_secs(20);
+/// Best candidates of each zone.
+const BEST_PER_ZONE: usize = 4;
+/// Zones whose best candidates are followed.
+const ZONES_MAX: usize = 64;
+/// Samples waiting to be passed on; the ones sent most often are dropped first.
+pub(super) const WAITING_MAX: usize = 128;
+
+/// Samples waiting to be passed on.
+#[derive(Debug, Default)]
+pub(super) struct LoadDesk {
+    /// Of this zone.
+    near: GossipQueue,
+    /// Of the best candidates of each zone.
+    far: GossipQueue,
+    best: BTreeMap<Zone, Vec<(u32, NodeKey)>>,
+}
+
+impl LoadDesk {
+    pub fn len(&self) -> usize {
+        self.near.len().max(self.far.len())
+    }
+
+    pub fn remove(&mut self, key: NodeKey) {
+        self.near.remove(key);
+        self.far.remove(key);
+        for best in self.best.values_mut() {
+            best.retain(|(_, other)| *other != key);
+        }
+    }
+
+    /// Ranks a candidate in its zone; whether it is among the best.
+    fn rank(&mut self, zone: &Zone, key: NodeKey, busy: u32) -> bool {
+        if !self.best.contains_key(zone) {
+            if self.best.len() >= ZONES_MAX {
+                return false;
+            }
+            self.best.insert(zone.clone(), Vec::new());
+        }
+        let Some(best) = self.best.get_mut(zone) else { return false };
+        best.retain(|(_, other)| *other != key);
+        let place = best.partition_point(|(other, _)| *other <= busy);
+        best.insert(place, (busy, key));
+        best.truncate(BEST_PER_ZONE);
+        place < BEST_PER_ZONE
+    }
+}
+
+/// What the paper's score calls load: the lower, the better a candidate.
+fn busy(sample: &LoadSample) -> u32 {
+    u32::from(sample.cpu_permille) + u32::from(sample.memory_permille) + 10 * u32::from(sample.queued_jobs)
+}
+
+/// Whether a router would decide differently.
+fn differs(old: &LoadSample, new: &LoadSample) -> bool {
+    old.queued_jobs != new.queued_jobs
+        || old.running_jobs != new.running_jobs
+        || old.workers != new.workers
+        || old.queue_capacity_jobs != new.queue_capacity_jobs
+        || old.cpu_permille.abs_diff(new.cpu_permille) >= 100
+        || old.memory_permille.abs_diff(new.memory_permille) >= 50
+}
+
+impl Swim {
+    /// A member's sample has come in, from itself or passed on.
+    pub(super) fn on_load(&mut self, slot: Slot, sample: LoadSample, age: Duration) {
+        let now = self.now;
+        let taken = Time::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
+        let Some(peer) = self.members.get_mut(slot) else { return };
+        let known = peer.known_mut();
+        if known.load.is_some_and(|(old, _)| old.seq >= sample.seq) {
+            return;
+        }
+        known.load = Some((sample, taken));
+        let changed = known.load_told.is_none_or(|(old, _)| differs(&old, &sample));
+        let old = known.load_told.is_none_or(|(_, at)| now.since(at) >= STALE);
+        if changed || old {
+            known.load_told = Some((sample, now));
+        }
+        self.detail_version += 1;
+        let Some(peer) = self.members.get(slot) else { return };
+        let (key, zone) = (peer.key, &peer.identity.zone);
+        let is_best = self.load_desk.rank(zone, key, busy(&sample));
+        if changed || old {
+            let times = if changed { TRANSMISSIONS } else { REFRESHES };
+            if *zone == self.me.zone {
+                self.load_desk.near.push_for(key, TRANSMISSIONS - times);
+                self.load_desk.near.truncate(WAITING_MAX);
+            }
+            if is_best {
+                self.load_desk.far.push_for(key, TRANSMISSIONS - times);
+                self.load_desk.far.truncate(WAITING_MAX);
+            }
+        }
+    }
+
+    pub(super) fn on_load_entry(&mut self, entry: &LoadEntry) {
+        let Some(slot) = self.members.find(entry.of) else { return };
+        let same_boot =
+            self.members.get(slot).is_some_and(|peer| peer.identity.boot.0 as u16 == entry.boot_low);
+        if same_boot {
+            self.on_load(slot, entry.sample, Duration::from_millis(u64::from(entry.age_cs) * 10));
+        }
+    }
+
+    /// Puts what is most useful to the receiver into a datagram.
+    pub(super) fn put_loads(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
+        let Some(receiver) = receiver.and_then(|slot| self.members.get(slot)) else { return };
+        let (to, zone) = (receiver.key, receiver.identity.zone.clone());
+        let near = zone == self.me.zone;
+        if near {
+            let keys = self.load_desk.near.first(NEAR_PER_DATAGRAM + 1);
+            for key in keys.into_iter().filter(|key| *key != to).take(NEAR_PER_DATAGRAM) {
+                if !self.put_load(encoder, key) {
+                    return;
+                }
+                self.load_desk.near.sent(key, TRANSMISSIONS);
+            }
+        }
+        let elsewhere = |peer: &Peer| peer.identity.zone != zone;
+        let keys = self.load_desk.far.first(WAITING_MAX).into_iter();
+        let useful = keys.filter(|key| self.members.by_key(*key).is_some_and(elsewhere));
+        for key in useful.take(FAR_PER_DATAGRAM).collect::<Vec<_>>() {
+            if !self.put_load(encoder, key) {
+                return;
+            }
+            self.load_desk.far.sent(key, TRANSMISSIONS);
+        }
+    }
+
+    /// False if there is no room.
+    fn put_load(&mut self, encoder: &mut Encoder, key: NodeKey) -> bool {
+        let entry = self.members.by_key(key).filter(|peer| peer.is_live()).and_then(|peer| {
+            let (sample, taken) = peer.known.as_ref()?.load?;
+            let age = self.now.since(taken);
+            let entry = LoadEntry {
+                of: key,
+                boot_low: peer.identity.boot.0 as u16,
+                age_cs: centiseconds(age),
+                sample,
+            };
+            (age < USELESS).then_some(entry)
+        });
+        let Some(entry) = entry else {
+            self.load_desk.remove(key);
+            return true;
+        };
+        encoder.load_entry(&entry)
+    }
+}
