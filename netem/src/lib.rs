@@ -31,6 +31,8 @@ pub use {
 #[cfg(feature = "shape")]
 mod command;
 #[cfg(feature = "shape")]
+pub mod control;
+#[cfg(feature = "shape")]
 mod firewall;
 #[cfg(feature = "shape")]
 mod netns;
@@ -48,3 +50,11 @@ pub use {
     shape::{Backend, End, ShapeError, Shaping, restore},
     tc::ClassTree,
 };
+
+#[cfg(feature = "cli")]
+pub mod args;
+#[cfg(feature = "cli")]
+mod timeline;
+
+#[cfg(feature = "cli")]
+pub use timeline::{Step, Timeline, TimelineError};

@@ -93,6 +93,11 @@ impl Plan {
     }
 }
 
+/// The link between unnamed nodes of two zones.
+pub(crate) fn between_zones(zones: &Zones, faults: &[Fault], from: &str, to: &str) -> LinkProfile {
+    under_faults(zones, faults, (Place { node: None, zone: from }, Place { node: None, zone: to }))
+}
+
 /// One directed link as the zone file says, changed by the faults that strike it, in their order.
 fn under_faults(zones: &Zones, faults: &[Fault], (from, to): (Place<'_>, Place<'_>)) -> LinkProfile {
     let mut link = zones.link(from.zone, to.zone).copied().unwrap_or_default();

@@ -1,15 +1,19 @@
 //! Holds a set of nodes shaped until it is dropped.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::command::CommandError;
+use crate::control::{FaultState, LinkState, NodeState, State};
 use crate::fault::{Fault, LinkChange, Links, SelectError, Selector};
 use crate::netns::Netns;
 use crate::{Hook, Node, Plan, Scope, Zones};
-use crate::{firewall, nfqueue, tc};
+use crate::{LinkProfile, firewall, nfqueue, plan, tc};
 
 /// One node's end of the shaped network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,8 +133,14 @@ pub struct Shaping {
     scope: Scope,
     backend: Backend,
     ends: BTreeMap<String, (End, Device)>,
+    /// Why not kernel netem.
+    why_not_tc: Option<String>,
     faults: Vec<Fault>,
+    /// When faults end by themselves.
+    ends_at: BTreeMap<u32, Instant>,
     fault_id_next: u32,
+    /// Nodes that are not shaped here, but that faults here name ([`Scope::Own`]).
+    others: Vec<Node>,
 }
 
 impl Shaping {
@@ -142,20 +152,30 @@ impl Shaping {
         forced: Option<Backend>,
         sample: &End,
     ) -> Result<Self, ShapeError> {
-        let backend = match forced {
-            Some(backend) => backend,
+        let (backend, why_not_tc) = match forced {
+            Some(backend) => (backend, (backend != Backend::Tc).then(|| "--backend".to_owned())),
             None => Self::probe(sample)?,
         };
         tracing::info!(backend = backend.name(), forced = forced.is_some(), "links are shaped");
-        Ok(Self { zones, scope, backend, ends: BTreeMap::new(), faults: Vec::new(), fault_id_next: 1 })
+        Ok(Self {
+            zones,
+            scope,
+            backend,
+            why_not_tc,
+            ends: BTreeMap::new(),
+            faults: Vec::new(),
+            ends_at: BTreeMap::new(),
+            fault_id_next: 1,
+            others: Vec::new(),
+        })
     }
 
     /// Kernel netem where the kernel has it and the device is free; else the shaper in user space.
-    fn probe(sample: &End) -> Result<Backend, ShapeError> {
-        let Err(tc) = tc::probe(&sample.netns, &sample.device) else { return Ok(Backend::Tc) };
+    fn probe(sample: &End) -> Result<(Backend, Option<String>), ShapeError> {
+        let Err(tc) = tc::probe(&sample.netns, &sample.device) else { return Ok((Backend::Tc, None)) };
         tracing::info!(why = tc, "backend tc does not work here");
         match nfqueue::probe(&sample.netns, &sample.device) {
-            Ok(()) => Ok(Backend::Nfqueue),
+            Ok(()) => Ok((Backend::Nfqueue, Some(tc))),
             Err(nfqueue) => Err(ShapeError::NoBackend { tc, nfqueue }),
         }
     }
@@ -193,8 +213,24 @@ impl Shaping {
         &self.faults
     }
 
-    /// Puts a fault in force.
-    pub fn fault(&mut self, links: Links, change: LinkChange) -> Result<u32, ShapeError> {
+    /// Puts a fault in force, for good or for some time: then [`Self::expire`] ends it.
+    pub fn fault(
+        &mut self,
+        links: Links,
+        change: LinkChange,
+        lasting: Option<Duration>,
+    ) -> Result<FaultState, ShapeError> {
+        let strikes = |link: &LinkProfile| {
+            let mut link = *link;
+            change.apply(&mut link);
+            link.check().map_err(ShapeError::Change)
+        };
+        if change.is_empty() {
+            return Err(ShapeError::Change(
+                "a fault that changes nothing: expected --loss, --delay, …".to_owned(),
+            ));
+        }
+        self.zones.links().try_for_each(|(_, _, link)| strikes(link))?;
         let id = self.fault_id_next;
         self.faults.push(Fault { id, links, change });
         if let Err(error) = self.update() {
@@ -203,39 +239,128 @@ impl Shaping {
             return Err(error);
         }
         self.fault_id_next += 1;
-        Ok(id)
+        self.ends_at.extend(lasting.map(|lasting| (id, Instant::now() + lasting)));
+        let state = self.fault_states().pop();
+        let state = state.ok_or(ShapeError::NoFault(id))?;
+        tracing::info!(fault = id, links = state.links, change = state.change, "fault");
+        Ok(state)
     }
 
-    /// Ends one fault, or all.
-    pub fn heal(&mut self, id: Option<u32>) -> Result<(), ShapeError> {
+    /// Ends one fault, or all. Says how many.
+    pub fn heal(&mut self, id: Option<u32>) -> Result<usize, ShapeError> {
+        let ends = |fault: &Fault| id.is_none_or(|id| fault.id == id);
+        let count = self.faults.iter().filter(|fault| ends(fault)).count();
         if let Some(id) = id
-            && !self.faults.iter().any(|fault| fault.id == id)
+            && count == 0
         {
             return Err(ShapeError::NoFault(id));
         }
-        self.faults.retain(|fault| id.is_some_and(|id| fault.id != id));
-        self.update()
+        self.faults.retain(|fault| !ends(fault));
+        self.ends_at.retain(|other, _| id.is_some_and(|id| *other != id));
+        if count > 0 {
+            tracing::info!(count, "healed");
+        }
+        self.update()?;
+        Ok(count)
     }
 
-    /// Turns a name into a selector.
-    pub fn resolve(&self, name: &str) -> Result<Selector, SelectError> {
-        if name == "all" {
-            Ok(Selector::All)
-        } else if self.zones.get(name).is_some() {
-            Ok(Selector::Zone(name.to_owned()))
-        } else if self.ends.contains_key(name) {
-            Ok(Selector::Node(name.to_owned()))
-        } else {
-            let nodes: Vec<&str> = self.ends.keys().map(String::as_str).collect();
-            Err(SelectError::Unknown {
-                name: name.to_owned(),
-                expected: format!("one of {}, {}", self.zones.names(), nodes.join(", ")),
-            })
+    /// Ends the faults whose time is over. Says when the next one is.
+    pub fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let over: Vec<u32> = self.ends_at.iter().filter(|(_, end)| **end <= now).map(|(id, _)| *id).collect();
+        for id in over {
+            if let Err(error) = self.heal(Some(id)) {
+                tracing::warn!(fault = id, %error, "a fault whose time is over could not be ended everywhere");
+            }
+        }
+        self.ends_at.values().min().copied()
+    }
+
+    /// How things are.
+    pub fn state(&self) -> State {
+        let nodes = self.ends.values().map(|(end, _)| NodeState {
+            name: end.node.name.clone(),
+            zone: end.node.zone.clone(),
+            device: end.device.clone(),
+            addresses: end.node.addresses.clone(),
+        });
+        let links = self.zones.links().map(|(from, to, _)| {
+            let link = plan::between_zones(&self.zones, &self.faults, from, to);
+            LinkState::new(from, to, &link)
+        });
+        State {
+            backend: self.backend,
+            why_not_tc: self.why_not_tc.clone(),
+            scope: self.scope,
+            pid: std::process::id(),
+            nodes: nodes.collect(),
+            links: links.collect(),
+            faults: self.fault_states(),
         }
     }
 
+    fn fault_states(&self) -> Vec<FaultState> {
+        let now = Instant::now();
+        let remaining =
+            |id| self.ends_at.get(&id).map(|end| end.saturating_duration_since(now).as_millis() as u64);
+        self.faults
+            .iter()
+            .map(|fault| FaultState {
+                id: fault.id,
+                links: fault.links.to_string(),
+                change: fault.change.to_string(),
+                remaining_ms: remaining(fault.id),
+            })
+            .collect()
+    }
+
+    /// `FRA-BOM`, `node1-FRA`, `node3`, `all`: zones, and nodes that are known here.
+    pub fn parse_links(&mut self, text: &str, one_way: bool) -> Result<Links, SelectError> {
+        let found = RefCell::new(Vec::new());
+        let links = Links::parse(text, one_way, &|name| self.resolve(name, &found))?;
+        self.others.extend(found.into_inner());
+        Ok(links)
+    }
+
+    /// `FRA,IAD / BOM`, `node3`.
+    pub fn parse_groups(&mut self, text: &str) -> Result<Links, SelectError> {
+        let found = RefCell::new(Vec::new());
+        let links = Links::parse_groups(text, &|name| self.resolve(name, &found))?;
+        self.others.extend(found.into_inner());
+        Ok(links)
+    }
+
+    /// A holder of one node asks the resolver for others: in a container, names of nodes are host names.
+    fn resolve(&self, name: &str, found: &RefCell<Vec<Node>>) -> Result<Selector, SelectError> {
+        if name == "all" {
+            return Ok(Selector::All);
+        }
+        if self.zones.get(name).is_some() {
+            return Ok(Selector::Zone(name.to_owned()));
+        }
+        if self.nodes().any(|node| node.name == name) {
+            return Ok(Selector::Node(name.to_owned()));
+        }
+        if self.scope == Scope::Own
+            && let Some(node) = self.look_up(name)
+        {
+            found.borrow_mut().push(node);
+            return Ok(Selector::Node(name.to_owned()));
+        }
+        let nodes: Vec<String> = self.nodes().map(|node| node.name).collect();
+        let expected = format!("one of {}, {}", self.zones.names(), nodes.join(", "));
+        Err(SelectError::Unknown { name: name.to_owned(), expected })
+    }
+
+    fn look_up(&self, name: &str) -> Option<Node> {
+        let addresses: Vec<IpAddr> = (name, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
+        let zone = addresses.iter().find_map(|address| self.zones.zone_of(*address))?;
+        let addresses =
+            addresses.iter().copied().filter(|address| self.zones.zone_of(*address) == Some(zone));
+        Some(Node { name: name.to_owned(), zone: zone.name.clone(), addresses: addresses.collect() })
+    }
+
     fn nodes(&self) -> impl Iterator<Item = Node> {
-        self.ends.values().map(|(end, _)| end.node.clone())
+        self.ends.values().map(|(end, _)| &end.node).chain(&self.others).cloned()
     }
 
     fn plan(&self, node: &Node, nodes: &[Node]) -> Plan {
@@ -248,7 +373,7 @@ impl Shaping {
 
     fn update(&mut self) -> Result<(), ShapeError> {
         let nodes: Vec<Node> = self.nodes().collect();
-        let plans: Vec<Plan> = nodes.iter().map(|node| self.plan(node, &nodes)).collect();
+        let plans: Vec<Plan> = self.ends.values().map(|(end, _)| self.plan(&end.node, &nodes)).collect();
         // All of them, whatever becomes of one: its namespace may just have gone.
         let results: Vec<_> =
             self.ends.values_mut().zip(&plans).map(|((_, device), plan)| device.update(plan)).collect();

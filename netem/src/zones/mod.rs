@@ -103,6 +103,13 @@ impl Zones {
         self.links.get(index(from)? * self.zones.len() + index(to)?)
     }
 
+    /// Every ordered pair of zones, with its link.
+    pub fn links(&self) -> impl Iterator<Item = (&str, &str, &LinkProfile)> {
+        let name = |index: usize| self.zones[index].name.as_str();
+        let count = self.zones.len();
+        self.links.iter().enumerate().map(move |(cell, link)| (name(cell / count), name(cell % count), link))
+    }
+
     /// Names of all zones, for messages.
     pub fn names(&self) -> String {
         let names: Vec<&str> = self.zones.iter().map(|zone| zone.name.as_str()).collect();

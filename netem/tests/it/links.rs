@@ -77,7 +77,7 @@ fn losses_are_binomial_and_heal() {
     needs_namespaces!();
     let rig = Rig::new();
     let mut shaping = rig.shape().unwrap();
-    let fault = shaping.fault(one_way("FRA", "IAD"), loss(0.3)).unwrap();
+    let fault = shaping.fault(one_way("FRA", "IAD"), loss(0.3), None).unwrap().id;
     assert_share(lost(&arrivals(rig.end(1), rig.end(2), COUNT)), 0.3, COUNT);
     assert_eq!(lost(&arrivals(rig.end(2), rig.end(1), COUNT)), 0, "the other way nothing is lost");
     shaping.heal(Some(fault)).unwrap();
@@ -90,7 +90,7 @@ fn a_partition_cuts_and_heals() {
     let rig = Rig::new();
     let mut shaping = rig.shape().unwrap();
     let groups = Links::Groups(vec![[zone("FRA"), zone("IAD")].concat(), zone("BOM")]);
-    shaping.fault(groups, LinkChange::CUT).unwrap();
+    shaping.fault(groups, LinkChange::CUT, None).unwrap();
     assert!(!reaches(rig.end(1), rig.end(3)) && !reaches(rig.end(3), rig.end(2)), "across the cut");
     assert!(reaches(rig.end(1), rig.end(2)) && reaches(rig.end(1), rig.end(4)), "on one side");
     shaping.heal(None).unwrap();
@@ -102,7 +102,7 @@ fn one_node_is_cut_off_from_its_own_zone_too() {
     needs_namespaces!();
     let rig = Rig::new();
     let mut shaping = rig.shape().unwrap();
-    let fault = shaping.fault(Links::Groups(vec![node("node4")]), LinkChange::CUT).unwrap();
+    let fault = shaping.fault(Links::Groups(vec![node("node4")]), LinkChange::CUT, None).unwrap().id;
     assert!(!reaches(rig.end(1), rig.end(4)) && !reaches(rig.end(4), rig.end(3)), "node4 is alone");
     assert!(reaches(rig.end(1), rig.end(2)), "the rest is whole");
     shaping.heal(Some(fault)).unwrap();
@@ -115,7 +115,7 @@ fn delay_is_added_between_two_nodes_only() {
     let rig = Rig::new();
     let mut shaping = rig.shape().unwrap();
     let slower = LinkChange { delay: Some(Shift::Add(Duration::from_millis(50))), ..LinkChange::default() };
-    shaping.fault(between(node("node1"), node("node4")), slower).unwrap();
+    shaping.fault(between(node("node1"), node("node4")), slower, None).unwrap();
     assert_rtt(rtt_ms(rig.end(1), rig.end(4), 0), 110.0);
     assert_rtt(rtt_ms(rig.end(1), rig.end(2), 0), 90.0);
     shaping.heal(None).unwrap();
@@ -129,7 +129,7 @@ fn packets_are_duplicated() {
     let rig = Rig::new();
     let mut shaping = rig.shape().unwrap();
     let twice = LinkChange { duplicate: Some(0.2), ..LinkChange::default() };
-    shaping.fault(one_way("FRA", "IAD"), twice).unwrap();
+    shaping.fault(one_way("FRA", "IAD"), twice, None).unwrap();
     let times = arrivals(rig.end(1), rig.end(2), COUNT);
     assert!(times.iter().all(|times| (1..=2).contains(times)), "each once or twice");
     let doubled = times.iter().filter(|times| **times == 2).count();
@@ -142,7 +142,7 @@ fn a_rated_link_is_no_faster_than_its_rate() {
     let rig = Rig::new();
     let mut shaping = rig.shape().unwrap();
     let narrow = LinkChange { rate: Some(10_000_000), ..LinkChange::default() };
-    shaping.fault(between(zone("FRA"), zone("IAD")), narrow).unwrap();
+    shaping.fault(between(zone("FRA"), zone("IAD")), narrow, None).unwrap();
     let rate = tcp_bits_per_s(rig.end(1), rig.end(2), Duration::from_secs(1), Duration::from_secs(2));
     eprintln!("TCP over 10 Mbit/s: {:.1} Mbit/s", rate / 1e6);
     assert!(rate < 10_500_000.0, "{rate}");
@@ -174,7 +174,7 @@ fn a_second_run_takes_over_what_a_killed_one_left() {
     needs_namespaces!();
     let rig = Rig::new();
     let mut left: Shaping = rig.shape().unwrap();
-    left.fault(between(zone("FRA"), zone("IAD")), LinkChange::CUT).unwrap();
+    left.fault(between(zone("FRA"), zone("IAD")), LinkChange::CUT, None).unwrap();
     if backend() == starling_netem::Backend::Tc {
         // As a kill would: the kernel's part stays, with the fault in it.
         std::mem::forget(left);

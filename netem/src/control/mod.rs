@@ -1,0 +1,15 @@
+//! Faults from outside: a Unix socket on which the process that holds links shaped takes orders, one JSON line each.
+
+mod client;
+mod holder;
+mod message;
+mod server;
+
+pub use client::{Client, ClientError};
+pub use holder::Holder;
+pub use message::{FaultState, LinkState, NodeState, Reply, Request, State};
+
+/// The control socket of a holder that shapes one machine or container.
+pub const SOCKET: &str = "/run/starling-netem/control.sock";
+/// The name of the control socket in a lab's folder.
+pub const LAB_SOCKET: &str = "netem.sock";
