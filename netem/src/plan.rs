@@ -39,6 +39,13 @@ pub enum Scope {
     Own,
 }
 
+/// What a node does to packets in both directions: a backend shapes in one, and may need the other for some packets.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Plans {
+    pub egress: Plan,
+    pub ingress: Plan,
+}
+
 /// What a node's device does to the packets to or from one network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {

@@ -12,6 +12,7 @@ use crate::command::CommandError;
 use crate::control::{FaultState, LinkState, NodeState, State};
 use crate::fault::{Fault, LinkChange, Links, SelectError, Selector};
 use crate::netns::Netns;
+use crate::plan::Plans;
 use crate::{Hook, Node, Plan, Scope, Zones};
 use crate::{LinkProfile, firewall, nfqueue, plan, tc};
 
@@ -101,21 +102,21 @@ enum Device {
 }
 
 impl Device {
-    fn shape(backend: Backend, end: &End, plan: &Plan) -> Result<Self, ShapeError> {
+    fn shape(backend: Backend, end: &End, plans: &Plans) -> Result<Self, ShapeError> {
         match backend {
             Backend::Tc => {
                 let mut device = tc::Device::create(&end.netns, &end.device)?;
-                device.update(plan)?;
+                device.update(&plans.egress)?;
                 Ok(Self::Tc(device))
             }
-            Backend::Nfqueue => nfqueue::Shaper::start(&end.netns, &end.device, plan).map(Self::Nfqueue),
+            Backend::Nfqueue => nfqueue::Shaper::start(&end.netns, &end.device, plans).map(Self::Nfqueue),
         }
     }
 
-    fn update(&mut self, plan: &Plan) -> Result<(), ShapeError> {
+    fn update(&mut self, plans: &Plans) -> Result<(), ShapeError> {
         match self {
-            Self::Tc(device) => device.update(plan),
-            Self::Nfqueue(shaper) => shaper.update(plan),
+            Self::Tc(device) => device.update(&plans.egress),
+            Self::Nfqueue(shaper) => shaper.update(plans),
         }
     }
 }
@@ -197,8 +198,8 @@ impl Shaping {
         self.ends.remove(&end.node.name);
         // Others may have rules for this node by its name, and it for them.
         let nodes: Vec<Node> = self.nodes().chain([end.node.clone()]).collect();
-        let plan = self.plan(&end.node, &nodes);
-        let device = Device::shape(self.backend, &end, &plan)?;
+        let plans = self.plans(&end.node, &nodes);
+        let device = Device::shape(self.backend, &end, &plans)?;
         self.ends.insert(end.node.name.clone(), (end, device));
         self.update()
     }
@@ -363,20 +364,17 @@ impl Shaping {
         self.ends.values().map(|(end, _)| &end.node).chain(&self.others).cloned()
     }
 
-    fn plan(&self, node: &Node, nodes: &[Node]) -> Plan {
-        let hook = match self.backend {
-            Backend::Tc => Hook::Egress,
-            Backend::Nfqueue => Hook::Ingress,
-        };
-        Plan::new(&self.zones, &self.faults, node, nodes, hook, self.scope)
+    fn plans(&self, node: &Node, nodes: &[Node]) -> Plans {
+        let plan = |hook| Plan::new(&self.zones, &self.faults, node, nodes, hook, self.scope);
+        Plans { egress: plan(Hook::Egress), ingress: plan(Hook::Ingress) }
     }
 
     fn update(&mut self) -> Result<(), ShapeError> {
         let nodes: Vec<Node> = self.nodes().collect();
-        let plans: Vec<Plan> = self.ends.values().map(|(end, _)| self.plan(&end.node, &nodes)).collect();
+        let plans: Vec<Plans> = self.ends.values().map(|(end, _)| self.plans(&end.node, &nodes)).collect();
         // All of them, whatever becomes of one: its namespace may just have gone.
         let results: Vec<_> =
-            self.ends.values_mut().zip(&plans).map(|((_, device), plan)| device.update(plan)).collect();
+            self.ends.values_mut().zip(&plans).map(|((_, device), plans)| device.update(plans)).collect();
         results.into_iter().collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The rules as iptables chains, for kernels whose nft cannot queue.
 
-use super::{Rules, Target};
+use super::{Packets, Rule, Rules, Target};
 use crate::command::{CommandError, Tool};
 
 const IPTABLES: Tool = Tool { name: "iptables", package: "iptables" };
@@ -33,17 +33,39 @@ pub(super) fn script(rules: &Rules, v4: bool) -> String {
     lines.extend(CHAINS.iter().map(|(_, _, chain)| format!(":{chain} - [0:0]")));
     let sides = [(CHAINS[0].2, "-s", &rules.inbound), (CHAINS[1].2, "-d", &rules.outbound)];
     for (chain, address, rules) in sides {
-        for (net, target) in rules.iter().filter(|(net, _)| net.addr().is_ipv4() == v4) {
-            lines.push(format!("-A {chain} {address} {net} {}", target_words(*target)));
+        for rule in rules.iter().filter(|rule| rule.is_v4() == v4) {
+            let net = if rule.any_address() { String::new() } else { format!("{address} {} ", rule.net) };
+            let target = target_words(rule.target);
+            lines.extend(
+                packets_words(rule).iter().map(|packets| format!("-A {chain} {net}{packets}{target}")),
+            );
         }
     }
     lines.push("COMMIT\n".to_owned());
     lines.join("\n")
 }
 
+/// One rule for each kind of packet: iptables has no sets of ICMP types.
+fn packets_words(rule: &Rule) -> &'static [&'static str] {
+    match (rule.packets, rule.is_v4()) {
+        (Packets::All, _) => &[""],
+        (Packets::Echo | Packets::EchoAndNeighbours, true) => {
+            &["-p icmp --icmp-type 8 ", "-p icmp --icmp-type 0 "]
+        }
+        (Packets::Echo, false) => &["-p icmpv6 --icmpv6-type 128 ", "-p icmpv6 --icmpv6-type 129 "],
+        (Packets::EchoAndNeighbours, false) => &[
+            "-p icmpv6 --icmpv6-type 128 ",
+            "-p icmpv6 --icmpv6-type 129 ",
+            "-p icmpv6 --icmpv6-type 135 ",
+            "-p icmpv6 --icmpv6-type 136 ",
+        ],
+    }
+}
+
 fn target_words(target: Target) -> String {
     match target {
         Target::Queue(queue) => format!("-j NFQUEUE --queue-num {queue} --queue-bypass"),
+        Target::Pass => "-j RETURN".to_owned(),
         Target::Drop(share) if share >= 1.0 => "-j DROP".to_owned(),
         Target::Drop(share) => format!("-m statistic --mode random --probability {share:.6} -j DROP"),
     }

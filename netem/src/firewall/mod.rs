@@ -11,22 +11,57 @@ use crate::ShapeError;
 use crate::command::CommandError;
 use crate::netns::Netns;
 
-/// What becomes of the packets of a network.
+/// What becomes of packets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Target {
     /// They wait in this queue for a verdict. While nobody listens there they pass (`bypass`).
     Queue(u16),
     /// This share of them is lost.
     Drop(f64),
+    /// No later rule of ours is for them.
+    Pass,
+}
+
+/// Which packets of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packets {
+    All,
+    /// Those of ping.
+    Echo,
+    /// Those of ping, and of IPv6 finding neighbours.
+    EchoAndNeighbours,
+}
+
+/// What to do with some packets. The first rule that matches counts, unless it lets a packet go on by chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rule {
+    /// The other end. All of its family where the prefix is empty.
+    pub net: IpNet,
+    pub packets: Packets,
+    pub target: Target,
 }
 
 /// What to do with the packets of one device.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Rules {
     /// By source, where packets arrive.
-    pub inbound: Vec<(IpNet, Target)>,
+    pub inbound: Vec<Rule>,
     /// By destination, where packets leave.
-    pub outbound: Vec<(IpNet, Target)>,
+    pub outbound: Vec<Rule>,
+}
+
+impl Rule {
+    pub fn new(net: IpNet, packets: Packets, target: Target) -> Self {
+        Self { net, packets, target }
+    }
+
+    fn is_v4(&self) -> bool {
+        self.net.addr().is_ipv4()
+    }
+
+    fn any_address(&self) -> bool {
+        self.net.prefix_len() == 0
+    }
 }
 
 /// The tool that works here: a kernel may lack the queue statement of nft, or the one of iptables.
@@ -104,13 +139,19 @@ mod tests {
     use super::*;
 
     fn rules() -> Rules {
+        let rule = |net: &str, packets, target| Rule::new(net.parse().unwrap(), packets, target);
         Rules {
             inbound: vec![
-                ("10.77.1.0/24".parse().unwrap(), Target::Queue(23056)),
-                ("fd77:0:0:1::/64".parse().unwrap(), Target::Queue(23057)),
-                ("10.77.2.0/24".parse().unwrap(), Target::Drop(0.3)),
+                rule("0.0.0.0/0", Packets::EchoAndNeighbours, Target::Pass),
+                rule("::/0", Packets::EchoAndNeighbours, Target::Pass),
+                rule("10.77.1.0/24", Packets::All, Target::Queue(23056)),
+                rule("fd77:0:0:1::/64", Packets::All, Target::Queue(23057)),
+                rule("10.77.2.0/24", Packets::All, Target::Drop(0.3)),
             ],
-            outbound: vec![("10.77.3.13/32".parse().unwrap(), Target::Drop(1.0))],
+            outbound: vec![
+                rule("10.77.1.0/24", Packets::Echo, Target::Queue(23310)),
+                rule("10.77.3.13/32", Packets::All, Target::Drop(1.0)),
+            ],
         }
     }
 

@@ -1,6 +1,6 @@
 //! The rules as an nft table.
 
-use super::{Rules, Target};
+use super::{Packets, Rule, Rules, Target};
 use crate::command::{CommandError, Tool};
 
 const NFT: Tool = Tool { name: "nft", package: "nftables" };
@@ -25,9 +25,8 @@ pub(super) fn script(device: &str, rules: &Rules) -> String {
     for (hook, name, address, rules) in sides.into_iter().filter(|side| !side.3.is_empty()) {
         let lines: Vec<String> = rules
             .iter()
-            .map(|(net, target)| {
-                let family = if net.addr().is_ipv4() { "ip" } else { "ip6" };
-                format!("    {name} \"{device}\" {family} {address} {net} {}\n", statement(*target))
+            .map(|rule| {
+                format!("    {name} \"{device}\" {}{}\n", matches(rule, address), statement(rule.target))
             })
             .collect();
         let head = &format!("type filter hook {hook} priority mangle; policy accept;");
@@ -36,9 +35,24 @@ pub(super) fn script(device: &str, rules: &Rules) -> String {
     script + "}\n"
 }
 
+fn matches(rule: &Rule, address: &str) -> String {
+    let (ip, icmp) = if rule.is_v4() { ("ip", "icmp") } else { ("ip6", "icmpv6") };
+    let net = if rule.any_address() { String::new() } else { format!("{ip} {address} {} ", rule.net) };
+    match rule.packets {
+        Packets::All => net,
+        Packets::EchoAndNeighbours if !rule.is_v4() => format!(
+            "{net}{icmp} type {{ echo-request, echo-reply, nd-neighbor-solicit, nd-neighbor-advert }} "
+        ),
+        Packets::Echo | Packets::EchoAndNeighbours => {
+            format!("{net}{icmp} type {{ echo-request, echo-reply }} ")
+        }
+    }
+}
+
 fn statement(target: Target) -> String {
     match target {
         Target::Queue(queue) => format!("queue num {queue} bypass"),
+        Target::Pass => "accept".to_owned(),
         Target::Drop(share) if share >= 1.0 => "drop".to_owned(),
         Target::Drop(share) => {
             format!("numgen random mod {PARTS} < {} drop", (share * f64::from(PARTS)).round() as u32)

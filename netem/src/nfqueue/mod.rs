@@ -7,5 +7,6 @@ mod message;
 mod packet;
 mod shaper;
 mod socket;
+mod worker;
 
 pub(crate) use shaper::{Shaper, probe};

@@ -13,6 +13,8 @@ pub(super) const ROOT: &str = "5a11:";
 /// Leaf handles start here, one per slot.
 const LEAF_BASE: u16 = 0x6000;
 const SLOTS_MAX: u16 = 0x0fff;
+/// `ICMPv6` types that find neighbours, and their filters' priorities: like ARP, that is no zone's business.
+const NEIGHBOUR_TYPES: [(u8, u16); 2] = [(135, 1), (136, 2)];
 /// Single addresses are matched before subnets.
 const PRIORITY_HOST: u16 = 0x1000;
 const PRIORITY_SUBNET: u16 = 0x4000;
@@ -30,7 +32,13 @@ pub struct ClassTree {
 impl ClassTree {
     /// Lines for `tc -batch` that make the root on a device that has none.
     pub fn create(device: &str) -> Vec<String> {
-        vec![format!("qdisc add dev {device} root handle {ROOT} htb default 0")]
+        let mut lines = vec![format!("qdisc add dev {device} root handle {ROOT} htb default 0")];
+        lines.extend(NEIGHBOUR_TYPES.map(|(kind, priority)| {
+            format!(
+                "filter add dev {device} parent {ROOT} protocol ipv6 prio {priority} u32 match ip6 protocol 58 0xff match u8 {kind} 0xff at 40 flowid {ROOT}0"
+            )
+        }));
+        lines
     }
 
     /// Lines that take everything away; the kernel puts the device's default qdisc back.

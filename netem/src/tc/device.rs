@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::commands::{ClassTree, ROOT};
 use crate::command::{CommandError, TC};
-use crate::firewall::{Firewall, Rules, Target};
+use crate::firewall::{Firewall, Packets, Rule, Rules, Target};
 use crate::netns::Netns;
 use crate::{Plan, ShapeError};
 
@@ -66,7 +66,8 @@ impl Device {
 
     fn update_firewall(&mut self, plan: &Plan) -> Result<(), ShapeError> {
         let lossy = plan.rules.iter().filter(|rule| rule.loss_back > 0.0);
-        let inbound: Vec<_> = lossy.map(|rule| (rule.net, Target::Drop(rule.loss_back))).collect();
+        let inbound: Vec<_> =
+            lossy.map(|rule| Rule::new(rule.net, Packets::All, Target::Drop(rule.loss_back))).collect();
         let rules = Rules { inbound, outbound: Vec::new() };
         match &mut self.firewall {
             Some(firewall) if !rules.inbound.is_empty() => firewall.set(rules)?,

@@ -37,6 +37,10 @@ fn loss(share: f64) -> LinkChange {
     LinkChange { loss: Some(share), ..LinkChange::default() }
 }
 
+fn slower_by_50_ms() -> LinkChange {
+    LinkChange { delay: Some(Shift::Add(Duration::from_millis(50))), ..LinkChange::default() }
+}
+
 fn lost(times: &[u32]) -> usize {
     times.iter().filter(|times| **times == 0).count()
 }
@@ -69,6 +73,24 @@ fn round_trips_are_the_papers() {
         }
     }
     assert!(rtt_ms(rig.end(1), rig.end(1), 0) < 5.0, "to oneself nothing is delayed");
+}
+
+#[test]
+fn ping_sees_what_applications_see() {
+    needs_namespaces!();
+    let rig = Rig::new();
+    let mut shaping = rig.shape().unwrap();
+    let ping = |from: usize, to: usize, address: usize| {
+        let address = rig.end(to).node.addresses[address];
+        let said = run(rig.end(from), &format!("ping -q -c 3 -i 0.3 {address}"));
+        // round-trip min/avg/max = 90.1/90.2/90.3 ms
+        let times = said.rsplit("= ").next().and_then(|times| times.split('/').nth(1)).expect("times");
+        times.parse::<f64>().unwrap()
+    };
+    assert_rtt(ping(1, 2, 0), 90.0);
+    assert_rtt(ping(3, 2, 1), 250.0);
+    shaping.fault(between(node("node1"), node("node4")), slower_by_50_ms(), None).unwrap();
+    assert_rtt(ping(1, 4, 0), 110.0);
 }
 
 #[test]
@@ -114,8 +136,7 @@ fn delay_is_added_between_two_nodes_only() {
     needs_namespaces!();
     let rig = Rig::new();
     let mut shaping = rig.shape().unwrap();
-    let slower = LinkChange { delay: Some(Shift::Add(Duration::from_millis(50))), ..LinkChange::default() };
-    shaping.fault(between(node("node1"), node("node4")), slower, None).unwrap();
+    shaping.fault(between(node("node1"), node("node4")), slower_by_50_ms(), None).unwrap();
     assert_rtt(rtt_ms(rig.end(1), rig.end(4), 0), 110.0);
     assert_rtt(rtt_ms(rig.end(1), rig.end(2), 0), 90.0);
     shaping.heal(None).unwrap();

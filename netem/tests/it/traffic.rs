@@ -12,7 +12,10 @@ use starling_netem::End;
 /// A UDP socket on a node's first (IPv4) or second (IPv6) address.
 pub fn udp(end: &End, address: usize) -> UdpSocket {
     let address: IpAddr = end.node.addresses[address];
-    end.netns.run(|| UdpSocket::bind((address, 0))).unwrap()
+    let socket = end.netns.run(|| UdpSocket::bind((address, 0))).unwrap();
+    // What a busy machine delivers late comes in a heap.
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 8 << 20).unwrap();
+    socket
 }
 
 /// Answers every datagram until it is dropped.
