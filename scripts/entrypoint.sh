@@ -2,6 +2,6 @@
 # Entry of the image: shapes this container's links where it was told its zone and may, then becomes the command.
 set -eu
 if [ "${1:-}" = starling ] && [ "${2:-}" = node ] && [ "${NETEM_BACKEND:-auto}" != none ] && [ -n "${STARLING_ZONE:-}" ]; then
-    netem apply || echo "LINKS ARE NOT SHAPED (see above): the container needs cap_add: [NET_ADMIN]" >&2
+    netem apply || echo "LINKS ARE NOT SHAPED (see above): the container needs cap_add: [NET_ADMIN, NET_RAW]" >&2
 fi
 exec "$@"
