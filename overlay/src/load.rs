@@ -21,6 +21,6 @@ pub struct LoadSample {
     pub workers: u16,
     /// Recent mean time of one transcode, in milliseconds; 0 before the first one.
     pub service_ms: u32,
-    /// Measured speed of one worker, in thousands of input pixels a second; 0 before the first transcode.
+    /// Measured speed of one worker, in thousands of pixels of work a second; 0 before the first transcode.
     pub kilopixels_per_s: u32,
 }

@@ -61,7 +61,7 @@ pub struct LoadJson {
     pub workers: u16,
     /// Recent mean time of a transcode in milliseconds; 0 before the first.
     pub service_ms: u32,
-    /// Speed of one worker in thousands of input pixels a second; 0 before the first transcode.
+    /// Speed of one worker in thousands of pixels of work a second; 0 before the first transcode.
     pub kilopixels_per_s: u32,
     /// Number of the sample within this boot.
     pub seq: u32,

@@ -94,6 +94,20 @@ pub enum Scale {
     ShortSide(u16),
 }
 
+impl Scale {
+    /// Pixels of one picture that comes out of one of this size, about: rounding to even sides aside.
+    fn pixels(self, width: u64, height: u64) -> u64 {
+        match self {
+            Self::Exact(width, height) => u64::from(width) * u64::from(height),
+            Self::ShortSide(side) => {
+                let short = width.min(height).max(1);
+                let side = u64::from(side).min(short);
+                width * side / short * (height * side / short)
+            }
+        }
+    }
+}
+
 /// How sound is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +139,23 @@ pub enum Unsuitable {
     NoAudio,
 }
 
+/// How much dearer it is to encode a pixel than to decode one: roughly x264's `fast` against a decoder of H.264. It
+/// need not be exact: it makes jobs of one profile comparable, and their speed is learned.
+const ENCODE_WEIGHT: u64 = 4;
+
 impl Profile {
+    /// What a job of this profile costs, in pixels that are decoded or (weighed) encoded; 0 where the input doesn't tell.
+    pub fn work_pixels(&self, info: &MediaInfo) -> u64 {
+        let Some(video) = &info.video else { return 0 };
+        let (width, height) = (u64::from(video.width), u64::from(video.height));
+        let picture = |scale: &Scale| width * height + ENCODE_WEIGHT * scale.pixels(width, height);
+        match &self.recipe {
+            Recipe::Video { scale, .. } => picture(scale).saturating_mul(video.frames),
+            Recipe::Poster { scale, .. } => picture(scale),
+            Recipe::Audio { .. } => 0,
+        }
+    }
+
     /// Content-Type of the result.
     pub const fn media_type(&self) -> &'static str {
         match self.recipe {

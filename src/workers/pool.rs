@@ -17,7 +17,7 @@ use super::ticket::Ticket;
 use super::tools::Tools;
 use crate::content::{MediaInfo, MediaLimits};
 use crate::ingest::DataDir;
-use crate::profile::{Profile, ProfileName};
+use crate::profile::Profile;
 
 /// x264's `fast` gains little beyond this many threads.
 const THREADS_PER_CHILD_MAX: usize = 4;
@@ -52,7 +52,7 @@ pub struct PoolStats {
     pub workers: usize,
     /// Recent mean time of one job with a worker, in milliseconds; 0 before the first.
     pub service_ms: u32,
-    /// Learned speed of one worker, in thousands of input pixels a second; 0 before the first.
+    /// Learned speed of one worker, in thousands of pixels of work a second; 0 before the first.
     pub kilopixels_per_s: u32,
     /// How long a job that comes now is likely to wait for a worker, in milliseconds.
     pub wait_ms: u32,
@@ -171,7 +171,7 @@ impl Pool {
         if state.draining || state.closed {
             return Err(SubmitError::Draining);
         }
-        let estimate = shared.estimate(&state, &profile.name, info);
+        let estimate = shared.estimate(&state, profile, info);
         let idle = shared.workers.saturating_sub(state.running.len());
         let taken = state.queue.len() + state.reserved;
         if taken >= shared.queue_capacity + idle {
@@ -188,7 +188,7 @@ impl Pool {
     }
 
     /// How long such a job would wait and take here.
-    pub fn estimate(&self, profile: &ProfileName, info: &MediaInfo) -> Estimate {
+    pub fn estimate(&self, profile: &Profile, info: &MediaInfo) -> Estimate {
         self.0.0.estimate(&self.0.0.lock(), profile, info)
     }
 
@@ -213,7 +213,7 @@ impl Pool {
             running: state.running.len(),
             workers: shared.workers,
             service_ms: state.speeds.service().map_or(0, millis),
-            kilopixels_per_s: state.speeds.pixels_per_s(None).map_or(0, |speed| (speed / 1000.0) as u32),
+            kilopixels_per_s: state.speeds.pixels_per_s().map_or(0, |speed| (speed / 1000.0) as u32),
             wait_ms: millis(shared.wait(&state)),
             transcodes_total: state.totals.transcodes,
             completed_total: state.totals.completed,
@@ -353,8 +353,9 @@ impl Shared {
         if state.running.len() + state.queue.len() + state.reserved < self.workers {
             return Duration::ZERO;
         }
-        let cost =
-            |task: &Task| state.speeds.estimate(&task.job.profile.name, &task.job.info).unwrap_or_default();
+        let cost = |task: &Task| {
+            state.speeds.estimate(&task.job.profile.name, task.job.work_pixels()).unwrap_or_default()
+        };
         let queued: Duration = state.queue.iter().map(|task| cost(task)).sum();
         let running: Duration = state
             .running
@@ -366,8 +367,11 @@ impl Shared {
         (queued + reserved + running) / count(self.workers)
     }
 
-    fn estimate(&self, state: &State, profile: &ProfileName, info: &MediaInfo) -> Estimate {
-        Estimate { wait: self.wait(state), service: state.speeds.estimate(profile, info) }
+    fn estimate(&self, state: &State, profile: &Profile, info: &MediaInfo) -> Estimate {
+        Estimate {
+            wait: self.wait(state),
+            service: state.speeds.estimate(&profile.name, profile.work_pixels(info)),
+        }
     }
 
     /// A worker thread's life.
@@ -431,7 +435,7 @@ impl Shared {
         match error {
             None => {
                 state.totals.completed += 1;
-                state.speeds.learn(&task.job.profile.name, task.job.info.pixels(), elapsed);
+                state.speeds.learn(&task.job.profile.name, task.job.work_pixels(), elapsed);
             }
             Some(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
                 state.totals.cancelled += 1;

@@ -63,12 +63,17 @@ async fn what_cannot_be_done_in_time_is_refused_at_once() {
     let rig = Rig::new(&Setup::default());
     let source = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=1 -c:v libx264 -preset ultrafast";
     let job = rig.clip_job("360p", source).await;
-    let (info, input) = (job.info.clone(), Arc::clone(&job.input));
+    let (info, input, profile) = (job.info.clone(), Arc::clone(&job.input), Arc::clone(&job.profile));
     rig.pool.submit(job).unwrap().wait().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(rig.pool.estimate(&profile, &info).service, None, "too few to tell");
+        let job = rig.clip_job("360p", source).await;
+        rig.pool.submit(job).unwrap().wait().await.unwrap();
+    }
     // A thousand times the frames takes about a thousand times as long.
     let mut long = info;
     long.video.as_mut().unwrap().frames *= 1000;
-    let estimate = rig.pool.estimate(&"360p".parse().unwrap(), &long);
+    let estimate = rig.pool.estimate(&profile, &long);
     assert!(estimate.service.unwrap() > Duration::from_secs(1));
     let refused =
         rig.pool.submit(Job { info: long, input, ..rig.job(Duration::from_secs(1)) }).err().unwrap();
