@@ -18,6 +18,8 @@ pub struct Stats {
     pub probes_failed: u64,
     /// Times this node refuted what was said of it.
     pub refutations: u64,
+    /// Reports that nobody listens at an address.
+    pub refusals: u64,
     /// Times this node found itself held up for more than half a period.
     pub freezes: u64,
 }

@@ -161,3 +161,20 @@ async fn what_can_not_work_is_refused_at_the_start() {
     assert!(matches!(refused("127.0.0.1:0", "c"), Some(StartError::Unreachable(_))));
     assert!(matches!(refused("127.0.0.1:5000", ""), Some(StartError::ClusterName(0))));
 }
+
+#[tokio::test]
+async fn a_refused_port_is_noticed_at_once() {
+    let sockets = [(); 2].map(|()| Overlay::bind(any_port()).unwrap());
+    let [first_at, second_at] = [0, 1].map(|index: usize| sockets[index].local_addr().unwrap());
+    let [first, second] = sockets;
+    let mut config = Config::new(identity("a", first_at, 1));
+    // A period of 3 s: without the refusal, the suspicion would come much later.
+    config.timing = Timing::Wan;
+    let a = Overlay::start(config.clone(), first).unwrap();
+    config.identity = identity("b", second_at, 1);
+    config.seeds = vec![first_at.to_string()];
+    let b = Overlay::start(config, second).unwrap();
+    wait_for(&mut a.view(), |view| live(view) == 2).await;
+    drop(b);
+    wait_for(&mut a.view(), |view| view.stats.refusals > 0).await;
+}

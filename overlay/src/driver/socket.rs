@@ -15,6 +15,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;
     }
+    super::errors::enable(&socket, address.is_ipv6())?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::TryRngCore;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{StartError, log, resolve};
+use super::{StartError, errors, log, resolve};
 use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
 use crate::{Config, Event, Input, Load, LoadSample, Member, Output, Stats, Swim, Time, View};
@@ -30,7 +31,7 @@ pub(super) enum Command {
 
 /// What woke the task.
 enum Wake {
-    Readable(io::Result<()>),
+    Readable(io::Result<tokio::io::Ready>),
     Timeout,
     Publish,
     Resolved(Vec<SocketAddr>),
@@ -100,7 +101,12 @@ impl Task {
         while let Some(timeout) = self.act() {
             // A clock that is late must not act before the answers that already wait in the socket are read.
             match self.wait(timeout).await {
-                Wake::Readable(Ok(())) => self.receive(&mut buffer),
+                Wake::Readable(Ok(ready)) => {
+                    self.receive(&mut buffer);
+                    if ready.is_error() {
+                        self.look_at_errors();
+                    }
+                }
                 Wake::Readable(Err(error)) => {
                     tracing::warn!(target: "starling::overlay", %error, "gossip socket unusable");
                 }
@@ -142,7 +148,7 @@ impl Task {
             Some(Ok(addresses)) = self.resolving.join_next() => Wake::Resolved(addresses),
             () = sleep_until(self.publish_at) => Wake::Publish,
             () = tokio::time::sleep_until(timeout) => Wake::Timeout,
-            readable = self.socket.readable() => Wake::Readable(readable),
+            ready = self.socket.ready(Interest::READABLE | Interest::ERROR) => Wake::Readable(ready),
         }
     }
 
@@ -165,6 +171,21 @@ impl Task {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     tracing::debug!(target: "starling::overlay", %error, "receiving a datagram");
+                }
+            }
+        }
+    }
+
+    /// Tells the state machine who refused its datagrams.
+    fn look_at_errors(&mut self) {
+        for _ in 0..BURST_MAX {
+            match errors::next_refused(&self.socket) {
+                Ok(Some(address)) => self.swim.handle(self.now(), Input::Refused(address)),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::debug!(target: "starling::overlay", %error, "reading the socket's errors");
+                    return;
                 }
             }
         }
@@ -197,7 +218,14 @@ impl Task {
 
     fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         // A full buffer drops the datagram, as any router on the way may; the protocol repeats what matters.
-        if let Err(error) = self.socket.try_send_to(&bytes, to) {
+        // The first error after a refusal is about an earlier datagram, and this one was not sent.
+        let sent = match self.socket.try_send_to(&bytes, to) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.socket.try_send_to(&bytes, to)
+            }
+            sent => sent,
+        };
+        if let Err(error) = sent {
             tracing::debug!(target: "starling::overlay", %to, %error, "sending a datagram");
         }
         self.swim.recycle(bytes);

@@ -227,3 +227,35 @@ fn any_mix_of_faults_keeps_the_rules_and_comes_to_rest() {
         assert!(reports.iter().any(|report| count(&report.fired) > 0), "nothing was {what}");
     }
 }
+
+#[test]
+fn a_refused_port_is_evidence_but_no_verdict() {
+    let detect = |refuses: bool, seed: u64| {
+        let mut world = settled(Topology::flat(MS), seed, 20);
+        world.refuse(refuses);
+        let killed = world.now();
+        world.kill(3);
+        let suspected = |world: &World| {
+            world
+                .log()
+                .iter()
+                .any(|entry| entry.at >= killed && matches!(entry.event, Event::Suspected { .. }))
+        };
+        assert!(world.run_until(killed + 20 * SECOND, suspected), "seed {seed}");
+        world.now().since(killed)
+    };
+    for seed in 0..10 {
+        assert!(detect(true, seed) < detect(false, seed), "seed {seed}: suspected earlier");
+    }
+    for seed in 0..10 {
+        // Down only for a moment: no one may call it failed.
+        let mut world = settled(Topology::flat(MS), seed, 20);
+        world.refuse(true);
+        world.kill(3);
+        world.run(700 * MS);
+        world.start(3);
+        world.run(10 * SECOND);
+        assert_eq!(failures(world.log()), [], "seed {seed}");
+        assert!(agreed(&world), "seed {seed}");
+    }
+}

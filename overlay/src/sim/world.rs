@@ -44,6 +44,7 @@ struct Node {
 enum What {
     Deliver { to: usize, from: SocketAddr, bytes: Vec<u8> },
     Timer(usize),
+    Refused { node: usize, address: SocketAddr },
 }
 
 struct Scheduled {
@@ -84,6 +85,8 @@ pub struct World {
     links: BTreeMap<(usize, usize), Link>,
     /// Part of the datagrams that arrives damaged.
     corrupt: f64,
+    /// Machines whose node is down refuse its datagrams.
+    refuses: bool,
     fired: Fired,
     log: Vec<Entry>,
 }
@@ -102,6 +105,7 @@ impl World {
             blocked: BTreeSet::new(),
             links: BTreeMap::new(),
             corrupt: 0.0,
+            refuses: false,
             fired: Fired::default(),
             log: Vec::new(),
         }
@@ -261,6 +265,11 @@ impl World {
         self.corrupt = part;
     }
 
+    /// Whether machines whose node is down say so (a killed process) or are silent (a dead machine; the default).
+    pub fn refuse(&mut self, refuses: bool) {
+        self.refuses = refuses;
+    }
+
     /// Lets a node look at each datagram only after it has lain around for a while.
     pub fn slow_down(&mut self, index: usize, by: Duration) {
         self.nodes[index].slow = by;
@@ -366,11 +375,15 @@ impl World {
                 if self.put_off(to, |bytes| What::Deliver { to, from, bytes }, &mut bytes) {
                     return;
                 }
-                let Some(swim) = &mut self.nodes[to].swim else { return };
+                let Some(swim) = &mut self.nodes[to].swim else {
+                    self.refused(to, from);
+                    return;
+                };
                 swim.handle(self.now, Input::Datagram { from, bytes: &mut bytes });
                 swim.recycle(bytes);
                 self.act(to);
             }
+            What::Refused { node, address } => self.input(node, Input::Refused(address)),
             What::Timer(index) => {
                 if self.nodes[index].timer != at {
                     return; // An earlier one took its place.
@@ -385,6 +398,15 @@ impl World {
                 self.nodes[index].timer = Time::NEVER;
                 self.input(index, Input::Timeout);
             }
+        }
+    }
+
+    /// A machine whose node is down says so to whoever sent it a datagram.
+    fn refused(&mut self, by: usize, to: SocketAddr) {
+        let Some(&node) = self.by_address.get(&to).filter(|_| self.refuses) else { return };
+        let address = self.nodes[by].address;
+        if let Fate::Arrives { at, .. } = self.travel(by, node, 64) {
+            self.schedule(Time::ZERO + at, What::Refused { node, address });
         }
     }
 

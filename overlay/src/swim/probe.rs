@@ -229,6 +229,8 @@ impl Swim {
     /// Nobody listens at an address any more. That is a reason to look closer, not a verdict: a restart looks the
     /// same, and anyone can forge it.
     pub(super) fn on_refused(&mut self, to: SocketAddr) {
+        self.stats.refusals += 1;
+        self.detail_version += 1;
         let probed = self
             .probes
             .iter()
