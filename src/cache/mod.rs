@@ -9,6 +9,7 @@ mod disk;
 mod index;
 mod key;
 mod object;
+pub mod serve;
 mod store;
 #[cfg(test)]
 mod tests;

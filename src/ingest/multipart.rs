@@ -1,1 +1,285 @@
-//! Uploads as `multipart/form-data`, as a browser's form sends them: the file's part as a stream, never in memory.
+//! Uploads as `multipart/form-data`, as a browser's form or `curl -F` sends them: the file's part as a body of its own,
+//! streamed; what stands before it within a bound.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use hyper::body::{Body, Frame};
+use multer::{Field, Multipart};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Bytes that may be read before the file's part is found: a preamble, the form's other fields, and what multer reads
+/// ahead, which is up to a piece at each of its steps.
+const BEFORE_FILE_BYTES_MAX: usize = 128 << 10;
+/// Until the file is found, its own bytes must not count: so the form is looked at in small pieces.
+const PIECE_BYTES: usize = 1 << 10;
+/// Fields that may come before the file's part.
+const FIELDS_MAX: usize = 16;
+
+/// The file of a form.
+pub struct FilePart {
+    /// Its bytes.
+    pub body: PartBody,
+    /// The name that the client has for it. Whatever the client likes: never a path on this node.
+    pub file_name: Option<String>,
+    /// The text fields that came before it.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A form that has no file to take.
+#[derive(Debug, thiserror::Error)]
+pub enum MultipartError {
+    /// The Content-Type is not of a form, or has no boundary.
+    #[error("the Content-Type names no multipart boundary: let your client make the form")]
+    NoBoundary,
+    /// No part with a file name came.
+    #[error("the form has no file: send one as a part with a file name, as curl -F file=@clip.mp4 does")]
+    NoFile,
+    /// Too much came before the file.
+    #[error("too much stands before the file in the form: send the file first, or fewer and shorter fields")]
+    TooMuchBefore,
+    /// It is no form, or it broke off.
+    #[error("the form can't be read: {0}")]
+    Broken(#[source] BoxError),
+}
+
+/// Whether a request's Content-Type says that its body is a form.
+pub fn is_form(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("multipart/form-data")
+}
+
+/// Reads a form up to its file.
+pub async fn file_part<B>(content_type: &str, body: B) -> Result<FilePart, MultipartError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let boundary = multer::parse_boundary(content_type).map_err(|_| MultipartError::NoBoundary)?;
+    let found = Arc::new(AtomicBool::new(false));
+    let source = Source {
+        body: Box::pin(body),
+        rest: Bytes::new(),
+        gave: false,
+        before_left: BEFORE_FILE_BYTES_MAX,
+        found: Arc::clone(&found),
+    };
+    let mut form = Multipart::new(source, boundary);
+    let mut fields = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        if let Some(name) = field.file_name().map(str::to_owned) {
+            found.store(true, Ordering::Relaxed);
+            return Ok(FilePart {
+                body: PartBody { field },
+                file_name: Some(name).filter(|n| !n.is_empty()),
+                fields,
+            });
+        }
+        if fields.len() == FIELDS_MAX {
+            return Err(MultipartError::TooMuchBefore);
+        }
+        let name = field.name().unwrap_or_default().to_owned();
+        let bytes = field.bytes().await.map_err(broken)?;
+        fields.push((name, String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    Err(MultipartError::NoFile)
+}
+
+fn broken(error: multer::Error) -> MultipartError {
+    match error {
+        multer::Error::StreamReadFailed(source) if source.is::<BeforeTooLong>() => {
+            MultipartError::TooMuchBefore
+        }
+        multer::Error::StreamReadFailed(source) => MultipartError::Broken(source),
+        other => MultipartError::Broken(other.into()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("more than {BEFORE_FILE_BYTES_MAX} bytes before the file")]
+struct BeforeTooLong;
+
+/// The request's body, a chunk a poll. multer reads for as long as there is something to read, all into memory; a pause
+/// after each chunk makes it look at what it has, and so holds back the sender.
+struct Source<B> {
+    body: Pin<Box<B>>,
+    /// What came and was not given yet.
+    rest: Bytes,
+    gave: bool,
+    before_left: usize,
+    found: Arc<AtomicBool>,
+}
+
+impl<B> Stream for Source<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.gave) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        while self.rest.is_empty() {
+            let Some(frame) = std::task::ready!(self.body.as_mut().poll_frame(cx)) else {
+                return Poll::Ready(None);
+            };
+            // Trailers carry nothing that is used here.
+            self.rest = frame.map_err(Into::into)?.into_data().unwrap_or_default();
+        }
+        self.gave = true;
+        if self.found.load(Ordering::Relaxed) {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.rest))));
+        }
+        let piece = PIECE_BYTES.min(self.rest.len());
+        if piece > self.before_left {
+            return Poll::Ready(Some(Err(BeforeTooLong.into())));
+        }
+        self.before_left -= piece;
+        Poll::Ready(Some(Ok(self.rest.split_to(piece))))
+    }
+}
+
+/// The bytes of one part.
+pub struct PartBody {
+    field: Field<'static>,
+}
+
+impl Body for PartBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let next = std::task::ready!(Pin::new(&mut self.field).poll_next(cx));
+        Poll::Ready(next.map(|chunk| match chunk {
+            Ok(bytes) => Ok(Frame::data(bytes)),
+            Err(multer::Error::StreamReadFailed(source)) => Err(source),
+            Err(other) => Err(other.into()),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TYPE: &str = "multipart/form-data; boundary=\"x-y\"";
+
+    fn form(file: &[u8]) -> Vec<u8> {
+        let mut form = b"preamble\r\n--x-y\r\nContent-Disposition: form-data; name=\"profile\"\r\n\r\n720p\r\n--x-y\r\n\
+            Content-Disposition: form-data; name=\"file\"; filename=\"../a\xc3\xa9.mp4\"\r\nContent-Type: video/mp4\r\n\r\n"
+            .to_vec();
+        form.extend_from_slice(file);
+        form.extend_from_slice(b"\r\n--x-y--\r\n");
+        form
+    }
+
+    fn chunked(bytes: &[u8], chunk: usize) -> impl Body<Data = Bytes, Error = Infallible> + Send + 'static {
+        let chunks: Vec<_> =
+            bytes.chunks(chunk.max(1)).map(|c| Ok(Frame::data(Bytes::copy_from_slice(c)))).collect();
+        StreamBody::new(futures_util::stream::iter(chunks))
+    }
+
+    #[tokio::test]
+    async fn the_file_is_a_body_of_its_own() {
+        let file: Vec<u8> = (0..300_000u32).map(|n| (n % 253) as u8).collect();
+        let mut part = file_part(TYPE, chunked(&form(&file), 7000)).await.unwrap();
+        assert_eq!(part.file_name.as_deref(), Some("../aé.mp4"));
+        assert_eq!(part.fields, [("profile".to_owned(), "720p".to_owned())]);
+        let got = (&mut part.body).collect().await.unwrap().to_bytes();
+        assert!(got == file);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_form_with_a_file_is_refused() {
+        let refused = async |content_type: &str, body: &[u8]| {
+            file_part(content_type, Full::new(Bytes::copy_from_slice(body))).await.err().unwrap()
+        };
+        assert!(matches!(refused("multipart/form-data", b"").await, MultipartError::NoBoundary));
+        assert!(matches!(refused("video/mp4", b"").await, MultipartError::NoBoundary));
+        assert!(matches!(refused(TYPE, b"").await, MultipartError::Broken(_)));
+        assert!(matches!(refused(TYPE, b"--x-y--\r\n").await, MultipartError::NoFile));
+        let text = b"--x-y\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x-y--\r\n";
+        assert!(matches!(refused(TYPE, text).await, MultipartError::NoFile));
+        let many = b"--x-y\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n".repeat(20);
+        assert!(matches!(refused(TYPE, &many).await, MultipartError::TooMuchBefore));
+    }
+
+    #[tokio::test]
+    async fn a_form_that_breaks_off_is_an_error_and_no_short_file() {
+        let whole = form(&[7; 100_000]);
+        let mut part = file_part(TYPE, chunked(&whole[..whole.len() - 12], 7000)).await.unwrap();
+        assert!((&mut part.body).collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_stands_before_the_file_is_bounded() {
+        for endless in ["no boundary at all ", "--x-y\r\nX-Header: "] {
+            let stream = futures_util::stream::repeat_with(move || {
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(endless.as_bytes())))
+            });
+            let refused = file_part(TYPE, StreamBody::new(stream)).await.err().unwrap();
+            assert!(matches!(refused, MultipartError::TooMuchBefore), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fast_sender_is_held_back() {
+        // A sender that always has more to say; were it read as far as it goes, this would never end.
+        let head = Bytes::from(form(&[])).slice(..form(&[]).len() - 11);
+        let endless = futures_util::stream::repeat_with(|| {
+            Ok::<_, Infallible>(Frame::data(Bytes::from(vec![1; 65536])))
+        });
+        let first = futures_util::stream::iter([Ok(Frame::data(head))]);
+        let body = StreamBody::new(futures_util::StreamExt::chain(first, endless));
+        let mut part = file_part(TYPE, body).await.unwrap();
+        for _ in 0..100 {
+            let frame = part.body.frame().await.unwrap().unwrap();
+            assert!(frame.data_ref().unwrap().len() <= 2 * 65536);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_cut_in_any_way_are_borne(bytes in prop::collection::vec(any::<u8>(), 0..2000), chunk in 1usize..200) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                if let Ok(mut part) = file_part(TYPE, chunked(&bytes, chunk)).await {
+                    drop((&mut part.body).collect().await);
+                }
+            });
+        }
+
+        #[test]
+        fn a_file_comes_through_whatever_is_in_it(
+            pieces in prop::collection::vec(prop::sample::select(vec!["\r\n--x-", "\r", "\n--", "-y", "data"]), 0..60),
+            chunk in 1usize..50,
+        ) {
+            let file = pieces.concat().into_bytes();
+            // The boundary itself is what no file may hold.
+            prop_assume!(!file.windows(7).any(|window| window == b"\r\n--x-y"));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let got = runtime.block_on(async {
+                let mut part = file_part(TYPE, chunked(&form(&file), chunk)).await.unwrap();
+                (&mut part.body).collect().await.unwrap().to_bytes()
+            });
+            prop_assert_eq!(&got[..], &file[..]);
+        }
+    }
+}
