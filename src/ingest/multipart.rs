@@ -223,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_form_that_breaks_off_is_an_error_and_no_short_file() {
-        let whole = form(&[7; 100_000]);
+        let whole = form(&vec![7; 100_000]);
         let mut part = file_part(TYPE, chunked(&whole[..whole.len() - 12], 7000)).await.unwrap();
         assert!((&mut part.body).collect().await.is_err());
     }

@@ -8,10 +8,12 @@ mod cancel;
 mod child;
 mod error;
 mod job;
+mod place;
 mod pool;
 pub mod probe;
 mod progress;
 pub mod sandbox;
+mod shared;
 mod speed;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,8 @@ mod tools;
 
 pub use error::{SubmitError, TranscodeError};
 pub use job::{Job, Transcoded};
-pub use pool::{Place, Pool, PoolConfig, PoolStats, Queued};
+pub use place::Place;
+pub use pool::{Pool, PoolConfig, PoolStats, Queued};
 pub use probe::{ProbeError, Prober};
 pub use progress::Progress;
 pub use speed::Estimate;

@@ -1,26 +1,22 @@
-use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::cancel::Cancel;
-use super::error::{SubmitError, TranscodeError};
-use super::job::{Bench, Job, Transcoded};
+use super::error::SubmitError;
+use super::job::{Bench, Job};
+use super::place::Place;
 use super::probe::Prober;
-use super::progress::Progress;
 use super::sandbox::Sandbox;
-use super::speed::{Estimate, Speeds};
+use super::shared::Shared;
+use super::speed::Estimate;
 use super::ticket::Ticket;
 use super::tools::Tools;
 use crate::content::{MediaInfo, MediaLimits};
 use crate::ingest::DataDir;
 use crate::profile::Profile;
-
-/// x264's `fast` gains little beyond this many threads.
-const THREADS_PER_CHILD_MAX: usize = 4;
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]
@@ -80,52 +76,6 @@ pub enum Queued {
 pub struct Pool(Arc<Owner>);
 
 struct Owner(Arc<Shared>);
-
-/// One job in the pool.
-pub(super) struct Task {
-    pub(super) job: Job,
-    pub(super) cancel: Cancel,
-    pub(super) progress: watch::Sender<Progress>,
-    submitted: Instant,
-    reply: Mutex<Option<oneshot::Sender<Result<Transcoded, TranscodeError>>>>,
-}
-
-/// What the pool's handles and its threads have in common.
-pub(super) struct Shared {
-    bench: Bench,
-    workers: usize,
-    queue_capacity: usize,
-    cores: usize,
-    state: Mutex<State>,
-    work: Condvar,
-    /// Counts up whenever a job leaves the pool.
-    left: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-struct State {
-    queue: VecDeque<Arc<Task>>,
-    running: Vec<Running>,
-    /// Places held for jobs that are still on their way.
-    reserved: usize,
-    draining: bool,
-    closed: bool,
-    speeds: Speeds,
-    totals: Totals,
-}
-
-struct Running {
-    task: Arc<Task>,
-    since: Instant,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Totals {
-    transcodes: u64,
-    completed: u64,
-    failures: u64,
-    cancelled: u64,
-}
 
 impl Pool {
     /// Starts the worker threads. They block on their children and are no part of any runtime.
@@ -238,234 +188,10 @@ impl Pool {
     }
 }
 
-/// A place in the queue that is held for one job.
-pub struct Place {
-    shared: Arc<Shared>,
-    held: bool,
-}
-
-impl Place {
-    /// Puts the job into the place.
-    pub fn submit(mut self, job: Job) -> Result<Ticket, SubmitError> {
-        job.profile.suits(&job.info)?;
-        let (reply_to, reply) = oneshot::channel();
-        let task = Arc::new(Task {
-            cancel: Cancel::new()?,
-            progress: watch::Sender::new(Progress::default()),
-            submitted: Instant::now(),
-            reply: Mutex::new(Some(reply_to)),
-            job,
-        });
-        let mut state = self.shared.lock();
-        if state.draining || state.closed {
-            return Err(SubmitError::Draining);
-        }
-        state.reserved -= 1;
-        self.held = false;
-        state.queue.push_back(Arc::clone(&task));
-        drop(state);
-        self.shared.work.notify_one();
-        Ok(Ticket { task, shared: Arc::clone(&self.shared), reply })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.held {
-            self.shared.lock().reserved -= 1;
-        }
-    }
-}
-
 impl Drop for Owner {
     fn drop(&mut self) {
         self.0.lock().closed = true;
         self.0.cancel_all();
         self.0.work.notify_all();
-    }
-}
-
-impl Task {
-    /// Answers whoever waits, if anyone still does.
-    fn answer(&self, result: Result<Transcoded, TranscodeError>) {
-        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reply) = reply {
-            // An answer that nobody hears is dropped, and its file with it.
-            drop(reply.send(result));
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A worker that panicked has left the state whole: nothing in a critical section can.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_idle(&self) -> bool {
-        let state = self.lock();
-        state.queue.is_empty() && state.running.is_empty()
-    }
-
-    /// Takes a cancelled task out of the queue, so that its place is free at once.
-    pub(super) fn forget(&self, task: &Arc<Task>) {
-        let mut state = self.lock();
-        let before = state.queue.len();
-        state.queue.retain(|queued| !Arc::ptr_eq(queued, task));
-        if state.queue.len() < before {
-            state.totals.cancelled += 1;
-            drop(state);
-            self.left.send_modify(|count| *count += 1);
-        }
-    }
-
-    fn begin_drain(&self, queued: Queued) {
-        let mut state = self.lock();
-        state.draining = true;
-        if queued == Queued::HandOver {
-            let tasks = std::mem::take(&mut state.queue);
-            drop(state);
-            for task in tasks {
-                task.answer(Err(TranscodeError::Draining));
-            }
-        } else {
-            drop(state);
-        }
-        self.left.send_modify(|count| *count += 1);
-    }
-
-    fn cancel_all(&self) {
-        let mut state = self.lock();
-        let queued = std::mem::take(&mut state.queue);
-        state.totals.cancelled += queued.len() as u64;
-        for running in &state.running {
-            running.task.cancel.set();
-        }
-        drop(state);
-        for task in queued {
-            task.answer(Err(TranscodeError::Cancelled));
-        }
-        self.left.send_modify(|count| *count += 1);
-    }
-
-    /// How long until a worker is free for one more job: what is left of all that is here, shared out.
-    fn wait(&self, state: &State) -> Duration {
-        if state.running.len() + state.queue.len() + state.reserved < self.workers {
-            return Duration::ZERO;
-        }
-        let cost = |task: &Task| {
-            state.speeds.estimate(&task.job.profile.name, task.job.work_pixels()).unwrap_or_default()
-        };
-        let queued: Duration = state.queue.iter().map(|task| cost(task)).sum();
-        let running: Duration = state
-            .running
-            .iter()
-            .map(|running| cost(&running.task).saturating_sub(running.since.elapsed()))
-            .sum();
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let reserved = state.speeds.service().unwrap_or_default() * count(state.reserved);
-        (queued + reserved + running) / count(self.workers)
-    }
-
-    fn estimate(&self, state: &State, profile: &Profile, info: &MediaInfo) -> Estimate {
-        Estimate {
-            wait: self.wait(state),
-            service: state.speeds.estimate(&profile.name, profile.work_pixels(info)),
-        }
-    }
-
-    /// A worker thread's life.
-    fn work(&self) {
-        while let Some((task, threads)) = self.next() {
-            let since = Instant::now();
-            task.progress.send_modify(|progress| progress.running = true);
-            let queued = since.duration_since(task.submitted);
-            let run = || {
-                self.bench.run(&task.job, threads, &task.cancel, |progress| {
-                    task.progress.send_replace(progress);
-                })
-            };
-            // A panic is a bug, and it costs its own job alone.
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
-                .unwrap_or_else(|_| Err(TranscodeError::Io(io::Error::other("the worker panicked"))));
-            let elapsed = since.elapsed();
-            self.finished(&task, elapsed, result.as_ref().err());
-            task.answer(result.map(|made| Transcoded {
-                output: made.output,
-                bytes: made.bytes,
-                sha256: made.sha256,
-                info: made.info,
-                elapsed,
-                queued,
-                threads,
-            }));
-        }
-    }
-
-    /// Waits for work; `None` when the pool is closed. Late and cancelled jobs are answered on the way.
-    fn next(&self) -> Option<(Arc<Task>, u16)> {
-        let mut state = self.lock();
-        loop {
-            if state.closed {
-                return None;
-            }
-            let Some(task) = state.queue.pop_front() else {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let now = Instant::now();
-            if task.cancel.is_set() || now >= task.job.deadline {
-                state.totals.cancelled += 1;
-                drop(state);
-                task.answer(Err(TranscodeError::DeadlinePassed { running: false }));
-                self.left.send_modify(|count| *count += 1);
-                state = self.lock();
-                continue;
-            }
-            state.running.push(Running { task: Arc::clone(&task), since: now });
-            state.totals.transcodes += 1;
-            let busy = (state.running.len() + state.queue.len()).min(self.workers);
-            return Some((task, threads_for(self.cores, busy)));
-        }
-    }
-
-    fn finished(&self, task: &Arc<Task>, elapsed: Duration, error: Option<&TranscodeError>) {
-        let mut state = self.lock();
-        state.running.retain(|running| !Arc::ptr_eq(&running.task, task));
-        match error {
-            None => {
-                state.totals.completed += 1;
-                state.speeds.learn(&task.job.profile.name, task.job.work_pixels(), elapsed);
-            }
-            Some(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
-                state.totals.cancelled += 1;
-            }
-            Some(_) => state.totals.failures += 1,
-        }
-        drop(state);
-        self.left.send_modify(|count| *count += 1);
-    }
-}
-
-/// Threads for a child that starts while `busy` workers (itself among them) have or will have work: the machine is full,
-/// and not fuller.
-fn threads_for(cores: usize, busy: usize) -> u16 {
-    let share = cores.div_ceil(busy.max(1)).clamp(1, THREADS_PER_CHILD_MAX);
-    u16::try_from(share).unwrap_or(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::threads_for;
-
-    #[test]
-    fn the_cores_are_shared_out_among_the_busy() {
-        assert_eq!(threads_for(2, 1), 2);
-        assert_eq!(threads_for(2, 2), 1);
-        assert_eq!(threads_for(2, 9), 1);
-        assert_eq!(threads_for(8, 2), 4);
-        assert_eq!(threads_for(8, 3), 3);
-        assert_eq!(threads_for(64, 1), 4);
-        assert_eq!(threads_for(1, 0), 1);
     }
 }

@@ -5,8 +5,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::error::TranscodeError;
 use super::job::Transcoded;
-use super::pool::{Shared, Task};
 use super::progress::Progress;
+use super::shared::{Shared, Task};
 
 /// The claim to one job's result. Dropping it cancels the job: out of the queue, or SIGKILL to ffmpeg's process group.
 pub struct Ticket {

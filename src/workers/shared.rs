@@ -1,0 +1,251 @@
+//! What the pool's handles and its worker threads have in common: the queue, what runs, and what was learned.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+
+use super::cancel::Cancel;
+use super::error::TranscodeError;
+use super::job::{Bench, Job, Transcoded};
+use super::pool::Queued;
+use super::progress::Progress;
+use super::speed::{Estimate, Speeds};
+use crate::content::MediaInfo;
+use crate::profile::Profile;
+
+/// x264's `fast` gains little beyond this many threads.
+const THREADS_PER_CHILD_MAX: usize = 4;
+
+/// One job in the pool.
+pub(super) struct Task {
+    pub(super) job: Job,
+    pub(super) cancel: Cancel,
+    pub(super) progress: watch::Sender<Progress>,
+    pub(super) submitted: Instant,
+    pub(super) reply: Mutex<Option<oneshot::Sender<Result<Transcoded, TranscodeError>>>>,
+}
+
+/// What the pool's handles and its threads have in common.
+pub(super) struct Shared {
+    pub(super) bench: Bench,
+    pub(super) workers: usize,
+    pub(super) queue_capacity: usize,
+    pub(super) cores: usize,
+    pub(super) state: Mutex<State>,
+    pub(super) work: Condvar,
+    /// Counts up whenever a job leaves the pool.
+    pub(super) left: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) queue: VecDeque<Arc<Task>>,
+    pub(super) running: Vec<Running>,
+    /// Places held for jobs that are still on their way.
+    pub(super) reserved: usize,
+    pub(super) draining: bool,
+    pub(super) closed: bool,
+    pub(super) speeds: Speeds,
+    pub(super) totals: Totals,
+}
+
+pub(super) struct Running {
+    pub(super) task: Arc<Task>,
+    pub(super) since: Instant,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct Totals {
+    pub(super) transcodes: u64,
+    pub(super) completed: u64,
+    pub(super) failures: u64,
+    pub(super) cancelled: u64,
+}
+
+impl Task {
+    /// Answers whoever waits, if anyone still does.
+    pub(super) fn answer(&self, result: Result<Transcoded, TranscodeError>) {
+        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reply) = reply {
+            // An answer that nobody hears is dropped, and its file with it.
+            drop(reply.send(result));
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A worker that panicked has left the state whole: nothing in a critical section can.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.queue.is_empty() && state.running.is_empty()
+    }
+
+    /// Takes a cancelled task out of the queue, so that its place is free at once.
+    pub(super) fn forget(&self, task: &Arc<Task>) {
+        let mut state = self.lock();
+        let before = state.queue.len();
+        state.queue.retain(|queued| !Arc::ptr_eq(queued, task));
+        if state.queue.len() < before {
+            state.totals.cancelled += 1;
+            drop(state);
+            self.left.send_modify(|count| *count += 1);
+        }
+    }
+
+    pub(super) fn begin_drain(&self, queued: Queued) {
+        let mut state = self.lock();
+        state.draining = true;
+        if queued == Queued::HandOver {
+            let tasks = std::mem::take(&mut state.queue);
+            drop(state);
+            for task in tasks {
+                task.answer(Err(TranscodeError::Draining));
+            }
+        } else {
+            drop(state);
+        }
+        self.left.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn cancel_all(&self) {
+        let mut state = self.lock();
+        let queued = std::mem::take(&mut state.queue);
+        state.totals.cancelled += queued.len() as u64;
+        for running in &state.running {
+            running.task.cancel.set();
+        }
+        drop(state);
+        for task in queued {
+            task.answer(Err(TranscodeError::Cancelled));
+        }
+        self.left.send_modify(|count| *count += 1);
+    }
+
+    /// How long until a worker is free for one more job: what is left of all that is here, shared out.
+    pub(super) fn wait(&self, state: &State) -> Duration {
+        if state.running.len() + state.queue.len() + state.reserved < self.workers {
+            return Duration::ZERO;
+        }
+        let cost = |task: &Task| {
+            state.speeds.estimate(&task.job.profile.name, task.job.work_pixels()).unwrap_or_default()
+        };
+        let queued: Duration = state.queue.iter().map(|task| cost(task)).sum();
+        let running: Duration = state
+            .running
+            .iter()
+            .map(|running| cost(&running.task).saturating_sub(running.since.elapsed()))
+            .sum();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let reserved = state.speeds.service().unwrap_or_default() * count(state.reserved);
+        (queued + reserved + running) / count(self.workers)
+    }
+
+    pub(super) fn estimate(&self, state: &State, profile: &Profile, info: &MediaInfo) -> Estimate {
+        Estimate {
+            wait: self.wait(state),
+            service: state.speeds.estimate(&profile.name, profile.work_pixels(info)),
+        }
+    }
+
+    /// A worker thread's life.
+    pub(super) fn work(&self) {
+        while let Some((task, threads)) = self.next() {
+            let since = Instant::now();
+            task.progress.send_modify(|progress| progress.running = true);
+            let queued = since.duration_since(task.submitted);
+            let run = || {
+                self.bench.run(&task.job, threads, &task.cancel, |progress| {
+                    task.progress.send_replace(progress);
+                })
+            };
+            // A panic is a bug, and it costs its own job alone.
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+                .unwrap_or_else(|_| Err(TranscodeError::Io(io::Error::other("the worker panicked"))));
+            let elapsed = since.elapsed();
+            self.finished(&task, elapsed, result.as_ref().err());
+            task.answer(result.map(|made| Transcoded {
+                output: made.output,
+                bytes: made.bytes,
+                sha256: made.sha256,
+                info: made.info,
+                elapsed,
+                queued,
+                threads,
+            }));
+            // Last: who waits for the pool to be empty may end the process.
+            self.left.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Waits for work; `None` when the pool is closed. Late and cancelled jobs are answered on the way.
+    fn next(&self) -> Option<(Arc<Task>, u16)> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            let Some(task) = state.queue.pop_front() else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let now = Instant::now();
+            if task.cancel.is_set() || now >= task.job.deadline {
+                state.totals.cancelled += 1;
+                drop(state);
+                task.answer(Err(TranscodeError::DeadlinePassed { running: false }));
+                self.left.send_modify(|count| *count += 1);
+                state = self.lock();
+                continue;
+            }
+            state.running.push(Running { task: Arc::clone(&task), since: now });
+            state.totals.transcodes += 1;
+            let busy = (state.running.len() + state.queue.len()).min(self.workers);
+            return Some((task, threads_for(self.cores, busy)));
+        }
+    }
+
+    fn finished(&self, task: &Arc<Task>, elapsed: Duration, error: Option<&TranscodeError>) {
+        let mut state = self.lock();
+        state.running.retain(|running| !Arc::ptr_eq(&running.task, task));
+        match error {
+            None => {
+                state.totals.completed += 1;
+                state.speeds.learn(&task.job.profile.name, task.job.work_pixels(), elapsed);
+            }
+            Some(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
+                state.totals.cancelled += 1;
+            }
+            Some(_) => state.totals.failures += 1,
+        }
+    }
+}
+
+/// Threads for a child that starts while `busy` workers (itself among them) have or will have work: the machine is full,
+/// and not fuller.
+fn threads_for(cores: usize, busy: usize) -> u16 {
+    let share = cores.div_ceil(busy.max(1)).clamp(1, THREADS_PER_CHILD_MAX);
+    u16::try_from(share).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::threads_for;
+
+    #[test]
+    fn the_cores_are_shared_out_among_the_busy() {
+        assert_eq!(threads_for(2, 1), 2);
+        assert_eq!(threads_for(2, 2), 1);
+        assert_eq!(threads_for(2, 9), 1);
+        assert_eq!(threads_for(8, 2), 4);
+        assert_eq!(threads_for(8, 3), 3);
+        assert_eq!(threads_for(64, 1), 4);
+        assert_eq!(threads_for(1, 0), 1);
+    }
+}
