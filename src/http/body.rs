@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -23,14 +24,14 @@ pub fn full_body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// `bytes` of a file from its start, read as the other side takes them, with positioned reads: the file may be shared.
+/// A range of a file's bytes, read as the other side takes them, with positioned reads: the file may be shared.
 /// `keep` lives as long as the body: a pin that holds the file in the cache, or the file's deletion.
-pub fn file_body<K: Send + 'static>(file: Arc<File>, bytes: u64, keep: K) -> Body {
-    let chunks = stream::try_unfold((file, 0u64, keep), move |(file, offset, keep)| async move {
-        if offset == bytes {
+pub fn file_body<K: Send + 'static>(file: Arc<File>, Range { start, end }: Range<u64>, keep: K) -> Body {
+    let chunks = stream::try_unfold((file, start, keep), move |(file, offset, keep)| async move {
+        if offset >= end {
             return Ok(None);
         }
-        let length = (bytes - offset).min(CHUNK_BYTES);
+        let length = (end - offset).min(CHUNK_BYTES);
         let reader = Arc::clone(&file);
         let read = move || read_chunk(&reader, offset, length as usize);
         let chunk = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;

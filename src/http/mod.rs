@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod health;
 mod internal;
+mod lend;
 mod members;
 mod objects;
 mod request;

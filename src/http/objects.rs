@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
+use hyper::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::respond::{json, problem, set_header, set_length};
-use super::{ApiError, Body, HEADER, file_body};
+use super::{ApiError, Body, HEADER, file_body, full_body};
+use crate::cache::serve::{self, Answer, Part};
 use crate::cache::{Key, Object};
 use crate::content::ContentId;
 use crate::node::Node;
-use crate::offload::{REPR_DIGEST, repr_digest};
 
 /// `GET /profiles`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,10 +48,10 @@ pub(super) fn profiles(node: &Node) -> Response<Body> {
     json(StatusCode::OK, &ProfilesJson { default: set.default_name().to_string(), profiles })
 }
 
-pub(super) async fn object(node: &Node, content: &str, profile: &str) -> Response<Body> {
+pub(super) async fn object(node: &Node, content: &str, profile: &str, head: &HeaderMap) -> Response<Body> {
     match find(node, content, profile).await {
         Ok(object) => {
-            let mut response = whole(&object);
+            let mut response = conditional(&object, head);
             set_header(&mut response, HEADER::SERVED_BY, node.identity().name.as_str());
             response
         }
@@ -66,13 +68,52 @@ async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiEr
     node.cached(&key).await.ok_or_else(|| ApiError::NotFound(format!("/objects/{content}/{}", profile.name)))
 }
 
-/// The answer that carries a whole result, with its digest.
+/// The answer to a GET that may have conditions or want a part.
+fn conditional(object: &Object, head: &HeaderMap) -> Response<Body> {
+    let total = object.bytes();
+    let bare = |status| {
+        let mut response = described(object, full_body(""));
+        *response.status_mut() = status;
+        response
+    };
+    match serve::answer(head, &object.sha256(), total) {
+        Answer::Whole => whole(object),
+        Answer::Part(part) => {
+            let mut response = bytes(object, part);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            set_header(&mut response, CONTENT_RANGE, &part.content_range(total));
+            response
+        }
+        Answer::NotModified => bare(StatusCode::NOT_MODIFIED),
+        Answer::PreconditionFailed => bare(StatusCode::PRECONDITION_FAILED),
+        Answer::Unsatisfiable => {
+            let mut response = bare(StatusCode::RANGE_NOT_SATISFIABLE);
+            set_header(&mut response, CONTENT_RANGE, &format!("bytes */{total}"));
+            response
+        }
+    }
+}
+
+/// The answer that carries a whole result.
 pub(super) fn whole(object: &Object) -> Response<Body> {
-    let mut response = Response::new(file_body(Arc::clone(object.file()), object.bytes(), object.clone()));
-    set_length(&mut response, object.bytes());
-    set_header(&mut response, CONTENT_TYPE.as_str(), object.media_type());
-    set_header(&mut response, ETAG.as_str(), &format!("\"{}\"", object.sha256()));
-    set_header(&mut response, REPR_DIGEST, &repr_digest(&object.sha256()));
+    bytes(object, Part { start: 0, bytes: object.bytes() })
+}
+
+fn bytes(object: &Object, part: Part) -> Response<Body> {
+    let body = file_body(Arc::clone(object.file()), part.start..part.start + part.bytes, object.clone());
+    let mut response = described(object, body);
+    set_length(&mut response, part.bytes);
+    response
+}
+
+/// An answer with the headers that describe a result, its digest among them.
+fn described(object: &Object, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let digest = object.sha256();
+    set_header(&mut response, CONTENT_TYPE, object.media_type());
+    set_header(&mut response, ETAG, &serve::etag(&digest));
+    set_header(&mut response, serve::REPR_DIGEST, &serve::repr_digest(&digest));
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // The content's digest and the profile are the name: what is under it never changes.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
     response

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 use hyper::http::request::Parts;
 
 use super::{ApiError, HEADER};
+use crate::cache::serve::parse_digest;
 use crate::content::ContentId;
 
 /// Longest deadline a client may ask for.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// RFC 9530: digest of the body as it is sent.
+const CONTENT_DIGEST: &str = "content-digest";
 /// Longest file name that is kept, in bytes; the common limit of file systems.
 const FILENAME_BYTES_MAX: usize = 255;
 
@@ -66,20 +69,23 @@ pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
 
 /// The announced digest of the body, if any.
 pub fn content_sha256(head: &Parts) -> Result<Option<ContentId>, ApiError> {
-    header(head, HEADER::CONTENT_SHA256)?
-        .map(|text| {
-            text.trim()
-                .parse()
-                .map_err(|error| ApiError::BadRequest(format!("{}: {error}", HEADER::CONTENT_SHA256)))
-        })
-        .transpose()
+    if let Some(text) = header(head, HEADER::CONTENT_SHA256)? {
+        let bad = |error| ApiError::BadRequest(format!("{}: {error}", HEADER::CONTENT_SHA256));
+        return text.trim().parse().map(Some).map_err(bad);
+    }
+    // RFC 9530: a recipient ignores digests of algorithms that it does not know.
+    Ok(header(head, CONTENT_DIGEST)?.and_then(parse_digest))
 }
 
 /// The upload's file name made safe for a Content-Disposition header, if there is one: its last path component
 /// without anything but printable ASCII, quotes and backslashes.
 pub fn filename(head: &Parts) -> Option<String> {
     let raw = head.headers.get(HEADER::FILENAME)?.as_bytes();
-    let text = String::from_utf8_lossy(raw);
+    safe_filename(&String::from_utf8_lossy(raw))
+}
+
+/// A client's file name made safe in the same way.
+pub fn safe_filename(text: &str) -> Option<String> {
     let name = text.rsplit(['/', '\\']).next().unwrap_or_default();
     let safe: String = name
         .chars()

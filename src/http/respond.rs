@@ -1,6 +1,8 @@
 //! Answers: JSON, problems, results.
 
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IntoHeaderName, RETRY_AFTER,
+};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -61,11 +63,11 @@ fn with_type(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Re
 }
 
 /// Sets a header whose value was made here; one that can't stand in a header is left out rather than sent broken.
-pub fn set_header(response: &mut Response<Body>, name: &'static str, value: &str) {
+pub fn set_header(response: &mut Response<Body>, name: impl IntoHeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     } else {
-        tracing::warn!(header = name, value, "a header's value has bytes that headers can't carry");
+        tracing::warn!(value, "a header's value has bytes that headers can't carry");
     }
 }
 

@@ -27,7 +27,9 @@ pub(super) async fn answer(node: &Arc<Node>, request: Request<Incoming>) -> Resp
         ["peers"] if read => members::peers(node),
         ["profiles"] if read => objects::profiles(node),
         ["metrics"] if read => health::metrics(node),
-        ["objects", content, profile] if read => objects::object(node, content, profile).await,
+        ["objects", content, profile] if read => {
+            objects::object(node, content, profile, request.headers()).await
+        }
         ["health" | "ready" | "members" | "peers" | "profiles" | "metrics"] | ["objects", _, _] => {
             wrong_method(&path, "GET, HEAD")
         }

@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_DISPOSITION, EXPECT};
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, EXPECT};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
+use super::lend::{Lent, lend};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::{ApiError, Body, HEADER, objects, request};
 use crate::content::ContentId;
+use crate::ingest::Upload;
+use crate::ingest::multipart::{self, MultipartError};
 use crate::node::{Job, Node, Served};
 use crate::profile::Profile;
 
@@ -24,33 +27,44 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
 /// An upload whose head is in order; nothing of its body was read.
 struct Admitted {
     deadline: Deadline,
-    profile: Arc<Profile>,
+    /// The one asked for in the head, if any; a form may name one yet.
+    profile: Option<Arc<Profile>>,
     announced: Option<ContentId>,
+    /// The boundary and all, if the body is a form.
+    form: Option<String>,
+}
+
+/// An upload with its answer on the way.
+struct Answered {
+    served: Served,
+    profile: Arc<Profile>,
+    filename: Option<String>,
 }
 
 pub(super) async fn upload(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
     let arrived = Instant::now();
-    let (head, mut body) = request.into_parts();
-    let mut response = match admit(node, &head, &body, arrived) {
+    let (head, body) = request.into_parts();
+    let admitted = admit(node, &head, &body, arrived);
+    let (body, lender) = lend(body);
+    let outcome = match admitted {
         Err(error) => {
-            // A client that waits for "100 Continue" has sent nothing; reading would only invite it to.
-            if !head.headers.contains_key(EXPECT) {
-                linger(body);
-            }
-            refused(node, &error, arrived)
+            drop(body);
+            Err(error)
         }
-        Ok(admitted) => match serve(node, &admitted, &mut body).await {
-            Ok(served) => {
-                node.log_served(&served, &admitted.profile, arrived.elapsed());
-                result(&head, &served, &admitted.profile)
-            }
-            Err(error) => {
-                if !matches!(error, ApiError::ClientTooSlow(_) | ApiError::BodyBroken(_)) {
-                    linger(body);
-                }
-                refused(node, &error, arrived)
-            }
-        },
+        Ok(admitted) => serve(node, &head, admitted, body).await,
+    };
+    if let Some(rest) = lender.take_back() {
+        linger(&head, rest, &outcome);
+    }
+    let mut response = match outcome {
+        Ok(answered) => {
+            node.log_served(&answered.served, &answered.profile, arrived.elapsed());
+            result(&answered)
+        }
+        Err(error) => {
+            node.log_refused(&error, arrived.elapsed());
+            problem(&error)
+        }
     };
     set_header(&mut response, HEADER::LATENCY, &arrived.elapsed().as_millis().to_string());
     response
@@ -66,42 +80,83 @@ fn admit(node: &Node, head: &Parts, body: &Incoming, arrived: Instant) -> Result
         Some(bytes) if bytes > max => return Err(ApiError::TooLarge { max }),
         _ => {}
     }
+    let content_type =
+        head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Ok(Admitted {
         deadline: request::deadline(head, node.config().deadline, arrived)?,
-        profile: node.profile(request::profile(head)?.as_deref())?,
+        profile: request::profile(head)?.map(|name| node.profile(Some(&name))).transpose()?,
         announced: request::content_sha256(head)?,
+        form: multipart::is_form(content_type).then(|| content_type.to_owned()),
     })
 }
 
-async fn serve(node: &Arc<Node>, admitted: &Admitted, body: &mut Incoming) -> Result<Served, ApiError> {
-    let Admitted { deadline, profile, announced } = admitted;
-    let receive = node.ingest(body, *announced);
-    let upload =
+async fn serve(node: &Arc<Node>, head: &Parts, admitted: Admitted, body: Lent) -> Result<Answered, ApiError> {
+    let deadline = admitted.deadline;
+    let mut filename = request::filename(head);
+    // The client knows the digest: if the result is here, its body need not come at all.
+    if let Some(content) = admitted.announced
+        && admitted.form.is_none()
+    {
+        let profile = admitted.profile.clone().map_or_else(|| node.profile(None), Ok)?;
+        if let Some(served) = node.held(content, &profile).await {
+            return Ok(Answered { served, profile, filename });
+        }
+    }
+    let receive = receive(node, admitted, body, &mut filename);
+    let (upload, profile) =
         tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
-    node.transcode(Job::new(upload, Arc::clone(profile), *deadline)).await
+    let served = node.transcode(Job::new(upload, Arc::clone(&profile), deadline)).await?;
+    Ok(Answered { served, profile, filename })
 }
 
-fn refused(node: &Node, error: &ApiError, arrived: Instant) -> Response<Body> {
-    node.log_refused(error, arrived.elapsed());
-    problem(error)
+async fn receive(
+    node: &Node,
+    admitted: Admitted,
+    body: Lent,
+    filename: &mut Option<String>,
+) -> Result<(Upload, Arc<Profile>), ApiError> {
+    let Admitted { profile, announced, form, .. } = admitted;
+    let Some(content_type) = form else {
+        let profile = profile.map_or_else(|| node.profile(None), Ok)?;
+        return Ok((node.ingest(body, announced).await?, profile));
+    };
+    let part = multipart::file_part(&content_type, body).await?;
+    let named = part.fields.iter().find(|(name, _)| name == "profile").map(|(_, value)| value.trim());
+    let profile = profile.map_or_else(|| node.profile(named), Ok)?;
+    if filename.is_none() {
+        *filename = part.file_name.as_deref().and_then(request::safe_filename);
+    }
+    Ok((node.ingest(part.body, announced).await?, profile))
 }
 
-fn result(head: &Parts, served: &Served, profile: &Profile) -> Response<Body> {
+impl From<MultipartError> for ApiError {
+    fn from(error: MultipartError) -> Self {
+        match error {
+            MultipartError::Broken(cause) => Self::BodyBroken(cause.to_string()),
+            other => Self::BadRequest(other.to_string()),
+        }
+    }
+}
+
+fn result(Answered { served, profile, filename }: &Answered) -> Response<Body> {
     let mut response = objects::whole(&served.object);
     set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
     set_header(&mut response, HEADER::CACHE, served.cache.as_str());
     set_header(&mut response, HEADER::ROUTE, &served.route_text());
-    if let Some(name) = request::filename(head) {
+    if let Some(name) = filename {
         let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
         let name = format!("attachment; filename=\"{stem}-{}.{}\"", profile.name, profile.extension());
-        set_header(&mut response, CONTENT_DISPOSITION.as_str(), &name);
+        set_header(&mut response, CONTENT_DISPOSITION, &name);
     }
     response
 }
 
-/// Reads on in the background, within bounds, while the answer is already on its way.
-fn linger(body: Incoming) {
-    if body.is_end_stream() {
+/// Reads on in the background, within bounds, while the answer is already on its way; unless nothing more will come,
+/// or only if it is asked for.
+fn linger(head: &Parts, body: Incoming, outcome: &Result<Answered, ApiError>) {
+    let waits_to_be_asked = head.headers.contains_key(EXPECT);
+    let silent = matches!(outcome, Err(ApiError::ClientTooSlow(_) | ApiError::BodyBroken(_)));
+    if body.is_end_stream() || waits_to_be_asked || silent {
         return;
     }
     // Ends by itself within the bounds, or with its connection.

@@ -6,10 +6,11 @@ use futures_util::future::BoxFuture;
 
 use super::flights::Role;
 use super::{CacheState, Done, Job, Node, Outcome, Served, dispatch};
-use crate::cache::Object;
+use crate::cache::{Key, Object};
 use crate::content::ContentId;
 use crate::http::ApiError;
 use crate::ingest::{self, Upload};
+use crate::profile::Profile;
 use crate::route::RouteKind;
 use crate::workers::Place;
 
@@ -61,7 +62,7 @@ impl Node {
         let key = job.key();
         loop {
             if let Some(object) = self.cached(&key).await {
-                return Ok(self.hit(&job, object));
+                return Ok(self.hit(job.upload.bytes, object));
             }
             let (flight, role) = self.flights.join_or_lead((key.clone(), scope), || {
                 Arc::clone(self).work(scope, job.clone(), place.take())
@@ -81,6 +82,12 @@ impl Node {
         }
     }
 
+    /// A result that is held here, as the answer to a request whose body did not have to come.
+    pub async fn held(&self, content: ContentId, profile: &Profile) -> Option<Served> {
+        let object = self.cached(&Key::new(content, profile)).await?;
+        Some(self.hit(0, object))
+    }
+
     /// Boxed, since work anywhere may turn out to be work here, and so contains this same future.
     fn work(self: Arc<Self>, scope: Scope, job: Job, place: Option<Place>) -> BoxFuture<'static, Outcome> {
         match scope {
@@ -89,14 +96,14 @@ impl Node {
         }
     }
 
-    fn hit(&self, job: &Job, object: Object) -> Served {
+    fn hit(&self, bytes_in: u64, object: Object) -> Served {
         Served {
             object,
             cache: CacheState::Hit,
             via: Arc::clone(&self.identity),
             by: Arc::clone(&self.identity),
             route: RouteKind::Local,
-            bytes_in: job.upload.bytes,
+            bytes_in,
             scores: "".into(),
         }
     }

@@ -7,11 +7,12 @@ use hyper::body::Incoming;
 use starling_overlay::Identity;
 
 use super::{CacheState, Done, Job, Node, Outcome};
+use crate::cache::serve::{REPR_DIGEST, parse_digest};
 use crate::cache::{NewObject, Object};
 use crate::content::{ContentId, MediaInfo};
 use crate::http::{ApiError, HEADER};
 use crate::ingest::{self, Scratch};
-use crate::offload::{OffloadError, REPR_DIGEST, sha256_of_repr_digest};
+use crate::offload::OffloadError;
 use crate::route::RouteKind;
 use crate::workers::{self, Place};
 
@@ -64,7 +65,7 @@ impl Node {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let broken = |what: &str| OffloadError::Unreachable(format!("{}'s answer {what}", peer.name));
         let announced =
-            header(REPR_DIGEST).and_then(sha256_of_repr_digest).ok_or_else(|| broken("has no digest"))?;
+            header(REPR_DIGEST.as_str()).and_then(parse_digest).ok_or_else(|| broken("has no digest"))?;
         let cache = if header(HEADER::CACHE) == Some(CacheState::Hit.as_str()) {
             CacheState::Hit
         } else {

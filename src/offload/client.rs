@@ -112,7 +112,7 @@ impl PeerClient {
         let request = Request::post(uri(peer, &format!("/internal/jobs/{}", accepted.offer))?)
             .header(CONTENT_LENGTH, bytes)
             .header(HEADER::DEADLINE_MS, deadline.as_millis() as u64)
-            .body(file_body(file, bytes, keep))
+            .body(file_body(file, 0..bytes, keep))
             .map_err(|error| unreachable(&error))?;
         let result = self.exchange(request).await;
         self.remember(peer, &result);

@@ -14,6 +14,4 @@ mod protocol;
 
 pub use client::{OffloadError, PeerClient};
 pub use offers::{Offers, TakeError};
-pub use protocol::{
-    ACCEPT_TIMEOUT, Accepted, Offer, OfferId, REPR_DIGEST, repr_digest, sha256_of_repr_digest,
-};
+pub use protocol::{ACCEPT_TIMEOUT, Accepted, Offer, OfferId};

@@ -4,8 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use starling_overlay::NodeName;
 
@@ -14,9 +12,6 @@ use crate::profile::ProfileName;
 
 /// How long an accepted offer holds its place before the body has to come.
 pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// RFC 9530: digest of a representation, here of a result.
-pub const REPR_DIGEST: &str = "repr-digest";
 
 /// `POST /internal/offers`: will you do this job?
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,31 +78,9 @@ impl From<OfferId> for String {
     }
 }
 
-/// The header's value for a result's digest: `sha-256=:BASE64:`.
-pub fn repr_digest(sha256: &ContentId) -> String {
-    format!("sha-256=:{}:", BASE64.encode(sha256.0))
-}
-
-/// The digest in such a value; other algorithms beside it are passed over.
-pub fn sha256_of_repr_digest(value: &str) -> Option<ContentId> {
-    let digest =
-        value.split(',').find_map(|part| part.trim().strip_prefix("sha-256=:")?.strip_suffix(':'))?;
-    BASE64.decode(digest).ok()?.try_into().ok().map(ContentId)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digests_go_there_and_back() {
-        let id = ContentId([7; 32]);
-        assert_eq!(sha256_of_repr_digest(&repr_digest(&id)), Some(id));
-        assert_eq!(sha256_of_repr_digest(&format!("md5=:AAAA:, {}", repr_digest(&id))), Some(id));
-        for bad in ["", "sha-256=", "sha-256=:AAAA:", "sha-256=:!:", "sha-512=:AAAA:"] {
-            assert_eq!(sha256_of_repr_digest(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn offer_ids_go_there_and_back() {

@@ -33,7 +33,8 @@ fn read(socket: &UdpSocket) -> io::Result<Option<SocketAddr>> {
     let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let refused = message.cmsgs()?.any(|control| match control {
         ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
-            [Errno::ECONNREFUSED, Errno::EHOSTUNREACH].contains(&Errno::from_raw(error.ee_errno.cast_signed()))
+            [Errno::ECONNREFUSED, Errno::EHOSTUNREACH]
+                .contains(&Errno::from_raw(error.ee_errno.cast_signed()))
         }
         _ => false,
     });
