@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::Identity;
+use crate::{Identity, Keyring};
 
 /// Longest cluster name, in bytes.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 255;
@@ -21,6 +21,8 @@ pub struct Config {
     pub seeds: Vec<String>,
     /// Protocol timing. The same on all members.
     pub timing: Timing,
+    /// Keys that seal every datagram; none leaves them readable and forgeable by anyone who can send to this node.
+    pub keys: Option<Keyring>,
     /// Seed of the state machine's random numbers; drawn from the operating system if none.
     pub rng_seed: Option<u64>,
 }
@@ -28,7 +30,14 @@ pub struct Config {
 impl Config {
     /// The defaults for a node that is `identity`: cluster `starling`, no seeds, `lan` timing.
     pub fn new(identity: Identity) -> Self {
-        Self { cluster: "starling".into(), identity, seeds: Vec::new(), timing: Timing::Lan, rng_seed: None }
+        Self {
+            cluster: "starling".into(),
+            identity,
+            seeds: Vec::new(),
+            timing: Timing::Lan,
+            keys: None,
+            rng_seed: None,
+        }
     }
 }
 

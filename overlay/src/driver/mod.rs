@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use self::task::{Command, Task};
 use crate::config::CLUSTER_NAME_BYTES_MAX;
-use crate::{Config, Event, LoadSample, View};
+use crate::{Config, Event, Keyring, LoadSample, View};
 
 /// Events kept for a subscriber that is slow; beyond it, it is told how many it missed.
 const EVENTS_KEPT: usize = 1_024;
@@ -75,6 +75,14 @@ impl Overlay {
         if !(1..=CLUSTER_NAME_BYTES_MAX).contains(&config.cluster.len()) {
             return Err(StartError::ClusterName(config.cluster.len()));
         }
+        if config.keys.is_none() && !gossip.ip().is_loopback() {
+            tracing::warn!(
+                target: "starling::overlay",
+                %gossip,
+                "no key: anyone who can send datagrams to this address can join the cluster and mislead it; \
+                 make a key with `starling key new` and give it to every node with --key-file"
+            );
+        }
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (load, load_receiver) = watch::channel(None);
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
@@ -92,6 +100,13 @@ impl Overlay {
     /// Where this node's load samples go in.
     pub fn load_publisher(&self) -> LoadPublisher {
         LoadPublisher(self.load.clone())
+    }
+
+    /// Changes the keys of a running node; it must have been started with some.
+    pub async fn set_keys(&self, keys: Keyring) {
+        if self.commands.send(Command::Keys(keys)).await.is_err() {
+            tracing::warn!(target: "starling::overlay", "the overlay has stopped: its keys stay as they were");
+        }
     }
 
     /// Events from now on.

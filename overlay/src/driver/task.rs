@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{StartError, errors, log, resolve};
 use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
-use crate::{Config, Event, Input, Load, LoadSample, Member, Output, Stats, Swim, Time, View};
+use crate::{Config, Event, Input, Keyring, Load, LoadSample, Member, Output, Stats, Swim, Time, View};
 
 /// Datagrams taken in before anything else gets a turn.
 const BURST_MAX: usize = 256;
@@ -27,6 +27,8 @@ const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) enum Command {
     /// Leave, and say when it is done.
     Leave(oneshot::Sender<()>),
+    /// Use these keys from now on.
+    Keys(Keyring),
 }
 
 /// What woke the task.
@@ -126,6 +128,7 @@ impl Task {
                     self.leaving = Some(done);
                     self.swim.handle(self.now(), Input::Leave);
                 }
+                Wake::Command(Some(Command::Keys(keys))) => self.swim.handle(self.now(), Input::Keys(&keys)),
                 Wake::Command(None) => return,
             }
         }

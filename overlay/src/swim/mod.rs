@@ -44,7 +44,7 @@ use crate::health::{LocalHealth, LossEstimate};
 use crate::members::{Members, Peer, Slot};
 use crate::pings::Pings;
 use crate::wire::Seal;
-use crate::{Config, Convergence, Event, Identity, Incarnation, LoadSample, NodeKey, Stats, Time};
+use crate::{Config, Convergence, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey, Stats, Time};
 
 /// What happens to the state machine.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub enum Input<'a> {
     Seeds(&'a [SocketAddr]),
     /// This node's newest load sample.
     Load(LoadSample),
+    /// The keyring has changed.
+    Keys(&'a Keyring),
     /// Tell the others that this node leaves, then [`Output::Gone`].
     Leave,
 }
@@ -99,6 +101,7 @@ enum Phase {
 pub struct Swim {
     now: Time,
     params: Params,
+    cluster: Box<str>,
     seal: Seal,
     rng: ChaCha8Rng,
 
@@ -162,7 +165,8 @@ impl Swim {
         Self {
             now,
             params,
-            seal: Seal::plain(&config.cluster),
+            seal: Seal::new(&config.cluster, config.keys.as_ref()),
+            cluster: config.cluster.clone().into(),
             me: Arc::new(config.identity.clone()),
             key: NodeKey::of(&config.identity.name),
             incarnation: Incarnation(0),
@@ -211,6 +215,7 @@ impl Swim {
                 self.load = Some((sample, self.now));
                 self.detail_version += 1;
             }
+            Input::Keys(keyring) => self.seal = Seal::new(&self.cluster, Some(keyring)),
             Input::Leave => self.leave(),
         }
     }

@@ -43,7 +43,7 @@ impl Swim {
     pub(super) fn begin(&mut self) -> Encoder {
         let live = self.live_digest();
         let head = Head::new(self.key, self.me.boot, self.incarnation, live);
-        Encoder::new(self.spare.pop().unwrap_or_default(), &self.seal, &head)
+        Encoder::new(self.spare.pop().unwrap_or_default(), &self.seal, &mut self.rng, &head)
     }
 
     pub(super) fn finish(&mut self, to: SocketAddr, encoder: Encoder) {

@@ -1,6 +1,7 @@
 //! Typed messages to bytes, within a datagram's size.
 
 use bincode::Encode;
+use rand::RngCore;
 
 use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireLoad, boot_to_wire, kind};
 use super::{
@@ -20,9 +21,9 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// Begins a datagram in `bytes`, which is cleared; its allocation is kept.
-    pub fn new(mut bytes: Vec<u8>, seal: &Seal, head: &Head) -> Self {
+    pub fn new(mut bytes: Vec<u8>, seal: &Seal, rng: &mut impl RngCore, head: &Head) -> Self {
         bytes.clear();
-        seal.begin(&mut bytes);
+        seal.begin(&mut bytes, rng);
         let mut encoder = Self { bytes, end_max: DATAGRAM_BYTES_MAX - seal.trailer_bytes(), list: None };
         encoder.put(head);
         encoder

@@ -3,9 +3,20 @@
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::{BootEpoch, Identity, Incarnation, LoadSample, MemberState, NodeKey};
+use crate::{BootEpoch, Identity, Incarnation, KEY_BYTES, Keyring, LoadSample, MemberState, NodeKey};
+
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(1)
+}
+
+/// Without a key, and with one.
+fn seals() -> [Seal; 2] {
+    [Seal::new("test", None), Seal::new("test", Some(&Keyring::new([7; KEY_BYTES])))]
+}
 
 fn addresses() -> impl Strategy<Value = SocketAddr> {
     prop_oneof![
@@ -110,20 +121,21 @@ proptest! {
         head in heads(), kind: u8, seq: u32, number: u64, identity in identities(),
         load in prop::option::of((samples(), any::<u16>())),
         news in prop::collection::vec(updates(), 0..100), entries in prop::collection::vec(loads(), 0..40),
+        seal in 0usize..2,
     ) {
-        let seal = Seal::plain("test");
+        let seal = &seals()[seal];
         let message = messages(kind, seq, number, &identity);
-        let mut encoder = Encoder::new(Vec::new(), &seal, &head);
+        let mut encoder = Encoder::new(Vec::new(), seal, &mut rng(), &head);
         encoder.message(&message);
         if let Some((sample, age_cs)) = &load {
             encoder.load(sample, *age_cs);
         }
         let told = news.iter().take_while(|update| encoder.update(&borrowed(update))).count();
         let passed_on = entries.iter().take_while(|entry| encoder.load_entry(entry)).count();
-        let mut bytes = encoder.finish(&seal);
+        let mut bytes = encoder.finish(seal);
 
         prop_assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
-        let datagram = decode(&seal, &mut bytes).unwrap();
+        let datagram = decode(seal, &mut bytes).unwrap();
         prop_assert_eq!(datagram.head, head);
         prop_assert_eq!(datagram.message, message);
         prop_assert_eq!(datagram.load.map(|(sample, age)| (sample, age.as_millis() / 10)),
@@ -133,21 +145,21 @@ proptest! {
     }
 
     #[test]
-    fn damage_is_noticed(head in heads(), place: prop::sample::Index, bit in 0u8..8, cut in any::<bool>()) {
-        let seal = Seal::plain("test");
-        let mut encoder = Encoder::new(Vec::new(), &seal, &head);
+    fn damage_is_noticed(head in heads(), place: prop::sample::Index, bit in 0u8..8, cut in any::<bool>(), seal in 0usize..2) {
+        let seal = &seals()[seal];
+        let mut encoder = Encoder::new(Vec::new(), seal, &mut rng(), &head);
         encoder.message(&Message::Ack { seq: 7 });
-        let mut bytes = encoder.finish(&seal);
+        let mut bytes = encoder.finish(seal);
         let place = place.index(bytes.len());
         if cut { bytes.truncate(place) } else { bytes[place] ^= 1 << bit }
-        prop_assert!(decode(&seal, &mut bytes).is_err());
+        prop_assert!(decode(seal, &mut bytes).is_err());
     }
 
     #[test]
     fn any_body_is_decoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..1300)) {
-        let seal = Seal::plain("test");
+        let seal = Seal::new("test", None);
         let mut bytes = Vec::new();
-        seal.begin(&mut bytes);
+        seal.begin(&mut bytes, &mut rng());
         bytes.extend(body);
         seal.seal(&mut bytes);
         if let Ok(datagram) = decode(&seal, &mut bytes) {
@@ -158,7 +170,7 @@ proptest! {
 
 fn sealed(seal: &Seal, sections: &[u8]) -> Vec<u8> {
     let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
-    let encoder = Encoder::new(Vec::new(), seal, &head);
+    let encoder = Encoder::new(Vec::new(), seal, &mut rng(), &head);
     let mut bytes = encoder.finish(seal);
     bytes.truncate(bytes.len() - seal.trailer_bytes());
     bytes.extend_from_slice(sections);
@@ -168,7 +180,7 @@ fn sealed(seal: &Seal, sections: &[u8]) -> Vec<u8> {
 
 #[test]
 fn sections_of_the_future_are_skipped_and_longer_ones_are_read_as_far_as_known() {
-    let seal = Seal::plain("test");
+    let seal = Seal::new("test", None);
     // Kind 99 is unknown; an ack (kind 2) of sequence number 5 has grown two fields.
     let mut bytes = sealed(&seal, &[99, 2, 0, 0xaa, 0xbb, 2, 3, 0, 5, 1, 2]);
     assert_eq!(decode(&seal, &mut bytes).unwrap().message, Message::Ack { seq: 5 });
@@ -176,21 +188,21 @@ fn sections_of_the_future_are_skipped_and_longer_ones_are_read_as_far_as_known()
 
 #[test]
 fn one_datagram_has_one_message() {
-    let seal = Seal::plain("test");
+    let seal = Seal::new("test", None);
     let mut bytes = sealed(&seal, &[2, 1, 0, 5, 5, 1, 0, 5]);
     assert!(matches!(decode(&seal, &mut bytes), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
 fn a_section_can_not_reach_past_the_end() {
-    let seal = Seal::plain("test");
+    let seal = Seal::new("test", None);
     let mut bytes = sealed(&seal, &[2, 200, 0, 5]);
     assert!(matches!(decode(&seal, &mut bytes), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
 fn other_clusters_and_versions_are_strangers() {
-    let seal = Seal::plain("test");
+    let seal = Seal::new("test", None);
     let bytes = sealed(&seal, &[]);
     let open = |seal: &Seal, change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
@@ -198,7 +210,7 @@ fn other_clusters_and_versions_are_strangers() {
         decode(seal, &mut bytes).err()
     };
     assert_eq!(open(&seal, &|_| ()), None);
-    assert_eq!(open(&Seal::plain("other"), &|_| ()), Some(OpenError::Checksum.into()));
+    assert_eq!(open(&Seal::new("other", None), &|_| ()), Some(OpenError::Checksum.into()));
     assert_eq!(open(&seal, &|b| b[0] = 9), Some(OpenError::Version(9).into()));
     assert_eq!(open(&seal, &|b| b[1] = 9), Some(OpenError::Mode(9).into()));
     assert_eq!(open(&seal, &|b| b.resize(1401, 0)), Some(OpenError::Length.into()));
@@ -207,7 +219,7 @@ fn other_clusters_and_versions_are_strangers() {
 
 #[test]
 fn unreachable_addresses_and_bad_names_are_refused() {
-    let seal = Seal::plain("test");
+    let seal = Seal::new("test", None);
     let good = Identity {
         name: "a".parse().unwrap(),
         boot: BootEpoch(1),
@@ -219,8 +231,34 @@ fn unreachable_addresses_and_bad_names_are_refused() {
     for gossip in ["10.0.0.1:0", "0.0.0.0:5000", "224.0.0.1:5000", "[::]:5000"] {
         let identity = Identity { gossip: gossip.parse().unwrap(), ..good.clone() };
         let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
-        let mut encoder = Encoder::new(Vec::new(), &seal, &head);
+        let mut encoder = Encoder::new(Vec::new(), &seal, &mut rng(), &head);
         encoder.message(&Message::Join { seq: 1, from: (&identity).into() });
         assert!(decode(&seal, &mut encoder.finish(&seal)).is_err(), "{gossip}");
     }
+}
+
+#[test]
+fn only_the_keys_of_the_ring_open_and_the_clusters_name_is_bound_in() {
+    let [old, new, wrong] = [1, 2, 3].map(|byte| [byte; KEY_BYTES]);
+    let ring = |keys: &[[u8; KEY_BYTES]]| {
+        let text: Vec<String> = keys.iter().map(Keyring::line).collect();
+        Seal::new("test", Some(&Keyring::parse(&text.join("\n")).unwrap()))
+    };
+    let sealed_with = |seal: &Seal| sealed(seal, &[2, 1, 0, 5]);
+    let opens = |seal: &Seal, mut bytes: Vec<u8>| {
+        decode(seal, &mut bytes).map(|datagram| datagram.message == Message::Ack { seq: 5 })
+    };
+    // The steps of a rotation: each ring can read what the ones one step away send.
+    let steps = [ring(&[old]), ring(&[old, new]), ring(&[new, old]), ring(&[new])];
+    for pair in steps.windows(2) {
+        assert_eq!(opens(&pair[0], sealed_with(&pair[1])), Ok(true));
+        assert_eq!(opens(&pair[1], sealed_with(&pair[0])), Ok(true));
+    }
+    let refused = Err(OpenError::Sealed.into());
+    assert_eq!(opens(&steps[0], sealed_with(&ring(&[wrong]))), refused);
+    assert_eq!(opens(&steps[0], sealed_with(&Seal::new("other", Some(&Keyring::new(old))))), refused);
+    assert_eq!(opens(&steps[0], sealed_with(&Seal::new("test", None))), Err(OpenError::Mode(0).into()));
+    assert_eq!(opens(&Seal::new("test", None), sealed_with(&steps[0])), Err(OpenError::Mode(1).into()));
+    let plain = sealed_with(&steps[0]);
+    assert!(!plain.windows(4).any(|bytes| bytes == [2, 1, 0, 5]), "the body can't be read");
 }
