@@ -5,6 +5,7 @@
 //! over the wire.
 
 mod config;
+mod coordinate;
 mod driver;
 mod event;
 mod gossip;
@@ -25,6 +26,7 @@ mod view;
 mod wire;
 
 pub use config::{CLUSTER_NAME_BYTES_MAX, Config, Timing, TimingError};
+pub use coordinate::Coordinate;
 pub use driver::{LoadPublisher, Overlay, StartError};
 pub use event::{Convergence, Event, Subject};
 pub use key::NodeKey;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::precedence::{Claim, is_live};
 use crate::rtt::RttEstimator;
-use crate::{BootEpoch, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time};
+use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time};
 
 /// Index of a member in the table; it stays the same until the member is forgotten.
 pub(crate) type Slot = u32;
@@ -34,6 +34,8 @@ pub(crate) struct Known {
     /// Whether it ever answered: proof that its address is its own.
     pub answered: bool,
     pub rtt: RttEstimator,
+    /// Where it says it is.
+    pub coordinate: Option<Coordinate>,
     /// Its newest load sample and when that was taken.
     pub load: Option<(LoadSample, Time)>,
     /// The sample that was last queued to be passed on, and when.

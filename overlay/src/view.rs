@@ -29,7 +29,8 @@ pub struct Member {
     pub state: MemberState,
     /// The incarnation that `state` speaks of.
     pub incarnation: Incarnation,
-    /// Round-trip time to it; none before it was measured or estimated.
+    /// Round-trip time to it, measured, or estimated from coordinates (then `jitter` is the expected error); none
+    /// before either is known.
     pub rtt: Option<Rtt>,
     /// Its newest load sample known here.
     pub load: Option<Load>,

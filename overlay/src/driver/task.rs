@@ -272,7 +272,7 @@ fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
         identity: peer.identity.clone(),
         state: peer.state,
         incarnation: peer.incarnation,
-        rtt: peer.rtt(),
+        rtt: swim.rtt_to(peer),
         load: load(peer.known.as_ref().and_then(|known| known.load)),
     };
     let mut peers: Vec<Member> = swim.peers().map(member).collect();

@@ -60,7 +60,7 @@ pub struct Report {
     pub load_fresh_own_zone: f64,
     /// Age of the youngest three samples held of each other zone.
     pub load_age_other_zones_ms: Option<Spread>,
-    /// Relative error of the round-trip times that nodes hold, measured or estimated.
+    /// Relative error of the round-trip times that coordinates tell, of members whose coordinates are known.
     pub rtt_error: Option<Spread>,
     /// Virtual time.
     pub sim_seconds: f64,

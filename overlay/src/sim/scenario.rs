@@ -197,9 +197,10 @@ impl<'a> Run<'a> {
                 } else {
                     best.entry(peer.identity.zone.as_str()).or_default().extend(age);
                 }
-                if let Some(rtt) = peer.rtt() {
+                // How well coordinates alone do, also where the RTT has been measured.
+                if let Some((rtt, _)) = swim.rtt_between(swim.key(), peer.key) {
                     let truth = self.world.rtt_between(index, peer.identity.gossip).as_secs_f64();
-                    errors.push((rtt.mean.as_secs_f64() - truth).abs() / truth);
+                    errors.push((rtt.as_secs_f64() - truth).abs() / truth);
                 }
             }
             for ages in best.values_mut() {

@@ -126,9 +126,15 @@ impl Swim {
         let Some(slot) = self.members.find(entry.of) else { return };
         let same_boot =
             self.members.get(slot).is_some_and(|peer| peer.identity.boot.0 as u16 == entry.boot_low);
-        if same_boot {
-            self.on_load(slot, entry.sample, Duration::from_millis(u64::from(entry.age_cs) * 10));
+        if !same_boot {
+            return;
         }
+        if let Some(peer) = self.members.get_mut(slot)
+            && entry.coordinate.is_some()
+        {
+            peer.known_mut().coordinate = entry.coordinate;
+        }
+        self.on_load(slot, entry.sample, Duration::from_millis(u64::from(entry.age_cs) * 10));
     }
 
     /// Puts what is most useful to the receiver into a datagram.
@@ -139,7 +145,7 @@ impl Swim {
         if near {
             let keys = self.load_desk.near.first(NEAR_PER_DATAGRAM + 1);
             for key in keys.into_iter().filter(|key| *key != to).take(NEAR_PER_DATAGRAM) {
-                if !self.put_load(encoder, key) {
+                if !self.put_load(encoder, key, false) {
                     return;
                 }
                 self.load_desk.near.sent(key, TRANSMISSIONS);
@@ -149,23 +155,26 @@ impl Swim {
         let keys = self.load_desk.far.first(WAITING_MAX).into_iter();
         let useful = keys.filter(|key| self.members.by_key(*key).is_some_and(elsewhere));
         for key in useful.take(FAR_PER_DATAGRAM).collect::<Vec<_>>() {
-            if !self.put_load(encoder, key) {
+            if !self.put_load(encoder, key, true) {
                 return;
             }
             self.load_desk.far.sent(key, TRANSMISSIONS);
         }
     }
 
-    /// False if there is no room.
-    fn put_load(&mut self, encoder: &mut Encoder, key: NodeKey) -> bool {
+    /// False if there is no room. Where a member is far away is passed on with its load: most will never meet it.
+    fn put_load(&mut self, encoder: &mut Encoder, key: NodeKey, place: bool) -> bool {
         let entry = self.members.by_key(key).filter(|peer| peer.is_live()).and_then(|peer| {
-            let (sample, taken) = peer.known.as_ref()?.load?;
+            let known = peer.known.as_ref()?;
+            let (sample, taken) = known.load?;
+            let coordinate = known.coordinate.filter(|_| place);
             let age = self.now.since(taken);
             let entry = LoadEntry {
                 of: key,
                 boot_low: peer.identity.boot.0 as u16,
                 age_cs: centiseconds(age),
                 sample,
+                coordinate,
             };
             (age < USELESS).then_some(entry)
         });

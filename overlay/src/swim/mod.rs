@@ -44,7 +44,10 @@ use crate::health::{LocalHealth, LossEstimate};
 use crate::members::{Members, Peer, Slot};
 use crate::pings::Pings;
 use crate::wire::Seal;
-use crate::{Config, Convergence, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey, Stats, Time};
+use crate::{
+    Config, Convergence, Coordinate, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey, Rtt, Stats,
+    Time,
+};
 
 /// What happens to the state machine.
 #[derive(Debug)]
@@ -109,6 +112,7 @@ pub struct Swim {
     key: NodeKey,
     incarnation: Incarnation,
     load: Option<(LoadSample, Time)>,
+    coordinate: Coordinate,
     phase: Phase,
     conflict: Option<Conflict>,
     conflict_told: Option<Time>,
@@ -171,6 +175,7 @@ impl Swim {
             key: NodeKey::of(&config.identity.name),
             incarnation: Incarnation(0),
             load: None,
+            coordinate: Coordinate::default(),
             phase: Phase::Running,
             conflict: None,
             conflict_told: None,
@@ -254,6 +259,35 @@ impl Swim {
 
     pub(crate) fn key(&self) -> NodeKey {
         self.key
+    }
+
+    /// Where this node is in the space of round-trip times.
+    pub fn coordinate(&self) -> &Coordinate {
+        &self.coordinate
+    }
+
+    /// Round-trip time to a member: measured where it has been, else estimated from coordinates.
+    pub(crate) fn rtt_to(&self, peer: &Peer) -> Option<Rtt> {
+        peer.rtt().or_else(|| {
+            let there = peer.known.as_ref()?.coordinate.filter(Coordinate::is_useful)?;
+            let mean = self.coordinate.rtt_to(&there);
+            let jitter = mean.mul_f64(self.coordinate.error_to(&there));
+            self.coordinate.is_useful().then_some(Rtt { mean, min: mean, jitter })
+        })
+    }
+
+    /// Estimated round-trip time between two other members, and the expected relative error of that.
+    pub fn rtt_between(&self, a: NodeKey, b: NodeKey) -> Option<(Duration, f64)> {
+        let place = |key| {
+            let place = if key == self.key {
+                Some(self.coordinate)
+            } else {
+                self.members.by_key(key).and_then(|peer| peer.known.as_ref()?.coordinate)
+            };
+            place.filter(Coordinate::is_useful)
+        };
+        let (a, b) = (place(a)?, place(b)?);
+        Some((a.rtt_to(&b), a.error_to(&b)))
     }
 
     /// Everything that grows, how large it is and how large it may be.

@@ -30,6 +30,11 @@ impl Swim {
         for update in &datagram.updates {
             self.learn(update);
         }
+        if let Some(peer) = sender.and_then(|slot| self.members.get_mut(slot))
+            && datagram.coordinate.is_some()
+        {
+            peer.known_mut().coordinate = datagram.coordinate;
+        }
         if let (Some(slot), Some((sample, age))) = (sender, datagram.load) {
             self.on_load(slot, sample, age);
         }
@@ -152,6 +157,9 @@ impl Swim {
         known.introduced = Some(self.me.boot);
         if ping.sent >= self.thawed {
             known.rtt.update(self.now, self.now.since(ping.sent));
+            if let (Some(there), Some(rtt)) = (known.coordinate, known.rtt.get()) {
+                self.coordinate.update(&there, rtt.mean, &mut self.rng);
+            }
             self.detail_version += 1;
         }
         match ping.purpose {

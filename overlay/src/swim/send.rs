@@ -32,6 +32,9 @@ impl Swim {
         if let Some((sample, taken)) = self.load.filter(|_| carries_load) {
             encoder.load(&sample, centiseconds(self.now.since(taken)));
         }
+        if carries_load {
+            encoder.coordinate(&self.coordinate);
+        }
         encoder.limit(bytes_max.min(DATAGRAM_BYTES_MAX).saturating_sub(self.seal.trailer_bytes()));
         self.put_updates(&mut encoder, receiver, first);
         if carries_load {

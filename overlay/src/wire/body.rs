@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use bincode::{BorrowDecode, Decode, Encode};
 
+use crate::coordinate::DIMENSIONS;
 use crate::member::is_name;
-use crate::{BootEpoch, Identity, Incarnation, LoadSample, MemberState, NodeKey, NodeName, Zone};
+use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, NodeName, Zone};
 
 /// Who sends, and what everyone wants to know of it. In every datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -160,7 +161,7 @@ pub(crate) struct Update<I> {
 }
 
 /// Another member's load sample, passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LoadEntry {
     pub of: NodeKey,
     /// Tells the boots of a node apart: the low half of its boot epoch's milliseconds.
@@ -168,6 +169,41 @@ pub(crate) struct LoadEntry {
     /// Age of the sample when it was sent, in units of 10 ms.
     pub age_cs: u16,
     pub sample: LoadSample,
+    /// Where the member is; given for those of other zones than the receiver's.
+    pub coordinate: Option<Coordinate>,
+}
+
+/// A coordinate in sixteenths of a millisecond: nine bytes.
+#[derive(Encode, Decode)]
+pub(super) struct WireCoordinate {
+    position: [[u8; 2]; DIMENSIONS],
+    height: [u8; 2],
+    /// In hundredths.
+    error: u8,
+}
+
+/// Steps of a coordinate's numbers in a millisecond.
+const STEPS_PER_MS: f32 = 16.0;
+
+impl From<&Coordinate> for WireCoordinate {
+    fn from(coordinate: &Coordinate) -> Self {
+        // Casts from floats saturate.
+        Self {
+            position: coordinate.position.map(|part| ((part * STEPS_PER_MS).round() as i16).to_le_bytes()),
+            height: ((coordinate.height * STEPS_PER_MS).round() as u16).to_le_bytes(),
+            error: (coordinate.error * 100.0).round() as u8,
+        }
+    }
+}
+
+impl WireCoordinate {
+    pub(super) fn coordinate(&self) -> Coordinate {
+        Coordinate {
+            position: self.position.map(|part| f32::from(i16::from_le_bytes(part)) / STEPS_PER_MS),
+            height: f32::from(u16::from_le_bytes(self.height)) / STEPS_PER_MS,
+            error: f32::from(self.error.max(1)) / 100.0,
+        }
+    }
 }
 
 #[derive(Encode, Decode)]
@@ -241,6 +277,7 @@ pub(super) mod kind {
     pub const LOAD: u8 = 16;
     pub const UPDATES: u8 = 17;
     pub const LOADS: u8 = 18;
+    pub const COORDINATE: u8 = 19;
     /// Zeros that make a datagram larger, so that its answer does not amplify it.
     pub const PADDING: u8 = 255;
 }

@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use bincode::BorrowDecode;
 
-use super::body::{UPDATE_BY, UPDATE_FULL, WireLoad, boot_from_wire, kind};
+use super::body::{UPDATE_BY, UPDATE_FULL, WireCoordinate, WireLoad, boot_from_wire, kind};
 use super::{
     DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject, UPDATES_MAX,
     Update,
 };
-use crate::{Incarnation, LoadSample, MemberState, NodeKey};
+use crate::{Coordinate, Incarnation, LoadSample, MemberState, NodeKey};
 
 /// One datagram, decoded and checked.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Datagram<'a> {
     pub head: Head,
     pub message: Message<'a>,
     /// The sender's own load and its age.
     pub load: Option<(LoadSample, Duration)>,
+    /// Where the sender is.
+    pub coordinate: Option<Coordinate>,
     pub updates: Vec<Update<Record<'a>>>,
     pub loads: Vec<LoadEntry>,
 }
@@ -26,8 +28,14 @@ pub(crate) struct Datagram<'a> {
 pub(crate) fn decode<'a>(seal: &Seal, bytes: &'a mut [u8]) -> Result<Datagram<'a>, DecodeError> {
     let mut rest = Reader(seal.open(bytes)?);
     let head = rest.take("head")?;
-    let mut datagram =
-        Datagram { head, message: Message::News, load: None, updates: Vec::new(), loads: Vec::new() };
+    let mut datagram = Datagram {
+        head,
+        message: Message::News,
+        load: None,
+        coordinate: None,
+        updates: Vec::new(),
+        loads: Vec::new(),
+    };
     while !rest.0.is_empty() {
         let (kind, payload) = rest.section()?;
         datagram.section(kind, Reader(payload))?;
@@ -98,6 +106,9 @@ impl<'a> Datagram<'a> {
                 let age_cs: u16 = payload.take("load")?;
                 self.load = Some((payload.load()?, Duration::from_millis(u64::from(age_cs) * 10)));
             }
+            kind::COORDINATE => {
+                self.coordinate = Some(payload.take::<WireCoordinate>("coordinate")?.coordinate());
+            }
             kind::UPDATES => {
                 while !payload.0.is_empty() {
                     if self.updates.len() == UPDATES_MAX {
@@ -145,7 +156,10 @@ impl<'a> Reader<'a> {
 
     fn load_entry(&mut self) -> Result<LoadEntry, DecodeError> {
         let (of, boot_low, age_cs): ([u8; 8], [u8; 2], u16) = self.take("load entry")?;
-        Ok(LoadEntry { of: key(of), boot_low: u16::from_le_bytes(boot_low), age_cs, sample: self.load()? })
+        let sample = self.load()?;
+        let coordinate: Option<WireCoordinate> = self.take("load entry")?;
+        let coordinate = coordinate.map(|coordinate| coordinate.coordinate());
+        Ok(LoadEntry { of: key(of), boot_low: u16::from_le_bytes(boot_low), age_cs, sample, coordinate })
     }
 
     fn update(&mut self) -> Result<Update<Record<'a>>, DecodeError> {

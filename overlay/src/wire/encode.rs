@@ -3,12 +3,12 @@
 use bincode::Encode;
 use rand::RngCore;
 
-use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireLoad, boot_to_wire, kind};
+use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, WireLoad, boot_to_wire, kind};
 use super::{
     DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject, UPDATES_MAX,
     Update,
 };
-use crate::{Identity, LoadSample, MemberState};
+use crate::{Coordinate, Identity, LoadSample, MemberState};
 
 /// Builds one datagram. Sections go in as long as they fit; what does not fit is refused, never cut.
 pub(crate) struct Encoder {
@@ -96,6 +96,14 @@ impl Encoder {
         self.close(kind::LOAD, start);
     }
 
+    /// Where the sender is.
+    pub fn coordinate(&mut self, coordinate: &Coordinate) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.put(&WireCoordinate::from(coordinate));
+        self.close(kind::COORDINATE, start);
+    }
+
     /// Adds one update; false if there is no room for it.
     #[must_use]
     pub fn update(&mut self, update: &Update<&Identity>) -> bool {
@@ -123,6 +131,7 @@ impl Encoder {
                 entry.boot_low.to_le_bytes(),
                 entry.age_cs,
                 WireLoad::from(&entry.sample),
+                entry.coordinate.as_ref().map(WireCoordinate::from),
             ));
         })
     }

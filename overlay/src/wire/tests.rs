@@ -7,7 +7,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::{BootEpoch, Identity, Incarnation, KEY_BYTES, Keyring, LoadSample, MemberState, NodeKey};
+use crate::{
+    BootEpoch, Coordinate, Identity, Incarnation, KEY_BYTES, Keyring, LoadSample, MemberState, NodeKey,
+};
 
 fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(1)
@@ -74,9 +76,18 @@ prop_compose! {
     }
 }
 
+fn coordinates() -> impl Strategy<Value = Coordinate> {
+    (any::<[i16; 3]>(), any::<u16>(), 1u8..).prop_map(|(position, height, error)| Coordinate {
+        position: position.map(|part| f32::from(part) / 16.0),
+        height: f32::from(height) / 16.0,
+        error: f32::from(error) / 100.0,
+    })
+}
+
 prop_compose! {
-    fn loads()(of: u64, boot_low: u16, age_cs: u16, sample in samples()) -> LoadEntry {
-        LoadEntry { of: NodeKey(of), boot_low, age_cs, sample }
+    fn loads()(of: u64, boot_low: u16, age_cs: u16, sample in samples(), coordinate in prop::option::of(coordinates()))
+              -> LoadEntry {
+        LoadEntry { of: NodeKey(of), boot_low, age_cs, sample, coordinate }
     }
 }
 
@@ -119,7 +130,7 @@ proptest! {
     #[test]
     fn what_was_encoded_comes_back(
         head in heads(), kind: u8, seq: u32, number: u64, identity in identities(),
-        load in prop::option::of((samples(), any::<u16>())),
+        load in prop::option::of((samples(), any::<u16>())), place in prop::option::of(coordinates()),
         news in prop::collection::vec(updates(), 0..100), entries in prop::collection::vec(loads(), 0..40),
         seal in 0usize..2,
     ) {
@@ -130,6 +141,9 @@ proptest! {
         if let Some((sample, age_cs)) = &load {
             encoder.load(sample, *age_cs);
         }
+        if let Some(place) = &place {
+            encoder.coordinate(place);
+        }
         let told = news.iter().take_while(|update| encoder.update(&borrowed(update))).count();
         let passed_on = entries.iter().take_while(|entry| encoder.load_entry(entry)).count();
         let mut bytes = encoder.finish(seal);
@@ -138,6 +152,7 @@ proptest! {
         let datagram = decode(seal, &mut bytes).unwrap();
         prop_assert_eq!(datagram.head, head);
         prop_assert_eq!(datagram.message, message);
+        prop_assert_eq!(datagram.coordinate, place);
         prop_assert_eq!(datagram.load.map(|(sample, age)| (sample, age.as_millis() / 10)),
                         load.map(|(sample, age)| (sample, age.into())));
         prop_assert_eq!(datagram.updates, news[..told].iter().map(recorded).collect::<Vec<_>>());
