@@ -1,6 +1,8 @@
 //! Settings of one node's overlay, and the timing that must agree across the cluster.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,6 +21,10 @@ pub struct Config {
     pub identity: Identity,
     /// `host:port` of members to join through. Names are resolved again on every attempt and every address is tried.
     pub seeds: Vec<String>,
+    /// Where to keep the addresses of the members last known; read with [`Config::read_snapshot`] at the next start.
+    pub snapshot: Option<PathBuf>,
+    /// Addresses of members known before the last stop; they are tried like seeds.
+    pub contacts: Vec<SocketAddr>,
     /// Protocol timing. The same on all members.
     pub timing: Timing,
     /// Keys that seal every datagram; none leaves them readable and forgeable by anyone who can send to this node.
@@ -34,6 +40,8 @@ impl Config {
             cluster: "starling".into(),
             identity,
             seeds: Vec::new(),
+            snapshot: None,
+            contacts: Vec::new(),
             timing: Timing::Lan,
             keys: None,
             rng_seed: None,

@@ -178,3 +178,34 @@ async fn a_refused_port_is_noticed_at_once() {
     drop(b);
     wait_for(&mut a.view(), |view| view.stats.refusals > 0).await;
 }
+
+#[tokio::test]
+async fn a_node_whose_seeds_are_gone_finds_the_cluster_by_its_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("members");
+    let [first, second, third] = [(); 3].map(|()| Overlay::bind(any_port()).unwrap());
+    let seeds = vec![first.local_addr().unwrap().to_string()];
+    let third_at = third.local_addr().unwrap();
+    let seed = start("seed", first, Vec::new(), 1);
+    let other = start("other", second, seeds.clone(), 1);
+    let mut config = Config::new(identity("node", third_at, 1));
+    config.timing = Timing::Local;
+    config.seeds = seeds;
+    config.read_snapshot(path.clone()).unwrap();
+    let node = Overlay::start(config.clone(), third).unwrap();
+    wait_for(&mut node.view(), |view| live(view) == 3).await;
+    let written = async {
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, written).await.expect("a snapshot");
+    drop(node);
+    drop(seed);
+    let socket = Overlay::bind(any_port()).unwrap();
+    config.identity = identity("node", socket.local_addr().unwrap(), 2);
+    config.read_snapshot(path).unwrap();
+    let node = Overlay::start(config, socket).unwrap();
+    wait_for(&mut node.view(), |view| live(view) == 2).await;
+    drop(other);
+}

@@ -3,11 +3,13 @@
 mod errors;
 mod log;
 mod resolve;
+mod snapshot;
 mod socket;
 mod task;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +59,15 @@ pub enum StartError {
     /// The socket can't be used.
     #[error("cannot use the gossip socket: {0}")]
     Socket(#[from] io::Error),
+}
+
+impl Config {
+    /// Sets where the last known members are kept, and reads who they were. Reads a file: not for a runtime's threads.
+    pub fn read_snapshot(&mut self, path: PathBuf) -> io::Result<()> {
+        self.contacts = snapshot::read(&path)?;
+        self.snapshot = Some(path);
+        Ok(())
+    }
 }
 
 impl Overlay {

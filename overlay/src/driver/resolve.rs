@@ -6,9 +6,9 @@ use std::time::Duration;
 /// A name server that does not answer must not hold up the other seeds for ever.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All addresses of all seeds whose names resolve now.
-pub(super) async fn resolve(seeds: &[String]) -> Vec<SocketAddr> {
-    let mut addresses = Vec::new();
+/// All addresses of all seeds whose names resolve now, and those of the members known before the last stop.
+pub(super) async fn resolve(seeds: &[String], contacts: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut addresses = contacts.to_vec();
     for seed in seeds {
         match tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(seed)).await {
             Ok(Ok(found)) => addresses.extend(found),

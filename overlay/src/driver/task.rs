@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{StartError, errors, log, resolve};
+use super::{StartError, errors, log, resolve, snapshot};
 use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
 use crate::{Config, Event, Input, Keyring, Load, LoadSample, Member, Output, Stats, Swim, Time, View};
@@ -21,6 +22,9 @@ use crate::{Config, Event, Input, Keyring, Load, LoadSample, Member, Output, Sta
 const BURST_MAX: usize = 256;
 /// Changes of load and RTT are published together at this interval; changes of membership at once.
 const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often the last known members are written to disk, where they have changed.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the handle asks of the task.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ enum Wake {
     Readable(io::Result<tokio::io::Ready>),
     Timeout,
     Publish,
+    Snapshot,
+    Written(io::Result<()>),
     Resolved(Vec<SocketAddr>),
     Load,
     Command(Option<Command>),
@@ -45,6 +51,12 @@ pub(super) struct Task {
     swim: Swim,
     socket: UdpSocket,
     seeds: Arc<[String]>,
+    contacts: Arc<[SocketAddr]>,
+    snapshot: Option<PathBuf>,
+    snapshot_version: u64,
+    snapshot_at: Instant,
+    /// At most one snapshot is written at a time; a node that stops does not wait for it.
+    writing: JoinSet<io::Result<()>>,
     origin: Instant,
     events: broadcast::Sender<Event>,
     load: watch::Receiver<Option<LoadSample>>,
@@ -79,6 +91,11 @@ impl Task {
             swim,
             socket,
             seeds: config.seeds.into(),
+            contacts: config.contacts.into(),
+            snapshot: config.snapshot,
+            snapshot_version: 0,
+            snapshot_at: origin + SNAPSHOT_INTERVAL,
+            writing: JoinSet::new(),
             origin,
             events,
             load,
@@ -117,6 +134,11 @@ impl Task {
                     self.swim.handle(self.now(), Input::Timeout);
                 }
                 Wake::Publish => self.publish(),
+                Wake::Snapshot => self.write_snapshot(),
+                Wake::Written(Ok(())) => {}
+                Wake::Written(Err(error)) => {
+                    tracing::warn!(target: "starling::overlay", %error, "cannot keep the members last known");
+                }
                 Wake::Resolved(addresses) => self.swim.handle(self.now(), Input::Seeds(&addresses)),
                 Wake::Load => {
                     let sample = *self.load.borrow_and_update();
@@ -150,6 +172,8 @@ impl Task {
             Ok(()) = self.load.changed() => Wake::Load,
             Some(Ok(addresses)) = self.resolving.join_next() => Wake::Resolved(addresses),
             () = sleep_until(self.publish_at) => Wake::Publish,
+            Some(Ok(written)) = self.writing.join_next() => Wake::Written(written),
+            () = tokio::time::sleep_until(self.snapshot_at), if self.snapshot.is_some() => Wake::Snapshot,
             () = tokio::time::sleep_until(timeout) => Wake::Timeout,
             ready = self.socket.ready(Interest::READABLE | Interest::ERROR) => Wake::Readable(ready),
         }
@@ -206,8 +230,8 @@ impl Task {
                 }
                 Output::Resolve => {
                     if self.resolving.is_empty() {
-                        let seeds = self.seeds.clone();
-                        self.resolving.spawn(async move { resolve::resolve(&seeds).await });
+                        let (seeds, contacts) = (self.seeds.clone(), self.contacts.clone());
+                        self.resolving.spawn(async move { resolve::resolve(&seeds, &contacts).await });
                     }
                 }
                 Output::Gone => self.gone = true,
@@ -241,6 +265,21 @@ impl Task {
         } else if current.1 != self.published.1 && self.publish_at.is_none() {
             self.publish_at = Some(Instant::now() + DETAIL_INTERVAL);
         }
+    }
+
+    /// Keeps the addresses of live members, if they may have changed.
+    fn write_snapshot(&mut self) {
+        self.snapshot_at = Instant::now() + SNAPSHOT_INTERVAL;
+        let version = self.swim.membership_version();
+        let Some(path) = self.snapshot.clone().filter(|_| version != self.snapshot_version) else { return };
+        let live = self.swim.peers().filter(|peer| peer.is_live());
+        let contacts: Vec<_> = live.map(|peer| peer.identity.gossip).take(snapshot::CONTACTS_MAX).collect();
+        // Alone, the old contacts are better than none.
+        if contacts.is_empty() || !self.writing.is_empty() {
+            return;
+        }
+        self.snapshot_version = version;
+        self.writing.spawn_blocking(move || snapshot::write(&path, &contacts));
     }
 
     fn publish(&mut self) {

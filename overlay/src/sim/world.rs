@@ -280,6 +280,18 @@ impl World {
         self.fired
     }
 
+    /// Takes a node out of the world, to be looked at alone.
+    #[cfg(test)]
+    pub(super) fn take(&mut self, index: usize) -> Swim {
+        self.nodes[index].swim.take().expect("a running node")
+    }
+
+    /// Puts it back.
+    #[cfg(test)]
+    pub(super) fn put(&mut self, index: usize, swim: Swim) {
+        self.nodes[index].swim = Some(swim);
+    }
+
     pub(super) fn fired_mut(&mut self) -> &mut Fired {
         &mut self.fired
     }

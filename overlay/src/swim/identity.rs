@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Event, Phase, Swim, Timer};
 use crate::pings::{Ping, Purpose};
@@ -29,7 +30,12 @@ impl Swim {
             MemberState::Alive => update.incarnation > self.incarnation,
             _ => update.incarnation >= self.incarnation,
         };
-        if boot == self.me.boot && contradicts {
+        if boot == self.me.boot
+            && let Subject::Full(record) = &update.subject
+            && record.gossip() != self.me.gossip
+        {
+            self.break_tie(record.gossip());
+        } else if boot == self.me.boot && contradicts {
             self.refute(update.incarnation);
         } else if boot > self.me.boot
             && let Subject::Full(record) = &update.subject
@@ -42,6 +48,14 @@ impl Swim {
                 self.conflict = Some(Conflict { other, boot, tries: 0 });
                 self.timers.set(Timer::Conflict, self.now);
             }
+        }
+    }
+
+    /// Another node has this node's name and started in the same millisecond: the one with the greater address gets
+    /// the newer boot.
+    fn break_tie(&mut self, other: SocketAddr) {
+        if self.me.gossip > other {
+            self.outbid(self.me.boot);
         }
     }
 
@@ -88,7 +102,18 @@ impl Swim {
     /// A datagram of a node with this node's name: this one (through a reflector), or another.
     pub(super) fn on_namesake(&mut self, from: SocketAddr, datagram: &Datagram<'_>) {
         let boot = datagram.head.boot();
-        if boot == self.me.boot || self.phase != Phase::Running {
+        if self.phase != Phase::Running {
+            return;
+        }
+        if boot == self.me.boot {
+            match &datagram.message {
+                Message::Ping { from: Some(record), .. } | Message::Join { from: record, .. }
+                    if record.gossip() != self.me.gossip =>
+                {
+                    self.break_tie(record.gossip());
+                }
+                _ => {}
+            }
             return;
         }
         match datagram.message {
@@ -107,9 +132,11 @@ impl Swim {
         }
         let superseded = boot > self.me.boot;
         if superseded {
-            // Ask again much later: it may go away.
             self.conflict = Some(Conflict { other: from, boot, tries: 0 });
-            self.timers.set(Timer::Conflict, self.now + self.params.seeds_interval());
+            // One that joins has yet to hear of this node. Else ask again much later: it may go away.
+            let joins = matches!(datagram.message, Message::Join { .. });
+            let wait = if joins { Duration::ZERO } else { self.params.seeds_interval() };
+            self.timers.set(Timer::Conflict, self.now + wait);
         }
         let quiet = self.params.seeds_interval() * 6;
         if self.conflict_told.is_none_or(|told| self.now.since(told) >= quiet) {

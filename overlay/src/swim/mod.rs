@@ -85,7 +85,7 @@ pub enum Output {
     },
     /// Something happened.
     Event(Event),
-    /// Resolve the seeds' names and answer with [`Input::Seeds`].
+    /// Resolve the seeds' names and answer with [`Input::Seeds`]: their addresses and [`Config::contacts`].
     Resolve,
     /// Enough members have been told that this node leaves.
     Gone,
@@ -163,7 +163,8 @@ impl Swim {
         timers.set(Timer::Period, now + params.period.mul_f64(rng.random_range(0.0..1.0)));
         timers.set(Timer::Forget, now + params.forget() / 10);
         timers.set(Timer::Converge, now + params.rest());
-        if !config.seeds.is_empty() {
+        let has_seeds = !config.seeds.is_empty() || !config.contacts.is_empty();
+        if has_seeds {
             timers.set(Timer::Join, now);
         }
         Self {
@@ -191,7 +192,7 @@ impl Swim {
             round_next: 0,
             health: LocalHealth::default(),
             loss: LossEstimate::default(),
-            has_seeds: !config.seeds.is_empty(),
+            has_seeds,
             join_tries: 0,
             disturbance: Disturbance::begun(now),
             timers,

@@ -69,14 +69,15 @@ impl Swim {
     fn on_message(&mut self, from: SocketAddr, length: usize, sender: Option<Slot>, datagram: &Datagram<'_>) {
         match datagram.message {
             Message::News => {}
-            Message::Ping { seq, to, .. } => {
+            Message::Ping { seq, to, from: ref record } => {
                 // For whoever was here before: let its pinger find out.
                 if to == self.key && sender.is_none() && self.is_stranger(&datagram.head) {
                     self.send_within(from, None, &Message::Who { seq }, 0, None);
                 } else if to == self.key {
                     let room = self.room_for_answer(sender, from, length);
-                    // A stranger here still has an older boot of a member's name: it must hear of the newer one.
-                    let first = sender.is_none().then_some(datagram.head.from());
+                    // The sender may not be who is known by this name: an older boot, or another node. It must hear of that.
+                    let other = sender.is_none() || self.is_elsewhere(sender, record.as_ref());
+                    let first = other.then_some(datagram.head.from());
                     self.send_within(from, sender, &Message::Ack { seq }, room, first);
                 }
             }
@@ -115,6 +116,12 @@ impl Swim {
     /// Whether nothing is known of this boot of a member, and of none after it.
     fn is_stranger(&self, head: &Head) -> bool {
         self.members.by_key(head.from()).is_none_or(|peer| peer.identity.boot < head.boot())
+    }
+
+    /// Whether a member is known at another address than it says itself: two nodes may share a name and a boot.
+    fn is_elsewhere(&self, slot: Option<Slot>, record: Option<&Record<'_>>) -> bool {
+        let known = slot.and_then(|slot| self.members.get(slot)).map(|peer| peer.identity.gossip);
+        record.is_some_and(|record| known.is_some_and(|known| known != record.gossip()))
     }
 
     /// A member that does not know this node (any more): ping it again, with all that there is to say.

@@ -121,6 +121,10 @@ impl Record<'_> {
         NodeKey::of_text(self.name)
     }
 
+    pub fn gossip(&self) -> SocketAddr {
+        self.gossip
+    }
+
     /// Whether each field is within its bounds. The decoder lets only such records through.
     pub fn is_valid(&self) -> bool {
         let ip = self.gossip.ip();
