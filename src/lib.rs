@@ -9,6 +9,7 @@ pub mod content;
 pub mod http;
 pub mod ingest;
 pub mod lab;
+pub mod lease;
 pub mod load;
 pub mod metrics;
 pub mod node;

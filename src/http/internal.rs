@@ -1,19 +1,21 @@
 //! `/internal/*`: what nodes ask of each other. The asking side is in [`crate::offload`].
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
 
 use super::respond::{json, problem, set_header};
 use super::{ApiError, Body, HEADER, objects, request};
+use crate::lease::{Claim, End, Lessee};
 use crate::node::Node;
 use crate::offload::{Accepted, Offer, OfferId};
 
-/// Longest offer document.
-const OFFER_BYTES_MAX: usize = 16 * 1024;
+/// Longest document that a peer sends.
+const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 
 /// `POST /internal/offers`: a place in the queue for a job, or a refusal at once.
 pub(super) async fn offer(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
@@ -24,14 +26,43 @@ pub(super) async fn offer(node: &Arc<Node>, request: Request<Incoming>) -> Respo
 }
 
 async fn accept(node: &Arc<Node>, request: Request<Incoming>) -> Result<Accepted, ApiError> {
-    let body = Limited::new(request.into_body(), OFFER_BYTES_MAX)
+    let offer: Offer = document(request).await?;
+    node.consider(offer)
+}
+
+/// `POST /internal/leases`: a claim to a content whose home this node is.
+pub(super) async fn claim(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    match document::<Claim>(request).await {
+        Ok(claim) => {
+            let lessee = Lessee { name: claim.from, boot: claim.boot };
+            let (lease, wait) = (Duration::from_millis(claim.lease_ms), Duration::from_millis(claim.wait_ms));
+            let verdict = node.give_lease(&(claim.content, claim.profile), &lessee, lease, wait).await;
+            json(StatusCode::OK, &verdict)
+        }
+        Err(error) => problem(&error),
+    }
+}
+
+/// `POST /internal/leases/end`: how work under a lease ended.
+pub(super) async fn end(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    match document::<End>(request).await {
+        Ok(end) => {
+            node.end_lease(end);
+            json(StatusCode::OK, &())
+        }
+        Err(error) => problem(&error),
+    }
+}
+
+/// A small JSON document from a peer.
+async fn document<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, ApiError> {
+    let body = Limited::new(request.into_body(), DOCUMENT_BYTES_MAX)
         .collect()
         .await
         .map_err(|error| ApiError::BodyBroken(error.to_string()))?
         .to_bytes();
-    let offer: Offer = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::BadRequest(format!("not an offer: {error}")))?;
-    node.consider(offer)
+    serde_json::from_slice(&body)
+        .map_err(|error| ApiError::BadRequest(format!("not the document that is expected here: {error}")))
 }
 
 /// `POST /internal/jobs/{offer}`: the body of an accepted offer; the answer is the result.

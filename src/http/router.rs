@@ -20,7 +20,12 @@ pub(super) async fn answer(node: &Arc<Node>, request: Request<Incoming>) -> Resp
         ["upload"] if post => upload::upload(node, request).await,
         ["internal", "offers"] if post => internal::offer(node, request).await,
         ["internal", "jobs", id] if post => internal::job(node, id, request).await,
-        ["upload"] | ["internal", "offers"] | ["internal", "jobs", _] => wrong_method(&path, "POST"),
+        ["internal", "leases"] if post => internal::claim(node, request).await,
+        ["internal", "leases", "end"] if post => internal::end(node, request).await,
+        ["upload"]
+        | ["internal", "offers" | "leases"]
+        | ["internal", "leases", "end"]
+        | ["internal", "jobs", _] => wrong_method(&path, "POST"),
         ["health"] if read => health::health(node),
         ["ready"] if read => health::ready(node),
         ["members"] if read => members::members(node),

@@ -17,8 +17,7 @@ const PEERS_ASKED_MAX: usize = 8;
 const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 
 /// Does a job where the policy finds it best, and when that fails, where it finds it next best.
-pub(super) async fn dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
-    let info = node.probe(job).await?;
+pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, info: Arc<MediaInfo>) -> Outcome {
     let ranked = node.rank();
     let scores: Arc<str> = scores_text(&ranked).into();
     tracing::debug!(content = %job.upload.content, %scores, "candidates ranked");
@@ -169,7 +168,7 @@ impl Node {
     }
 
     /// Waits until this boot of a peer is no longer believed to live.
-    async fn lost(&self, peer: &Identity) {
+    pub(super) async fn lost(&self, peer: &Identity) {
         let mut view = self.view.clone();
         let gone = view.wait_for(|view| {
             !view.peers.iter().any(|member| {

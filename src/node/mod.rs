@@ -4,6 +4,7 @@
 //!   candidates of [`crate::route`]) -> the result as a cached object;
 //! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
 
+mod claim;
 mod dispatch;
 mod flights;
 mod for_peers;
@@ -29,6 +30,7 @@ use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
 use crate::http::ApiError;
 use crate::ingest::DataDir;
+use crate::lease::Leases;
 use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
@@ -56,6 +58,7 @@ pub struct Node {
     rng: Mutex<StdRng>,
     peers: PeerClient,
     offers: Offers<Place>,
+    leases: Leases,
     flights: flights::Flights<(Key, transcode::Scope), Outcome>,
     metrics: Metrics,
     joined: AtomicBool,

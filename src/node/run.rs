@@ -17,6 +17,7 @@ use crate::config::NodeConfig;
 use crate::content::MediaLimits;
 use crate::http::{Server, ServerLimits};
 use crate::ingest::DataDir;
+use crate::lease::Leases;
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
@@ -142,6 +143,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         rng: Mutex::new(StdRng::from_os_rng()),
         peers: PeerClient::default(),
         offers: Offers::default(),
+        leases: Leases::default(),
         flights: super::flights::Flights::default(),
         metrics: Metrics::default(),
         joined: AtomicBool::new(false),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::flights::Role;
-use super::{CacheState, Done, Job, Node, Outcome, Served, dispatch};
+use super::{CacheState, Done, Job, Node, Outcome, Served, claim};
 use crate::cache::{Key, Object};
 use crate::content::ContentId;
 use crate::http::ApiError;
@@ -91,7 +91,7 @@ impl Node {
     /// Boxed, since work anywhere may turn out to be work here, and so contains this same future.
     fn work(self: Arc<Self>, scope: Scope, job: Job, place: Option<Place>) -> BoxFuture<'static, Outcome> {
         match scope {
-            Scope::Anywhere => Box::pin(async move { dispatch::dispatch(&self, &job).await }),
+            Scope::Anywhere => Box::pin(async move { claim::claim_and_dispatch(&self, &job).await }),
             Scope::Here => Box::pin(async move { self.run_worker(&job, place).await }),
         }
     }

@@ -14,14 +14,18 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use starling_overlay::{BootEpoch, Identity, NodeName};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::{Accepted, Offer};
 use crate::http::{ApiError, Body, HEADER, Problem, file_body, full_body};
+use crate::lease::{Claim, End, Verdict};
 
 /// Longest wait for a connection to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Least and greatest time for the answer to an offer; in between it follows the round trip.
-const OFFER_TIMEOUT_MIN: Duration = Duration::from_secs(1);
-const OFFER_TIMEOUT_MAX: Duration = Duration::from_secs(4);
+/// Least and greatest time for the answer to a question; in between it follows the round trip.
+const QUESTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const QUESTION_TIMEOUT_MAX: Duration = Duration::from_secs(4);
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a peer that could not be reached is passed over; gossip finds it dead or well in that time.
@@ -76,16 +80,41 @@ impl PeerClient {
         rtt: Option<Duration>,
         offer: &Offer,
     ) -> Result<Accepted, OffloadError> {
+        self.ask(peer, "/internal/offers", offer, question_timeout(rtt)).await
+    }
+
+    /// Claims a content from its home, which may keep the answer back for as long as the claim allows.
+    pub async fn claim_lease(
+        &self,
+        home: &Identity,
+        rtt: Option<Duration>,
+        claim: &Claim,
+    ) -> Result<Verdict, OffloadError> {
+        let bound = question_timeout(rtt) + Duration::from_millis(claim.wait_ms);
+        self.ask(home, "/internal/leases", claim, bound).await
+    }
+
+    /// Tells a content's home how the work ended.
+    pub async fn end_lease(&self, home: &Identity, end: &End) -> Result<(), OffloadError> {
+        self.ask(home, "/internal/leases/end", end, QUESTION_TIMEOUT_MAX).await
+    }
+
+    /// Sends a small document and reads the small answer.
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        peer: &Identity,
+        path: &str,
+        question: &Q,
+        bound: Duration,
+    ) -> Result<A, OffloadError> {
         if let Some(left) = self.shunned_for(peer) {
             return Err(OffloadError::Unreachable(format!(
                 "not asked: it could not be reached {} ms ago",
                 SHUN.saturating_sub(left).as_millis()
             )));
         }
-        // A connection and the offer take two round trips; the rest is for a peer whose cores are all busy.
-        let bound = (rtt.unwrap_or_default() * 4 + OFFER_TIMEOUT_MIN).min(OFFER_TIMEOUT_MAX);
-        let json = serde_json::to_vec(offer).map_err(|error| unreachable(&error))?;
-        let request = Request::post(uri(peer, "/internal/offers")?)
+        let json = serde_json::to_vec(question).map_err(|error| unreachable(&error))?;
+        let request = Request::post(uri(peer, path)?)
             .header(CONTENT_TYPE, "application/json")
             .body(full_body(json))
             .map_err(|error| unreachable(&error))?;
@@ -95,7 +124,7 @@ impl PeerClient {
             serde_json::from_slice(&body).map_err(|error| unreachable(&error))
         };
         let result = tokio::time::timeout(bound, exchange).await.unwrap_or_else(|_| {
-            Err(OffloadError::Unreachable(format!("no answer to the offer within {} ms", bound.as_millis())))
+            Err(OffloadError::Unreachable(format!("no answer within {} ms", bound.as_millis())))
         });
         self.remember(peer, &result);
         result
@@ -156,6 +185,11 @@ impl PeerClient {
             shunned.entry(peer.name.clone()).or_insert((peer.boot, Instant::now()));
         }
     }
+}
+
+/// A connection and a question take two round trips; the rest is for a peer whose cores are all busy.
+fn question_timeout(rtt: Option<Duration>) -> Duration {
+    (rtt.unwrap_or_default() * 4 + QUESTION_TIMEOUT_MIN).min(QUESTION_TIMEOUT_MAX)
 }
 
 fn uri(peer: &Identity, path: &str) -> Result<Uri, OffloadError> {

@@ -7,6 +7,7 @@ mod failures;
 mod hostile;
 mod membership;
 mod offload;
+mod sharing;
 mod support;
 mod upload;
 mod videos;

@@ -1,0 +1,32 @@
+//! The home of a content: highest random weight (rendezvous) hashing, Thaler and Ravishankar, 1998.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use starling_overlay::{Identity, MemberState, View};
+
+use crate::content::ContentId;
+use crate::profile::ProfileName;
+
+/// The live member with the greatest hash of its name, this content and this profile. A member that comes or goes
+/// moves only the contents that it gets or had.
+pub fn home_of<'a>(view: &'a View, content: &ContentId, profile: &ProfileName) -> &'a Arc<Identity> {
+    let weight = |identity: &Identity| -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(content.as_bytes());
+        // A byte that no name has keeps the two apart.
+        hash.update(profile.as_str().as_bytes());
+        hash.update([0]);
+        hash.update(identity.name.as_str().as_bytes());
+        hash.finalize().into()
+    };
+    let live = view.peers.iter().filter(|peer| peer.state == MemberState::Alive);
+    let mut best = (&view.local.identity, weight(&view.local.identity));
+    for peer in live {
+        let weight = weight(&peer.identity);
+        if weight > best.1 {
+            best = (&peer.identity, weight);
+        }
+    }
+    best.0
+}

@@ -1,0 +1,56 @@
+//! What a node and a content's home say to each other.
+
+use serde::{Deserialize, Serialize};
+use starling_overlay::{BootEpoch, NodeName};
+
+use crate::content::ContentId;
+use crate::profile::ProfileName;
+
+/// `POST /internal/leases`: may I make this?
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// SHA-256 of the video.
+    pub content: ContentId,
+    /// What is to be made of it.
+    pub profile: ProfileName,
+    /// Who asks.
+    pub from: NodeName,
+    /// Which boot of it.
+    pub boot: BootEpoch,
+    /// Milliseconds for which the lease is asked.
+    pub lease_ms: u64,
+    /// Milliseconds to wait for another one's lease to end before the answer is [`Verdict::Busy`].
+    pub wait_ms: u64,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+pub enum Verdict {
+    /// Go on: nobody else is at it.
+    Yours,
+    /// Somebody is at it and was not done within the wait.
+    Busy,
+    /// The result is there.
+    Held {
+        /// Who has it.
+        holders: Vec<NodeName>,
+    },
+}
+
+/// `POST /internal/leases/end`: done, or given up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// SHA-256 of the video.
+    pub content: ContentId,
+    /// What was to be made of it.
+    pub profile: ProfileName,
+    /// Whose lease it was.
+    pub from: NodeName,
+    /// Which boot of it.
+    pub boot: BootEpoch,
+    /// Who holds the result now; nobody if there is none.
+    pub holders: Vec<NodeName>,
+}

@@ -1,0 +1,219 @@
+//! The leases of the contents whose home this node is.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use starling_overlay::{BootEpoch, NodeName};
+use tokio::sync::watch;
+
+use super::Verdict;
+use crate::content::ContentId;
+use crate::profile::ProfileName;
+
+/// Contents known at the most; the longest untouched is forgotten first, which costs a transcode at the worst.
+const ENTRIES_MAX: usize = 65_536;
+/// How long the holders of a result are remembered.
+const HELD: Duration = Duration::from_secs(3600);
+/// Longest lease, whatever is asked for.
+const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Holders named in an answer.
+const HOLDERS_MAX: usize = 4;
+/// How often somebody who waits looks whether the lessee still lives.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What is leased.
+pub type LeaseKey = (ContentId, ProfileName);
+
+/// Who has a lease: one boot of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lessee {
+    /// Its name.
+    pub name: NodeName,
+    /// Its boot.
+    pub boot: BootEpoch,
+}
+
+#[derive(Debug)]
+enum State {
+    Leased { lessee: Lessee, until: Instant },
+    Held { holders: Vec<NodeName>, until: Instant },
+}
+
+impl State {
+    fn until(&self) -> Instant {
+        match self {
+            Self::Leased { until, .. } | Self::Held { until, .. } => *until,
+        }
+    }
+}
+
+/// All leases given here.
+#[derive(Debug)]
+pub struct Leases {
+    entries: Mutex<HashMap<LeaseKey, State>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Leases {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LeaseKey, State>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers at once. `lives` tells whether a lessee is still believed to live.
+    pub fn claim(
+        &self,
+        key: &LeaseKey,
+        lessee: &Lessee,
+        lease: Duration,
+        now: Instant,
+        lives: impl Fn(&Lessee) -> bool,
+    ) -> Verdict {
+        let mut entries = self.lock();
+        match entries.get(key) {
+            Some(State::Held { holders, until }) if *until > now => {
+                return Verdict::Held { holders: holders.clone() };
+            }
+            Some(State::Leased { lessee: other, until })
+                if *until > now && other != lessee && lives(other) =>
+            {
+                return Verdict::Busy;
+            }
+            _ => {}
+        }
+        make_room(&mut entries, now);
+        let until = now + lease.min(LEASE_MAX);
+        entries.insert(key.clone(), State::Leased { lessee: lessee.clone(), until });
+        Verdict::Yours
+    }
+
+    /// Answers as [`Self::claim`], but waits for another's lease to end for at most `wait`.
+    pub async fn claim_or_wait(
+        &self,
+        key: &LeaseKey,
+        lessee: &Lessee,
+        lease: Duration,
+        wait: Duration,
+        lives: impl Fn(&Lessee) -> bool,
+    ) -> Verdict {
+        let end = Instant::now() + wait;
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let now = Instant::now();
+            let verdict = self.claim(key, lessee, lease, now, &lives);
+            if verdict != Verdict::Busy || now >= end {
+                return verdict;
+            }
+            // Whichever comes first; the sender lives as long as this does.
+            drop(tokio::time::timeout_at((now + LOOK_INTERVAL).min(end).into(), changed.changed()).await);
+        }
+    }
+
+    /// A lease's end: with holders the result is there, without anyone else may try. Of somebody who has no lease only
+    /// the good news are taken.
+    pub fn end(&self, key: LeaseKey, lessee: &Lessee, mut holders: Vec<NodeName>, now: Instant) {
+        holders.truncate(HOLDERS_MAX);
+        let mut entries = self.lock();
+        if holders.is_empty() {
+            let own =
+                matches!(entries.get(&key), Some(State::Leased { lessee: holder, .. }) if holder == lessee);
+            if own {
+                entries.remove(&key);
+            }
+        } else {
+            make_room(&mut entries, now);
+            entries.insert(key, State::Held { holders, until: now + HELD });
+        }
+        drop(entries);
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// A result that was said to be held could not be had: forgets who held it.
+    pub fn lost(&self, key: &LeaseKey) {
+        let mut entries = self.lock();
+        if matches!(entries.get(key), Some(State::Held { .. })) {
+            entries.remove(key);
+        }
+    }
+}
+
+/// Keeps the table bounded: drops what is over, and then what would be over first.
+fn make_room(entries: &mut HashMap<LeaseKey, State>, now: Instant) {
+    if entries.len() < ENTRIES_MAX {
+        return;
+    }
+    entries.retain(|_, state| state.until() > now);
+    while entries.len() >= ENTRIES_MAX {
+        let Some(first) = entries.iter().min_by_key(|(_, state)| state.until()).map(|(key, _)| key.clone())
+        else {
+            return;
+        };
+        entries.remove(&first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn key() -> LeaseKey {
+        (ContentId::of(b"clip"), "360p".parse().unwrap())
+    }
+
+    fn node(name: &str, boot: u64) -> Lessee {
+        Lessee { name: name.parse().unwrap(), boot: BootEpoch(boot) }
+    }
+
+    #[test]
+    fn one_at_a_time_until_it_is_done_dead_or_late() {
+        let (leases, now) = (Leases::default(), Instant::now());
+        let claim = |who: &Lessee, now, alive| leases.claim(&key(), who, MINUTE, now, |_| alive);
+        let (a, b) = (node("a", 1), node("b", 1));
+        assert_eq!(claim(&a, now, true), Verdict::Yours);
+        assert_eq!(claim(&a, now, true), Verdict::Yours, "asked again: its answer was lost");
+        assert_eq!(claim(&b, now, true), Verdict::Busy);
+        assert_eq!(claim(&b, now, false), Verdict::Yours, "the lessee died");
+        assert_eq!(claim(&a, now, true), Verdict::Busy);
+        assert_eq!(claim(&a, now + MINUTE, true), Verdict::Yours, "the lease ran out");
+        leases.end(key(), &b, vec![], now);
+        assert_eq!(claim(&b, now, true), Verdict::Busy, "somebody else's lease is not b's to end");
+        leases.end(key(), &a, vec![a.name.clone()], now);
+        assert_eq!(claim(&b, now, true), Verdict::Held { holders: vec![a.name.clone()] });
+        leases.lost(&key());
+        assert_eq!(claim(&b, now, true), Verdict::Yours);
+        leases.end(key(), &b, vec![], now);
+        assert_eq!(claim(&a, now, true), Verdict::Yours, "given up");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_as_soon_as_it_is_there() {
+        let leases = std::sync::Arc::new(Leases::default());
+        let (a, b) = (node("a", 1), node("b", 1));
+        leases.claim(&key(), &a, MINUTE, Instant::now(), |_| true);
+        let waiter = std::sync::Arc::clone(&leases);
+        let waiting =
+            tokio::spawn(async move { waiter.claim_or_wait(&key(), &b, MINUTE, MINUTE, |_| true).await });
+        tokio::task::yield_now().await;
+        leases.end(key(), &a, vec![a.name.clone()], Instant::now());
+        assert_eq!(waiting.await.unwrap(), Verdict::Held { holders: vec![a.name] });
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let (leases, now) = (Leases::default(), Instant::now());
+        for index in 0..ENTRIES_MAX as u64 + 10 {
+            let key = (ContentId::of(&index.to_le_bytes()), "360p".parse().unwrap());
+            leases.claim(&key, &node("a", 1), MINUTE, now + Duration::from_nanos(index), |_| true);
+        }
+        assert_eq!(leases.lock().len(), ENTRIES_MAX);
+    }
+}

@@ -1,0 +1,211 @@
+//! Asking a content's home before work begins, and telling it how the work ended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use starling_overlay::{Identity, MemberState, NodeName};
+
+use super::{CacheState, Done, Job, Node, dispatch};
+use crate::content::MediaInfo;
+use crate::lease::{Claim, End, LeaseKey, Lessee, Verdict, home_of};
+use crate::offload::OffloadError;
+use crate::route::RouteKind;
+
+/// Longest wait of one question to a home for somebody else's work; then it is asked again.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What the home said.
+pub(super) enum Claimed {
+    /// The result was there, or came while this node waited.
+    Found(Done),
+    /// The work is this node's to do; the home is told when this is dropped.
+    Lease(Lease),
+    /// The home could not be asked, or it was not worth it.
+    Unasked,
+}
+
+/// A lease, ended on drop.
+pub(super) struct Lease {
+    node: Arc<Node>,
+    home: Arc<Identity>,
+    key: LeaseKey,
+    holders: Vec<NodeName>,
+}
+
+impl Lease {
+    /// The work succeeded: whoever asks next is sent to these nodes.
+    pub(super) fn done(mut self, done: &Done) {
+        self.holders = vec![self.node.identity.name.clone()];
+        if done.by.name != self.node.identity.name {
+            self.holders.push(done.by.name.clone());
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let holders = std::mem::take(&mut self.holders);
+        if self.home.name == self.node.identity.name {
+            self.node.leases.end(self.key.clone(), &self.node.lessee(), holders, Instant::now());
+            return;
+        }
+        let (content, profile) = self.key.clone();
+        let Lessee { name: from, boot } = self.node.lessee();
+        let end = End { content, profile, from, boot, holders };
+        let (node, home) = (Arc::clone(&self.node), Arc::clone(&self.home));
+        // Ends by itself: with the answer, or with the time that the peer client gives it.
+        tokio::spawn(async move {
+            if let Err(error) = node.peers.end_lease(&home, &end).await {
+                tracing::debug!(home = %home.name, %error, "a lease's end was not told: it runs out by itself");
+            }
+        });
+    }
+}
+
+impl Node {
+    /// Asks the home of a job's content. Answers [`Claimed::Unasked`] rather than wait for a home that does not answer.
+    pub(super) async fn claim(self: &Arc<Self>, job: &Job, info: &MediaInfo) -> Claimed {
+        let key: LeaseKey = (job.upload.content, job.profile.name.clone());
+        let view = self.view();
+        let home = Arc::clone(home_of(&view, &key.0, &key.1));
+        let home_peer = view.peers.iter().find(|peer| peer.identity.name == home.name);
+        let rtt = home_peer.and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
+        let service = self.pool.estimate(&job.profile, info).service;
+        if let (Some(rtt), Some(service)) = (rtt, service)
+            && rtt * 2 > service
+        {
+            return Claimed::Unasked;
+        }
+        while !job.deadline.left().is_zero() {
+            match self.ask(&home, rtt, &key, job.deadline.left()).await {
+                Ok(Verdict::Yours) => {
+                    let (node, holders) = (Arc::clone(self), Vec::new());
+                    return Claimed::Lease(Lease { node, home, key, holders });
+                }
+                Ok(Verdict::Held { holders }) => {
+                    if let Some(done) = self.fetch_from(job, &holders).await {
+                        return Claimed::Found(done);
+                    }
+                    // Said to be there, and it is not: made here, and then that is what the home knows.
+                    let (node, holders) = (Arc::clone(self), Vec::new());
+                    return Claimed::Lease(Lease { node, home, key, holders });
+                }
+                Ok(Verdict::Busy) => {}
+                Err(error) => {
+                    tracing::debug!(home = %home.name, %error, "the content's home does not answer: working without it");
+                    return Claimed::Unasked;
+                }
+            }
+        }
+        Claimed::Unasked
+    }
+
+    async fn ask(
+        &self,
+        home: &Identity,
+        rtt: Option<Duration>,
+        key: &LeaseKey,
+        left: Duration,
+    ) -> Result<Verdict, OffloadError> {
+        let wait = left.min(WAIT_MAX);
+        if home.name == self.identity.name {
+            return Ok(self.give_lease(key, &self.lessee(), left, wait).await);
+        }
+        let Lessee { name: from, boot } = self.lessee();
+        let claim = Claim {
+            content: key.0,
+            profile: key.1.clone(),
+            from,
+            boot,
+            lease_ms: left.as_millis() as u64,
+            wait_ms: wait.as_millis() as u64,
+        };
+        tokio::select! {
+            verdict = self.peers.claim_lease(home, rtt, &claim) => verdict,
+            () = self.lost(home) => Err(OffloadError::Unreachable("gossip found it dead".into())),
+        }
+    }
+
+    /// Answers a claim for a content whose home this node is taken for.
+    pub async fn give_lease(
+        &self,
+        key: &LeaseKey,
+        lessee: &Lessee,
+        lease: Duration,
+        wait: Duration,
+    ) -> Verdict {
+        self.leases.claim_or_wait(key, lessee, lease, wait.min(WAIT_MAX), |lessee| self.lives(lessee)).await
+    }
+
+    /// Takes note of a lease's end.
+    pub fn end_lease(&self, end: End) {
+        let lessee = Lessee { name: end.from, boot: end.boot };
+        self.leases.end((end.content, end.profile), &lessee, end.holders, Instant::now());
+    }
+
+    pub(super) fn lessee(&self) -> Lessee {
+        Lessee { name: self.identity.name.clone(), boot: self.identity.boot }
+    }
+
+    fn lives(&self, lessee: &Lessee) -> bool {
+        *lessee == self.lessee()
+            || self.view.borrow().peers.iter().any(|peer| {
+                peer.identity.name == lessee.name
+                    && peer.identity.boot == lessee.boot
+                    && matches!(peer.state, MemberState::Alive | MemberState::Suspect)
+            })
+    }
+
+    /// The result from one of the nodes that hold it, nearest first.
+    async fn fetch_from(&self, job: &Job, holders: &[NodeName]) -> Option<Done> {
+        let view = self.view();
+        let mut live: Vec<_> = view
+            .peers
+            .iter()
+            .filter(|peer| peer.state == MemberState::Alive && holders.contains(&peer.identity.name))
+            .collect();
+        live.sort_by_key(|peer| peer.rtt.map_or(Duration::MAX, |rtt| rtt.mean));
+        for peer in live {
+            let path = format!("/objects/{}/{}", job.upload.content, job.profile.name);
+            let exchange = async {
+                match self.peers.fetch(&peer.identity, &path).await? {
+                    Some(response) => self.take_result(job, &peer.identity, response).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let fetched = tokio::time::timeout_at(job.deadline.at.into(), exchange).await;
+            match fetched {
+                Ok(Ok(Some((object, _)))) => {
+                    let route = if peer.identity.zone == self.identity.zone {
+                        RouteKind::SameRegion
+                    } else {
+                        RouteKind::CrossRegion
+                    };
+                    let by = Arc::clone(&peer.identity);
+                    return Some(Done { object, by, route, cache: CacheState::Hit, scores: "".into() });
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => {
+                    tracing::info!(peer = %peer.identity.name, %error, "a held result could not be fetched");
+                }
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+}
+
+/// Does a job once in the whole cluster, as far as its content's home can be asked.
+pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> super::Outcome {
+    let info = node.probe(job).await?;
+    let job = Job { info: Some(Arc::clone(&info)), ..job.clone() };
+    match node.claim(&job, &info).await {
+        Claimed::Found(done) => Ok(done),
+        Claimed::Unasked => dispatch::dispatch(node, &job, info).await,
+        Claimed::Lease(lease) => {
+            let done = dispatch::dispatch(node, &job, info).await?;
+            lease.done(&done);
+            Ok(done)
+        }
+    }
+}
