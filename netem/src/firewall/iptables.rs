@@ -16,7 +16,7 @@ pub(super) fn install(device: &str, rules: &Rules) -> Result<(), CommandError> {
     ] {
         let v4 = tool.name == IPTABLES.name;
         let installed = restore
-            .run(&["--noflush", "--wait", "5"], &script(rules, v4))
+            .run(&["--noflush", "--wait", "5"], &script(rules, v4)?)
             .and_then(|_| CHAINS.iter().try_for_each(|chain| jump(tool, device, *chain)));
         match installed {
             Ok(()) => {}
@@ -28,21 +28,21 @@ pub(super) fn install(device: &str, rules: &Rules) -> Result<(), CommandError> {
 }
 
 /// Declaring a chain creates or empties it; all of it is one transaction.
-pub(super) fn script(rules: &Rules, v4: bool) -> String {
+pub(super) fn script(rules: &Rules, v4: bool) -> Result<String, CommandError> {
     let mut lines = vec!["*mangle".to_owned()];
     lines.extend(CHAINS.iter().map(|(_, _, chain)| format!(":{chain} - [0:0]")));
     let sides = [(CHAINS[0].2, "-s", &rules.inbound), (CHAINS[1].2, "-d", &rules.outbound)];
     for (chain, address, rules) in sides {
         for rule in rules.iter().filter(|rule| rule.is_v4() == v4) {
             let net = if rule.any_address() { String::new() } else { format!("{address} {} ", rule.net) };
-            let target = target_words(rule.target);
+            let target = target_words(rule.target)?;
             lines.extend(
                 packets_words(rule).iter().map(|packets| format!("-A {chain} {net}{packets}{target}")),
             );
         }
     }
     lines.push("COMMIT\n".to_owned());
-    lines.join("\n")
+    Ok(lines.join("\n"))
 }
 
 /// One rule for each kind of packet: iptables has no sets of ICMP types.
@@ -62,13 +62,20 @@ fn packets_words(rule: &Rule) -> &'static [&'static str] {
     }
 }
 
-fn target_words(target: Target) -> String {
-    match target {
+fn target_words(target: Target) -> Result<String, CommandError> {
+    Ok(match target {
         Target::Queue(queue) => format!("-j NFQUEUE --queue-num {queue} --queue-bypass"),
         Target::Pass => "-j RETURN".to_owned(),
         Target::Drop(share) if share >= 1.0 => "-j DROP".to_owned(),
         Target::Drop(share) => format!("-m statistic --mode random --probability {share:.6} -j DROP"),
-    }
+        Target::Duplicate(_) => {
+            return Err(CommandError::Refused {
+                command: "iptables".to_owned(),
+                message: "it can't duplicate packets: install the package nftables, or use --backend nfqueue"
+                    .to_owned(),
+            });
+        }
+    })
 }
 
 fn jump(tool: Tool, device: &str, (hook, side, chain): (&str, &str, &str)) -> Result<(), CommandError> {

@@ -18,6 +18,8 @@ pub(crate) enum Target {
     Queue(u16),
     /// This share of them is lost.
     Drop(f64),
+    /// This share of them is sent twice. Only nft can.
+    Duplicate(f64),
     /// No later rule of ours is for them.
     Pass,
 }
@@ -150,7 +152,9 @@ mod tests {
             ],
             outbound: vec![
                 rule("10.77.1.0/24", Packets::Echo, Target::Queue(23310)),
-                rule("10.77.3.13/32", Packets::All, Target::Drop(1.0)),
+                rule("10.77.3.13/32", Packets::All, Target::Duplicate(0.2)),
+                rule("10.77.3.13/32", Packets::All, Target::Pass),
+                rule("fd77:0:0:3::/64", Packets::All, Target::Drop(1.0)),
             ],
         }
     }
@@ -162,6 +166,14 @@ mod tests {
 
     #[test]
     fn iptables_rules_are_chains_of_their_own() {
-        insta::assert_snapshot!(iptables::script(&rules(), true) + &iptables::script(&rules(), false));
+        let mut rules = rules();
+        rules.outbound.retain(|rule| !matches!(rule.target, Target::Duplicate(_)));
+        let script = |v4| iptables::script(&rules, v4).unwrap();
+        insta::assert_snapshot!(script(true) + &script(false));
+    }
+
+    #[test]
+    fn iptables_cannot_duplicate() {
+        assert!(iptables::script(&rules(), true).unwrap_err().to_string().contains("nftables"));
     }
 }

@@ -5,6 +5,8 @@ use crate::command::{CommandError, Tool};
 
 const NFT: Tool = Tool { name: "nft", package: "nftables" };
 const TABLE: &str = "starling_netem";
+/// With whether it is IPv4.
+const FAMILIES: [(&str, bool); 2] = [("ip", true), ("ip6", false)];
 /// What probabilities are drawn from.
 const PARTS: u32 = 1_000_000;
 
@@ -14,25 +16,35 @@ pub(super) fn install(device: &str, rules: &Rules) -> Result<(), CommandError> {
 
 /// Says whether there was a table.
 pub(super) fn remove() -> bool {
-    NFT.run(&["delete", "table", "inet", TABLE], "").is_ok()
+    FAMILIES.map(|(family, _)| NFT.run(&["delete", "table", family, TABLE], "").is_ok()).contains(&true)
 }
 
-/// One transaction: made if it is missing, so that it can be deleted, so that it is made anew.
+/// One transaction: each table is made if it is missing, so that it can be deleted, so that it is made anew. One for each
+/// family, since only those can duplicate.
 pub(super) fn script(device: &str, rules: &Rules) -> String {
-    let mut script = format!("table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
-    let sides =
-        [("input", "iifname", "saddr", &rules.inbound), ("output", "oifname", "daddr", &rules.outbound)];
-    for (hook, name, address, rules) in sides.into_iter().filter(|side| !side.3.is_empty()) {
-        let lines: Vec<String> = rules
-            .iter()
-            .map(|rule| {
-                format!("    {name} \"{device}\" {}{}\n", matches(rule, address), statement(rule.target))
-            })
-            .collect();
-        let head = &format!("type filter hook {hook} priority mangle; policy accept;");
-        script.extend(["  chain ", hook, " {\n    ", head, "\n", &lines.concat(), "  }\n"]);
+    let mut lines = Vec::new();
+    for (family, v4) in FAMILIES {
+        lines.push(format!("table {family} {TABLE}"));
+        lines.push(format!("delete table {family} {TABLE}"));
+        lines.push(format!("table {family} {TABLE} {{"));
+        let sides =
+            [("input", "iifname", "saddr", &rules.inbound), ("output", "oifname", "daddr", &rules.outbound)];
+        for (hook, name, address, rules) in sides {
+            let rules = rules.iter().filter(|rule| rule.is_v4() == v4);
+            let rules: Vec<String> = rules
+                .map(|rule| format!("    {name} \"{device}\" {}{}", matches(rule, address), statement(rule)))
+                .collect();
+            if !rules.is_empty() {
+                lines.push(format!("  chain {hook} {{"));
+                lines.push(format!("    type filter hook {hook} priority mangle; policy accept;"));
+                lines.extend(rules);
+                lines.push("  }".to_owned());
+            }
+        }
+        lines.push("}".to_owned());
     }
-    script + "}\n"
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn matches(rule: &Rule, address: &str) -> String {
@@ -49,13 +61,16 @@ fn matches(rule: &Rule, address: &str) -> String {
     }
 }
 
-fn statement(target: Target) -> String {
-    match target {
+fn statement(rule: &Rule) -> String {
+    let by_chance =
+        |share: f64| format!("numgen random mod {PARTS} < {}", (share * f64::from(PARTS)).round() as u32);
+    match rule.target {
         Target::Queue(queue) => format!("queue num {queue} bypass"),
         Target::Pass => "accept".to_owned(),
         Target::Drop(share) if share >= 1.0 => "drop".to_owned(),
-        Target::Drop(share) => {
-            format!("numgen random mod {PARTS} < {} drop", (share * f64::from(PARTS)).round() as u32)
+        Target::Drop(share) => format!("{} drop", by_chance(share)),
+        Target::Duplicate(share) => {
+            format!("{} dup to {} daddr", by_chance(share), if rule.is_v4() { "ip" } else { "ip6" })
         }
     }
 }

@@ -131,7 +131,7 @@ fn table(profile: &LinkProfile) -> Option<&'static str> {
     other.then(|| profile.distribution.name())
 }
 
-/// Every property is always written: the kernel keeps what a change leaves out.
+/// Every property is always written: the kernel keeps what a change leaves out. Duplicates are made by the firewall.
 fn leaf(verb: &str, device: &str, slot: u16, profile: &LinkProfile) -> String {
     let mut line = format!(
         "qdisc {verb} dev {device} parent {ROOT}{slot:x} handle {:x}: netem limit {} delay {}",
@@ -154,7 +154,6 @@ fn leaf(verb: &str, device: &str, slot: u16, profile: &LinkProfile) -> String {
     } else {
         word(format_args!(" loss {}", format_percent(profile.loss)));
     }
-    word(format_args!(" duplicate {}", format_percent(profile.duplicate)));
     if profile.reorder > 0.0 && !profile.delay.is_zero() {
         word(format_args!(" reorder {}", format_percent(profile.reorder)));
     }

@@ -65,13 +65,10 @@ impl Device {
     }
 
     fn update_firewall(&mut self, plan: &Plan) -> Result<(), ShapeError> {
-        let lossy = plan.rules.iter().filter(|rule| rule.loss_back > 0.0);
-        let inbound: Vec<_> =
-            lossy.map(|rule| Rule::new(rule.net, Packets::All, Target::Drop(rule.loss_back))).collect();
-        let rules = Rules { inbound, outbound: Vec::new() };
+        let rules = firewall_rules(plan);
         match &mut self.firewall {
-            Some(firewall) if !rules.inbound.is_empty() => firewall.set(rules)?,
-            None if !rules.inbound.is_empty() => {
+            Some(firewall) if rules != Rules::default() => firewall.set(rules)?,
+            None if rules != Rules::default() => {
                 self.firewall = Some(Firewall::install(&self.netns, &self.name, rules)?);
             }
             _ => self.firewall = None,
@@ -95,6 +92,26 @@ impl Drop for Device {
         if let Err(error) = remove_leftover(&self.netns, &self.name) {
             tracing::debug!(device = self.name, %error, "the device could not be restored; is it gone?");
         }
+    }
+}
+
+/// What the kernel's netem is not for: losses in the other direction; and duplicates, since it refuses those where several
+/// netems share a device (and had holes there before it did).
+fn firewall_rules(plan: &Plan) -> Rules {
+    // The first match counts: each network's packets end with a Pass, before a wider one has its say.
+    let side = |share: fn(&crate::Rule) -> f64, target: fn(f64) -> Target| {
+        if plan.rules.iter().all(|rule| share(rule) <= 0.0) {
+            return Vec::new();
+        }
+        let rules = plan.rules.iter().flat_map(|rule| {
+            let chance = (share(rule) > 0.0).then(|| Rule::new(rule.net, Packets::All, target(share(rule))));
+            chance.into_iter().chain([Rule::new(rule.net, Packets::All, Target::Pass)])
+        });
+        rules.collect()
+    };
+    Rules {
+        inbound: side(|rule| rule.loss_back, Target::Drop),
+        outbound: side(|rule| rule.profile.duplicate, Target::Duplicate),
     }
 }
 

@@ -1,0 +1,42 @@
+//! The tests of `links` again, in Debian's kernel under qemu, with its own netem: this very program runs in there.
+
+use std::path::Path;
+use std::process::Command;
+
+const PROGRAMS: &[&str] = &["ip", "tc", "nft", "iptables", "iptables-save", "ping"];
+/// Where Debian's iproute2 keeps its tables of distributions.
+const TABLES: &str = "/usr/lib/x86_64-linux-gnu/tc";
+const MISSING: i32 = 77;
+
+#[test]
+fn kernel_netem_does_the_same() {
+    if std::env::var_os("NETEM_TEST_BACKEND").is_some() {
+        eprintln!("SKIPPED: this is the kernel that is being tested");
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/run.sh"));
+    command.args(["--memory", "768", "--timeout", "280", "--bin"]).arg(&own);
+    for program in PROGRAMS {
+        command.args(["--bin", program]);
+    }
+    for table in ["normal", "pareto"] {
+        command.args(["--file", &format!("{TABLES}/{table}.dist:{TABLES}/{table}.dist")]);
+    }
+    command.args(["--", "env", "NETEM_TEST_BACKEND=tc"]).arg(&own).args([
+        "links::",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    let output = command.output().unwrap();
+    let (said, complaints) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.code() == Some(MISSING) {
+        eprintln!("{complaints}");
+        return;
+    }
+    eprintln!("{said}");
+    assert!(output.status.success(), "{complaints}");
+    assert!(said.contains("test result: ok."), "the tests ran in there");
+    assert!(!said.contains("SKIPPED"), "all of them");
+}
