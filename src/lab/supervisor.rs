@@ -69,10 +69,9 @@ impl Stop {
 
     async fn wait(&mut self) -> End {
         tokio::select! {
-            true = self.lifeline.told_to_stop() => End::Asked,
+            told = self.lifeline.told_to_stop() => if told { End::Asked } else { End::Abandoned },
             _ = self.terminate.recv() => End::Asked,
             _ = self.interrupt.recv() => End::Asked,
-            else => End::Abandoned,
         }
     }
 }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that is surprised is a test that fails")]
 
 mod bad_input;
+mod cli;
 mod failures;
 mod hostile;
+mod lab;
 mod membership;
 mod offload;
 mod sharing;

@@ -1,0 +1,343 @@
+//! `starling lab`: what it makes, what it does with nodes, and that nothing outlives it, however it ends.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Clip, Http, eventually};
+
+/// A running lab in a folder of its own; killed when dropped.
+struct Lab {
+    launcher: Child,
+    report: Value,
+    base: PathBuf,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// Commands that run as `nobody` when the tests run as root.
+const AS_NOBODY: [&str; 6] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/"];
+
+fn command(user: &[&str], base: &Path, args: &[&str]) -> Command {
+    let mut line = user.to_vec();
+    line.push(env!("CARGO_BIN_EXE_starling"));
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]).args(["lab", "--base-port", "0", "--dir"]).arg(base).args(args);
+    command.stdin(Stdio::null()).env_remove("RUST_LOG").env_remove("STARLING_LAB_DIR");
+    command
+}
+
+impl Lab {
+    fn start(args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("labs");
+        let mut lab = Self::start_in(&[], &base, args);
+        lab._folder = Some(folder);
+        lab
+    }
+
+    fn start_in(user: &[&str], base: &Path, args: &[&str]) -> Self {
+        let mut launcher =
+            command(user, base, &[&["--json"], args].concat()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(launcher.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let report = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        Self { launcher, report, base: base.to_owned(), _folder: None }
+    }
+
+    fn node(&self, name: &str) -> Http {
+        let nodes = self.report["nodes"].as_array().unwrap();
+        let node = nodes.iter().find(|node| node["name"] == name).unwrap();
+        Http::new(node["http"].as_str().unwrap())
+    }
+
+    fn ctl(&self, args: &[&str]) -> Result<Value, String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_starling"))
+            .args(["lab", "ctl", "--json", "--dir"])
+            .arg(&self.base)
+            .args(args)
+            .output()
+            .unwrap();
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout).unwrap())
+        } else {
+            Err(String::from_utf8(output.stderr).unwrap())
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.launcher.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// What is left of it: processes whose command line names its folder, and what its folder holds.
+    fn left(&self) -> Vec<String> {
+        let mut left = processes_naming(self.base.to_str().unwrap());
+        for entry in std::fs::read_dir(&self.base).into_iter().flatten() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            // The lock of all labs is no part of any.
+            if name != "lock" {
+                left.push(name);
+            }
+        }
+        left
+    }
+
+    /// Pids of the supervisor and of what wraps it.
+    fn supervisor_tree(&self) -> Vec<String> {
+        let launcher = self.launcher.id().to_string();
+        let mut pids = processes_naming(&format!("--inside {}", self.report["id"].as_str().unwrap()));
+        pids.retain(|pid| {
+            *pid != launcher
+                && command_line(pid).is_some_and(|line| line.contains(self.base.to_str().unwrap()))
+        });
+        pids
+    }
+
+    async fn gone(&mut self) {
+        self.launcher.wait().unwrap();
+        eventually("nothing of the lab is left", async || self.left().is_empty()).await;
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(error) = self.launcher.kill().and_then(|()| self.launcher.wait()) {
+            eprintln!("the lab's launcher: {error}");
+        }
+    }
+}
+
+fn command_line(pid: &str) -> Option<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+}
+
+fn processes_naming(text: &str) -> Vec<String> {
+    let own = std::process::id().to_string();
+    let pids =
+        std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && *pid != own)
+        .filter(|pid| command_line(pid).is_some_and(|line| line.contains(text)))
+        .collect()
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Says that a test cannot run here; in CI that is a failure.
+fn skipped(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must run: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Whether namespaces are to be had, with root or without.
+fn no_namespaces(report: &Value) -> bool {
+    if report["isolation"] != "loopback" {
+        return false;
+    }
+    skipped("no network namespaces here");
+    true
+}
+
+async fn alive(http: &Http) -> usize {
+    let members = http.json("/members").await;
+    let members = members["members"].as_array().unwrap();
+    members.iter().filter(|member| member["state"] == "alive").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_nodes_in_namespaces_of_their_own() {
+    let mut lab = Lab::start(&[]);
+    if no_namespaces(&lab.report) {
+        return;
+    }
+    let nodes = lab.report["nodes"].as_array().unwrap();
+    let told: Vec<_> = nodes
+        .iter()
+        .map(|node| ["name", "zone", "gossip"].map(|key| node[key].as_str().unwrap()).join(" "))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "node1 FRA 10.77.1.1:5000",
+            "node2 IAD 10.77.2.2:5000",
+            "node3 BOM 10.77.3.3:5000",
+            "node4 FRA 10.77.1.4:5000",
+            "node5 IAD 10.77.2.5:5000"
+        ]
+    );
+    assert!(lab.report["converged_ms"].as_u64().unwrap() > 0);
+    assert!(["tc", "nfqueue", "none"].contains(&lab.report["backend"].as_str().unwrap()));
+    for node in nodes {
+        let http = Http::new(node["http"].as_str().unwrap());
+        assert_eq!(alive(&http).await, 5);
+        assert_eq!(http.get("/ready").await.status, 200);
+    }
+    lab.node("node3").upload(Clip { tag: 301, ..Clip::default() }.make()).await.assert_video();
+    // Nothing of it is on the host: not a device, not an address, not a named namespace.
+    let host = Command::new("ip").args(["-brief", "address"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&host.stdout).contains("10.77."));
+    lab.signal("-TERM");
+    lab.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_killed_restarted_frozen_and_added() {
+    let mut lab = Lab::start(&["--nodes", "3", "--", "--timing", "local"]);
+    let node1 = lab.node("node1");
+    assert_eq!(alive(&node1).await, 3);
+
+    let report = lab.ctl(&["kill", "node3"]).unwrap();
+    assert_eq!(report["nodes"][2]["state"], "down");
+    assert!(lab.ctl(&["kill", "node3"]).unwrap_err().contains("node3 is down"));
+    assert!(lab.ctl(&["stop", "node9"]).unwrap_err().contains("no node \"node9\""));
+    eventually("node3 is seen to be dead", async || alive(&node1).await == 2).await;
+    lab.ctl(&["restart", "node3"]).unwrap();
+    eventually("node3 is back", async || alive(&node1).await == 3).await;
+
+    lab.ctl(&["stop", "node2"]).unwrap();
+    eventually("node2 is seen to be frozen", async || alive(&node1).await == 2).await;
+    lab.ctl(&["continue", "node2"]).unwrap();
+    eventually("node2 is back", async || alive(&node1).await == 3).await;
+
+    let report = lab.ctl(&["add", "--zone", "BOM"]).unwrap();
+    assert_eq!(report["nodes"][3]["name"], "node4");
+    assert_eq!(report["nodes"][3]["zone"], "BOM");
+    eventually("node4 has joined", async || alive(&node1).await == 4).await;
+    assert!(lab.ctl(&["add", "--zone", "SYD"]).unwrap_err().contains("expected one of"));
+    // A published port is free again at once: it is the same one.
+    lab.ctl(&["restart", "node1"]).unwrap();
+    eventually("node1 is back on its port", async || alive(&node1).await == 4).await;
+
+    lab.ctl(&["stop", "node2"]).unwrap();
+    lab.signal("-INT");
+    lab.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_launcher_takes_the_lab_with_it() {
+    let mut lab = Lab::start(&["--nodes", "2"]);
+    lab.signal("-KILL");
+    lab.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_supervisor_leaves_nothing() {
+    let mut lab = Lab::start(&["--nodes", "2"]);
+    let mut pids = lab.supervisor_tree();
+    assert!(!pids.is_empty());
+    pids.insert(0, "-KILL".to_owned());
+    assert!(Command::new("kill").args(&pids).status().unwrap().success());
+    lab.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_loopback_nodes_die_with_a_killed_supervisor() {
+    let mut lab = Lab::start(&["--nodes", "2", "--isolation", "loopback"]);
+    assert_eq!(lab.report["isolation"], "loopback");
+    assert_eq!(lab.report["backend"], "none");
+    let pids = lab.supervisor_tree();
+    assert_eq!(pids.len(), 1);
+    assert!(Command::new("kill").args(["-KILL", &pids[0]]).status().unwrap().success());
+    lab.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_lab_sweeps_what_a_killed_one_left_and_spares_a_living_one() {
+    let mut living = Lab::start(&["--nodes", "1"]);
+    let base = living.base.clone();
+    let mut killed = Lab::start_in(&[], &base, &["--nodes", "1"]);
+    // Both at once, so that neither can clean up.
+    let mut pids = killed.supervisor_tree();
+    let living_pids = living.supervisor_tree();
+    let id = killed.report["id"].as_str().unwrap().to_owned();
+    pids.push(killed.launcher.id().to_string());
+    pids.insert(0, "-KILL".to_owned());
+    assert!(Command::new("kill").args(&pids).status().unwrap().success());
+    killed.launcher.wait().unwrap();
+    assert!(base.join(&id).exists(), "someone cleaned up: this test tests nothing");
+
+    let mut next = Lab::start_in(&[], &base, &["--nodes", "1"]);
+    assert!(!base.join(&id).exists());
+    assert!(living_pids.iter().all(|pid| command_line(pid).is_some()), "a living lab was swept");
+    assert_eq!(alive(&living.node("node1")).await, 1);
+    assert!(next.ctl(&["status"]).unwrap_err().contains("several labs are running"));
+    let id = next.report["id"].as_str().unwrap().to_owned();
+    assert_eq!(next.ctl(&["--lab", &id, "status"]).unwrap()["id"], id.as_str());
+    next.signal("-TERM");
+    next.launcher.wait().unwrap();
+    living.signal("-TERM");
+    living.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_root_a_lab_lives_in_a_user_namespace() {
+    let user: &[&str] = if is_root() { &AS_NOBODY } else { &[] };
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let runs = Command::new(user.first().unwrap_or(&"true"))
+        .args(user.get(1..).unwrap_or_default())
+        .args([env!("CARGO_BIN_EXE_starling"), "--version"])
+        .stdout(Stdio::null())
+        .status();
+    if !runs.is_ok_and(|status| status.success()) {
+        return skipped("nobody cannot run the binary where it lies");
+    }
+    let mut lab = Lab::start_in(user, &folder.path().join("labs"), &["--nodes", "2"]);
+    if no_namespaces(&lab.report) {
+        return;
+    }
+    assert_eq!(lab.report["isolation"], "user-namespaces");
+    assert_eq!(alive(&lab.node("node2")).await, 2);
+    lab.signal("-TERM");
+    lab.gone().await;
+}
+
+#[test]
+fn a_node_that_cannot_start_ends_the_lab_with_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("labs");
+    let output = command(&[], &base, &["--nodes", "2", "--", "--workers", "none"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("exited with status 2 before the cluster was ready"), "{said}");
+    assert!(said.contains("invalid value 'none'"), "{said}");
+    assert_eq!(processes_naming(base.to_str().unwrap()), Vec::<String>::new());
+    assert_eq!(std::fs::read_dir(&base).unwrap().count(), 1, "only the lock of all labs stays");
+}
+
+#[test]
+fn a_command_can_run_in_the_lab_and_end_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("labs");
+    let script = "\"$BINARY\" members --json --node \"$STARLING_NODE\" && exit 7";
+    let output = command(&[], &base, &["--nodes", "1", "--json", "--once", "--run", script])
+        .env("BINARY", env!("CARGO_BIN_EXE_starling"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines[1]["members"][0]["name"], "node1");
+}
+
+#[test]
+fn a_bad_zone_file_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let zones = folder.path().join("zones.toml");
+    std::fs::write(
+        &zones,
+        "[zones.A]\nsubnet = \"10.1.0.0/24\"\n[[link]]\nbetween = [\"A\", \"A\"]\nrtt = \"ten\"\n",
+    )
+    .unwrap();
+    let base = folder.path().join("labs");
+    let output = command(&[], &base, &["--zones", zones.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("zones.toml:5:"), "{said}");
+}
