@@ -27,10 +27,10 @@ fi
 
 scripts/deps.sh demo
 if [ "${RELEASE:-1}" = 0 ]; then
-    cargo build --bin starling
+    cargo build --workspace --bins
     STARLING=$PWD/target/debug/starling
 else
-    cargo build --release --bin starling
+    cargo build --release --workspace --bins
     STARLING=$PWD/target/release/starling
 fi
 

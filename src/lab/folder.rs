@@ -6,6 +6,7 @@
 //! BASE/ID/launcher   locked as long as the launcher lives
 //! BASE/ID/supervisor locked as long as the supervisor lives
 //! BASE/ID/ctl.sock   where `starling lab ctl` asks
+//! BASE/ID/netem.sock where the `netem` command orders faults
 //! BASE/ID/logs/      a file a node
 //! BASE/ID/data/      a folder a node
 //! BASE/ID/ns/        network namespaces; empty but in the supervisor's own mount namespace
@@ -77,6 +78,10 @@ impl Folder {
 
     pub(super) fn control_socket(&self) -> PathBuf {
         control_socket(&self.path)
+    }
+
+    pub(super) fn netem_socket(&self) -> PathBuf {
+        self.path.join(starling_netem::control::LAB_SOCKET)
     }
 
     pub(super) fn namespaces(&self) -> PathBuf {

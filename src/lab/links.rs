@@ -1,5 +1,9 @@
 //! The links between the lab's nodes, as the zone file says; by whichever backend the kernel has.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use starling_netem::control::Holder;
 use starling_netem::{Backend, End, Netns, Node, Scope, ShapeError, Shaping, Zones};
 
 use super::network::{NODE_DEVICE, Network};
@@ -38,8 +42,11 @@ impl LinkBackend {
     }
 }
 
-/// The shaped ends of all nodes; restored when dropped.
-pub(super) struct Links(Option<Shaping>);
+/// Only the lab's user gives orders.
+const SOCKET_MODE: u32 = 0o600;
+
+/// The shaped ends of all nodes, which take the orders of the `netem` command; restored when dropped.
+pub(super) struct Links(Option<Arc<Holder>>);
 
 impl Links {
     /// Links that nothing shapes.
@@ -53,6 +60,7 @@ impl Links {
         zones: &Zones,
         network: &Network,
         nodes: &[NodePlan],
+        socket: &Path,
     ) -> Result<Self, LabError> {
         let ends: Vec<_> = nodes.iter().filter_map(|node| end(network, node)).collect();
         let Some(sample) = ends.first().cloned().filter(|_| wanted != LinkBackend::None) else {
@@ -62,13 +70,14 @@ impl Links {
             };
         };
         let zones = zones.clone();
+        let socket = socket.to_owned();
         let shaped = blocking(move || {
             let mut shaping = Shaping::new(zones, Scope::All, wanted.forced(), &sample)?;
             ends.into_iter().try_for_each(|end| shaping.add(end))?;
-            Ok(shaping)
+            Ok(Holder::start(shaping, &socket, SOCKET_MODE, None)?)
         });
         match shaped.await {
-            Ok(shaping) => Ok(Self(Some(shaping))),
+            Ok(holder) => Ok(Self(Some(Arc::new(holder)))),
             Err(LabError::Shape(error @ ShapeError::NoBackend { .. })) if wanted == LinkBackend::Auto => {
                 tracing::warn!(
                     "LINKS ARE NOT SHAPED: every round trip is as short as this machine makes it ({error})"
@@ -80,20 +89,14 @@ impl Links {
     }
 
     /// Shapes one more node.
-    pub(super) async fn add(&mut self, network: &Network, node: &NodePlan) -> Result<(), LabError> {
-        let (Some(end), Some(mut shaping)) = (end(network, node), self.0.take()) else { return Ok(()) };
-        let (shaping, added) = blocking(move || {
-            let added = shaping.add(end);
-            Ok((shaping, added))
-        })
-        .await?;
-        self.0 = Some(shaping);
-        Ok(added?)
+    pub(super) async fn add(&self, network: &Network, node: &NodePlan) -> Result<(), LabError> {
+        let (Some(end), Some(holder)) = (end(network, node), self.0.clone()) else { return Ok(()) };
+        blocking(move || holder.add(end)).await
     }
 
     /// `tc`, `nfqueue` or `none`.
     pub(super) fn backend(&self) -> &'static str {
-        self.0.as_ref().map_or("none", |shaping| shaping.backend().name())
+        self.0.as_ref().and_then(|holder| holder.backend()).map_or("none", Backend::name)
     }
 }
 

@@ -70,8 +70,13 @@ impl Report {
              curl --data-binary @clip.mp4 -H 'Content-Type: video/mp4' -o small.mp4 -D- http://{first}/upload\n  \
              starling upload clip.mp4 --node {second}\n  \
              starling members --watch --node {first}\n  \
-             starling lab ctl kill node3     (restart, stop, continue, add, status)\n\
+             starling lab ctl kill node3     (restart, stop, continue, add, status)\n{faults}\
              Ctrl-C ends the lab and removes all of it",
+            faults = if self.backend == "none" {
+                ""
+            } else {
+                "  netem fault FRA-BOM --loss 30% --delay +100ms     (partition, heal, show)\n"
+            },
             table = self.table(),
             ms = self.converged_ms,
             links = self.links(),

@@ -146,7 +146,14 @@ impl Supervisor {
         self.limit_cpus();
         let plans = plan::nodes(self.options.nodes, &self.zones)?;
         try_join_all(plans.iter().map(|plan| self.network.add(plan, &self.subnets))).await?;
-        self.links = Links::shape(self.options.backend, &self.zones, &self.network, &plans).await?;
+        self.links = Links::shape(
+            self.options.backend,
+            &self.zones,
+            &self.network,
+            &plans,
+            &self.folder.netem_socket(),
+        )
+        .await?;
         let seeds: Vec<_> = (0..plans.len())
             .map(|index| plan::seed_of(index, &plans).map(|seed| self.network.address(seed)))
             .collect();

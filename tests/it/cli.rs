@@ -146,7 +146,7 @@ fn a_result_that_breaks_off_is_no_result() {
     // A node that dies while it sends the result.
     let node = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut request = [0; 65536];
+        let mut request = vec![0; 65536];
         let mut seen = 0;
         while !request[..seen].ends_with(b"not a long video") {
             let read = stream.read(&mut request[seen..]).unwrap();

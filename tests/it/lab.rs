@@ -6,14 +6,17 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Clip, Http, eventually};
+use crate::support::{Clip, Http, eventually, skipped};
+use starling_netem::control::{Client, Reply, Request};
+use starling_netem::{LinkChange, Shift};
 
 /// A running lab in a folder of its own; killed when dropped.
 struct Lab {
     launcher: Child,
     report: Value,
     base: PathBuf,
-    _folder: Option<tempfile::TempDir>,
+    /// Goes with the lab.
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Commands that run as `nobody` when the tests run as root.
@@ -33,7 +36,7 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().join("labs");
         let mut lab = Self::start_in(&[], &base, args);
-        lab._folder = Some(folder);
+        lab.folder = Some(folder);
         lab
     }
 
@@ -43,7 +46,7 @@ impl Lab {
         let mut line = String::new();
         BufReader::new(launcher.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let report = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        Self { launcher, report, base: base.to_owned(), _folder: None }
+        Self { launcher, report, base: base.to_owned(), folder: None }
     }
 
     fn node(&self, name: &str) -> Http {
@@ -127,12 +130,6 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Says that a test cannot run here; in CI that is a failure.
-fn skipped(why: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must run: {why}");
-    eprintln!("SKIPPED: {why}");
-}
-
 /// Whether namespaces are to be had, with root or without.
 fn no_namespaces(report: &Value) -> bool {
     if report["isolation"] != "loopback" {
@@ -214,6 +211,40 @@ async fn nodes_are_killed_restarted_frozen_and_added() {
 
     lab.ctl(&["stop", "node2"]).unwrap();
     lab.signal("-INT");
+    lab.gone().await;
+}
+
+async fn rtt_ms(from: &Http, to: &str) -> f64 {
+    let members = from.json("/members").await;
+    let member = members["members"].as_array().unwrap().iter().find(|member| member["name"] == to).cloned();
+    member.and_then(|member| member["rtt_ms"].as_f64()).unwrap_or(0.0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_are_felt_and_healed() {
+    let mut lab = Lab::start(&["--nodes", "3", "--", "--timing", "local"]);
+    if lab.report["backend"] == "none" {
+        return skipped("links cannot be shaped here");
+    }
+    let node1 = lab.node("node1");
+    let socket = lab.base.join(lab.report["id"].as_str().unwrap()).join("netem.sock");
+    let mut netem = Client::connect(&socket).unwrap();
+    eventually("FRA-IAD is 90 ms", async || (85.0..150.0).contains(&rtt_ms(&node1, "node2").await)).await;
+
+    let change = LinkChange { delay: Some(Shift::parse("+100ms").unwrap()), ..LinkChange::default() };
+    let fault =
+        Request::Fault { links: "FRA-IAD".into(), change, one_way: false, for_ms: None, lease: false };
+    assert!(matches!(netem.ask(&fault), Ok(Reply::Fault(_))));
+    eventually("FRA-IAD is 290 ms", async || rtt_ms(&node1, "node2").await > 250.0).await;
+    assert!(matches!(netem.ask(&Request::Heal { id: None }), Ok(Reply::Healed(1))));
+    eventually("FRA-IAD is 90 ms again", async || rtt_ms(&node1, "node2").await < 150.0).await;
+
+    let partition = Request::Partition { groups: "BOM".into(), for_ms: None, lease: false };
+    assert!(matches!(netem.ask(&partition), Ok(Reply::Fault(_))));
+    eventually("node3 is cut off", async || alive(&node1).await == 2).await;
+    assert!(matches!(netem.ask(&Request::Heal { id: None }), Ok(Reply::Healed(1))));
+    eventually("node3 is back", async || alive(&node1).await == 3).await;
+    lab.signal("-TERM");
     lab.gone().await;
 }
 

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cli;
+mod compose;
 mod failures;
 mod hostile;
 mod lab;

@@ -10,6 +10,12 @@ pub use node::{Cluster, Node, NodeOptions};
 
 use std::time::{Duration, Instant};
 
+/// Says that a test cannot run here, and why; in CI that is a failure.
+pub fn skipped(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must run: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
 /// How long a test waits for anything at all before it fails: a bound, not an expectation.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
