@@ -1,7 +1,8 @@
 //! Ingest of a big body over loopback, on disk and hashed, beside `openssl dgst -sha256` of the same bytes.
 //!
-//! `cargo bench --bench ingest -- [MEGABYTES [ROUNDS]]` prints a line of JSON: medians in seconds, their ratio, and the
-//! peak memory of the receiving process. The sender is a process of its own, and sends with sendfile.
+//! `cargo bench --bench ingest -- [MEGABYTES [ROUNDS [AT_ONCE]]]` prints a line of JSON: medians in seconds, their ratio,
+//! and the peak memory of the receiving process. The senders are processes of their own, and send with sendfile.
+//! With AT_ONCE over 1, so many uploads run side by side, and openssl hashes as many files one after another.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -35,11 +36,12 @@ fn main() -> Result<()> {
     }
     let megabytes: usize = args.first().map_or(Ok(1000), |arg| arg.parse())?;
     let rounds: usize = args.get(1).map_or(Ok(5), |arg| arg.parse())?;
+    let at_once: usize = args.get(2).map_or(Ok(1), |arg| arg.parse())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure(megabytes, rounds))
+    runtime.block_on(measure(megabytes, rounds, at_once))
 }
 
-async fn measure(megabytes: usize, rounds: usize) -> Result<()> {
+async fn measure(megabytes: usize, rounds: usize, at_once: usize) -> Result<()> {
     let folder = tempfile::tempdir_in("target")?;
     let input = folder.path().join("input.mp4");
     make_input(&input, megabytes)?;
@@ -47,12 +49,13 @@ async fn measure(megabytes: usize, rounds: usize) -> Result<()> {
     let (mut openssl, mut ours) = (Vec::new(), Vec::new());
     // By turns, so that whatever else the machine does falls on both.
     for _ in 0..rounds {
-        openssl.push(run(Command::new("openssl").args(["dgst", "-sha256"]).arg(&input))?);
-        ours.push(ingest_once(&input, &dir).await?);
+        let files = vec![&input; at_once];
+        openssl.push(run(Command::new("openssl").args(["dgst", "-sha256"]).args(files))?);
+        ours.push(ingest(&input, &dir, at_once).await?);
     }
     let (openssl, ours) = (median(&mut openssl), median(&mut ours));
     println!(
-        "{{\"megabytes\":{megabytes},\"rounds\":{rounds},\"openssl_s\":{:.3},\"ingest_s\":{:.3},\"ratio\":{:.2},\
+        "{{\"megabytes\":{megabytes},\"rounds\":{rounds},\"at_once\":{at_once},\"openssl_s\":{:.3},\"ingest_s\":{:.3},\"ratio\":{:.2},\
          \"peak_rss_mb\":{}}}",
         openssl.as_secs_f64(),
         ours.as_secs_f64(),
@@ -73,15 +76,32 @@ fn make_input(path: &Path, megabytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// From the sender's start to its answer, which comes when the upload is on disk and hashed.
-async fn ingest_once(input: &Path, dir: &DataDir) -> Result<Duration> {
+/// From the senders' start to the last one's answer, which comes when its upload is on disk and hashed.
+async fn ingest(input: &Path, dir: &DataDir, at_once: usize) -> Result<Duration> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
-    let mut sender = Command::new(std::env::current_exe()?);
-    sender.args(["send", &address]).arg(input);
-    let timed = tokio::task::spawn_blocking(move || run(&mut sender));
-    let (stream, _) = listener.accept().await?;
-    let dir = dir.clone();
+    let start = Instant::now();
+    let mut senders = Vec::new();
+    for _ in 0..at_once {
+        senders.push(Command::new(std::env::current_exe()?).args(["send", &address]).arg(input).spawn()?);
+    }
+    let mut connections = tokio::task::JoinSet::new();
+    for _ in 0..at_once {
+        let (stream, _) = listener.accept().await?;
+        connections.spawn(serve(stream, dir.clone()));
+    }
+    while let Some(served) = connections.join_next().await {
+        served??;
+    }
+    for mut sender in senders {
+        if !sender.wait()?.success() {
+            return Err("a sender failed".into());
+        }
+    }
+    Ok(start.elapsed())
+}
+
+async fn serve(stream: tokio::net::TcpStream, dir: DataDir) -> Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
         let dir = dir.clone();
         async move {
@@ -95,7 +115,7 @@ async fn ingest_once(input: &Path, dir: &DataDir) -> Result<Duration> {
         .max_buf_size(READ_BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .await?;
-    timed.await?
+    Ok(())
 }
 
 fn send(address: &str, path: &Path) -> Result<()> {

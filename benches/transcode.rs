@@ -50,8 +50,8 @@ fn main() -> Result<()> {
 
 fn xargs(clips: &[PathBuf], cores: usize) -> Result<()> {
     let folder = tempfile::tempdir_in("target")?;
-    let list: String = clips.iter().map(|path| format!("{}\n", path.display())).collect();
-    std::fs::write(folder.path().join("list"), list)?;
+    let list: Vec<String> = clips.iter().map(|path| path.display().to_string()).collect();
+    std::fs::write(folder.path().join("list"), list.join("\n"))?;
     let script = format!(
         "xargs -P{cores} -I@ sh -c 'ffmpeg -v error -nostdin -y -i @ -vf scale=640:360 -c:v libx264 -preset fast -crf 28 \
          -movflags +faststart out-$(basename @)' < list"
@@ -67,7 +67,12 @@ async fn pooled(clips: &[PathBuf], cores: usize) -> Result<()> {
         workers: cores,
         queue_capacity_jobs: clips.len(),
         tools: Tools::find(Path::new("ffmpeg"), Path::new("ffprobe"))?,
-        sandbox: Sandbox { launcher: Some(env!("CARGO_BIN_EXE_starling").into()), ..Sandbox::default() },
+        // Not nice: whatever else the machine does is to fall on both alike.
+        sandbox: Sandbox {
+            launcher: Some(env!("CARGO_BIN_EXE_starling").into()),
+            nice: 0,
+            ..Sandbox::default()
+        },
         limits: MediaLimits::default(),
         dir: DataDir::open(folder.path())?,
     })?;
