@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench ingest -- [MEGABYTES [ROUNDS [AT_ONCE]]]` prints a line of JSON: medians in seconds, their ratio,
 //! and the peak memory of the receiving process. The senders are processes of their own, and send with sendfile.
-//! With AT_ONCE over 1, so many uploads run side by side, and openssl hashes as many files one after another.
+//! With `AT_ONCE` over 1, so many uploads run side by side, and openssl hashes as many files one after another.
 
 use std::convert::Infallible;
 use std::error::Error;

@@ -6,6 +6,7 @@
 //! from the folders, and what isn't whole is removed.
 
 mod disk;
+mod hot;
 mod index;
 mod key;
 mod object;

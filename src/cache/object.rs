@@ -1,6 +1,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::key::Meta;
 use super::store::Pin;
 use crate::content::ContentId;
@@ -12,6 +14,7 @@ pub struct Object {
     pub(super) file: Arc<File>,
     pub(super) meta: Arc<Meta>,
     pub(super) hold: Hold,
+    pub(super) content: Option<Bytes>,
 }
 
 /// What keeps the file there.
@@ -30,6 +33,11 @@ impl Object {
     /// The open file. Read it with positioned reads: all clones share one file position.
     pub const fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// All of it, if it is in memory already: small, and asked for before.
+    pub const fn content(&self) -> Option<&Bytes> {
+        self.content.as_ref()
     }
 
     /// Length in bytes.

@@ -1,12 +1,16 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::disk::{DATA, META, open_verified, read_entry, remove, sync_folder, touch};
+use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
 use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
 use super::object::{Hold, Object};
@@ -23,6 +27,7 @@ struct Inner {
     budget_bytes: u64,
     encoder_version: String,
     index: Mutex<Index>,
+    hot: Mutex<HotSet>,
     /// Held while folders are renamed into or out of place, so that index and disk change as one. Taken before `index`.
     moves: Mutex<()>,
 }
@@ -92,6 +97,7 @@ impl Cache {
             budget_bytes,
             encoder_version: encoder_version.to_owned(),
             index: Mutex::default(),
+            hot: Mutex::default(),
             moves: Mutex::default(),
         }));
         cache.rebuild().map_err(failed)?;
@@ -114,7 +120,16 @@ impl Cache {
     pub async fn get(&self, key: &Key) -> Option<Object> {
         let name = self.name(key);
         let (meta, verified) = self.index().pin(&name)?;
+        let hot = self.hot().get(&name, &meta, Instant::now());
         let pin = Arc::new(Pin { cache: self.clone(), name, meta });
+        if let Some((hot, due)) = hot {
+            if due {
+                let folder = self.folder(&pin.name);
+                drop(spawn_blocking(move || touch(&folder)));
+            }
+            let (meta, hold) = (Arc::clone(&pin.meta), Hold::Cached { _pin: pin });
+            return Some(Object { file: hot.file, meta, hold, content: Some(hot.content) });
+        }
         let opened = spawn_blocking(move || pin.cache.open_pinned(&pin, verified)).await;
         opened.ok().flatten()
     }
@@ -147,6 +162,10 @@ impl Cache {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn hot(&self) -> MutexGuard<'_, HotSet> {
+        self.0.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn moves(&self) -> MutexGuard<'_, ()> {
         self.0.moves.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,8 +187,10 @@ impl Cache {
                     self.index().set_verified(&pin.name, &pin.meta, stamp);
                 }
                 touch(&folder);
+                let file = Arc::new(file);
+                let content = self.heat(pin, &file);
                 let hold = Hold::Cached { _pin: Arc::clone(pin) };
-                Some(Object { file: Arc::new(file), meta: Arc::clone(&pin.meta), hold })
+                Some(Object { file, meta: Arc::clone(&pin.meta), hold, content })
             }
             Err(error) => {
                 tracing::warn!(entry = pin.name, %error, "a cached result is damaged: removed, to be made anew");
@@ -177,6 +198,20 @@ impl Cache {
                 None
             }
         }
+    }
+
+    /// Reads a small result into memory, for those who come next.
+    fn heat(&self, pin: &Pin, file: &Arc<File>) -> Option<Bytes> {
+        if pin.meta.bytes > CONTENT_BYTES_MAX {
+            return None;
+        }
+        let mut content = vec![0; usize::try_from(pin.meta.bytes).ok()?];
+        // The disk has it all the same; whoever reads it there learns of the error.
+        file.read_exact_at(&mut content, 0).ok()?;
+        let content = Bytes::from(content);
+        let hot = Hot { meta: Arc::clone(&pin.meta), file: Arc::clone(file), content: content.clone() };
+        self.hot().put(&pin.name, hot, Instant::now());
+        Some(content)
     }
 
     fn insert_blocking(&self, key: &Key, new: NewObject) -> io::Result<Object> {
@@ -217,7 +252,7 @@ impl Cache {
                 Hold::Uncached { _file: Arc::new(new.file) }
             }
         };
-        Ok(Object { file: Arc::new(file), meta, hold })
+        Ok(Object { file: Arc::new(file), meta, hold, content: None })
     }
 
     /// Makes the entry's folder in `tmp/`, synced. The file is linked, not moved: if anything fails it is still there.
@@ -279,6 +314,7 @@ impl Cache {
     }
 
     fn delete(&self, name: &str) {
+        self.hot().remove(name);
         match self.move_away(name) {
             Ok(grave) => drop(grave),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

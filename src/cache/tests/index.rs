@@ -5,18 +5,6 @@ use proptest::prelude::*;
 use super::super::index::Index;
 use super::*;
 
-fn meta(bytes: u64) -> Arc<Meta> {
-    Arc::new(Meta {
-        content: ContentId([0; 32]),
-        profile: "360p".parse().unwrap(),
-        encoder: String::new(),
-        bytes,
-        sha256: ContentId([0; 32]),
-        media_type: String::new(),
-        extension: String::new(),
-    })
-}
-
 #[derive(Clone, Debug)]
 enum Step {
     Insert(u8, u16),

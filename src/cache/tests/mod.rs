@@ -11,6 +11,18 @@ fn profile(name: &str) -> std::sync::Arc<Profile> {
     ProfileSet::builtin().get(&name.parse().unwrap()).unwrap()
 }
 
+pub(super) fn meta(bytes: u64) -> std::sync::Arc<Meta> {
+    std::sync::Arc::new(Meta {
+        content: ContentId([0; 32]),
+        profile: "360p".parse().unwrap(),
+        encoder: String::new(),
+        bytes,
+        sha256: ContentId([0; 32]),
+        media_type: String::new(),
+        extension: String::new(),
+    })
+}
+
 fn key(number: u64) -> Key {
     Key::new(ContentId::of(&number.to_le_bytes()), &profile("360p"))
 }

@@ -130,6 +130,7 @@ async fn damage_is_found_and_healed() {
     for (running, damage) in damage.into_iter().flat_map(|damage| [(true, damage), (false, damage)]) {
         let mut cache = rig.open(PLENTY);
         drop(rig.put(&cache, 1).await);
+        // Not from memory, where it would be sound.
         damage(rig.entries().remove(0));
         if !running {
             drop(cache);
@@ -219,4 +220,25 @@ async fn a_result_that_cannot_be_kept_is_given_all_the_same() {
     assert!(!object.is_cached() && !cache.contains(&key(1)));
     assert_eq!(read(&object), result(1, 1000));
     assert!(file.exists());
+}
+
+#[tokio::test]
+async fn a_small_result_asked_for_again_comes_from_memory() {
+    let rig = rig();
+    let cache = rig.open(2 * SMALL);
+    drop(rig.put(&cache, 1).await);
+    let first = cache.get(&key(1)).await.unwrap();
+    assert_eq!(first.content().unwrap(), &result(1, 1000));
+    // Whatever becomes of the disk meanwhile.
+    std::fs::write(rig.entries().remove(0).join("data"), "damaged").unwrap();
+    let second = cache.get(&key(1)).await.unwrap();
+    assert_eq!(second.content().unwrap(), &result(1, 1000));
+    drop((first, second));
+    // Evicted, it is gone from memory too.
+    cache.make_room(PLENTY).await;
+    assert!(cache.get(&key(1)).await.is_none());
+    let big = result(2, 2 << 20);
+    let cache = Cache::open(&rig.dir, PLENTY, "5.1.9").unwrap();
+    drop(cache.insert(&key(2), new_object(&rig.dir, &big)).await.unwrap());
+    assert!(cache.get(&key(2)).await.unwrap().content().is_none());
 }
