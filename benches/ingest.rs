@@ -1,7 +1,7 @@
 //! Ingest of a big body over loopback, on disk and hashed, beside `openssl dgst -sha256` of the same bytes.
 //!
 //! `cargo bench --bench ingest -- [MEGABYTES [ROUNDS [AT_ONCE]]]` prints a line of JSON: medians in seconds, their ratio,
-//! and the peak memory of the receiving process. The senders are processes of their own, and send with sendfile.
+//! and the peak memory of the receiving process. The senders are processes of their own.
 //! With `AT_ONCE` over 1, so many uploads run side by side, and openssl hashes as many files one after another.
 
 use std::convert::Infallible;
@@ -126,7 +126,7 @@ fn send(address: &str, path: &Path) -> Result<()> {
         stream,
         "POST /upload HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
     )?;
-    // The standard library makes this a sendfile.
+    // By way of the kernel alone, where the standard library can.
     std::io::copy(&mut file, &mut stream)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
