@@ -304,7 +304,10 @@ impl<'a> Run<'a> {
     }
 
     fn finish(mut self) -> Report {
-        self.checker.safety(&self.world);
+        if self.scenario.nodes <= CHECKED_OFTEN_MAX {
+            self.checker.safety(&self.world);
+        }
+        self.checker.sizes(&self.world);
         self.report.sim_seconds = self.world.now().since(Time::ZERO).as_secs_f64();
         self.report.fired = self.world.fired();
         self.report.violations = self.checker.violations().iter().map(ToString::to_string).collect();
