@@ -1,5 +1,6 @@
 //! The command line: a file a subcommand.
 
+mod key;
 mod lab;
 mod members;
 mod node;
@@ -29,6 +30,8 @@ enum Command {
     Upload(upload::Args),
     /// Show the membership as one node sees it: zone, state, RTT, load, age of the load
     Members(members::Args),
+    /// Make keys for a cluster
+    Key(key::Args),
     /// Confine this process, then become a media tool (used by the node itself)
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -42,6 +45,7 @@ impl Cli {
             Command::Sandbox(args) => return sandbox::run(&args),
             Command::Node(args) => node::run(*args),
             Command::Lab(args) => runtime::block_on(lab::run(*args)),
+            Command::Key(args) => key::run(&args),
             Command::Upload(args) => runtime::block_on(upload::run(args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
         };

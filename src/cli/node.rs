@@ -10,6 +10,8 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use starling::config::{LogFormat, NodeConfig, NodeOptions};
 use starling::node;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tracing_subscriber::EnvFilter;
 
 /// Exit status for a configuration that can't be used.
@@ -44,8 +46,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let inherited = inherited_listeners()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stop = stop_signal()?;
-        node::run(config, inherited, stop).await.map_err(anyhow::Error::from)
+        let (stop, reload) = (stop_signal()?, reload_signal()?);
+        node::run(config, inherited, stop, reload).await.map_err(anyhow::Error::from)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -80,6 +82,17 @@ fn inherited_listeners() -> anyhow::Result<Vec<TcpListener>> {
         }
     }
     Ok(listeners)
+}
+
+/// A message for each SIGHUP; those that come while one is being acted on are one.
+fn reload_signal() -> io::Result<mpsc::Receiver<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (send, receive) = mpsc::channel(1);
+    // Ends with the node, which drops the receiver.
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() && !matches!(send.try_send(()), Err(TrySendError::Closed(()))) {}
+    });
+    Ok(receive)
 }
 
 /// Ends with the first SIGINT or SIGTERM.

@@ -1,9 +1,11 @@
 //! What a node is told: raw options from flags, environment and file, then one step to a validated configuration.
 
+mod keys;
 mod options;
 #[cfg(test)]
 mod tests;
 mod validated;
 
+pub use keys::{KeyFile, KeyFileError};
 pub use options::{LogFormat, NodeOptions};
 pub use validated::{ConfigError, NodeConfig};

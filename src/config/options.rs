@@ -81,6 +81,8 @@ options! {
     timing: String, env "STARLING_TIMING", value "PROFILE";
     /// Name of the cluster; nodes of another one are ignored [default: starling]
     cluster: String, env "STARLING_CLUSTER", value "NAME";
+    /// File with the cluster's keys, one a line as `starling key new` prints them; read again on SIGHUP [default: none]
+    key_file: PathBuf, env "STARLING_KEY_FILE", value "FILE";
     /// Form of the log lines: text or json [default: text]
     log: LogFormat, env "STARLING_LOG", value "FORMAT";
 }

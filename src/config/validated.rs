@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use starling_overlay::{NodeName, NodeNameError, Timing, Zone, ZoneError};
 
-use super::{LogFormat, NodeOptions};
+use super::keys::KeyFileError;
+use super::{KeyFile, LogFormat, NodeOptions};
 use crate::route::{PolicyKind, ScoreWeights};
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
@@ -54,6 +55,8 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// Cluster name.
     pub cluster: String,
+    /// The cluster's keys, if it has any.
+    pub keys: Option<KeyFile>,
     /// Form of log lines.
     pub log: LogFormat,
 }
@@ -85,6 +88,9 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         reason: String,
     },
+    /// The key file can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// The host's name is no node name and none was given.
     #[error("the host's name {0:?} can't serve as node name: give --name")]
     HostName(String),
@@ -159,7 +165,7 @@ fn default_workers() -> u16 {
 }
 
 impl NodeConfig {
-    /// Checks the options and fills in what they leave open. Touches neither network nor disk.
+    /// Checks the options and fills in what they leave open. Reads the key file, and touches nothing else.
     pub fn from_options(options: NodeOptions) -> Result<Self, ConfigError> {
         let name = own_name(options.name)?;
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 5000);
@@ -199,6 +205,7 @@ impl NodeConfig {
             drain: duration("drain", options.drain, Duration::from_secs(30))?,
             timing: parse("timing", options.timing, Timing::default())?,
             cluster: options.cluster.unwrap_or_else(|| "starling".to_owned()),
+            keys: options.key_file.map(KeyFile::read).transpose()?,
             log: options.log.unwrap_or_default(),
             name,
         })

@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Deadline;
+use crate::auth::AuthError;
 use crate::ingest::IngestError;
 use crate::workers::{ProbeError, SubmitError, TranscodeError};
 
@@ -34,6 +35,9 @@ pub enum ApiError {
         /// What came.
         actual: String,
     },
+    /// Not one of the cluster's own nodes, on a route that is for them alone.
+    #[error(transparent)]
+    Unauthorized(#[from] AuthError),
     /// Nothing here.
     #[error("nothing at {0}: see GET /profiles, /members, /health, POST /upload")]
     NotFound(String),
@@ -117,6 +121,9 @@ impl ApiError {
             Self::EmptyBody => (StatusCode::BAD_REQUEST, "empty-body", "Empty body"),
             Self::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "digest-mismatch", "Digest mismatch"),
             Self::UnknownProfile { .. } => (StatusCode::BAD_REQUEST, "unknown-profile", "Unknown profile"),
+            Self::Unauthorized(_) => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "Not a member of the cluster")
+            }
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")

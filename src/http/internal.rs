@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::respond::{json, problem, set_header};
 use super::{ApiError, Body, HEADER, objects, request};
+use crate::auth::AuthError;
+use crate::content::ContentId;
 use crate::lease::{Claim, End, Lessee};
 use crate::node::Node;
 use crate::offload::{Accepted, Offer, OfferId};
@@ -26,13 +29,13 @@ pub(super) async fn offer(node: &Arc<Node>, request: Request<Incoming>) -> Respo
 }
 
 async fn accept(node: &Arc<Node>, request: Request<Incoming>) -> Result<Accepted, ApiError> {
-    let offer: Offer = document(request).await?;
+    let offer: Offer = document(node, request).await?;
     node.consider(offer)
 }
 
 /// `POST /internal/leases`: a claim to a content whose home this node is.
 pub(super) async fn claim(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
-    match document::<Claim>(request).await {
+    match document::<Claim>(node, request).await {
         Ok(claim) => {
             let lessee = Lessee { name: claim.from, boot: claim.boot };
             let (lease, wait) = (Duration::from_millis(claim.lease_ms), Duration::from_millis(claim.wait_ms));
@@ -45,7 +48,7 @@ pub(super) async fn claim(node: &Arc<Node>, request: Request<Incoming>) -> Respo
 
 /// `POST /internal/leases/end`: how work under a lease ended.
 pub(super) async fn end(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
-    match document::<End>(request).await {
+    match document::<End>(node, request).await {
         Ok(end) => {
             node.end_lease(end);
             json(StatusCode::OK, &())
@@ -55,12 +58,16 @@ pub(super) async fn end(node: &Arc<Node>, request: Request<Incoming>) -> Respons
 }
 
 /// A small JSON document from a peer.
-async fn document<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, ApiError> {
+async fn document<T: DeserializeOwned>(node: &Node, request: Request<Incoming>) -> Result<T, ApiError> {
+    let promised = member(node, request.method(), request.uri().path(), request.headers())?;
     let body = Limited::new(request.into_body(), DOCUMENT_BYTES_MAX)
         .collect()
         .await
         .map_err(|error| ApiError::BodyBroken(error.to_string()))?
         .to_bytes();
+    if promised.is_some_and(|digest| digest != ContentId::of(&body)) {
+        return Err(AuthError::Wrong.into());
+    }
     serde_json::from_slice(&body)
         .map_err(|error| ApiError::BadRequest(format!("not the document that is expected here: {error}")))
 }
@@ -80,10 +87,22 @@ async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<
     let arrived = Instant::now();
     let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
     let (head, mut body) = request.into_parts();
+    member(node, &head.method, head.uri.path(), &head.headers)?;
     let deadline = request::deadline(&head, node.config().deadline, arrived)?;
     let served = node.work_for_peer(id, &mut body, deadline).await?;
     let mut response = objects::whole(&served.object);
     set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
     set_header(&mut response, HEADER::CACHE, served.cache.as_str());
     Ok(response)
+}
+
+/// Lets only members in; answers with the digest that they promise for a small body.
+fn member(
+    node: &Node,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Option<ContentId>, AuthError> {
+    let proof = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    node.authority().check(method, path, proof)
 }

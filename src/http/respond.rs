@@ -2,6 +2,7 @@
 
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IntoHeaderName, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -47,6 +48,9 @@ pub fn problem(error: &ApiError) -> Response<Body> {
     let mut response = with_type(error.status(), "application/problem+json", bytes);
     if let Some(seconds) = document.retry_after_s {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if matches!(error, ApiError::Unauthorized(_)) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Starling"));
     }
     if let ApiError::MethodNotAllowed { allow, .. } = error {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

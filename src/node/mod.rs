@@ -26,6 +26,7 @@ use tokio::sync::watch;
 pub use job::{CacheState, Done, Job, Served};
 pub use run::{StartError, run};
 
+use crate::auth::Authority;
 use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
 use crate::http::ApiError;
@@ -56,6 +57,7 @@ pub struct Node {
     profiles: ProfileSet,
     policy: Box<dyn Policy>,
     rng: Mutex<StdRng>,
+    authority: Arc<Authority>,
     peers: PeerClient,
     offers: Offers<Place>,
     leases: Leases,
@@ -79,6 +81,11 @@ pub enum Readiness {
 }
 
 impl Node {
+    /// Who is let in on the routes between nodes.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     /// What it runs with.
     pub fn config(&self) -> &NodeConfig {
         &self.config

@@ -9,9 +9,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use starling_overlay::{BootEpoch, Identity, MemberState, Overlay};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Node, load};
+use crate::auth::Authority;
 use crate::cache::Cache;
 use crate::config::NodeConfig;
 use crate::content::MediaLimits;
@@ -60,11 +62,12 @@ pub enum StartError {
 
 /// Runs a node until `stop` ends, then drains it within its configured bound.
 ///
-/// `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
+/// Each message on `reload` makes it read its key file again. `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
 pub async fn run(
     config: NodeConfig,
     inherited: Vec<std::net::TcpListener>,
     stop: impl Future<Output = ()>,
+    reload: mpsc::Receiver<()>,
 ) -> Result<(), StartError> {
     let drain = config.drain;
     let Started { node, overlay, listeners, mut tasks } = start(config, inherited).await?;
@@ -79,10 +82,55 @@ pub async fn run(
         policy = node.config.policy.as_str(),
         "node started"
     );
-    stop.await;
+    warn_of_strangers(&node.config);
+    reload_until(stop, reload, &node, &overlay).await;
     shutdown(&node, overlay, server, drain).await;
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Without a key whoever reaches the ports is a member.
+fn warn_of_strangers(config: &NodeConfig) {
+    match &config.keys {
+        None if !(config.gossip.ip().is_loopback() && config.http.ip().is_loopback()) => tracing::warn!(
+            "the cluster has no key: whoever reaches these ports can join it and read its results; give --key-file"
+        ),
+        Some(file) if file.exposed => {
+            tracing::warn!(file = %file.path.display(), "others can read the key file: chmod 600 it");
+        }
+        _ => {}
+    }
+}
+
+async fn reload_until(
+    stop: impl Future<Output = ()>,
+    mut reload: mpsc::Receiver<()>,
+    node: &Node,
+    overlay: &Overlay,
+) {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            Some(()) = reload.recv() => reload_keys(node, overlay).await,
+        }
+    }
+}
+
+/// Takes the key file's new content; one that can't be used changes nothing.
+async fn reload_keys(node: &Node, overlay: &Overlay) {
+    let Some(file) = &node.config.keys else {
+        tracing::warn!("nothing to read again: the node was started without --key-file");
+        return;
+    };
+    match file.again() {
+        Ok(file) => {
+            node.authority.set_keys(&file.keys);
+            tracing::info!(file = %file.path.display(), keys = file.keys.keys().len(), "keys read again");
+            overlay.set_keys(file.keys).await;
+        }
+        Err(error) => tracing::error!(%error, "the keys stay as they were"),
+    }
 }
 
 struct Started {
@@ -117,6 +165,8 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
     overlay_config.cluster.clone_from(&config.cluster);
     overlay_config.seeds.clone_from(&config.join);
     overlay_config.timing = config.timing;
+    overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
+    overlay_config.snapshot = Some(data.root().join("members"));
     let overlay = Overlay::start(overlay_config, gossip)?;
     let mut tasks = JoinSet::new();
     let pool = Pool::start(PoolConfig {
@@ -128,6 +178,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         dir: data.clone(),
     })
     .map_err(StartError::Threads)?;
+    let authority = Arc::new(Authority::new(config.keys.as_ref().map(|file| &file.keys)));
     let sampler = Sampler::start().map_err(StartError::Threads)?;
     let node = Arc::new(Node {
         identity: Arc::new(identity),
@@ -141,7 +192,8 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         profiles: ProfileSet::builtin(),
         policy: config.policy.build(config.weights),
         rng: Mutex::new(StdRng::from_os_rng()),
-        peers: PeerClient::default(),
+        peers: PeerClient::new(Arc::clone(&authority)),
+        authority,
         offers: Offers::default(),
         leases: Leases::default(),
         flights: super::flights::Flights::default(),

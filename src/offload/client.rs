@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Accepted, Offer};
+use crate::auth::Authority;
 use crate::http::{ApiError, Body, HEADER, Problem, file_body, full_body};
 use crate::lease::{Claim, End, Verdict};
 
@@ -57,10 +59,12 @@ pub enum OffloadError {
 pub struct PeerClient {
     http: Client<HttpConnector, Body>,
     shunned: Mutex<HashMap<NodeName, (BootEpoch, Instant)>>,
+    authority: Arc<Authority>,
 }
 
-impl Default for PeerClient {
-    fn default() -> Self {
+impl PeerClient {
+    /// A client that signs its requests.
+    pub fn new(authority: Arc<Authority>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
@@ -68,11 +72,9 @@ impl Default for PeerClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Self { http, shunned: Mutex::default() }
+        Self { http, shunned: Mutex::default(), authority }
     }
-}
 
-impl PeerClient {
     /// Offers a job. Sends none of its body.
     pub async fn offer(
         &self,
@@ -114,7 +116,8 @@ impl PeerClient {
             )));
         }
         let json = serde_json::to_vec(question).map_err(|error| unreachable(&error))?;
-        let request = Request::post(uri(peer, path)?)
+        let request = self
+            .signed(peer, path, Some(&json))?
             .header(CONTENT_TYPE, "application/json")
             .body(full_body(json))
             .map_err(|error| unreachable(&error))?;
@@ -138,7 +141,8 @@ impl PeerClient {
         (file, bytes, keep): (Arc<File>, u64, K),
         deadline: Duration,
     ) -> Result<Response<Incoming>, OffloadError> {
-        let request = Request::post(uri(peer, &format!("/internal/jobs/{}", accepted.offer))?)
+        let request = self
+            .signed(peer, &format!("/internal/jobs/{}", accepted.offer), None)?
             .header(CONTENT_LENGTH, bytes)
             .header(HEADER::DEADLINE_MS, deadline.as_millis() as u64)
             .body(file_body(file, 0..bytes, keep))
@@ -165,6 +169,15 @@ impl PeerClient {
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(OffloadError::Unreachable(format!("answered {status}"))),
         }
+    }
+
+    /// A POST with the proof that it comes from a member.
+    fn signed(&self, peer: &Identity, path: &str, body: Option<&[u8]>) -> Result<Builder, OffloadError> {
+        let request = Request::post(uri(peer, path)?);
+        Ok(match self.authority.sign(&Method::POST, path, body) {
+            Some(proof) => request.header(AUTHORIZATION, proof),
+            None => request,
+        })
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Response<Incoming>, OffloadError> {

@@ -1,0 +1,92 @@
+//! A cluster with a key: who is in, who is not, and how the key changes.
+
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use hyper::Method;
+
+use crate::support::{Clip, Cluster, Node, NodeOptions};
+
+fn new_key() -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_starling")).args(["key", "new"]).output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn keyed(options: NodeOptions, file: &Path) -> NodeOptions {
+    options.arg("--policy=round-robin").arg(format!("--key-file={}", file.display()))
+}
+
+#[tokio::test]
+async fn members_with_the_key_work_together_and_nobody_else_gets_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    std::fs::write(&file, new_key()).unwrap();
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |options| keyed(options, &file)).await;
+    let near = &cluster.nodes[0];
+    for tag in 0..2 {
+        near.http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
+    }
+    cluster.nodes[1].logged("job done for a peer", |line| line["from"] == "node1").await;
+    for path in [
+        "/internal/offers",
+        "/internal/leases",
+        "/internal/leases/end",
+        "/internal/jobs/00000000000000000000000000000000",
+    ] {
+        let answer = near.http.send(Method::POST, path, &[], Bytes::from_static(b"{}")).await.unwrap();
+        answer.assert_problem(401, "unauthorized");
+        assert_eq!(answer.header("www-authenticate"), "Starling");
+    }
+    let other = dir.path().join("other");
+    std::fs::write(&other, new_key()).unwrap();
+    let stranger = Node::start(keyed(NodeOptions::new("node3", "BOM"), &other).join(&near.gossip));
+    let open = Node::start(NodeOptions::new("node4", "BOM").join(&near.gossip));
+    // Both have knocked by the time that a member which came after them is in.
+    let late = Node::start(keyed(NodeOptions::new("node5", "BOM"), &file).join(&near.gossip));
+    late.logged("converged", |line| line["members"] == 3).await;
+    for node in [&stranger, &open] {
+        assert_eq!(node.http.json("/members").await["members"].as_array().unwrap().len(), 1);
+    }
+    assert_eq!(near.http.json("/members").await["members"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn the_key_changes_without_losing_a_member_or_a_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (new_key(), new_key());
+    let files: Vec<_> = (1..=2).map(|n| dir.path().join(format!("key{n}"))).collect();
+    for file in &files {
+        std::fs::write(file, &old).unwrap();
+    }
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |options| {
+        let file = &files[usize::from(options.name == "node2")];
+        keyed(options, file)
+    })
+    .await;
+    let mut tag = 0;
+    for content in [format!("{old}{new}"), format!("{new}{old}"), new.clone()] {
+        for (node, file) in cluster.nodes.iter().zip(&files) {
+            std::fs::write(file, &content).unwrap();
+            let mark = node.mark();
+            node.signal(rustix::process::Signal::HUP);
+            node.logged_since(mark, "keys read again", |_| true).await;
+            // One of them has read it, the other not yet; then both have.
+            for _ in 0..2 {
+                tag += 1;
+                cluster.nodes[0].http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
+            }
+        }
+    }
+    for node in &cluster.nodes {
+        assert_eq!(node.count("failed"), 0);
+        assert_eq!(node.count("peer lost: next candidate"), 0);
+    }
+    // A file that makes no sense changes nothing.
+    std::fs::write(&files[0], "not a key").unwrap();
+    cluster.nodes[0].signal(rustix::process::Signal::HUP);
+    let line = cluster.nodes[0].logged("the keys stay as they were", |_| true).await;
+    assert!(line["error"].as_str().unwrap().contains("line 1 is not a key"), "{line}");
+    assert!(cluster.nodes[1].metric("starling_transcodes_total").await >= 3);
+}
