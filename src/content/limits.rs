@@ -15,8 +15,6 @@ pub struct MediaLimits {
     pub output_bytes_max: u64,
     /// Biggest single allocation inside ffmpeg.
     pub alloc_bytes_max: u64,
-    /// Address space of one ffmpeg or ffprobe child.
-    pub memory_bytes_max: u64,
     /// Longest that ffprobe may take.
     pub probe_time_max: Duration,
 }
@@ -31,7 +29,6 @@ impl Default for MediaLimits {
             streams_max: 32,
             output_bytes_max: 4 << 30,
             alloc_bytes_max: 512 << 20,
-            memory_bytes_max: 4 << 30,
             probe_time_max: Duration::from_secs(10),
         }
     }

@@ -1,6 +1,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,7 +52,8 @@ impl DataDir {
     }
 
     fn open_inner(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        // What people upload is theirs: nobody else on this machine is to read it.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         // Absolute, so that children with another working directory find it too.
         let root = path.canonicalize()?;
         let lock = File::options().create(true).truncate(false).write(true).open(root.join("lock"))?;

@@ -41,9 +41,7 @@ pub(super) const HEAD_BYTES_MIN: usize = 16;
 /// ffconcat, SDP) are refused here first of all.
 pub fn sniff(head: &[u8]) -> Result<Container, NotVideo> {
     let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
-    // The first box of an ISO file. `free`, `skip`, `wide`, `mdat` and `moov` first are old QuickTime.
-    let iso = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp"];
-    if iso.iter().any(|kind| at(4, *kind)) {
+    if iso_box(head) {
         return Ok(Container::Mp4);
     }
     if at(0, &[0x1a, 0x45, 0xdf, 0xa3]) {
@@ -77,6 +75,16 @@ pub fn sniff(head: &[u8]) -> Result<Container, NotVideo> {
         return Ok(Container::MpegAudio);
     }
     Err(NotVideo)
+}
+
+/// The first box of an ISO file; other than `ftyp` first is old QuickTime. Its size stands before its name, and where that
+/// is four letters it is a text in disguise: ffmpeg takes `<!--free-->` before a DASH manifest for a DASH manifest. Only
+/// `mdat` may be as long as four letters are as a number.
+fn iso_box(head: &[u8]) -> bool {
+    let Some((&size, rest)) = head.split_first_chunk() else { return false };
+    let short = u32::from_be_bytes(size) < u32::from_be_bytes([b' '; 4]);
+    let kinds = [b"ftyp", b"moov", b"wide", b"free", b"skip", b"pnot", b"styp"];
+    rest.starts_with(b"mdat") || (short && kinds.iter().any(|kind| rest.starts_with(*kind)))
 }
 
 /// A sync byte at the head of each 188-byte packet (192 with a time code in front), as many as there are to see: one

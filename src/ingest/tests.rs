@@ -226,7 +226,9 @@ fn containers_are_told_by_their_first_bytes() {
     for (head, expected) in cases {
         assert_eq!(sniff(head), Ok(expected));
     }
-    let refused: [&[u8]; 12] = [
+    let refused: [&[u8]; 14] = [
+        b"<!--free--><MPD></MPD>",
+        b"<!--ftyp--><MPD></MPD>",
         b"",
         b"\0",
         b"GGGGGGGGGGGGGGGGGGGG",

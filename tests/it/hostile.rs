@@ -80,6 +80,7 @@ async fn texts_that_name_other_files_are_no_videos() {
     for target in [format!("file:{}", folder.secret()), folder.secret(), url] {
         let texts = [
             Folder::dash("<?xml version=\"1.0\"?>\n", &target),
+            Folder::dash("<!--free-->", &target),
             Folder::hls(&target),
             format!("ffconcat version 1.0\nfile '{target}'\n"),
             format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><image href=\"{target}\"/></svg>"),
@@ -88,8 +89,8 @@ async fn texts_that_name_other_files_are_no_videos() {
         for text in texts {
             node.http.upload(text.into()).await.assert_problem(415, "not-a-video");
         }
-        // A comment that passes for the head of a QuickTime file: the magic bytes are those of an mdat box, and to ffmpeg
-        // it is a DASH manifest all the same. The list of demuxers is what stops it.
+        // A comment that passes for the head of a QuickTime file with a gigabyte of pictures first. A unit test of the
+        // workers shows that ffmpeg's list of demuxers stops what may get past the magic bytes.
         let disguised = node.http.upload(Folder::dash("<!--mdat-->", &target).into()).await;
         disguised.assert_problem(422, "unusable-video");
     }
@@ -149,6 +150,7 @@ async fn the_sandbox_leaves_a_program_its_input_its_output_and_nothing_else() {
         (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     assert_eq!(shell("cat ../input && echo x > result && cat result"), (true, "inputx".to_owned()));
+    assert!(shell("perl -e 'use Socket; exit 0'").0, "the tests below need perl");
     for forbidden in [
         format!("cat {}", folder.secret()),
         "cat /etc/passwd".to_owned(),
@@ -160,6 +162,10 @@ async fn the_sandbox_leaves_a_program_its_input_its_output_and_nothing_else() {
         "rm ../input".to_owned(),
         // Longer than a file may be.
         "head -c 2000000 /dev/zero > big".to_owned(),
+        // Signals to what is outside, this test for one.
+        "kill -0 $PPID".to_owned(),
+        // More memory than it may have.
+        "perl -e '$x = \"a\" x 5_000_000_000'".to_owned(),
         // Sockets of any kind.
         "perl -e 'use Socket; socket(S, PF_INET, SOCK_DGRAM, 0) or exit 1'".to_owned(),
         "perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0) or exit 1'".to_owned(),

@@ -117,3 +117,52 @@ async fn a_probe_that_hangs_or_babbles_is_ended() {
         assert!(error.to_string().contains(expected), "{body}: {error}");
     }
 }
+
+/// Run by the test below where the temporary folder is on a disk of two megabytes.
+#[tokio::test]
+#[ignore = "runs as a child of the test below"]
+async fn on_a_small_disk() {
+    use http_body_util::Full;
+    // The clip itself lies elsewhere; only the data folder is on the small disk.
+    let clips = tempfile::tempdir_in("/dev/shm").unwrap();
+    let noise = "-f lavfi -i nullsrc=size=640x360:rate=25:duration=3,geq=random(1)*255:128:128 -c:v libx264 -crf 10 \
+                 -preset ultrafast";
+    let input = clip(&clips, noise);
+    let rig = Rig::new(&Setup::default());
+    let info = rig.pool.prober().probe(&input).await.unwrap();
+    let job = Job { info, input: Job::kept(&input), ..rig.job(SOON) };
+    let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
+    assert!(matches!(error, TranscodeError::DiskFull), "{error}");
+    let body = Full::new(bytes::Bytes::from(std::fs::read(&input).unwrap()));
+    let error = crate::ingest::receive(body, &rig.dir, &crate::ingest::Limits::default()).await.unwrap_err();
+    assert!(matches!(error, crate::ingest::IngestError::DiskFull), "{error}");
+    while !rig.leftovers().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("small disk: as it should be");
+}
+
+#[test]
+fn a_disk_that_fills_up_is_called_so() {
+    // A mount namespace of its own: the small disk goes with the process.
+    let script = "mount -t tmpfs -o size=2m none \"$1\" && TMPDIR=\"$1\" exec \"$0\" \
+                  workers::tests::misbehaviour::on_a_small_disk --exact --ignored --nocapture";
+    let folder = tempfile::tempdir().unwrap();
+    let allowed = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: needs root, to mount a small disk");
+        return;
+    }
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("as it should be"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -124,3 +124,26 @@ async fn what_is_over_a_limit_is_refused_by_the_probe() {
     let many = refusal("-f lavfi -i color=size=32x32:duration=1 -map 0:v -map 0:v -c:v libx264").await;
     assert!(many.contains("streams") || many.contains("refuses"), "{many}");
 }
+
+#[tokio::test]
+async fn ffmpegs_own_lists_stop_a_manifest_even_without_the_sandbox() {
+    let rig = Rig::new(&Setup::default());
+    let secret = clip(&rig.folder, "-f lavfi -i color=size=64x64:duration=1 -c:v libx264");
+    let manifest = rig.folder.path().join("manifest.mp4");
+    let text = format!(
+        "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" mediaPresentationDuration=\"PT1S\" \
+         profiles=\"urn:mpeg:dash:profile:isoff-main:2011\"><Period><AdaptationSet mimeType=\"video/mp4\">\
+         <Representation id=\"0\" bandwidth=\"1\"><SegmentList duration=\"1\"><SegmentURL media=\"file:{0}\"/>\
+         </SegmentList><BaseURL>file:{0}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+        secret.display()
+    );
+    std::fs::write(&manifest, &text).unwrap();
+    let bare = Command::new("ffprobe").args(["-v", "error"]).arg(&manifest).status().unwrap();
+    assert!(bare.success(), "the attack itself doesn't work");
+    let error = rig.pool.prober().probe(&manifest).await.unwrap_err();
+    assert!(matches!(error, ProbeError::Refused { .. }), "{error}");
+    // Nor does ffmpeg read it, should the probe be passed by.
+    let job = Job { input: Job::kept(manifest), ..rig.job(Duration::from_secs(30)) };
+    let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
+    assert!(matches!(error, TranscodeError::Refused { .. }), "{error}");
+}
