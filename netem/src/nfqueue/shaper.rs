@@ -39,6 +39,7 @@ pub(crate) struct Shaper {
     /// `None` only while it starts and ends.
     firewall: Option<Firewall>,
     inbound: Vec<(IpNet, u16)>,
+    can_duplicate: bool,
     orders: Arc<Orders>,
     thread: Option<JoinHandle<()>>,
 }
@@ -72,16 +73,17 @@ impl Shaper {
             for queue in &queues {
                 socket.bind(*queue, HELD_PACKETS_MAX, COPY_HEAD_BYTES)?;
             }
-            Ok((socket, Duplicator::open()?))
+            Ok((socket, Duplicator::open().ok()))
         })?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from)?;
         let orders = Arc::new(Orders { bell, next: Mutex::new(None) });
+        let can_duplicate = duplicator.is_some();
         let mut worker = Worker::new(socket, duplicator, queues, Arc::clone(&orders));
         worker.follow(plans);
         let thread =
             std::thread::Builder::new().name("netem-shaper".to_owned()).spawn(move || worker.run())?;
         // Complete before the rules, so that a failure of theirs ends the thread by the drop.
-        let mut shaper = Self { firewall: None, inbound, orders, thread: Some(thread) };
+        let mut shaper = Self { firewall: None, inbound, can_duplicate, orders, thread: Some(thread) };
         let firewall = Firewall::install(netns, device, shaper.rules(plans))?;
         tracing::debug!(device, rules = firewall.tool(), "shaping in user space");
         shaper.firewall = Some(firewall);
@@ -90,6 +92,10 @@ impl Shaper {
 
     /// Makes the namespace do what the plan says. Packets under way keep their times.
     pub fn update(&mut self, plans: &Plans) -> Result<(), ShapeError> {
+        if !self.can_duplicate && plans.ingress.rules.iter().any(|rule| rule.profile.duplicate > 0.0) {
+            let message = "duplicates need the capability NET_RAW (Docker: cap_add)";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message).into());
+        }
         let (followed, done) = sync_channel(1);
         self.orders.give(Order::Follow(plans.clone(), followed));
         done.recv_timeout(FOLLOW_TIME_MAX).map_err(|_| {

@@ -20,17 +20,19 @@ use super::message::{Verdict, push_verdict};
 use super::packet;
 use super::shaper::{COPY_HEAD_BYTES, Order, Orders, QUEUE_ECHO, QUEUE_OUTBOUND};
 use super::socket::QueueSocket;
+use crate::command::Tool;
 use crate::link::{Fate, Link};
 use crate::plan::Plans;
 use crate::{LinkProfile, Plan};
 
 const COPY_ALL_BYTES: u32 = 0xffff;
+const CHRT: Tool = Tool { name: "chrt", package: "util-linux" };
 /// Packets read before verdicts are given again.
 const READ_BATCH: usize = 256;
 const VERDICTS_BATCH_BYTES: usize = 16 << 10;
 /// tc counts a packet with its Ethernet header; so do we.
 const ETHERNET_BYTES: u32 = 14;
-/// Above every node that transcodes: the shaper is the wire, and a wire is never late.
+/// Where real-time priority can't be had.
 const NICE: i32 = -15;
 
 /// A packet that is under way, ordered so that a heap has the first to arrive on top, and of two at once the one that came
@@ -60,7 +62,7 @@ impl PartialOrd for Held {
 /// The thread's own state.
 pub(super) struct Worker {
     socket: QueueSocket,
-    duplicator: Duplicator,
+    duplicator: Option<Duplicator>,
     queues: Vec<u16>,
     copy_bytes: u32,
     orders: Arc<Orders>,
@@ -77,7 +79,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub fn new(socket: QueueSocket, duplicator: Duplicator, queues: Vec<u16>, orders: Arc<Orders>) -> Self {
+    pub fn new(
+        socket: QueueSocket,
+        duplicator: Option<Duplicator>,
+        queues: Vec<u16>,
+        orders: Arc<Orders>,
+    ) -> Self {
         Self {
             socket,
             duplicator,
@@ -96,10 +103,7 @@ impl Worker {
     }
 
     pub fn run(mut self) {
-        // Without the privilege it stays as it is: late by some tenths of a millisecond under load.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::debug!(%error, "the shaper runs at normal priority");
-        }
+        be_punctual();
         if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
             tracing::debug!(%error, "timers keep their slack");
         }
@@ -195,8 +199,8 @@ impl Worker {
             let Some(Held { queue, id, copy, .. }) = self.held.pop() else { break };
             push_verdict(&mut self.verdicts, queue, id, Verdict::Accept);
             self.flush(VERDICTS_BATCH_BYTES)?;
-            if let Some(copy) = copy
-                && let Err(error) = self.duplicator.deliver(&copy)
+            if let (Some(copy), Some(duplicator)) = (copy, &self.duplicator)
+                && let Err(error) = duplicator.deliver(&copy)
             {
                 tracing::debug!(%error, "a duplicate was not delivered");
             }
@@ -242,6 +246,17 @@ fn renew(links: &mut Vec<(IpNet, Link)>, plan: &Plan, profile: impl Fn(&crate::R
         link.set_profile(profile(rule));
         (rule.net, link)
     }));
+}
+
+/// The shaper is the wire, and a wire is never late: it goes before everything that transcodes. By `chrt`, since that takes no
+/// unsafe code, and the limit `RLIMIT_RTPRIO` lets it where this process has no privilege of its own.
+fn be_punctual() {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let Err(error) = CHRT.run(&["--rr", "--pid", "1", &thread], "") else { return };
+    tracing::debug!(%error, "the shaper has no real-time priority: it is late when the machine is busy");
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the shaper has normal priority");
+    }
 }
 
 fn travel(links: &mut [(IpNet, Link)], other: IpAddr, bytes: u32, now: Duration, rng: &mut SmallRng) -> Fate {
