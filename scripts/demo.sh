@@ -3,6 +3,7 @@
 # ONCE=1 ends it after the upload; VIDEO=PATH uploads that file; RELEASE=0 builds without optimization.
 set -eu
 cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
 out=target/demo
 
 # The second half: run by the lab when the cluster is ready.
@@ -28,10 +29,10 @@ fi
 scripts/deps.sh demo
 if [ "${RELEASE:-1}" = 0 ]; then
     cargo build --workspace --bins
-    STARLING=$PWD/target/debug/starling
+    STARLING=$target/debug/starling
 else
     cargo build --release --workspace --bins
-    STARLING=$PWD/target/release/starling
+    STARLING=$target/release/starling
 fi
 
 mkdir -p "$out"

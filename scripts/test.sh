@@ -11,9 +11,10 @@ if ! cargo nextest --version >/dev/null 2>&1; then
 fi
 
 step "cargo nextest run"
-mkdir -p target
-log=target/test.log
-junit=target/nextest/default/junit.xml
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+target=${CARGO_TARGET_DIR:-target}
+log=$target/test.log
+junit=$target/nextest/default/junit.xml
 rm -f "$junit"
 { status=0; cargo nextest run --workspace 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
 # The runner keeps what passing tests print out of sight; what they skipped has to be seen.
