@@ -123,3 +123,40 @@ async fn the_pool_takes_its_children_along() {
     drop(pool);
     assert!(matches!(ticket.wait().await, Err(TranscodeError::Cancelled)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_becomes_of_the_jobs_all_of_them_end_once() {
+    use rand::{Rng, SeedableRng};
+    let scripts = tempfile::tempdir().unwrap();
+    // Behaves by the name of the job's folder, which is random.
+    let body = "case $(( $(basename \"$(dirname \"$out\")\" | cksum | cut -d' ' -f1) % 4 )) in
+        0) exit 1 ;; 1) kill -SEGV $$ ;; 2) sleep 0.05; head -c 5000 /dev/zero > \"$out\" ;; 3) sleep 100 ;; esac";
+    let rig = Rig::new(&Setup { ffmpeg: &stub(&scripts, body), workers: 4, queue: 12, ..Setup::default() });
+    let mut rng = rand::rngs::StdRng::seed_from_u64(0x5eed);
+    let (mut taken, mut refused, mut waiting) = (0u64, 0, tokio::task::JoinSet::new());
+    for _ in 0..150 {
+        let deadline = Duration::from_millis(rng.random_range(20..600));
+        match rig.pool.submit(rig.job(deadline)) {
+            Ok(ticket) => {
+                taken += 1;
+                let patience = Duration::from_millis(rng.random_range(0..800));
+                // Some clients go away before they have their answer.
+                waiting.spawn(async move {
+                    tokio::time::timeout(patience, ticket.wait()).await.map(|done| done.is_ok())
+                });
+            }
+            Err(SubmitError::QueueFull { .. } | SubmitError::TooLate { .. }) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+        tokio::time::sleep(Duration::from_millis(rng.random_range(0..15))).await;
+    }
+    while let Some(answer) = waiting.join_next().await {
+        assert_ne!(answer.unwrap(), Ok(true), "none of these makes a video");
+    }
+    rig.until(|stats| stats.running == 0 && stats.queued == 0).await;
+    let stats = rig.pool.stats();
+    assert_eq!(stats.failures_total + stats.cancelled_total, taken, "{stats:?}, {refused} refused");
+    assert_eq!(rig.leftovers(), Vec::<PathBuf>::new());
+    // And it goes on.
+    assert!(rig.pool.submit(rig.job(SOON)).is_ok());
+}

@@ -147,3 +147,56 @@ async fn ffmpegs_own_lists_stop_a_manifest_even_without_the_sandbox() {
     let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
     assert!(matches!(error, TranscodeError::Refused { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn every_container_that_is_taken_goes_all_the_way() {
+    use crate::ingest::{Container, sniff};
+    let rig = Rig::new(&Setup::default());
+    let source = "-f lavfi -i testsrc2=size=160x120:rate=25:duration=1 -f lavfi -i sine=duration=1";
+    let cases = [
+        ("-c:v libx264 -c:a aac -f mov", Container::Mp4),
+        ("-c:v libx264 -c:a aac -f mp4 -movflags +frag_keyframe+empty_moov", Container::Mp4),
+        ("-c:v libx264 -c:a aac -f matroska", Container::Matroska),
+        // As a browser records it: without a duration.
+        ("-c:v libvpx -c:a libopus -f webm -live 1", Container::Matroska),
+        ("-c:v libx264 -c:a aac -f mpegts", Container::MpegTs),
+        ("-c:v libx264 -c:a aac -f mpegts -mpegts_m2ts_mode 1", Container::MpegTs),
+        ("-c:v mpeg2video -c:a mp2 -f mpeg", Container::MpegPs),
+        ("-c:v mpeg4 -c:a libmp3lame -f avi", Container::Avi),
+        ("-c:v flv -c:a libmp3lame -ar 44100 -f flv", Container::Flv),
+        ("-c:v wmv2 -c:a wmav2 -f asf", Container::Asf),
+        ("-c:v libtheora -c:a libvorbis -f ogg", Container::Ogg),
+    ];
+    for (arguments, container) in cases {
+        let arguments = format!("{source} {arguments}");
+        let path = clip(&rig.folder, &arguments);
+        let head = std::fs::read(&path).unwrap();
+        assert_eq!(sniff(&head[..head.len().min(1024)]), Ok(container), "{arguments}");
+        let info =
+            rig.pool.prober().probe(&path).await.unwrap_or_else(|error| panic!("{arguments}: {error}"));
+        let job = Job { info, input: Job::kept(path), ..rig.job(Duration::from_secs(30)) };
+        let done =
+            rig.pool.submit(job).unwrap().wait().await.unwrap_or_else(|error| panic!("{arguments}: {error}"));
+        assert!(
+            done.info.audio.is_some() && done.info.duration.unwrap() > Duration::from_millis(700),
+            "{arguments}"
+        );
+    }
+    for (arguments, container) in [
+        ("-f wav", Container::Wav),
+        ("-f flac", Container::Flac),
+        ("-f mp3", Container::MpegAudio),
+        ("-f adts", Container::MpegAudio),
+    ] {
+        let path = clip(&rig.folder, &format!("-f lavfi -i sine=duration=1 {arguments}"));
+        assert_eq!(sniff(&std::fs::read(&path).unwrap()[..1024]), Ok(container), "{arguments}");
+        let info = rig.pool.prober().probe(&path).await.unwrap();
+        let job = Job {
+            info,
+            input: Job::kept(path),
+            profile: profile("audio"),
+            ..rig.job(Duration::from_secs(30))
+        };
+        rig.pool.submit(job).unwrap().wait().await.unwrap_or_else(|error| panic!("{arguments}: {error}"));
+    }
+}
