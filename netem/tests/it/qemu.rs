@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-const PROGRAMS: &[&str] = &["ip", "tc", "nft", "iptables", "iptables-save", "ping"];
+const PROGRAMS: &[&str] = &["ip", "tc", "nft", "iptables", "iptables-save", "ping", "kill", "chrt"];
 /// Where Debian's iproute2 keeps its tables of distributions.
 const TABLES: &str = "/usr/lib/x86_64-linux-gnu/tc";
 const MISSING: i32 = 77;
@@ -16,7 +16,10 @@ fn kernel_netem_does_the_same() {
     }
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/run.sh"));
-    command.args(["--memory", "768", "--timeout", "280", "--bin"]).arg(&own);
+    command
+        .args(["--memory", "768", "--timeout", "280", "--bin"])
+        .arg(&own)
+        .args(["--bin", env!("CARGO_BIN_EXE_netem")]);
     for program in PROGRAMS {
         command.args(["--bin", program]);
     }
