@@ -21,6 +21,8 @@ mod rtt;
 pub mod sim;
 mod stats;
 mod swim;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod testing;
 mod time;
 mod view;
 mod wire;

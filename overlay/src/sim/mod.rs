@@ -6,6 +6,8 @@
 
 mod check;
 mod fault;
+#[cfg(test)]
+mod hostile;
 mod report;
 mod scenario;
 mod topology;

@@ -440,7 +440,7 @@ fn a_stranger_who_names_a_victim_gets_no_more_sent_there_than_three_times_what_i
             encoder.pad();
         }
         let mut bytes = encoder.finish(&seal);
-        let mut swim = world.take(0);
+        let mut swim = world.take(0).unwrap();
         swim.handle(world.now(), Input::Datagram { from: victim, bytes: &mut bytes });
         let mut answered = 0;
         while let Output::Send { .. } | Output::Event(_) = swim_output(&mut swim, victim, &mut answered) {}

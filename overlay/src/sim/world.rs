@@ -280,15 +280,18 @@ impl World {
         self.fired
     }
 
-    /// Takes a node out of the world, to be looked at alone.
-    #[cfg(test)]
-    pub(super) fn take(&mut self, index: usize) -> Swim {
-        self.nodes[index].swim.take().expect("a running node")
+    /// Takes a running node's state machine out of the world, to be driven alone.
+    pub fn take(&mut self, index: usize) -> Option<Swim> {
+        self.nodes[index].swim.take()
+    }
+
+    /// The machine at this address.
+    pub fn at_address(&self, address: SocketAddr) -> Option<usize> {
+        self.by_address.get(&address).copied()
     }
 
     /// Puts it back.
-    #[cfg(test)]
-    pub(super) fn put(&mut self, index: usize, swim: Swim) {
+    pub fn put(&mut self, index: usize, swim: Swim) {
         self.nodes[index].swim = Some(swim);
     }
 

@@ -1,0 +1,50 @@
+//! A sequence of inputs of all kinds to a fresh node: `cargo +nightly fuzz run sequence`.
+#![no_main]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use starling_overlay::testing::datagram;
+use starling_overlay::{BootEpoch, Config, Identity, Input, LoadSample, Output, Swim, Time};
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last.max(1)], 5000))
+}
+
+fn node() -> Swim {
+    let mut config = Config::new(Identity {
+        name: "node1".parse().expect("a name"),
+        boot: BootEpoch(1_000),
+        gossip: address(1),
+        http_port: 5000,
+        zone: "A".parse().expect("a zone"),
+        capacity_jobs: 2,
+    });
+    config.seeds = vec!["seed:5000".into()];
+    Swim::new(&config, 7, Time::ZERO)
+}
+
+// Each step: kind, argument, length; then the body of a datagram.
+fuzz_target!(|script: &[u8]| {
+    let mut swim = node();
+    let mut now = Time::ZERO;
+    let mut rest = script;
+    while let [kind, argument, length, after @ ..] = rest {
+        let (body, after) = after.split_at(after.len().min((*length).into()));
+        rest = after;
+        now = now + Duration::from_millis(u64::from(*argument) * 7);
+        match kind % 8 {
+            0 => swim.handle(now, Input::Timeout),
+            1 => swim.handle(now, Input::Refused(address(*argument))),
+            2 => swim.handle(now, Input::Seeds(&[address(*argument), address(length.wrapping_add(1))])),
+            3 => swim.handle(now, Input::Load(LoadSample { seq: (*argument).into(), ..LoadSample::default() })),
+            4 if *argument == 255 => swim.handle(now, Input::Leave),
+            _ => {
+                let mut bytes = datagram(body);
+                swim.handle(now, Input::Datagram { from: address(*argument), bytes: &mut bytes });
+            }
+        }
+        while let Output::Send { .. } | Output::Event(_) | Output::Resolve | Output::Gone = swim.poll() {}
+    }
+});
