@@ -273,3 +273,49 @@ async fn an_index_at_the_end_is_no_harm() {
     assert!(at(b"mdat") < at(b"moov"));
     node.http.upload(clip).await.assert_video();
 }
+
+#[tokio::test]
+async fn names_are_for_the_download_and_for_nothing_else() {
+    let node = node();
+    let clip = Clip::default().make();
+    let long = "n".repeat(300);
+    let names = [
+        "../../../etc/passwd",
+        "..",
+        "/",
+        "-rf",
+        "file:/etc/passwd",
+        "$(id).mp4",
+        "a%0d%0aX-Evil: 1",
+        "\"; x=\"",
+        &long,
+    ];
+    for name in names {
+        let mut form =
+            format!("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n")
+                .into_bytes();
+        form.extend_from_slice(&clip);
+        form.extend_from_slice(b"\r\n--B--\r\n");
+        let raw = [("content-type", "video/mp4"), ("x-filename", name)];
+        let as_form = [("content-type", "multipart/form-data; boundary=B")];
+        for (headers, body) in [(&raw[..], clip.clone()), (&as_form[..], form.into())] {
+            let answer = node.http.send(hyper::Method::POST, "/upload", headers, body).await.unwrap();
+            answer.assert_video();
+            let told = answer.header("content-disposition");
+            assert!(told.len() < 255 + "attachment; filename=\"\"".len());
+            assert!(!told.contains(['/', '\\', '\r', '\n']), "{name}: {told}");
+            assert_eq!(told.matches('"').count() % 2, 0, "{name}: {told}");
+            assert!(!answer.headers.contains_key("x-evil"));
+        }
+    }
+    // A newline in a form's file name ends the header there; what follows is no header of ours.
+    let mut form =
+        b"--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\nX-Evil: 1\"\r\n\r\n".to_vec();
+    form.extend_from_slice(&clip);
+    form.extend_from_slice(b"\r\n--B--\r\n");
+    let headers = [("content-type", "multipart/form-data; boundary=B")];
+    let answer = node.http.send(hyper::Method::POST, "/upload", &headers, form.into()).await.unwrap();
+    assert!(matches!(answer.status.as_u16(), 200 | 400), "{}", answer.status);
+    assert!(!answer.headers.contains_key("x-evil"));
+    assert_eq!(node.metric("starling_transcodes_total").await, 1, "one content, whatever its names");
+}
