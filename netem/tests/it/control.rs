@@ -218,7 +218,9 @@ fn what_holds_the_links_is_killed_and_the_device_is_restored() {
     boxes.must(1, &["partition", "node1"]);
     assert!(!reaches(boxes.rig.end(1), boxes.rig.end(2)));
     let state: serde_json::Value = serde_json::from_str(&boxes.must(1, &["show", "--json"])).unwrap();
-    run(boxes.rig.end(1), &format!("kill -9 {}", state["pid"]));
+    let pid = i32::try_from(state["pid"].as_i64().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     wait_until("restored by the guard", || !boxes.shaped(1));
     assert!(reaches(boxes.rig.end(1), boxes.rig.end(2)));
     boxes.apply(1);

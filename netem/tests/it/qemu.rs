@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-const PROGRAMS: &[&str] = &["ip", "tc", "nft", "iptables", "iptables-save", "ping", "kill", "chrt"];
+const PROGRAMS: &[&str] = &["ip", "tc", "nft", "iptables", "iptables-save", "ping", "chrt"];
 /// Where Debian's iproute2 keeps its tables of distributions.
 const TABLES: &str = "/usr/lib/x86_64-linux-gnu/tc";
 const MISSING: i32 = 77;
