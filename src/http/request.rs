@@ -12,8 +12,8 @@ use crate::content::ContentId;
 pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// RFC 9530: digest of the body as it is sent.
 const CONTENT_DIGEST: &str = "content-digest";
-/// Longest file name that is kept, in bytes; the common limit of file systems.
-const FILENAME_BYTES_MAX: usize = 255;
+/// Longest file name that is kept, in bytes: with the profile and the extension behind it, it fits in a file system's 255.
+const FILENAME_BYTES_MAX: usize = 200;
 
 /// How long a request may take, from its arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

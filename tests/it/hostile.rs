@@ -302,7 +302,7 @@ async fn names_are_for_the_download_and_for_nothing_else() {
             let answer = node.http.send(hyper::Method::POST, "/upload", headers, body).await.unwrap();
             answer.assert_video();
             let told = answer.header("content-disposition");
-            assert!(told.len() < 255 + "attachment; filename=\"\"".len());
+            assert!(told.len() < 255 + "attachment; filename=\"\"".len(), "{name}: {told}");
             assert!(!told.contains(['/', '\\', '\r', '\n']), "{name}: {told}");
             assert_eq!(told.matches('"').count() % 2, 0, "{name}: {told}");
             assert!(!answer.headers.contains_key("x-evil"));
