@@ -309,14 +309,15 @@ impl Cache {
         // Replaced meanwhile by a sound one? Then that one stays.
         if self.index().meta(name).is_some_and(|current| Arc::ptr_eq(&current, meta)) {
             self.index().remove(name);
-            self.delete(name);
+            drop(self.take_away(name));
         }
     }
 
-    fn delete(&self, name: &str) {
+    /// Takes an entry out of place for good; what is returned is deleted when it is dropped.
+    fn take_away(&self, name: &str) -> Option<tempfile::TempDir> {
         self.hot().remove(name);
         match self.move_away(name) {
-            Ok(grave) => drop(grave),
+            Ok(grave) => return Some(grave),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // A full disk has no room for the grave; the entry can go where it lies.
             Err(_) => {
@@ -325,11 +326,12 @@ impl Cache {
                 }
             }
         }
+        None
     }
 
     fn evict_down_to(&self, target_bytes: u64) {
         loop {
-            let _moves = self.moves();
+            let moves = self.moves();
             let mut index = self.index();
             if index.bytes() <= target_bytes {
                 return;
@@ -337,7 +339,10 @@ impl Cache {
             let Some(name) = index.evict_one() else { return };
             drop(index);
             tracing::debug!(entry = name, "evicted");
-            self.delete(&name);
+            let grave = self.take_away(&name);
+            // To delete a big file takes the kernel a while: nobody has to wait for that.
+            drop(moves);
+            drop(grave);
         }
     }
 

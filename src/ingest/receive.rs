@@ -23,6 +23,9 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Longest that nothing may come.
     pub idle_max: Duration,
+    /// Fewest bytes a second of waiting, on average and after the first `idle_max` of it: a byte now and then is no
+    /// upload. Time in which the disk holds back the sender doesn't count.
+    pub bytes_per_s_min: u64,
     /// Longest that all of it may take.
     pub total_max: Duration,
     /// The SHA-256 that the sender announced, checked on arrival.
@@ -34,6 +37,7 @@ impl Default for Limits {
         Self {
             bytes_max: 2 << 30,
             idle_max: Duration::from_secs(10),
+            bytes_per_s_min: 1024,
             total_max: Duration::from_secs(3600),
             announced: None,
         }
@@ -125,16 +129,22 @@ where
     let mut body = pin!(body);
     let end = Instant::now() + limits.total_max;
     let _active = Active::enter();
-    let (mut batch, mut bytes) = (Batch::default(), 0u64);
+    let (mut batch, mut bytes, mut waited) = (Batch::default(), 0u64, Duration::ZERO);
     let mut known = None;
     let mut disk: Option<(Sink, Scratch)> = None;
     loop {
+        let since = Instant::now();
         let Some(frame) = next_frame(body.frame(), limits, end).await? else { break };
+        // One wait counts for no more than it may last, also where this machine stood still meanwhile.
+        waited += since.elapsed().min(limits.idle_max);
         // Trailers carry nothing that is used here.
         let Ok(data) = frame.into_data() else { continue };
         bytes += data.len() as u64;
         if bytes > limits.bytes_max {
             return Err(IngestError::TooLarge { max: limits.bytes_max });
+        }
+        if waited > limits.idle_max && (bytes as f64) < waited.as_secs_f64() * limits.bytes_per_s_min as f64 {
+            return Err(IngestError::TimedOut { what: "next to nothing came for", limit: waited });
         }
         if known.is_none() {
             known = look(Some(&data))?;

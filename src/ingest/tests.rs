@@ -164,12 +164,16 @@ async fn a_slow_sender_is_given_up() {
     let error = receive(Silent(Some(Bytes::from(mp4(100)))), &rig.dir, &idle).await.unwrap_err();
     assert_eq!(error.to_string(), "the upload was too slow: nothing came for 3s");
     // One byte a second never idles, and is given up all the same.
-    let trickle = futures_util::stream::unfold(0usize, |at| async move {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(vec![mp4(200)[at.min(199)]]))), at + 1))
-    });
-    let all = Limits { total_max: Duration::from_secs(20), ..limits() };
-    let error = receive(StreamBody::new(trickle), &rig.dir, &all).await.unwrap_err();
+    let trickle = || {
+        Box::pin(futures_util::stream::unfold(0usize, |at| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, Infallible>(Frame::data(Bytes::from(vec![mp4(200)[at.min(199)]]))), at + 1))
+        }))
+    };
+    let error = receive(StreamBody::new(trickle()), &rig.dir, &limits()).await.unwrap_err();
+    assert!(error.to_string().starts_with("the upload was too slow: next to nothing came for 1"), "{error}");
+    let patient = Limits { total_max: Duration::from_secs(20), bytes_per_s_min: 0, ..limits() };
+    let error = receive(StreamBody::new(trickle()), &rig.dir, &patient).await.unwrap_err();
     assert_eq!(error.to_string(), "the upload was too slow: all of it has to come within 20s");
 }
 
