@@ -3,37 +3,40 @@
 use std::path::Path;
 use std::process::Command;
 
-const PROGRAMS: &[&str] = &["ip", "tc", "nft", "iptables", "iptables-save", "ping", "chrt"];
+const PROGRAMS: &[&str] =
+    &[env!("CARGO_BIN_EXE_netem"), "ip", "tc", "nft", "iptables", "iptables-save", "ping", "chrt"];
 /// Where Debian's iproute2 keeps its tables of distributions.
 const TABLES: &str = "/usr/lib/x86_64-linux-gnu/tc";
 const MISSING: i32 = 77;
 
 #[test]
-fn kernel_netem_does_the_same() {
+fn kernel_netem_shapes_the_same_links() {
+    run_in_there("links::");
+}
+
+#[test]
+fn kernel_netem_takes_the_same_orders() {
+    run_in_there("control::");
+}
+
+fn run_in_there(tests: &str) {
     if std::env::var_os("NETEM_TEST_BACKEND").is_some() {
         eprintln!("SKIPPED: this is the kernel that is being tested");
         return;
     }
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/run.sh"));
-    command
-        .args(["--memory", "768", "--timeout", "280", "--bin"])
-        .arg(&own)
-        .args(["--bin", env!("CARGO_BIN_EXE_netem")]);
+    command.args(["--memory", "768", "--timeout", "280", "--bin"]).arg(&own);
     for program in PROGRAMS {
         command.args(["--bin", program]);
     }
     for table in ["normal", "pareto"] {
         command.args(["--file", &format!("{TABLES}/{table}.dist:{TABLES}/{table}.dist")]);
     }
-    command.args(["--", "env", "NETEM_TEST_BACKEND=tc"]).arg(&own).args([
-        "links::",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    let output = command.output().unwrap();
-    let (said, complaints) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    command.args(["--", "env", "NETEM_TEST_BACKEND=tc"]).arg(&own);
+    let output = command.args([tests, "--nocapture", "--test-threads=1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(MISSING) {
         eprintln!("{complaints}");
         return;
