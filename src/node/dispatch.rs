@@ -127,6 +127,7 @@ impl Attempts<'_> {
             bytes: job.upload.bytes,
             profile: job.profile.name.clone(),
             deadline_ms: job.deadline.left().as_millis() as u64,
+            backlog: node.policy.weighs_load().then(|| node.pool.backlog()),
             info: MediaInfo::clone(&self.info),
         };
         let accepted = node.peers.offer(peer, candidate.rtt, &offer).await?;

@@ -19,6 +19,11 @@ impl Node {
         }
         let profile = self.profile(Some(offer.profile.as_str()))?;
         let deadline = Instant::now() + Duration::from_millis(offer.deadline_ms).min(DEADLINE_MAX);
+        let backlog = self.pool.backlog();
+        if offer.backlog.is_some_and(|there| backlog.is_worse_than(&there)) {
+            let retry_after = Duration::from_millis(backlog.wait_ms.unwrap_or_default().into());
+            return Err(ApiError::Saturated { retry_after });
+        }
         let place = self.pool.reserve(&profile, &offer.info, deadline)?;
         Ok(Accepted { offer: self.offers.hold(offer, place) })
     }

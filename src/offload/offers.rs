@@ -75,6 +75,7 @@ mod tests {
             bytes: 1,
             profile: "360p".parse().unwrap(),
             deadline_ms: 1_000,
+            backlog: None,
             info: MediaInfo::default(),
         };
         let offers = Offers::default();

@@ -9,6 +9,7 @@ use starling_overlay::NodeName;
 
 use crate::content::{ContentId, MediaInfo};
 use crate::profile::ProfileName;
+use crate::workers::Backlog;
 
 /// How long an accepted offer holds its place before the body has to come.
 pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +28,9 @@ pub struct Offer {
     pub profile: ProfileName,
     /// Milliseconds the job may still take, way back included.
     pub deadline_ms: u64,
+    /// What stands before the job where it is now: a node where it would begin later refuses it. None from a policy that
+    /// does not look at load.
+    pub backlog: Option<Backlog>,
     /// What ffprobe found in it, so that it is probed once.
     pub info: MediaInfo,
 }

@@ -10,6 +10,12 @@ use super::{Candidate, Random, RoundRobin, Score, ScoreWeights, Situation};
 pub trait Policy: Send + Sync {
     /// The ranking; deterministic in its arguments but for policies that keep a turn counter.
     fn rank(&self, situation: &Situation<'_>, rng: &mut dyn RngCore) -> Vec<Candidate>;
+
+    /// Whether it looks at load: then a job is not handed to a node that turns out to have more before it than this
+    /// one. What gossip says is a little old, and without that many nodes at once would choose the same one.
+    fn weighs_load(&self) -> bool {
+        false
+    }
 }
 
 /// A policy's name, as `--policy` takes it.

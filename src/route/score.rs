@@ -105,4 +105,8 @@ impl Policy for Score {
         ranked.sort_by(|a, b| a.score.total_cmp(&b.score));
         ranked
     }
+
+    fn weighs_load(&self) -> bool {
+        true
+    }
 }

@@ -4,6 +4,7 @@
 //! ffprobe look at what came out, and only then hands it to whoever holds the [`Ticket`]. Dropping the ticket kills the
 //! child. Each child is waited for by the thread that spawned it, since a child dies with its parent *thread*.
 
+mod backlog;
 mod cancel;
 mod child;
 mod error;
@@ -20,6 +21,7 @@ mod tests;
 mod ticket;
 mod tools;
 
+pub use backlog::Backlog;
 pub use error::{SubmitError, TranscodeError};
 pub use job::{Job, Transcoded};
 pub use place::Place;

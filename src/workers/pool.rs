@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::backlog::Backlog;
 use super::error::SubmitError;
 use super::job::{Bench, Job};
 use super::place::Place;
@@ -137,6 +138,17 @@ impl Pool {
         Ok(Place { shared: Arc::clone(shared), held: true })
     }
 
+    /// How much work stands before a job that comes now.
+    pub fn backlog(&self) -> Backlog {
+        let shared = &self.0.0;
+        let state = shared.lock();
+        let jobs = (state.queue.len() + state.reserved + state.running.len()) * 1000 / shared.workers;
+        Backlog {
+            jobs_per_worker_permille: u32::try_from(jobs).unwrap_or(u32::MAX),
+            wait_ms: state.speeds.service().map(|_| millis(shared.wait(&state))),
+        }
+    }
+
     /// How long such a job would wait and take here.
     pub fn estimate(&self, profile: &Profile, info: &MediaInfo) -> Estimate {
         self.0.0.estimate(&self.0.0.lock(), profile, info)
@@ -156,7 +168,6 @@ impl Pool {
     pub fn stats(&self) -> PoolStats {
         let shared = &self.0.0;
         let state = shared.lock();
-        let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         PoolStats {
             queued: state.queue.len(),
             queue_capacity: shared.queue_capacity,
@@ -186,6 +197,10 @@ impl Pool {
             }
         }
     }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl Drop for Owner {

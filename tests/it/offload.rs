@@ -58,7 +58,7 @@ async fn a_peer_with_a_full_queue_refuses_and_the_job_is_done_here() {
     near.http.upload(clips[0].clone()).await.assert_video();
     // Two places, one with the worker and one to wait in: both are promised to somebody who has yet to come.
     let offer = json!({
-        "from": "node9", "content": "00".repeat(32), "bytes": 1, "profile": "360p", "deadline_ms": 40_000,
+        "from": "node9", "content": "00".repeat(32), "bytes": 1, "profile": "360p", "deadline_ms": 40_000, "backlog": null,
         "info": {
             "container": "mov,mp4", "duration": {"secs": 1, "nanos": 0}, "audio": null, "streams": 1,
             "video": {"codec": "h264", "width": 320, "height": 240, "fps": 25.0, "frames": 25, "duration": null},
