@@ -6,6 +6,7 @@ mod members;
 mod node;
 mod runtime;
 mod sandbox;
+mod sim;
 mod upload;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Members(members::Args),
     /// Make keys for a cluster
     Key(key::Args),
+    /// Simulate the overlay: virtual time, the same state machine as the real node
+    Sim(Box<sim::Args>),
     /// Confine this process, then become a media tool (used by the node itself)
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -45,6 +48,7 @@ impl Cli {
             Command::Sandbox(args) => return sandbox::run(&args),
             Command::Node(args) => node::run(*args),
             Command::Lab(args) => runtime::block_on(lab::run(*args)),
+            Command::Sim(args) => sim::run_command(&args),
             Command::Key(args) => key::run(&args),
             Command::Upload(args) => runtime::block_on(upload::run(args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
