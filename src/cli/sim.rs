@@ -81,7 +81,10 @@ pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
         broken += u64::from(!report.violations.is_empty());
     }
     if broken > 0 {
-        eprintln!("starling sim: {broken} of {} runs broke a rule; run again with the seed to replay one", args.seeds);
+        eprintln!(
+            "starling sim: {broken} of {} runs broke a rule; run again with the seed to replay one",
+            args.seeds
+        );
         return Ok(ExitCode::FAILURE);
     }
     if args.seeds > 1 && !args.json {
@@ -147,7 +150,10 @@ fn table(report: &Report, wall: Duration) -> Table {
     row("full detection", spread(report.detect_full_ms, "ms"));
     row("dissemination", spread(report.dissemination_ms, "ms"));
     row("heal", one(report.heal_ms, "ms"));
-    row("false failures", format!("{} ({} of healthy nodes)", report.false_failures, report.false_failures_healthy));
+    row(
+        "false failures",
+        format!("{} ({} of healthy nodes)", report.false_failures, report.false_failures_healthy),
+    );
     row("false suspicions", report.false_suspicions.to_string());
     row("datagrams sent", format!("{:.2} a node and second", report.datagrams_per_node_per_s));
     row("bytes sent", format!("{:.0} a node and second", report.bytes_per_node_per_s));

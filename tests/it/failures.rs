@@ -78,7 +78,7 @@ async fn a_killed_node_takes_its_ffmpeg_with_it() {
     let upload = tokio::spawn(async move { http.upload(clip).await });
     cluster.nodes[0].busy(1, 0).await;
     let data = cluster.nodes[0].options.data_dir.clone().unwrap();
-    assert!(tools_in(&data) > 0, "ffmpeg is at work");
+    eventually("ffmpeg is at work", async || tools_in(&data) > 0).await;
     cluster.nodes[0].kill();
     upload.abort();
     eventually("ffmpeg is gone", async || tools_in(&data) == 0).await;

@@ -17,7 +17,7 @@ pub fn skipped(why: &str) {
 }
 
 /// How long a test waits for anything at all before it fails: a bound, not an expectation.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits until `condition` holds.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {

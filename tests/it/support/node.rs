@@ -99,7 +99,7 @@ impl Node {
         });
         let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
         command.arg("node").args(["--name", &options.name, "--zone", &options.zone]);
-        command.args(["--log", "json", "--timing", "local", "--workers", "1"]);
+        command.args(["--log", "json", "--timing", "local", "--workers", "1", "--deadline", "5m"]);
         command.arg("--data-dir").arg(data_dir);
         if !options.args.iter().any(|arg| arg.starts_with("--gossip")) {
             command.args(["--gossip", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
