@@ -100,7 +100,11 @@ pub(super) fn whole(object: &Object) -> Response<Body> {
 }
 
 fn bytes(object: &Object, part: Part) -> Response<Body> {
-    let body = file_body(Arc::clone(object.file()), part.start..part.start + part.bytes, object.clone());
+    let range = part.start..part.start + part.bytes;
+    let body = match object.content() {
+        Some(content) => full_body(content.slice(range.start as usize..range.end as usize)),
+        None => file_body(Arc::clone(object.file()), range, object.clone()),
+    };
     let mut response = described(object, body);
     set_length(&mut response, part.bytes);
     response
