@@ -1,5 +1,6 @@
 //! System commands (`ip`, `nsenter`, `unshare`), with errors that tell what to do.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -69,6 +70,7 @@ pub(super) async fn output(argv: &[String], input: &str) -> Result<Output, Comma
     let (program, args) = argv.split_first().ok_or_else(|| start(io::ErrorKind::InvalidInput.into()))?;
     let mut child = Command::new(program)
         .args(args)
+        .env("PATH", search_path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -92,6 +94,13 @@ pub(super) async fn output(argv: &[String], input: &str) -> Result<Output, Comma
         Ok(Err(source)) => Err(start(source)),
         Err(_) => Err(CommandError::TimedOut { line: argv.join(" ") }),
     }
+}
+
+/// Where `tc`, `nft` and `ip` are is often missing from an ordinary user's PATH.
+pub(super) fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 fn package(program: &str) -> &'static str {

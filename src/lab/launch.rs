@@ -10,7 +10,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
-use super::command::words;
+use super::command::{self, words};
 use super::folder::Folder;
 use super::isolation::{self, Choice};
 use super::supervisor::GRACE;
@@ -118,6 +118,7 @@ fn start(isolation: Isolation, supervisor: &[String]) -> io::Result<(io::PipeWri
     let supervisor = Command::new(program)
         .args(args)
         .stdin(Stdio::from(reader))
+        .env("PATH", command::search_path())
         // Ctrl-C is for the launcher, which takes the lab down in order.
         .process_group(0)
         .kill_on_drop(true)
