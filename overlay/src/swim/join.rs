@@ -12,6 +12,10 @@ use crate::{MemberState, NodeKey};
 
 /// Most addresses that one look at the seeds tries.
 const SEED_ADDRESSES_MAX: usize = 32;
+/// Tries to reach one's own seeds although others are known by now: about 2 T in all. When all nodes start at once, each in
+/// a ring knows who came to it before its own seed is up; without these tries the ring would be islands until the
+/// next look at the seeds.
+const KNOCKS_MAX: u32 = 9;
 /// Datagrams of a welcome, so that it is no more than three times as large as the join (QUIC's rule, RFC 9000, 8.1).
 const WELCOME_DATAGRAMS_MAX: usize = 3;
 /// How often a leaving node tells [`LEAVE_FANOUT`] members.
@@ -20,12 +24,14 @@ const LEAVE_FANOUT: usize = 4;
 
 impl Swim {
     pub(super) fn on_join_retry(&mut self) {
-        if self.members.live() > 0 || self.phase != Phase::Running {
+        if self.phase != Phase::Running {
             return;
         }
         self.outputs.push_back(Output::Resolve);
-        self.timers.set(Timer::Join, self.now + self.params.join_retry(self.join_tries));
-        self.join_tries += 1;
+        if self.members.live() == 0 || self.join_tries < KNOCKS_MAX {
+            self.timers.set(Timer::Join, self.now + self.params.join_retry(self.join_tries));
+        }
+        self.join_tries = self.join_tries.saturating_add(1);
     }
 
     pub(super) fn on_look_at_seeds(&mut self) {
@@ -41,11 +47,13 @@ impl Swim {
         if self.phase != Phase::Running {
             return;
         }
+        let mut strangers = 0;
         for address in addresses.iter().take(SEED_ADDRESSES_MAX) {
             let member = |peer: &Peer| peer.is_live() && peer.identity.gossip == *address;
             if *address == self.me.gossip || self.peers().any(member) {
                 continue;
             }
+            strangers += 1;
             let seq = self.pings.add(Ping { target: NodeKey(0), sent: self.now, purpose: Purpose::Join });
             let me = self.me.clone();
             let mut encoder = self.begin();
@@ -53,12 +61,18 @@ impl Swim {
             encoder.pad();
             self.finish(*address, encoder);
         }
+        if strangers == 0 && !addresses.is_empty() && self.members.live() > 0 {
+            self.stop_knocking();
+        }
     }
 
-    /// Someone is known: stop knocking at the door, but look now and then whether a seed is still a stranger.
-    pub(super) fn joined(&mut self) {
+    pub(super) fn stop_knocking(&mut self) {
         self.timers.clear(Timer::Join);
         self.join_tries = 0;
+    }
+
+    /// Someone is known: look now and then whether a seed is still a stranger.
+    pub(super) fn joined(&mut self) {
         if self.has_seeds {
             self.timers.set_by(Timer::Seeds, self.now + self.params.seeds_interval());
         }
@@ -67,6 +81,7 @@ impl Swim {
     /// The last other member is gone.
     pub(super) fn alone_again(&mut self) {
         if self.members.live() == 0 && self.has_seeds {
+            self.join_tries = 0;
             self.timers.set_by(Timer::Join, self.now + self.params.join_retry(0));
         }
     }

@@ -59,6 +59,7 @@ impl Swim {
         self.round_next = self.round.len();
         self.disturbance = super::Disturbance::over();
         self.timers.clear(Timer::Converge);
+        self.stop_knocking();
         self.joined();
     }
 
