@@ -8,6 +8,7 @@ mod check;
 mod fault;
 #[cfg(test)]
 mod hostile;
+mod network;
 mod report;
 mod scenario;
 mod topology;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use starling_netem::{Fate, Link, LinkProfile};
+use starling_netem::{Link, LinkProfile};
 
 use super::{Fired, Topology};
 use crate::{BootEpoch, Config, Event, Identity, Input, NodeKey, Output, Swim, Time, Timing};
@@ -25,23 +25,23 @@ pub struct Entry {
 }
 
 /// One simulated machine.
-struct Node {
-    config: Config,
-    address: SocketAddr,
-    zone: usize,
+pub(super) struct Node {
+    pub(super) config: Config,
+    pub(super) address: SocketAddr,
+    pub(super) zone: usize,
     /// None while it is down.
-    swim: Option<Swim>,
+    pub(super) swim: Option<Swim>,
     /// What comes in before this time waits until then: the process is stopped.
-    paused: Time,
+    pub(super) paused: Time,
     /// The earliest timer in the queue.
-    timer: Time,
-    boots: u64,
-    island: u32,
+    pub(super) timer: Time,
+    pub(super) boots: u64,
+    pub(super) island: u32,
     /// How long each datagram waits before it is looked at: a receiver that is slow, with punctual timers.
-    slow: Duration,
+    pub(super) slow: Duration,
 }
 
-enum What {
+pub(super) enum What {
     Deliver { to: usize, from: SocketAddr, bytes: Vec<u8> },
     Timer(usize),
     Refused { node: usize, address: SocketAddr },
@@ -72,22 +72,22 @@ impl Ord for Scheduled {
 
 /// A simulation.
 pub struct World {
-    now: Time,
-    rng: ChaCha8Rng,
+    pub(super) now: Time,
+    pub(super) rng: ChaCha8Rng,
     queue: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
-    topology: Topology,
-    nodes: Vec<Node>,
-    by_address: BTreeMap<SocketAddr, usize>,
+    pub(super) topology: Topology,
+    pub(super) nodes: Vec<Node>,
+    pub(super) by_address: BTreeMap<SocketAddr, usize>,
     /// Directions in which nothing gets through.
-    blocked: BTreeSet<(usize, usize)>,
+    pub(super) blocked: BTreeSet<(usize, usize)>,
     /// State of the links that have any, by sender and receiver.
-    links: BTreeMap<(usize, usize), Link>,
+    pub(super) links: BTreeMap<(usize, usize), Link>,
     /// Part of the datagrams that arrives damaged.
-    corrupt: f64,
+    pub(super) corrupt: f64,
     /// Machines whose node is down refuse its datagrams.
-    refuses: bool,
-    fired: Fired,
+    pub(super) refuses: bool,
+    pub(super) fired: Fired,
     log: Vec<Entry>,
 }
 
@@ -416,27 +416,6 @@ impl World {
         }
     }
 
-    /// A machine whose node is down says so to whoever sent it a datagram.
-    fn refused(&mut self, by: usize, to: SocketAddr) {
-        let Some(&node) = self.by_address.get(&to).filter(|_| self.refuses) else { return };
-        let address = self.nodes[by].address;
-        if let Fate::Arrives { at, .. } = self.travel(by, node, 64) {
-            self.schedule(Time::ZERO + at, What::Refused { node, address });
-        }
-    }
-
-    /// Puts a datagram off until its receiver runs again.
-    fn put_off(&mut self, to: usize, what: impl FnOnce(Vec<u8>) -> What, bytes: &mut Vec<u8>) -> bool {
-        let resumed = self.nodes[to].paused;
-        if resumed <= self.now {
-            return false;
-        }
-        self.fired.put_off += 1;
-        let what = what(std::mem::take(bytes));
-        self.schedule(resumed, what);
-        true
-    }
-
     /// Where the machine of this name is now.
     fn resolve(&self, seed: &str) -> Option<SocketAddr> {
         let number: usize = seed.strip_prefix("node")?.parse().ok()?;
@@ -473,55 +452,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
-        let Some(&target) = self.by_address.get(&to) else { return };
-        let cut =
-            self.nodes[from].island != self.nodes[target].island || self.blocked.contains(&(from, target));
-        self.fired.blocked += u64::from(cut);
-        let fate = if cut { Fate::Lost } else { self.travel(from, target, bytes.len()) };
-        let Fate::Arrives { at, twice } = fate else {
-            self.fired.lost += u64::from(!cut);
-            if let Some(swim) = &mut self.nodes[from].swim {
-                swim.recycle(bytes);
-            }
-            return;
-        };
-        let source = self.nodes[from].address;
-        let at = Time::ZERO + at + self.nodes[target].slow;
-        if twice {
-            self.fired.duplicated += 1;
-            self.schedule(at, What::Deliver { to: target, from: source, bytes: bytes.clone() });
-        }
-        let damaged = self.corrupt > 0.0 && self.rng.random_bool(self.corrupt);
-        let bytes = if damaged { self.damage(bytes) } else { bytes };
-        self.schedule(at, What::Deliver { to: target, from: source, bytes });
-    }
-
-    fn travel(&mut self, from: usize, to: usize, length: usize) -> Fate {
-        let profile = self.topology.links[self.nodes[from].zone][self.nodes[to].zone];
-        let now = self.now.since(Time::ZERO);
-        // Most links have no memory: nothing is kept of them, so that 10^8 of them fit.
-        let keeps_order = !profile.jitter.is_zero() || profile.rate.is_some() || profile.bursts();
-        if keeps_order {
-            let link = self.links.entry((from, to)).or_insert_with(|| Link::new(profile));
-            link.send(now, length as u32, &mut self.rng)
-        } else {
-            Link::new(profile).send(now, length as u32, &mut self.rng)
-        }
-    }
-
-    fn damage(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
-        self.fired.corrupted += 1;
-        let place = self.rng.random_range(0..bytes.len());
-        if self.rng.random_bool(0.5) {
-            bytes[place] ^= 1 << self.rng.random_range(0..8);
-        } else {
-            bytes.truncate(place);
-        }
-        bytes
-    }
-
-    fn schedule(&mut self, at: Time, what: What) {
+    pub(super) fn schedule(&mut self, at: Time, what: What) {
         self.scheduled += 1;
         self.queue.push(Reverse(Scheduled { at, number: self.scheduled, what }));
     }
