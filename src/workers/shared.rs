@@ -207,7 +207,7 @@ impl Shared {
             state.running.push(Running { task: Arc::clone(&task), since: now });
             state.totals.transcodes += 1;
             let busy = (state.running.len() + state.queue.len()).min(self.workers);
-            return Some((task, threads_for(self.cores, busy)));
+            return Some((task, threads_for(self.cores, busy, !state.queue.is_empty())));
         }
     }
 
@@ -228,10 +228,11 @@ impl Shared {
 }
 
 /// Threads for a child that starts while `busy` workers (itself among them) have or will have work: the machine is full,
-/// and not fuller.
-fn threads_for(cores: usize, busy: usize) -> u16 {
-    let share = cores.div_ceil(busy.max(1)).clamp(1, THREADS_PER_CHILD_MAX);
-    u16::try_from(share).unwrap_or(1)
+/// and not fuller. When nobody waits behind it, one more than its share: the others end before it does, and leave cores
+/// that it can use.
+fn threads_for(cores: usize, busy: usize, more_waits: bool) -> u16 {
+    let share = cores.div_ceil(busy.max(1)) + usize::from(!more_waits);
+    u16::try_from(share.min(cores).clamp(1, THREADS_PER_CHILD_MAX)).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -240,12 +241,18 @@ mod tests {
 
     #[test]
     fn the_cores_are_shared_out_among_the_busy() {
-        assert_eq!(threads_for(2, 1), 2);
-        assert_eq!(threads_for(2, 2), 1);
-        assert_eq!(threads_for(2, 9), 1);
-        assert_eq!(threads_for(8, 2), 4);
-        assert_eq!(threads_for(8, 3), 3);
-        assert_eq!(threads_for(64, 1), 4);
-        assert_eq!(threads_for(1, 0), 1);
+        assert_eq!(threads_for(2, 2, true), 1);
+        assert_eq!(threads_for(2, 9, true), 1);
+        assert_eq!(threads_for(8, 2, true), 4);
+        assert_eq!(threads_for(8, 3, true), 3);
+    }
+
+    #[test]
+    fn the_last_one_in_the_line_gets_what_the_others_leave() {
+        assert_eq!(threads_for(2, 1, false), 2);
+        assert_eq!(threads_for(2, 2, false), 2);
+        assert_eq!(threads_for(8, 8, false), 2);
+        assert_eq!(threads_for(64, 1, false), 4);
+        assert_eq!(threads_for(1, 0, false), 1);
     }
 }
