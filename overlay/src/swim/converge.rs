@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use rand::seq::IteratorRandom;
-
 use super::probe::Kind;
 use super::{Event, Phase, Swim, Timer};
-use crate::members::{Peer, Slot};
+use crate::members::Slot;
 use crate::{Convergence, Time};
 
 /// Up to so many members all have to agree; in larger clusters so many random ones.
@@ -52,8 +50,16 @@ impl Swim {
         self.disturbance.since.get_or_insert(now);
         self.disturbance.last_change = now;
         self.disturbance.converged = None;
+        self.witnesses.clear();
         if self.phase == Phase::Running {
             self.timers.set(Timer::Converge, now + self.params.rest());
+        }
+    }
+
+    /// A live member holds the same live set as this node.
+    pub(super) fn agrees(&mut self, slot: Slot) {
+        if self.disturbance.since.is_some() && self.witnesses.len() < WITNESSES_MAX {
+            self.witnesses.insert(slot);
         }
     }
 
@@ -64,26 +70,22 @@ impl Swim {
             self.timers.set(Timer::Converge, self.now + again);
             return;
         }
-        let digest = self.live_digest();
-        let last_change = self.disturbance.last_change;
-        let heard = |peer: &Peer| peer.known.as_ref().and_then(|known| known.heard);
-        let agrees = |peer: &Peer| heard(peer).is_some_and(|(at, live)| live == digest && at >= last_change);
         let others = self.members.live();
-        let enough = others.min(WITNESSES_MAX);
-        let agreeing = self.peers().filter(|peer| peer.is_live() && agrees(peer)).take(enough).count();
-        if agreeing < enough {
-            let open = self.members.iter().filter(|(_, peer)| peer.is_live() && !agrees(peer));
-            let ask: Vec<Slot> = open.map(|(slot, _)| slot).choose_multiple(&mut self.rng, ASKED_AT_ONCE);
-            for slot in ask {
-                self.probe(slot, Kind::Measure);
+        if self.witnesses.len() < others.min(WITNESSES_MAX) {
+            for slot in self.pick_live(ASKED_AT_ONCE, None) {
+                if !self.witnesses.contains(&slot) {
+                    self.probe(slot, Kind::Measure);
+                }
             }
             self.timers.set(Timer::Converge, self.now + again);
             return;
         }
+        let last_change = self.disturbance.last_change;
         let elapsed = last_change.since(since);
         let convergence =
             Convergence { members: others + 1, elapsed, periods: periods(elapsed, self.params.period) };
         self.disturbance.since = None;
+        self.witnesses.clear();
         self.disturbance.converged = Some(convergence);
         self.membership_version += 1;
         self.event(Event::Converged(convergence));

@@ -49,8 +49,7 @@ impl Swim {
         }
         let mut strangers = 0;
         for address in addresses.iter().take(SEED_ADDRESSES_MAX) {
-            let member = |peer: &Peer| peer.is_live() && peer.identity.gossip == *address;
-            if *address == self.me.gossip || self.peers().any(member) {
+            if *address == self.me.gossip || self.is_member_at(*address) {
                 continue;
             }
             strangers += 1;
@@ -69,6 +68,24 @@ impl Swim {
     pub(super) fn stop_knocking(&mut self) {
         self.timers.clear(Timer::Join);
         self.join_tries = 0;
+    }
+
+    /// Whether a live member has this address. Seeds are looked at often and members are many: who was found there last
+    /// is remembered.
+    fn is_member_at(&mut self, address: SocketAddr) -> bool {
+        let lives_there = |peer: &Peer| peer.is_live() && peer.identity.gossip == address;
+        let last = self.seen_at.get(&address).and_then(|key| self.members.by_key(*key));
+        if last.is_some_and(lives_there) {
+            return true;
+        }
+        let found = self.peers().find(|peer| lives_there(peer)).map(|peer| peer.key);
+        if let Some(key) = found {
+            if self.seen_at.len() >= SEED_ADDRESSES_MAX {
+                self.seen_at.clear();
+            }
+            self.seen_at.insert(address, key);
+        }
+        found.is_some()
     }
 
     /// Someone is known: look now and then whether a seed is still a stranger.

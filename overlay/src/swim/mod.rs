@@ -22,7 +22,7 @@ mod suspect;
 mod sync;
 mod timers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,6 +136,10 @@ pub struct Swim {
     has_seeds: bool,
     join_tries: u32,
     disturbance: Disturbance,
+    /// Who has shown since the last change to hold the same live set.
+    witnesses: BTreeSet<Slot>,
+    /// Which member was last seen at a seed's address.
+    seen_at: BTreeMap<SocketAddr, NodeKey>,
 
     timers: Timers,
     gossiped: Time,
@@ -195,6 +199,8 @@ impl Swim {
             has_seeds,
             join_tries: 0,
             disturbance: Disturbance::begun(now),
+            witnesses: BTreeSet::new(),
+            seen_at: BTreeMap::new(),
             timers,
             gossiped: now,
             sync_next: now,

@@ -60,7 +60,10 @@ impl Swim {
         let peer = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot())?;
         let known = peer.known_mut();
         known.heard = Some((now, head.live()));
-        if known.answered && peer.is_live() && head.live() != self.live_digest() {
+        let (answered, live) = (known.answered, peer.is_live());
+        if live && head.live() == self.live_digest() {
+            self.agrees(slot);
+        } else if live && answered {
             self.on_other_digest(slot);
         }
         Some(slot)
