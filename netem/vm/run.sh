@@ -61,7 +61,7 @@ mkdir -p "$root"/{bin,sbin,etc,proc,sys,dev,run,tmp,root,var/tmp,usr/bin,usr/sbi
 add() { mkdir -p "$root$(dirname "$2")" && cp -L "$1" "$root$2"; }
 add_program() {
     local path
-    path=$(command -v "$1") || { echo "run.sh: no program $1" >&2; exit 2; }
+    path=$(type -P "$1") || skip "the program $1 is missing"
     path=$(realpath -s "$path")
     add "$path" "$path"
     { ldd "$path" 2>/dev/null || true; } | grep -o '/[^ ]*' | while read -r library; do

@@ -31,6 +31,9 @@ pub fn missing() -> Option<&'static str> {
     if !works("ip", "-V") {
         return Some("the package iproute2 is missing");
     }
+    if !works("ping", "-V") {
+        return Some("the package iputils-ping is missing");
+    }
     if !works("nft", "-v") && !works("iptables", "-V") {
         return Some("the packages nftables and iptables are missing");
     }
