@@ -15,10 +15,14 @@ run ip iproute2
 run unshare util-linux
 test nft nftables
 test iptables iptables
+test ping iputils-ping
 ci dockerd docker.io
 ci docker-compose docker-compose
 ci mmdebstrap mmdebstrap
 ci qemu-system-x86_64 qemu-system-x86
+ci busybox busybox-static
+ci cpio cpio
+ci depmod kmod
 EOF
 }
 

@@ -7,6 +7,7 @@ mod cli;
 mod compose;
 mod failures;
 mod hostile;
+mod kernel;
 mod keys;
 mod lab;
 mod membership;

@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 use starling_netem::control::{Client, ClientError, Holder, Reply, Request};
 use starling_netem::{Backend, LinkChange};
 
-use super::rig::{Rig, backend, missing, run};
+use super::rig::{Rig, backend, missing, run, skipped};
 use super::traffic::{reaches, rtt_ms};
 
 /// Ends a test that this machine can't run, saying so.
 macro_rules! needs_namespaces {
     () => {
         if let Some(why) = missing() {
-            eprintln!("SKIPPED: {why}");
-            return;
+            return skipped(why);
         }
     };
 }

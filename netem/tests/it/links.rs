@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use starling_netem::{LinkChange, Links, Selector, Shaping, Shift, Zones};
 
-use super::rig::{Rig, backend, missing, run};
+use super::rig::{Rig, backend, missing, run, skipped};
 use super::traffic::{arrivals, reaches, rtt_ms, tcp_bits_per_s};
 
 /// Ends a test that this machine can't run, saying so.
 macro_rules! needs_namespaces {
     () => {
         if let Some(why) = missing() {
-            eprintln!("SKIPPED: {why}");
-            return;
+            return skipped(why);
         }
     };
 }

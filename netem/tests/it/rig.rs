@@ -40,6 +40,12 @@ pub fn missing() -> Option<&'static str> {
     None
 }
 
+/// Says that a test cannot run here, and why; in CI that is a failure.
+pub fn skipped(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must run: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
 /// The backend to test: forced by the test that boots another kernel.
 pub fn backend() -> Backend {
     match std::env::var("NETEM_TEST_BACKEND").as_deref() {
