@@ -68,7 +68,7 @@ pub struct PoolStats {
 pub enum Queued {
     /// They are run here, as far as the time goes.
     Finish,
-    /// They are answered [`TranscodeError::Draining`] at once, for their owners to run them on another node.
+    /// They are answered [`super::TranscodeError::Draining`] at once, for their owners to run them on another node.
     HandOver,
 }
 
