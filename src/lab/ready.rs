@@ -9,8 +9,12 @@ use futures_util::future::join_all;
 use super::LabError;
 use crate::client::{Client, Endpoint, Members};
 
-/// Between two questions to one node: short beside what is measured, long beside what a question costs.
-const POLL: Duration = Duration::from_millis(10);
+/// Between two questions to one node: short beside what is measured, long beside what a question costs. An answer
+/// names every node, so that all questions together would cost the square of their number.
+fn poll(nodes: usize) -> Duration {
+    Duration::from_millis((2 * nodes as u64).clamp(10, 200))
+}
+
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a node does not count as ready.
@@ -61,7 +65,7 @@ async fn wait_for_one(
     expected: usize,
     deadline: Instant,
 ) -> Result<(), String> {
-    let mut ticks = tokio::time::interval(POLL);
+    let mut ticks = tokio::time::interval(poll(expected));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
