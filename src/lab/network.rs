@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
+use futures_util::future::try_join_all;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::command::{self, words};
@@ -51,6 +52,24 @@ impl Network {
             Self::Namespaces(namespaces) => namespaces.add(node, subnets).await,
             Self::Loopback(_) => Ok(()),
         }
+    }
+
+    /// Tells every node the others' hardware addresses.
+    ///
+    /// What the kernel finds out by ARP goes into a table that all namespaces share, of 1,024 entries by default:
+    /// fewer than fifty nodes need. Entries that were made by hand are not counted.
+    pub(super) async fn introduce(&self, nodes: &[NodePlan]) -> Result<(), LabError> {
+        let Self::Namespaces(namespaces) = self else { return Ok(()) };
+        try_join_all(nodes.iter().map(async |node| {
+            let others = nodes.iter().filter(|other| other.number != node.number);
+            let lines = others.map(|other| {
+                let hardware = hardware_address(other.address);
+                format!("neigh replace {} lladdr {hardware} dev {NODE_DEVICE} nud permanent\n", other.address)
+            });
+            namespaces.ip(&node.name, &lines.collect::<String>()).await
+        }))
+        .await
+        .map(drop)
     }
 
     /// Where a node gossips and serves HTTP to the other nodes.
@@ -122,8 +141,10 @@ impl Namespaces {
         self.ip(SWITCH, &batch).await?;
         let mut batch = format!(
             "link set lo up\n\
+             link set {NODE_DEVICE} address {}\n\
              addr add {}/32 dev {NODE_DEVICE}\n\
              link set {NODE_DEVICE} up\n",
+            hardware_address(node.address),
             node.address
         );
         for subnet in subnets {
@@ -152,6 +173,12 @@ impl Namespaces {
     fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+}
+
+/// Locally administered, and as unique as the address.
+fn hardware_address(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
 fn enter(namespace: &Path) -> Vec<String> {

@@ -146,6 +146,7 @@ impl Supervisor {
         self.limit_cpus();
         let plans = plan::nodes(self.options.nodes, &self.zones)?;
         try_join_all(plans.iter().map(|plan| self.network.add(plan, &self.subnets))).await?;
+        self.network.introduce(&plans).await?;
         self.links = Links::shape(
             self.options.backend,
             &self.zones,
@@ -309,6 +310,9 @@ impl Supervisor {
         let plan = plan::node(number, zone, &self.zones)?;
         let (mut node, listener) = self.place(plan.clone())?;
         self.network.add(&plan, &self.subnets).await?;
+        let mut plans: Vec<_> = self.nodes.iter().map(|node| node.spec.plan.clone()).collect();
+        plans.push(plan.clone());
+        self.network.introduce(&plans).await?;
         self.links.add(&self.network, &plan).await?;
         node.start(listener, &self.seeds(&plan.name))?;
         self.nodes.push(node);
