@@ -7,7 +7,7 @@ RELEASE ?= 1
 BASE_PORT ?= 5001
 export ONCE VIDEO RELEASE BASE_PORT
 
-.PHONY: help demo test lint build bench clean
+.PHONY: help demo test lint build bench bench-data bench-overlay bench-netem clean
 
 help:
 	@echo 'make demo    build, start five nodes on this machine, upload a clip, leave the cluster running until Ctrl-C'
@@ -17,7 +17,7 @@ help:
 	@echo '             RELEASE=0    build without optimization: faster to build'
 	@echo 'make test    everything that CI runs: formatting, lints, documentation, licences, spelling, all tests'
 	@echo 'make lint    the same without the tests'
-	@echo 'make bench   micro-benchmarks (make bench-NAME for one)'
+	@echo 'make bench   all benchmarks; bench-data, bench-overlay, bench-netem for those of one part, bench-NAME for one'
 	@echo 'make build   optimized binaries: target/release/starling and target/release/netem'
 
 demo:
@@ -38,6 +38,19 @@ build:
 bench:
 	@scripts/deps.sh build run
 	cargo bench --workspace
+
+# Whole processes against what else there is; links and clusters need root.
+bench-data:
+	@scripts/deps.sh build run
+	cargo bench --bench ingest --bench transcode
+
+bench-overlay:
+	@scripts/deps.sh build
+	cargo bench -p starling-overlay
+
+bench-netem:
+	@scripts/deps.sh build run
+	cargo bench -p starling-netem --bench links
 
 bench-%:
 	@scripts/deps.sh build run

@@ -1,6 +1,7 @@
 //! Starting a node, and stopping it so that nobody notices.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -89,11 +90,11 @@ pub async fn run(
     Ok(())
 }
 
-/// Without a key whoever reaches the ports is a member.
+/// Without a key whoever reaches the ports is a member; the overlay warns of its own.
 fn warn_of_strangers(config: &NodeConfig) {
     match &config.keys {
-        None if !(config.gossip.ip().is_loopback() && config.http.ip().is_loopback()) => tracing::warn!(
-            "the cluster has no key: whoever reaches these ports can join it and read its results; give --key-file"
+        None if !config.http.ip().is_loopback() => tracing::warn!(
+            "the cluster has no key: whoever reaches the HTTP port can act as a member of it; give --key-file"
         ),
         Some(file) if file.exposed => {
             tracing::warn!(file = %file.path.display(), "others can read the key file: chmod 600 it");
@@ -166,7 +167,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
     overlay_config.seeds.clone_from(&config.join);
     overlay_config.timing = config.timing;
     overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
-    overlay_config.snapshot = Some(data.root().join("members"));
+    let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;
     let overlay = Overlay::start(overlay_config, gossip)?;
     let mut tasks = JoinSet::new();
     let pool = Pool::start(PoolConfig {
@@ -206,6 +207,22 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
     });
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
     Ok(Started { node, overlay, listeners, tasks })
+}
+
+/// The members known before the last stop: a help for a node whose seeds are all gone. A file that can't be read is no
+/// reason not to start; it is written anew.
+async fn with_last_members(
+    mut config: starling_overlay::Config,
+    path: PathBuf,
+) -> Result<starling_overlay::Config, StartError> {
+    let read = move || {
+        if let Err(error) = config.read_snapshot(path.clone()) {
+            tracing::warn!(%error, file = %path.display(), "can't be read: joining by the seeds alone");
+            config.snapshot = Some(path);
+        }
+        config
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| StartError::Threads(std::io::Error::other(error)))
 }
 
 struct Disk {

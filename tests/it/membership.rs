@@ -75,6 +75,22 @@ async fn a_killed_node_is_suspected_and_fails_and_rejoins_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_node_whose_seed_is_gone_finds_the_cluster_by_the_members_it_knew() {
+    let mut cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    // node2 was given node1 alone; it has met node3 since.
+    eventually("node2 has written down whom it knows", async || {
+        let snapshot = cluster.nodes[1].options.data_dir.as_ref().unwrap().join("members");
+        std::fs::read_to_string(snapshot).is_ok_and(|text| text.contains(&cluster.nodes[2].gossip))
+    })
+    .await;
+    cluster.nodes[0].kill();
+    let mark = cluster.nodes[2].mark();
+    cluster.nodes[1].kill_and_restart();
+    cluster.nodes[2].logged_since(mark, "rejoined", |line| line["member"] == "node2").await;
+    cluster.nodes[1].logged("converged", |line| line["members"] == 2).await;
+}
+
+#[tokio::test]
 async fn a_node_that_is_stopped_leaves_and_does_not_fail() {
     let mut cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
     let status = cluster.nodes[2].terminate().await;
