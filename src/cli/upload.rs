@@ -46,6 +46,10 @@ pub struct Args {
     /// Give a file up after this long
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, value_name = "TIME")]
     timeout: Duration,
+
+    /// Time that the node may take for a file [default: the node's, 40s]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    deadline: Option<Duration>,
 }
 
 /// Runs it: exit 1 if a file did not come back.
@@ -55,6 +59,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         nodes: args.nodes,
         profile: args.profile,
         timeout: args.timeout,
+        deadline: args.deadline,
         names: Mutex::new(Names::new(if args.output_dir == Path::new(".") {
             PathBuf::new()
         } else {

@@ -26,6 +26,9 @@ pub trait Progress: Send + Sync {
     fn received(&self, bytes: u64);
 }
 
+/// How long a node may take to show that it lives, where another could be asked instead.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// How every file of one run is sent.
 #[derive(Debug)]
 pub struct Upload {
@@ -37,6 +40,8 @@ pub struct Upload {
     pub profile: Option<String>,
     /// For one file, from the first byte sent to the last one received.
     pub timeout: Duration,
+    /// What the node is told to give a file; none leaves it to the node.
+    pub deadline: Option<Duration>,
     /// Where results go.
     pub names: Mutex<Names>,
 }
@@ -138,6 +143,14 @@ impl Upload {
         let mut last = None;
         for attempt in 0..count {
             let node = &self.nodes[(index + attempt) % count];
+            // One that is frozen takes the connection and the file, and answers nothing.
+            if attempt + 1 < count
+                && let Err(error @ ClientError::TimedOut { .. }) =
+                    self.client.get(node, "/health", SIGN_OF_LIFE).await
+            {
+                last = Some(error);
+                continue;
+            }
             let exchange = self.exchange(node, file, name, Arc::clone(&progress));
             let error = match tokio::time::timeout(self.timeout, exchange).await {
                 Ok(Ok(saved)) => return Ok(saved),
@@ -175,9 +188,12 @@ impl Upload {
         };
         let request = Request::post(node.uri(&path))
             .header(CONTENT_TYPE, media_type(file))
-            .header("x-filename", header_value(name))
-            .body(body)
-            .map_err(|error| broken(node, &error))?;
+            .header("x-filename", header_value(name));
+        let request = match self.deadline {
+            Some(deadline) => request.header("x-deadline-ms", deadline.as_millis() as u64),
+            None => request,
+        };
+        let request = request.body(body).map_err(|error| broken(node, &error))?;
         let response = refuse(node, self.client.send(node, request).await?).await?;
         self.save(node, file, response, progress.as_ref()).await
     }

@@ -60,7 +60,13 @@ pub fn deadline(head: &Parts, default: Duration, arrived: Instant) -> Result<Dea
 /// The profile's name asked for by query (`?profile=720p`) or header, if any; the query is the stronger one.
 pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
     let query = head.uri.query().unwrap_or_default();
-    let in_query = query.split('&').find_map(|pair| pair.strip_prefix("profile="));
+    let mut in_query = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.strip_prefix("profile=").ok_or_else(|| {
+            ApiError::BadRequest(format!("{pair:.80}: unknown query parameter; there is profile=NAME alone"))
+        })?;
+        in_query = Some(name);
+    }
     match in_query {
         Some(name) => Ok(Some(name.to_owned())),
         None => Ok(header(head, HEADER::PROFILE)?.map(str::to_owned)),
@@ -113,10 +119,14 @@ mod tests {
 
     #[test]
     fn the_profile_comes_from_query_or_header() {
-        let both = head("/upload?a=b&profile=720p", &[("x-profile", "480p")]);
+        let both = head("/upload?profile=720p", &[("x-profile", "480p")]);
         assert_eq!(profile(&both).unwrap().as_deref(), Some("720p"));
         assert_eq!(profile(&head("/upload", &[("x-profile", "480p")])).unwrap().as_deref(), Some("480p"));
         assert_eq!(profile(&head("/upload", &[])).unwrap(), None);
+        assert!(
+            profile(&head("/upload?prfile=720p", &[])).is_err(),
+            "a slip of the pen is no wish for the default"
+        );
     }
 
     #[test]

@@ -165,7 +165,13 @@ impl Node {
         let view = self.view();
         let situation = Situation { view: &view, own_load: self.own_load(), now: Instant::now() };
         let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.policy.rank(&situation, &mut *rng)
+        let mut ranked = self.policy.rank(&situation, &mut *rng);
+        // The score hardly sees a queue (a job counts as much as a percent of CPU). Where a job would have to wait, the
+        // others are asked first, in the score's order: one that can begin sooner accepts, and the rest refuse.
+        if self.policy.weighs_load() && self.pool.backlog().is_full() {
+            ranked.sort_by_key(Candidate::is_local);
+        }
+        ranked
     }
 
     /// Waits until this boot of a peer is no longer believed to live.

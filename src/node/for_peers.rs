@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Job, Node, Served};
 use crate::http::{ApiError, DEADLINE_MAX, Deadline};
 use crate::offload::{Accepted, Offer, OfferId};
+use crate::workers::Backlog;
 
 impl Node {
     /// Answers an offer: with a place in the queue that is held for a moment, or a refusal. Reads no byte of the job.
@@ -20,7 +21,11 @@ impl Node {
         let profile = self.profile(Some(offer.profile.as_str()))?;
         let deadline = Instant::now() + Duration::from_millis(offer.deadline_ms).min(DEADLINE_MAX);
         let backlog = self.pool.backlog();
-        if offer.backlog.is_some_and(|there| backlog.is_worse_than(&there)) {
+        // From a node that has no work a job may come as the policy likes; from one that is full only to begin sooner.
+        let in_vain = |there: Backlog| {
+            backlog.is_worse_than(&there) || (there.is_full() && !there.is_worse_than(&backlog))
+        };
+        if offer.backlog.is_some_and(in_vain) {
             let retry_after = Duration::from_millis(backlog.wait_ms.unwrap_or_default().into());
             return Err(ApiError::Saturated { retry_after });
         }

@@ -10,6 +10,11 @@ pub struct Backlog {
 }
 
 impl Backlog {
+    /// Whether every worker has work: a job that comes now has to wait.
+    pub fn is_full(&self) -> bool {
+        self.jobs_per_worker_permille >= 1000
+    }
+
     /// Whether a job would begin later here than there: by time where both know it, else by the number of jobs.
     pub fn is_worse_than(&self, other: &Self) -> bool {
         match (self.wait_ms, other.wait_ms) {

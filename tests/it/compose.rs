@@ -197,10 +197,22 @@ async fn upload(port: u16, tag: u32) {
     http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
 }
 
+/// Waits until a node takes this one for dead, and not merely for suspect.
+async fn sees_dead(port: u16, name: &str) {
+    let http = Http::new(&format!("127.0.0.1:{port}"));
+    eventually(&format!("{name} is dead"), async || {
+        let members = http.json("/members").await;
+        let all = members["members"].as_array().unwrap();
+        all.iter().any(|member| member["name"] == name && member["state"] == "dead")
+    })
+    .await;
+}
+
 async fn a_killed_node_is_missed_and_comes_back(engine: &Engine) {
     engine.compose(&["kill", "node3"]);
     sees_alive(5001, 4).await;
     upload(5002, 402).await;
+    sees_dead(5001, "node3").await;
     engine.compose(&["start", "node3"]);
     sees_alive(5001, 5).await;
     sees_alive(5003, 5).await;

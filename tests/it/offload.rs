@@ -81,6 +81,23 @@ async fn a_peer_with_a_full_queue_refuses_and_the_job_is_done_here() {
 }
 
 #[tokio::test]
+async fn a_node_with_no_free_worker_asks_the_others_before_a_job_waits() {
+    // All that counts is distance, and on loopback there is none: the score alone would keep every job at home.
+    let only_rtt = ["--load-weight=0", "--rtt-weight=1"];
+    let cluster =
+        Cluster::start_with(&["FRA", "IAD"], |options| options.arg(only_rtt[0]).arg(only_rtt[1])).await;
+    let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
+    let clips = [Clip::long(1).make(), Clip::long(2).make()];
+    let (http, clip) = (near.http.clone(), clips[0].clone());
+    let first = tokio::spawn(async move { http.upload(clip).await });
+    near.busy(1, 0).await;
+    let second = near.http.upload(clips[1].clone()).await;
+    second.assert_video();
+    assert_eq!(second.header("x-served-by"), far.options.name);
+    assert_eq!(first.await.unwrap().header("x-served-by"), near.options.name);
+}
+
+#[tokio::test]
 async fn internal_routes_check_what_they_get() {
     let cluster = Cluster::start(&["FRA"]).await;
     let node: &Node = &cluster.nodes[0];

@@ -24,7 +24,7 @@ impl Default for Clip {
 impl Clip {
     /// One that takes a core a few seconds to transcode.
     pub fn long(tag: u32) -> Self {
-        Self { size: "1280x720", seconds: 8.0, audio: false, tag }
+        Self { size: "1280x720", seconds: 15.0, audio: false, tag }
     }
 
     /// Makes it.
