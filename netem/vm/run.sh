@@ -97,7 +97,8 @@ mkdir -p /dev/shm /dev/pts
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
-mount -t tmpfs -o mode=1777 tmpfs /tmp
+# Part of the root, which is memory as it is: what was put under it has to stay in sight.
+chmod 1777 /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 hostname vm
 # Two callers at once that need a module which is not there yet: the second is told that there is none.
