@@ -124,8 +124,8 @@ mod tests {
         assert_eq!(profile(&head("/upload", &[("x-profile", "480p")])).unwrap().as_deref(), Some("480p"));
         assert_eq!(profile(&head("/upload", &[])).unwrap(), None);
         assert!(
-            profile(&head("/upload?prfile=720p", &[])).is_err(),
-            "a slip of the pen is no wish for the default"
+            profile(&head("/upload?quality=720p", &[])).is_err(),
+            "what is not known is no wish for the default"
         );
     }
 
