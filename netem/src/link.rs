@@ -54,6 +54,11 @@ impl Link {
         self.profile = profile;
     }
 
+    /// Whether a new link would do the same with what comes from now on.
+    pub fn is_idle(&self, now: Duration) -> bool {
+        self.line_free <= now && self.last_arrival <= now && !self.in_burst
+    }
+
     /// Sends a packet of `bytes` at `now`. Draws the same number of values whatever happens to the packet, per profile.
     pub fn send(&mut self, now: Duration, bytes: u32, rng: &mut impl Rng) -> Fate {
         let lost = self.loses(rng);

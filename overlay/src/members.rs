@@ -1,6 +1,5 @@
 //! The table of members, as compact as it can be: a simulation holds 10^8 of these records.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -65,26 +64,45 @@ impl Peer {
 pub(crate) struct Members {
     slots: Vec<Option<Peer>>,
     free: Vec<Slot>,
-    by_key: BTreeMap<NodeKey, Slot>,
+    /// All keys in order, and whose they are.
+    keys: Vec<NodeKey>,
+    by_key: Vec<Slot>,
+    /// Members that are not live, in order.
+    gone: Vec<Slot>,
     live: usize,
     digest: u64,
 }
 
 impl Members {
-    /// A table of members, which come sorted by key.
-    pub fn of(peers: impl Iterator<Item = Peer>) -> Self {
-        let mut members = Self::default();
-        for peer in peers {
-            members.count(&peer, true);
-            members.slots.push(Some(peer));
-        }
-        let keys = members.slots.iter().flatten().map(|peer| peer.key);
-        members.by_key = keys.zip(0..).collect();
-        members
+    /// A table of live members, which come sorted by key; `digest` is theirs.
+    pub fn of(peers: impl ExactSizeIterator<Item = Peer>, digest: u64) -> Self {
+        let slots: Vec<_> = peers.map(Some).collect();
+        let keys = slots.iter().flatten().map(|peer| peer.key).collect();
+        let by_key = (0..slots.len() as Slot).collect();
+        Self { live: slots.len(), slots, keys, by_key, digest, ..Self::default() }
     }
 
     pub fn find(&self, key: NodeKey) -> Option<Slot> {
-        self.by_key.get(&key).copied()
+        let place = self.place(key).ok()?;
+        self.by_key.get(place).copied()
+    }
+
+    /// Where a key is among the keys, or would be. Keys are hashes, spread evenly, so that the place is near where the
+    /// key's size says; from there the search gallops, and is a binary one at worst.
+    fn place(&self, key: NodeKey) -> Result<usize, usize> {
+        let guess = ((u128::from(key.0) * self.keys.len() as u128) >> 64) as usize;
+        let (mut low, mut high, mut step) = (guess, guess, 16);
+        while low > 0 && self.keys[low] >= key {
+            low = low.saturating_sub(step);
+            step *= 2;
+        }
+        step = 16;
+        while high < self.keys.len() && self.keys[high] < key {
+            high = (high + step).min(self.keys.len());
+            step *= 2;
+        }
+        let end = self.keys.len().min(high + 1);
+        self.keys[low..end].binary_search(&key).map(|i| low + i).map_err(|i| low + i)
     }
 
     pub fn get(&self, slot: Slot) -> Option<&Peer> {
@@ -102,7 +120,7 @@ impl Members {
 
     /// How many there are, the dead included.
     pub fn len(&self) -> usize {
-        self.by_key.len()
+        self.keys.len()
     }
 
     /// How many live ones there are, not counting this node.
@@ -117,13 +135,20 @@ impl Members {
 
     /// All of them, by key.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Peer)> {
-        self.by_key.values().filter_map(|slot| Some((*slot, self.get(*slot)?)))
+        self.by_key.iter().filter_map(|slot| Some((*slot, self.get(*slot)?)))
     }
 
     /// Those with keys in this range, by key.
     pub fn range(&self, keys: RangeInclusive<u64>) -> impl Iterator<Item = (Slot, &Peer)> {
-        let slots = self.by_key.range(NodeKey(*keys.start())..=NodeKey(*keys.end()));
-        slots.filter_map(|(_, slot)| Some((*slot, self.get(*slot)?)))
+        let (Ok(first) | Err(first)) = self.place(NodeKey(*keys.start()));
+        let end = self.place(NodeKey(*keys.end())).map_or_else(|place| place, |place| place + 1);
+        let slots = self.by_key.get(first..end).unwrap_or_default();
+        slots.iter().filter_map(|slot| Some((*slot, self.get(*slot)?)))
+    }
+
+    /// Those that are dead or have left.
+    pub fn gone(&self) -> impl Iterator<Item = (Slot, &Peer)> {
+        self.gone.iter().filter_map(|slot| Some((*slot, self.get(*slot)?)))
     }
 
     /// Number of slots: every [`Slot`] is below it.
@@ -134,6 +159,9 @@ impl Members {
     pub fn insert(&mut self, peer: Peer) -> Slot {
         debug_assert!(self.find(peer.key).is_none(), "a member is inserted once");
         let key = peer.key;
+        let (Ok(place) | Err(place)) = self.place(key);
+        self.keys.insert(place, key);
+        let live = peer.is_live();
         self.count(&peer, true);
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = Some(peer);
@@ -142,7 +170,8 @@ impl Members {
             self.slots.push(Some(peer));
             (self.slots.len() - 1) as Slot
         };
-        self.by_key.insert(key, slot);
+        self.by_key.insert(place, slot);
+        self.note_gone(slot, !live);
         slot
     }
 
@@ -156,7 +185,9 @@ impl Members {
         peer.state = state;
         peer.incarnation = incarnation;
         self.count(&peer, true);
+        let live = peer.is_live();
         self.slots[slot as usize] = Some(peer);
+        self.note_gone(slot, !live);
     }
 
     /// Replaces what a member says of itself. A new boot loses all that was known of the old one.
@@ -174,8 +205,22 @@ impl Members {
     pub fn remove(&mut self, slot: Slot) {
         let Some(peer) = self.slots[slot as usize].take() else { return };
         self.count(&peer, false);
-        self.by_key.remove(&peer.key);
+        if let Ok(place) = self.place(peer.key) {
+            self.keys.remove(place);
+            self.by_key.remove(place);
+        }
+        self.note_gone(slot, false);
         self.free.push(slot);
+    }
+
+    fn note_gone(&mut self, slot: Slot, gone: bool) {
+        match self.gone.binary_search(&slot) {
+            Ok(place) if !gone => {
+                self.gone.remove(place);
+            }
+            Err(place) if gone => self.gone.insert(place, slot),
+            _ => {}
+        }
     }
 
     fn count(&mut self, peer: &Peer, add: bool) {
@@ -186,6 +231,73 @@ impl Members {
             } else {
                 self.live -= 1;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn peer(key: u64, state: MemberState) -> Peer {
+        let identity = Identity {
+            name: "a".parse().unwrap(),
+            boot: BootEpoch(1),
+            gossip: ([10, 0, 0, 1], 5000).into(),
+            http_port: 5000,
+            zone: "A".parse().unwrap(),
+            capacity_jobs: 2,
+        };
+        Peer {
+            key: NodeKey(key),
+            identity: Arc::new(identity),
+            since: Time::ZERO,
+            known: None,
+            incarnation: Incarnation(0),
+            state,
+        }
+    }
+
+    proptest! {
+        /// Whatever the keys are: as even as hashes, or chosen to lie close together.
+        #[test]
+        fn members_are_found_by_key_as_in_a_map(
+            keys in prop::collection::vec((prop_oneof![any::<u64>(), 0u64..40, Just(u64::MAX)], 0..4u8), 0..200),
+            (first, last) in (any::<u64>(), any::<u64>()),
+        ) {
+            let (mut members, mut map) = (Members::default(), BTreeMap::new());
+            for (key, what) in keys {
+                let state = if what == 1 { MemberState::Dead } else { MemberState::Alive };
+                match map.get(&key).copied() {
+                    Some((slot, _)) if what == 0 => {
+                        members.remove(slot);
+                        map.remove(&key);
+                    }
+                    Some((slot, _)) => {
+                        members.set(slot, state, Incarnation(0), Time::ZERO);
+                        map.insert(key, (slot, state));
+                    }
+                    None => {
+                        let slot = members.insert(peer(key, state));
+                        map.insert(key, (slot, state));
+                    }
+                }
+            }
+            let slots = |members: &Members| members.iter().map(|(slot, peer)| (peer.key.0, slot)).collect::<Vec<_>>();
+            prop_assert_eq!(slots(&members), map.iter().map(|(key, (slot, _))| (*key, *slot)).collect::<Vec<_>>());
+            for (key, (slot, _)) in &map {
+                prop_assert_eq!(members.find(NodeKey(*key)), Some(*slot));
+            }
+            prop_assert_eq!(members.find(NodeKey(first)), map.get(&first).map(|(slot, _)| *slot));
+            let range = first.min(last)..=first.max(last);
+            let found: Vec<u64> = members.range(range.clone()).map(|(_, peer)| peer.key.0).collect();
+            prop_assert_eq!(found, map.range(range).map(|(key, _)| *key).collect::<Vec<_>>());
+            let dead = map.values().filter(|(_, state)| *state == MemberState::Dead).count();
+            prop_assert_eq!((members.gone().count(), members.live()), (dead, map.len() - dead));
         }
     }
 }

@@ -9,6 +9,7 @@ mod fault;
 #[cfg(test)]
 mod hostile;
 mod network;
+mod queue;
 mod report;
 mod scenario;
 mod topology;

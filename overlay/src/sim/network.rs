@@ -6,7 +6,7 @@ use rand::Rng;
 use starling_netem::{Fate, Link};
 
 use super::World;
-use super::world::What;
+use super::world::{LINKS_KEPT, What};
 use crate::Time;
 
 impl World {
@@ -44,9 +44,7 @@ impl World {
         let fate = if cut { Fate::Lost } else { self.travel(from, target, bytes.len()) };
         let Fate::Arrives { at, twice } = fate else {
             self.fired.lost += u64::from(!cut);
-            if let Some(swim) = &mut self.nodes[from].swim {
-                swim.recycle(bytes);
-            }
+            self.spare.push(bytes);
             return;
         };
         let source = self.nodes[from].address;
@@ -66,6 +64,10 @@ impl World {
         // Most links have no memory: nothing is kept of them, so that 10^8 of them fit.
         let keeps_order = !profile.jitter.is_zero() || profile.rate.is_some() || profile.bursts();
         if keeps_order {
+            if self.links.len() >= self.links_swept_at {
+                self.links.retain(|_, link| !link.is_idle(now));
+                self.links_swept_at = (self.links.len() * 2).max(LINKS_KEPT);
+            }
             let link = self.links.entry((from, to)).or_insert_with(|| Link::new(profile));
             link.send(now, length as u32, &mut self.rng)
         } else {

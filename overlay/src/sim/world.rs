@@ -1,15 +1,17 @@
 //! The simulated world: nodes, the network between them, and time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
+use std::hash::BuildHasherDefault;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use siphasher::sip::SipHasher13;
 use starling_netem::{Link, LinkProfile};
 
+use super::queue::Queue;
 use super::{Fired, Topology};
 use crate::{BootEpoch, Config, Event, Identity, Input, NodeKey, Output, Swim, Time, Timing};
 
@@ -47,47 +49,34 @@ pub(super) enum What {
     Refused { node: usize, address: SocketAddr },
 }
 
-struct Scheduled {
-    at: Time,
-    number: u64,
-    what: What,
-}
+/// Maps that are looked up, never gone through: their order is no part of a run.
+#[expect(clippy::disallowed_types, reason = "only looked up: no order of iteration gets into a run")]
+type Lookup<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<SipHasher13>>;
 
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
+/// Links whose state is kept before the idle ones among them are looked for.
+pub(super) const LINKS_KEPT: usize = 1 << 16;
 
 /// A simulation.
 pub struct World {
     pub(super) now: Time,
     pub(super) rng: ChaCha8Rng,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    scheduled: u64,
+    queue: Queue<What>,
     pub(super) topology: Topology,
     pub(super) nodes: Vec<Node>,
-    pub(super) by_address: BTreeMap<SocketAddr, usize>,
+    pub(super) by_address: Lookup<SocketAddr, usize>,
     /// Directions in which nothing gets through.
     pub(super) blocked: BTreeSet<(usize, usize)>,
     /// State of the links that have any, by sender and receiver.
-    pub(super) links: BTreeMap<(usize, usize), Link>,
+    pub(super) links: Lookup<(usize, usize), Link>,
+    /// Links are swept out when there are so many.
+    pub(super) links_swept_at: usize,
     /// Part of the datagrams that arrives damaged.
     pub(super) corrupt: f64,
     /// Machines whose node is down refuse its datagrams.
     pub(super) refuses: bool,
     pub(super) fired: Fired,
+    /// Buffers of datagrams that have arrived, for those that are sent next.
+    pub(super) spare: Vec<Vec<u8>>,
     log: Vec<Entry>,
 }
 
@@ -97,16 +86,17 @@ impl World {
         Self {
             now: Time::ZERO,
             rng: ChaCha8Rng::seed_from_u64(seed),
-            queue: BinaryHeap::new(),
-            scheduled: 0,
+            queue: Queue::new(),
             topology,
             nodes: Vec::new(),
-            by_address: BTreeMap::new(),
+            by_address: Lookup::default(),
             blocked: BTreeSet::new(),
-            links: BTreeMap::new(),
+            links: Lookup::default(),
+            links_swept_at: LINKS_KEPT,
             corrupt: 0.0,
             refuses: false,
             fired: Fired::default(),
+            spare: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -194,10 +184,12 @@ impl World {
             })
             .collect();
         identities.sort_unstable_by_key(|(key, _)| *key);
+        let part = |(key, identity): &(NodeKey, Arc<Identity>)| key.live_part(identity.boot);
+        let digest = identities.iter().map(part).fold(0, |digest, part| digest ^ part);
         for index in 0..count {
             let seed = world.rng.random();
             let mut swim = Swim::new(&world.nodes[index].config, seed, world.now);
-            swim.know_all(&identities);
+            swim.know_all(&identities, digest);
             world.nodes[index].swim = Some(swim);
             world.act(index);
         }
@@ -222,7 +214,9 @@ impl World {
     /// Hands a node an input from outside the network.
     pub fn input(&mut self, index: usize, input: Input<'_>) {
         if let Some(swim) = &mut self.nodes[index].swim {
+            swim.swap_spare(&mut self.spare);
             swim.handle(self.now, input);
+            swim.swap_spare(&mut self.spare);
             self.act(index);
         }
     }
@@ -368,8 +362,8 @@ impl World {
 
     /// Lets the world run until `done` (looked at after each event) or until `end`; whether it was done.
     pub fn run_until(&mut self, end: Time, mut done: impl FnMut(&Self) -> bool) -> bool {
-        while let Some(Reverse(next)) = self.queue.peek() {
-            if next.at > end {
+        while let Some(next) = self.queue.next() {
+            if next > end {
                 break;
             }
             self.step();
@@ -383,20 +377,19 @@ impl World {
 
     /// Lets the next thing happen.
     fn step(&mut self) {
-        let Some(Reverse(Scheduled { at, what, .. })) = self.queue.pop() else { return };
+        let Some((at, what)) = self.queue.pop() else { return };
         self.now = self.now.max(at);
         match what {
             What::Deliver { to, from, mut bytes } => {
                 if self.put_off(to, |bytes| What::Deliver { to, from, bytes }, &mut bytes) {
                     return;
                 }
-                let Some(swim) = &mut self.nodes[to].swim else {
+                if !self.is_up(to) {
                     self.refused(to, from);
                     return;
-                };
-                swim.handle(self.now, Input::Datagram { from, bytes: &mut bytes });
-                swim.recycle(bytes);
-                self.act(to);
+                }
+                self.input(to, Input::Datagram { from, bytes: &mut bytes });
+                self.spare.push(bytes);
             }
             What::Refused { node, address } => self.input(node, Input::Refused(address)),
             What::Timer(index) => {
@@ -453,8 +446,7 @@ impl World {
     }
 
     pub(super) fn schedule(&mut self, at: Time, what: What) {
-        self.scheduled += 1;
-        self.queue.push(Reverse(Scheduled { at, number: self.scheduled, what }));
+        self.queue.push(at, what);
     }
 }
 

@@ -44,8 +44,9 @@ impl Swim {
         }
     }
 
-    /// Starts out knowing all members, sorted by key; for simulations of clusters that are long at rest.
-    pub(crate) fn know_all(&mut self, identities: &[(NodeKey, Arc<crate::Identity>)]) {
+    /// Starts out knowing all members, sorted by key, this node among them, with their digest; for simulations of
+    /// clusters that are long at rest.
+    pub(crate) fn know_all(&mut self, identities: &[(NodeKey, Arc<crate::Identity>)], digest: u64) {
         let peer = |(key, identity): &(NodeKey, Arc<crate::Identity>)| Peer {
             key: *key,
             identity: identity.clone(),
@@ -54,9 +55,10 @@ impl Swim {
             incarnation: Incarnation(0),
             state: MemberState::Alive,
         };
-        self.members = Members::of(identities.iter().filter(|(key, _)| *key != self.key).map(peer));
+        let me = identities.partition_point(|(key, _)| *key < self.key);
+        let others = (0..identities.len() - 1).map(|place| &identities[place + usize::from(place >= me)]);
+        self.members = Members::of(others.map(peer), digest ^ self.key.live_part(self.me.boot));
         self.round = (0..self.members.slots()).collect();
-        self.round_next = self.round.len();
         self.disturbance = super::Disturbance::over();
         self.timers.clear(Timer::Converge);
         self.stop_knocking();
@@ -77,8 +79,7 @@ impl Swim {
             incarnation: update.incarnation,
             state: MemberState::Alive,
         });
-        let place = self.rng.random_range(self.round_next.min(self.round.len())..=self.round.len());
-        self.round.insert(place, slot);
+        self.round.push(slot);
         self.arrived(slot, Event::Joined);
         if update.state == MemberState::Suspect {
             self.suspect(slot, update.incarnation, update.by);
@@ -205,9 +206,9 @@ impl Swim {
 
     pub(super) fn on_forget(&mut self) {
         let keep = self.params.forget();
-        let old = |peer: &Peer, now: crate::Time| !peer.is_live() && now.since(peer.since) > keep;
+        let old = |peer: &Peer, now: crate::Time| now.since(peer.since) > keep;
         let gone: Vec<(Slot, NodeKey)> =
-            self.members.iter().filter(|(_, p)| old(p, self.now)).map(|(slot, p)| (slot, p.key)).collect();
+            self.members.gone().filter(|(_, p)| old(p, self.now)).map(|(slot, p)| (slot, p.key)).collect();
         for (slot, key) in gone {
             self.forget_doubts(slot);
             self.members.remove(slot);

@@ -4,13 +4,12 @@
 //! that bytes stay flat in the size of the cluster; what travels first is what a router decides by: to members of
 //! this zone its changed samples, and of every zone its few best candidates to everybody.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Swim;
 use super::send::centiseconds;
 use crate::gossip::GossipQueue;
-use crate::members::{Peer, Slot};
+use crate::members::Slot;
 use crate::wire::{Encoder, LOADS_MAX, LoadEntry};
 use crate::{LoadSample, NodeKey, Time, Zone};
 
@@ -31,6 +30,7 @@ const USELESS: Duration = Duration::from_secs(20);
 const BEST_PER_ZONE: usize = 4;
 /// Zones whose best candidates are followed.
 const ZONES_MAX: usize = 64;
+const _: () = assert!(ZONES_MAX <= 1 << u8::BITS);
 /// Samples waiting to be passed on; the ones sent most often are dropped first.
 pub(super) const WAITING_MAX: usize = 128;
 
@@ -39,9 +39,10 @@ pub(super) const WAITING_MAX: usize = 128;
 pub(super) struct LoadDesk {
     /// Of this zone.
     near: GossipQueue,
-    /// Of the best candidates of each zone.
-    far: GossipQueue,
-    best: BTreeMap<Zone, Vec<(u32, NodeKey)>>,
+    /// Of the best candidates of each zone, which is told by its index in `best`.
+    far: GossipQueue<u8>,
+    /// Zones are few; a list of them is faster than a map.
+    best: Vec<(Zone, Vec<(u32, NodeKey)>)>,
 }
 
 impl LoadDesk {
@@ -52,25 +53,31 @@ impl LoadDesk {
     pub fn remove(&mut self, key: NodeKey) {
         self.near.remove(key);
         self.far.remove(key);
-        for best in self.best.values_mut() {
+        for (_, best) in &mut self.best {
             best.retain(|(_, other)| *other != key);
         }
     }
 
-    /// Ranks a candidate in its zone; whether it is among the best.
-    fn rank(&mut self, zone: &Zone, key: NodeKey, busy: u32) -> bool {
-        if !self.best.contains_key(zone) {
-            if self.best.len() >= ZONES_MAX {
-                return false;
+    fn index_of(&self, zone: &Zone) -> Option<u8> {
+        self.best.iter().position(|(other, _)| other == zone).map(|index| index as u8)
+    }
+
+    /// Ranks a candidate in its zone; the zone's index if it is among the best.
+    fn rank(&mut self, zone: &Zone, key: NodeKey, busy: u32) -> Option<u8> {
+        let index = match self.index_of(zone) {
+            Some(index) => index,
+            None if self.best.len() >= ZONES_MAX => return None,
+            None => {
+                self.best.push((zone.clone(), Vec::with_capacity(BEST_PER_ZONE + 1)));
+                (self.best.len() - 1) as u8
             }
-            self.best.insert(zone.clone(), Vec::new());
-        }
-        let Some(best) = self.best.get_mut(zone) else { return false };
+        };
+        let best = &mut self.best[usize::from(index)].1;
         best.retain(|(_, other)| *other != key);
         let place = best.partition_point(|(other, _)| *other <= busy);
         best.insert(place, (busy, key));
         best.truncate(BEST_PER_ZONE);
-        place < BEST_PER_ZONE
+        (place < BEST_PER_ZONE).then_some(index)
     }
 }
 
@@ -108,15 +115,15 @@ impl Swim {
         self.detail_version += 1;
         let Some(peer) = self.members.get(slot) else { return };
         let (key, zone) = (peer.key, &peer.identity.zone);
-        let is_best = self.load_desk.rank(zone, key, busy(&sample));
+        let best_of = self.load_desk.rank(zone, key, busy(&sample));
         if changed || old {
             let times = if changed { TRANSMISSIONS } else { REFRESHES };
             if *zone == self.me.zone {
-                self.load_desk.near.push_for(key, TRANSMISSIONS - times);
+                self.load_desk.near.push_for(key, TRANSMISSIONS - times, ());
                 self.load_desk.near.truncate(WAITING_MAX);
             }
-            if is_best {
-                self.load_desk.far.push_for(key, TRANSMISSIONS - times);
+            if let Some(zone) = best_of {
+                self.load_desk.far.push_for(key, TRANSMISSIONS - times, zone);
                 self.load_desk.far.truncate(WAITING_MAX);
             }
         }
@@ -140,26 +147,29 @@ impl Swim {
     /// Puts what is most useful to the receiver into a datagram.
     pub(super) fn put_loads(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
         let Some(receiver) = receiver.and_then(|slot| self.members.get(slot)) else { return };
-        let (to, zone) = (receiver.key, receiver.identity.zone.clone());
-        let near = zone == self.me.zone;
-        if near {
-            let keys = self.load_desk.near.first(NEAR_PER_DATAGRAM + 1);
-            for key in keys.into_iter().filter(|key| *key != to).take(NEAR_PER_DATAGRAM) {
-                if !self.put_load(encoder, key, false) {
-                    return;
-                }
-                self.load_desk.near.sent(key, TRANSMISSIONS);
+        let (to, receiver) = (receiver.key, receiver.identity.clone());
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.clear();
+        if receiver.zone == self.me.zone {
+            let near = self.load_desk.near.first(NEAR_PER_DATAGRAM + 1);
+            keys.extend(near.filter(|key| *key != to).take(NEAR_PER_DATAGRAM));
+        }
+        let near = keys.len();
+        let here = self.load_desk.index_of(&receiver.zone);
+        let elsewhere = self.load_desk.far.tagged().filter(|(_, zone)| Some(*zone) != here);
+        keys.extend(elsewhere.map(|(key, _)| key).take(FAR_PER_DATAGRAM));
+        for (place, key) in keys.iter().enumerate() {
+            let is_far = place >= near;
+            if !self.put_load(encoder, *key, is_far) {
+                break;
+            }
+            if is_far {
+                self.load_desk.far.sent(*key, TRANSMISSIONS);
+            } else {
+                self.load_desk.near.sent(*key, TRANSMISSIONS);
             }
         }
-        let elsewhere = |peer: &Peer| peer.identity.zone != zone;
-        let keys = self.load_desk.far.first(WAITING_MAX).into_iter();
-        let useful = keys.filter(|key| self.members.by_key(*key).is_some_and(elsewhere));
-        for key in useful.take(FAR_PER_DATAGRAM).collect::<Vec<_>>() {
-            if !self.put_load(encoder, key, true) {
-                return;
-            }
-            self.load_desk.far.sent(key, TRANSMISSIONS);
-        }
+        self.keys = keys;
     }
 
     /// False if there is no room. Where a member is far away is passed on with its load: most will never meet it.

@@ -43,7 +43,7 @@ use crate::gossip::GossipQueue;
 use crate::health::{LocalHealth, LossEstimate};
 use crate::members::{Members, Peer, Slot};
 use crate::pings::Pings;
-use crate::wire::Seal;
+use crate::wire::{Lists, Seal};
 use crate::{
     Config, Convergence, Coordinate, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey, Rtt, Stats,
     Time,
@@ -149,6 +149,9 @@ pub struct Swim {
     thawed: Time,
     outputs: VecDeque<Output>,
     spare: Vec<Vec<u8>>,
+    /// Kept for their allocations: keys of what goes into a datagram, and lists decoded from one.
+    keys: Vec<NodeKey>,
+    lists: Lists<'static>,
     stats: Stats,
     membership_version: u64,
     detail_version: u64,
@@ -207,6 +210,8 @@ impl Swim {
             thawed: now,
             outputs: VecDeque::new(),
             spare: Vec::new(),
+            keys: Vec::new(),
+            lists: Lists::default(),
             stats: Stats::default(),
             membership_version: 0,
             detail_version: 0,
@@ -242,6 +247,11 @@ impl Swim {
         if self.spare.len() < SPARE_MAX {
             self.spare.push(bytes);
         }
+    }
+
+    /// Swaps the buffers that wait to be used again with those of `pool`: many nodes in one thread share one pool.
+    pub(crate) fn swap_spare(&mut self, pool: &mut Vec<Vec<u8>>) {
+        std::mem::swap(&mut self.spare, pool);
     }
 
     /// What this node says of itself; its boot epoch grows when it has to outbid an older claim to its name.

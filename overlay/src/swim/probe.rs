@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand::seq::SliceRandom;
+use rand::Rng;
 
 use super::{Phase, Swim, Timer};
 use crate::config::RELAYS;
@@ -59,13 +59,19 @@ impl Swim {
         }
     }
 
+    /// The next member of the round-robin. It is shuffled as it is gone through: each place is drawn from the rest when
+    /// its turn comes, so newcomers, put at the end, come anywhere in the rest.
     fn next_in_round(&mut self) -> Option<Slot> {
         for _ in 0..=self.round.len() {
             if self.round_next >= self.round.len() {
-                self.round.shuffle(&mut self.rng);
                 self.round_next = 0;
             }
-            let slot = *self.round.get(self.round_next)?;
+            if self.round.is_empty() {
+                return None;
+            }
+            let drawn = self.rng.random_range(self.round_next..self.round.len());
+            self.round.swap(self.round_next, drawn);
+            let slot = self.round[self.round_next];
             self.round_next += 1;
             if self.members.get(slot).is_some_and(Peer::is_live) {
                 return Some(slot);
@@ -170,8 +176,9 @@ impl Swim {
         let seq = self.ping(probe.slot, key, to, Purpose::Probe { attempt: probe.attempts });
         if probe.attempts.is_multiple_of(2) && probe.kind != Kind::Measure {
             let relays = self.pick_live(RELAYS, Some(probe.slot));
-            self.probes[index].nacks_missing = relays.len() as u8;
+            self.probes[index].nacks_missing = 0;
             for relay in relays {
+                self.probes[index].nacks_missing += 1;
                 let Some(via) = self.members.get(relay).map(|peer| peer.identity.gossip) else { continue };
                 self.send(via, Some(relay), &Message::PingReq { seq, target: key });
             }

@@ -15,19 +15,25 @@ impl Swim {
         self.stats.bytes_received += length as u64;
         // A copy of the keys, so that the decoded datagram borrows nothing of this state machine.
         let seal = self.seal.clone();
-        let Ok(datagram) = decode(&seal, bytes) else {
+        let lists = std::mem::take(&mut self.lists).emptied();
+        let Ok(datagram) = decode(&seal, bytes, lists) else {
             self.stats.datagrams_rejected += 1;
             return;
         };
+        self.on_decoded(from, length, &datagram);
+        self.lists = datagram.lists.emptied();
+    }
+
+    fn on_decoded(&mut self, from: SocketAddr, length: usize, datagram: &Datagram<'_>) {
         if self.phase == Phase::Gone {
             return;
         }
         if datagram.head.from() == self.key {
-            self.on_namesake(from, &datagram);
+            self.on_namesake(from, datagram);
             return;
         }
-        let sender = self.meet(&datagram);
-        for update in &datagram.updates {
+        let sender = self.meet(datagram);
+        for update in &datagram.lists.updates {
             self.learn(update);
         }
         if let Some(peer) = sender.and_then(|slot| self.members.get_mut(slot))
@@ -38,10 +44,10 @@ impl Swim {
         if let (Some(slot), Some((sample, age))) = (sender, datagram.load) {
             self.on_load(slot, sample, age);
         }
-        for entry in &datagram.loads {
+        for entry in &datagram.lists.loads {
             self.on_load_entry(entry);
         }
-        self.on_message(from, length, sender, &datagram);
+        self.on_message(from, length, sender, datagram);
     }
 
     /// Takes note of the sender: it speaks for itself, so it lives. None if it is a stranger, or an older boot.
@@ -104,7 +110,7 @@ impl Swim {
             }
             Message::Records { first, last } => {
                 if let Some(slot) = sender.filter(|slot| self.is_proven(*slot, from)) {
-                    self.on_records(slot, first..=last, &datagram.updates);
+                    self.on_records(slot, first..=last, &datagram.lists.updates);
                 }
             }
             Message::Join { seq, .. } if sender.is_some() => self.welcome(from, length, seq),

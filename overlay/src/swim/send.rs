@@ -11,6 +11,9 @@ use crate::members::Slot;
 use crate::wire::{DATAGRAM_BYTES_MAX, Encoder, Head, Message, Subject, UPDATES_MAX, Update};
 use crate::{Identity, MemberState, NodeKey};
 
+/// Most members picked at random at once.
+const PICKED_MAX: usize = 8;
+
 impl Swim {
     /// Sends `message` to `to`, with news. `receiver` is who is thought to be there.
     pub(super) fn send(&mut self, to: SocketAddr, receiver: Option<Slot>, message: &Message<'_>) {
@@ -46,7 +49,8 @@ impl Swim {
     pub(super) fn begin(&mut self) -> Encoder {
         let live = self.live_digest();
         let head = Head::new(self.key, self.me.boot, self.incarnation, live);
-        Encoder::new(self.spare.pop().unwrap_or_default(), &self.seal, &mut self.rng, &head)
+        let bytes = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(DATAGRAM_BYTES_MAX));
+        Encoder::new(bytes, &self.seal, &mut self.rng, &head)
     }
 
     pub(super) fn finish(&mut self, to: SocketAddr, encoder: Encoder) {
@@ -78,10 +82,11 @@ impl Swim {
             return;
         }
         let limit = Params::transmissions(self.live());
-        for key in self.gossip.first(UPDATES_MAX) {
-            if Some(key) == receiver {
-                continue;
-            }
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.clear();
+        keys.extend(self.gossip.first(UPDATES_MAX).filter(|key| Some(*key) != receiver));
+        for key in &keys {
+            let key = *key;
             let Some(update) = self.update_about(key, false) else {
                 self.gossip.remove(key);
                 continue;
@@ -91,6 +96,7 @@ impl Swim {
             }
             self.gossip.sent(key, limit);
         }
+        self.keys = keys;
     }
 
     /// The newest there is to say of a member; in full if it is live or if asked.
@@ -132,26 +138,40 @@ impl Swim {
         }
     }
 
-    /// Up to `count` random live members, other than `but`.
-    pub(super) fn pick_live(&mut self, count: usize, but: Option<Slot>) -> Vec<Slot> {
+    /// Up to `count` (of at most [`PICKED_MAX`]) random live members, other than `but`.
+    pub(super) fn pick_live(
+        &mut self,
+        count: usize,
+        but: Option<Slot>,
+    ) -> impl Iterator<Item = Slot> + use<> {
+        let mut picked = [None; PICKED_MAX];
+        self.pick(&mut picked[..count], but);
+        picked.into_iter().flatten()
+    }
+
+    fn pick(&mut self, picked: &mut [Option<Slot>], but: Option<Slot>) {
         let usable = |members: &crate::members::Members, slot: Slot| {
             Some(slot) != but && members.get(slot).is_some_and(crate::members::Peer::is_live)
         };
         let others = self.members.live();
-        if others > 4 * count {
+        if others > 4 * picked.len() {
             // Most slots are usable: drawing is cheaper than looking at all of them.
             let slots = self.members.slots();
-            let mut picked = Vec::with_capacity(count);
-            for _ in 0..count * 16 {
+            let mut count = 0;
+            for _ in 0..picked.len() * 16 {
+                if count == picked.len() {
+                    break;
+                }
                 let slot = self.rng.random_range(0..slots);
-                if picked.len() < count && usable(&self.members, slot) && !picked.contains(&slot) {
-                    picked.push(slot);
+                if usable(&self.members, slot) && !picked.contains(&Some(slot)) {
+                    picked[count] = Some(slot);
+                    count += 1;
                 }
             }
-            return picked;
+            return;
         }
         let slots = (0..self.members.slots()).filter(|slot| usable(&self.members, *slot));
-        slots.choose_multiple(&mut self.rng, count)
+        slots.map(Some).choose_multiple_fill(&mut self.rng, picked);
     }
 }
 

@@ -151,7 +151,7 @@ impl Swim {
         if self.members.live() == self.members.len() || self.phase != Phase::Running {
             return;
         }
-        let dead = self.members.iter().filter(|(_, peer)| peer.state == MemberState::Dead);
+        let dead = self.members.gone().filter(|(_, peer)| peer.state == MemberState::Dead);
         for slot in dead.map(|(slot, _)| slot).choose_multiple(&mut self.rng, count) {
             if let Some((key, to)) = self.members.get(slot).map(|peer| (peer.key, peer.identity.gossip)) {
                 self.ping(slot, key, to, Purpose::Knock);

@@ -20,22 +20,36 @@ pub(crate) struct Datagram<'a> {
     pub load: Option<(LoadSample, Duration)>,
     /// Where the sender is.
     pub coordinate: Option<Coordinate>,
+    pub lists: Lists<'a>,
+}
+
+/// The lists of a datagram. Their allocations outlive it.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Lists<'a> {
     pub updates: Vec<Update<Record<'a>>>,
     pub loads: Vec<LoadEntry>,
 }
 
+impl Lists<'_> {
+    /// The same, empty, for another datagram.
+    pub fn emptied<'b>(mut self) -> Lists<'b> {
+        self.updates.clear();
+        self.loads.clear();
+        // Nothing is left that borrows the old datagram. Collecting a vector into one of its like keeps the allocation.
+        let updates = self.updates.into_iter().map(|_| unreachable!("it is empty")).collect();
+        Lists { updates, loads: self.loads }
+    }
+}
+
 /// Opens and decodes a datagram in place.
-pub(crate) fn decode<'a>(seal: &Seal, bytes: &'a mut [u8]) -> Result<Datagram<'a>, DecodeError> {
+pub(crate) fn decode<'a>(
+    seal: &Seal,
+    bytes: &'a mut [u8],
+    lists: Lists<'a>,
+) -> Result<Datagram<'a>, DecodeError> {
     let mut rest = Reader(seal.open(bytes)?);
     let head = rest.take("head")?;
-    let mut datagram = Datagram {
-        head,
-        message: Message::News,
-        load: None,
-        coordinate: None,
-        updates: Vec::new(),
-        loads: Vec::new(),
-    };
+    let mut datagram = Datagram { head, message: Message::News, load: None, coordinate: None, lists };
     while !rest.0.is_empty() {
         let (kind, payload) = rest.section()?;
         datagram.section(kind, Reader(payload))?;
@@ -111,18 +125,18 @@ impl<'a> Datagram<'a> {
             }
             kind::UPDATES => {
                 while !payload.0.is_empty() {
-                    if self.updates.len() == UPDATES_MAX {
+                    if self.lists.updates.len() == UPDATES_MAX {
                         return Err(DecodeError::Malformed("updates: too many"));
                     }
-                    self.updates.push(payload.update()?);
+                    self.lists.updates.push(payload.update()?);
                 }
             }
             kind::LOADS => {
                 while !payload.0.is_empty() {
-                    if self.loads.len() == LOADS_MAX {
+                    if self.lists.loads.len() == LOADS_MAX {
                         return Err(DecodeError::Malformed("loads: too many"));
                     }
-                    self.loads.push(payload.load_entry()?);
+                    self.lists.loads.push(payload.load_entry()?);
                 }
             }
             _ => {}

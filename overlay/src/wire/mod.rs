@@ -14,7 +14,7 @@ mod seal;
 mod tests;
 
 pub(crate) use body::{Head, LoadEntry, Message, Range, Record, Subject, Update};
-pub(crate) use decode::{Datagram, decode};
+pub(crate) use decode::{Datagram, Lists, decode};
 pub(crate) use encode::Encoder;
 pub use seal::OpenError;
 pub(crate) use seal::Seal;

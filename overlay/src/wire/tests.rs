@@ -149,14 +149,14 @@ proptest! {
         let mut bytes = encoder.finish(seal);
 
         prop_assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
-        let datagram = decode(seal, &mut bytes).unwrap();
+        let datagram = decode(seal, &mut bytes, Lists::default()).unwrap();
         prop_assert_eq!(datagram.head, head);
         prop_assert_eq!(datagram.message, message);
         prop_assert_eq!(datagram.coordinate, place);
         prop_assert_eq!(datagram.load.map(|(sample, age)| (sample, age.as_millis() / 10)),
                         load.map(|(sample, age)| (sample, age.into())));
-        prop_assert_eq!(datagram.updates, news[..told].iter().map(recorded).collect::<Vec<_>>());
-        prop_assert_eq!(datagram.loads, &entries[..passed_on]);
+        prop_assert_eq!(datagram.lists.updates, news[..told].iter().map(recorded).collect::<Vec<_>>());
+        prop_assert_eq!(datagram.lists.loads, &entries[..passed_on]);
     }
 
     #[test]
@@ -167,7 +167,7 @@ proptest! {
         let mut bytes = encoder.finish(seal);
         let place = place.index(bytes.len());
         if cut { bytes.truncate(place) } else { bytes[place] ^= 1 << bit }
-        prop_assert!(decode(seal, &mut bytes).is_err());
+        prop_assert!(decode(seal, &mut bytes, Lists::default()).is_err());
     }
 
     #[test]
@@ -177,8 +177,8 @@ proptest! {
         seal.begin(&mut bytes, &mut rng());
         bytes.extend(body);
         seal.seal(&mut bytes);
-        if let Ok(datagram) = decode(&seal, &mut bytes) {
-            prop_assert!(datagram.updates.len() <= UPDATES_MAX && datagram.loads.len() <= LOADS_MAX);
+        if let Ok(datagram) = decode(&seal, &mut bytes, Lists::default()) {
+            prop_assert!(datagram.lists.updates.len() <= UPDATES_MAX && datagram.lists.loads.len() <= LOADS_MAX);
         }
     }
 }
@@ -198,21 +198,21 @@ fn sections_of_the_future_are_skipped_and_longer_ones_are_read_as_far_as_known()
     let seal = Seal::new("test", None);
     // Kind 99 is unknown; an ack (kind 2) of sequence number 5 has grown two fields.
     let mut bytes = sealed(&seal, &[99, 2, 0, 0xaa, 0xbb, 2, 3, 0, 5, 1, 2]);
-    assert_eq!(decode(&seal, &mut bytes).unwrap().message, Message::Ack { seq: 5 });
+    assert_eq!(decode(&seal, &mut bytes, Lists::default()).unwrap().message, Message::Ack { seq: 5 });
 }
 
 #[test]
 fn one_datagram_has_one_message() {
     let seal = Seal::new("test", None);
     let mut bytes = sealed(&seal, &[2, 1, 0, 5, 5, 1, 0, 5]);
-    assert!(matches!(decode(&seal, &mut bytes), Err(DecodeError::Malformed(_))));
+    assert!(matches!(decode(&seal, &mut bytes, Lists::default()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
 fn a_section_can_not_reach_past_the_end() {
     let seal = Seal::new("test", None);
     let mut bytes = sealed(&seal, &[2, 200, 0, 5]);
-    assert!(matches!(decode(&seal, &mut bytes), Err(DecodeError::Malformed(_))));
+    assert!(matches!(decode(&seal, &mut bytes, Lists::default()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn other_clusters_and_versions_are_strangers() {
     let open = |seal: &Seal, change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
         change(&mut bytes);
-        decode(seal, &mut bytes).err()
+        decode(seal, &mut bytes, Lists::default()).err()
     };
     assert_eq!(open(&seal, &|_| ()), None);
     assert_eq!(open(&Seal::new("other", None), &|_| ()), Some(OpenError::Checksum.into()));
@@ -248,7 +248,7 @@ fn unreachable_addresses_and_bad_names_are_refused() {
         let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
         let mut encoder = Encoder::new(Vec::new(), &seal, &mut rng(), &head);
         encoder.message(&Message::Join { seq: 1, from: (&identity).into() });
-        assert!(decode(&seal, &mut encoder.finish(&seal)).is_err(), "{gossip}");
+        assert!(decode(&seal, &mut encoder.finish(&seal), Lists::default()).is_err(), "{gossip}");
     }
 }
 
@@ -261,7 +261,7 @@ fn only_the_keys_of_the_ring_open_and_the_clusters_name_is_bound_in() {
     };
     let sealed_with = |seal: &Seal| sealed(seal, &[2, 1, 0, 5]);
     let opens = |seal: &Seal, mut bytes: Vec<u8>| {
-        decode(seal, &mut bytes).map(|datagram| datagram.message == Message::Ack { seq: 5 })
+        decode(seal, &mut bytes, Lists::default()).map(|datagram| datagram.message == Message::Ack { seq: 5 })
     };
     // The steps of a rotation: each ring can read what the ones one step away send.
     let steps = [ring(&[old]), ring(&[old, new]), ring(&[new, old]), ring(&[new])];
