@@ -87,6 +87,7 @@ async fn pooled(clips: &[PathBuf], cores: usize) -> Result<()> {
             profile: Arc::clone(profile),
             info,
             deadline: Instant::now() + Duration::from_secs(600),
+            limit: Instant::now() + Duration::from_secs(600),
         };
         pool.submit(job)?.wait().await?;
         Result::Ok(())

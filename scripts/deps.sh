@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing for the groups named: build, run, demo, test. With nothing missing it only looks, which
+# Installs what is missing for the groups named: build, run, demo, test, bench. With nothing missing it only looks, which
 # takes milliseconds. Without the right to install it says what to install, and fails.
 #
 # With CI=true the group test also has what needs a machine of one's own: a Docker engine and an emulator.
@@ -13,6 +13,7 @@ run ffmpeg ffmpeg
 run ffprobe ffmpeg
 run ip iproute2
 run unshare util-linux
+bench python3 python3
 test nft nftables
 test iptables iptables
 test ping iputils-ping

@@ -63,7 +63,8 @@ struct LabArgs {
     #[arg(long)]
     json: bool,
 
-    /// Shell command to run when the cluster is ready; `STARLING_NODE` in its environment is node1, `STARLING_NODES` are all
+    /// Shell command to run when the cluster is ready; `STARLING_NODE` in its environment is node1, `STARLING_NODES` are
+    /// all; `starling lab ctl` and `netem` in it mean this lab
     #[arg(long, value_name = "COMMAND")]
     run: Option<String>,
 
@@ -87,7 +88,7 @@ struct LabArgs {
 #[derive(Debug, clap::Args)]
 struct CtlArgs {
     /// Which lab, where several run (the id is in its JSON)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, env = "STARLING_LAB", value_name = "ID")]
     lab: Option<String>,
 
     /// Where labs keep their files [default: /var/tmp/starling-lab-UID]

@@ -2,6 +2,7 @@
 
 mod key;
 mod lab;
+mod load;
 mod members;
 mod node;
 mod runtime;
@@ -31,6 +32,8 @@ enum Command {
     Upload(upload::Args),
     /// Show the membership as one node sees it: zone, state, RTT, load, age of the load
     Members(members::Args),
+    /// Send many uploads at once, each to a random node, and report what came of them
+    Load(Box<load::Args>),
     /// Make keys for a cluster
     Key(key::Args),
     /// Simulate the overlay: virtual time, the same state machine as the real node
@@ -51,6 +54,7 @@ impl Cli {
             Command::Sim(args) => sim::run_command(&args),
             Command::Key(args) => key::run(&args),
             Command::Upload(args) => runtime::block_on(upload::run(args)),
+            Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
         };
         result.unwrap_or_else(|error| {

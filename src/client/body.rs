@@ -15,10 +15,11 @@ use super::upload::Progress;
 /// What is read at once: few system calls, little memory.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-/// The rest of an opened file.
+/// The rest of an opened file, and what is to follow it.
 pub(super) struct FileBody {
     file: File,
     bytes_left: u64,
+    tail: Bytes,
     buffer: BytesMut,
     progress: Arc<dyn Progress>,
 }
@@ -26,7 +27,12 @@ pub(super) struct FileBody {
 impl FileBody {
     pub(super) fn new(mut file: File, bytes: u64, progress: Arc<dyn Progress>) -> Self {
         file.set_max_buf_size(CHUNK_BYTES);
-        Self { file, bytes_left: bytes, buffer: BytesMut::new(), progress }
+        Self { file, bytes_left: bytes, tail: Bytes::new(), buffer: BytesMut::new(), progress }
+    }
+
+    /// The same, and then these bytes.
+    pub(super) fn followed_by(self, tail: Bytes) -> Self {
+        Self { tail, ..self }
     }
 }
 
@@ -37,7 +43,8 @@ impl Body for FileBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
         if this.bytes_left == 0 {
-            return Poll::Ready(None);
+            let tail = std::mem::take(&mut this.tail);
+            return Poll::Ready((!tail.is_empty()).then(|| Ok(Frame::data(tail))));
         }
         let wanted = CHUNK_BYTES.min(usize::try_from(this.bytes_left).unwrap_or(CHUNK_BYTES));
         this.buffer.resize(wanted, 0);
@@ -55,10 +62,10 @@ impl Body for FileBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes_left == 0
+        self.bytes_left == 0 && self.tail.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes_left)
+        SizeHint::with_exact(self.bytes_left + self.tail.len() as u64)
     }
 }

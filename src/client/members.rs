@@ -43,6 +43,9 @@ pub struct Member {
     /// How old that is.
     #[serde(default)]
     pub load_age_ms: Option<f64>,
+    /// Where its HTTP service is, as it advertises it.
+    #[serde(default)]
+    pub http: Option<String>,
 }
 
 /// A load sample.

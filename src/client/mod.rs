@@ -1,9 +1,10 @@
 //! The clients of a node: sending files, reading the membership. What `starling upload` and `starling members` are
-//! made of, and what the lab asks its nodes with.
+//! made of, what the lab asks its nodes with, and the load generator.
 
 mod body;
 mod endpoint;
 mod http;
+pub mod load;
 mod members;
 mod naming;
 mod problem;

@@ -267,17 +267,17 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 /// Control characters are all that a header cannot carry.
-fn header_value(name: &str) -> HeaderValue {
+pub(super) fn header_value(name: &str) -> HeaderValue {
     let clean: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
     HeaderValue::from_bytes(clean.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static("upload"))
 }
 
-fn percent_encode(text: &str) -> String {
+pub(super) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -294,7 +294,7 @@ fn hex(nibble: u8) -> char {
 }
 
 /// A hint only; nodes look at the bytes.
-fn media_type(file: &Path) -> &'static str {
+pub(super) fn media_type(file: &Path) -> &'static str {
     match file.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).as_deref() {
         Some("webm") => "video/webm",
         Some("mkv") => "video/x-matroska",

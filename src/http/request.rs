@@ -30,6 +30,11 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
+    /// How much of it is over.
+    pub fn spent(&self) -> Duration {
+        self.allowed.saturating_sub(self.left())
+    }
+
     /// The answer when it has passed.
     pub fn passed(&self) -> ApiError {
         ApiError::DeadlinePassed { allowed: self.allowed }

@@ -4,6 +4,7 @@
 //! container the cgroup's limits are the whole, not the host's cores and memory.
 
 mod cgroup;
+mod process;
 
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use tokio::sync::watch;
 
 use cgroup::Cgroup;
+pub use process::{CpuUse, cpu_time};
 
 /// One reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

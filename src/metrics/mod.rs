@@ -26,6 +26,12 @@ struct StateLabel {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToolLabels {
+    tool: &'static str,
+    outcome: &'static str,
+}
+
 /// What a node counts itself; the rest is read from its parts when somebody asks.
 #[derive(Debug)]
 pub struct Metrics {
@@ -83,6 +89,16 @@ impl Metrics {
         registry.register("transcodes", "Transcodes begun on this node: ffmpeg was started", started);
         let failed = ConstCounter::new(pool.failures_total);
         registry.register("transcode_failures", "Transcodes that ended without a result", failed);
+        let help = "CPU of ffmpeg and ffprobe: of runs with a result in time, and of those in vain";
+        registry.register_with_unit("tool_cpu", help, Unit::Seconds, tool_cpu(pool));
+        let own = crate::load::cpu_time(std::process::id()).unwrap_or_default();
+        let own = ConstCounter::new(own.as_secs_f64());
+        registry.register_with_unit(
+            "node_cpu",
+            "CPU of the node itself, without its tools",
+            Unit::Seconds,
+            own,
+        );
         registry.register("queued_jobs", "Jobs waiting for a worker", gauge(pool.queued));
         registry.register("running_jobs", "Jobs being transcoded", gauge(pool.running));
         registry.register("workers", "Transcodes that may run at once", gauge(pool.workers));
@@ -91,6 +107,16 @@ impl Metrics {
         text::encode(&mut out, &registry)?;
         Ok(out)
     }
+}
+
+fn tool_cpu(pool: &PoolStats) -> Family<ToolLabels, Counter<f64, AtomicU64>> {
+    let family = Family::<ToolLabels, Counter<f64, AtomicU64>>::default();
+    for (tool, (done, wasted)) in [("ffmpeg", pool.ffmpeg_cpu), ("ffprobe", pool.ffprobe_cpu)] {
+        for (outcome, time) in [("done", done), ("wasted", wasted)] {
+            family.get_or_create(&ToolLabels { tool, outcome }).inc_by(time.as_secs_f64());
+        }
+    }
+    family
 }
 
 fn gauge(value: usize) -> Gauge<i64, AtomicI64> {

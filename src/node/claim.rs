@@ -64,20 +64,23 @@ impl Drop for Lease {
 
 impl Node {
     /// Asks the home of a job's content. Answers [`Claimed::Unasked`] rather than wait for a home that does not answer.
-    pub(super) async fn claim(self: &Arc<Self>, job: &Job, info: &MediaInfo) -> Claimed {
+    /// `info`: what is known of the job.
+    pub(super) async fn claim(self: &Arc<Self>, job: &Job, info: Option<&MediaInfo>) -> Claimed {
         let key: LeaseKey = (job.upload.content, job.profile.name.clone());
         let view = self.view();
         let home = Arc::clone(home_of(&view, &key.0, &key.1));
         let home_peer = view.peers.iter().find(|peer| peer.identity.name == home.name);
         let rtt = home_peer.and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
-        let service = self.pool.estimate(&job.profile, info).service;
+        let service = info.and_then(|info| self.pool.estimate(&job.profile, info).service);
         if let (Some(rtt), Some(service)) = (rtt, service)
             && rtt * 2 > service
         {
             return Claimed::Unasked;
         }
+        // Who has no use for the work itself only wants to know whether somebody does it.
+        let mut wait_max = if info.is_some() { WAIT_MAX } else { Duration::ZERO };
         while !job.deadline.left().is_zero() {
-            match self.ask(&home, rtt, &key, job.deadline.left()).await {
+            match self.ask(&home, rtt, &key, job.deadline.left(), wait_max).await {
                 Ok(Verdict::Yours) => {
                     let (node, holders) = (Arc::clone(self), Vec::new());
                     return Claimed::Lease(Lease { node, home, key, holders });
@@ -90,7 +93,7 @@ impl Node {
                     let (node, holders) = (Arc::clone(self), Vec::new());
                     return Claimed::Lease(Lease { node, home, key, holders });
                 }
-                Ok(Verdict::Busy) => {}
+                Ok(Verdict::Busy) => wait_max = WAIT_MAX,
                 Err(error) => {
                     tracing::debug!(home = %home.name, %error, "the content's home does not answer: working without it");
                     return Claimed::Unasked;
@@ -106,8 +109,9 @@ impl Node {
         rtt: Option<Duration>,
         key: &LeaseKey,
         left: Duration,
+        wait_max: Duration,
     ) -> Result<Verdict, OffloadError> {
-        let wait = left.min(WAIT_MAX);
+        let wait = left.min(wait_max);
         if home.name == self.identity.name {
             return Ok(self.give_lease(key, &self.lessee(), left, wait).await);
         }
@@ -197,13 +201,23 @@ impl Node {
 
 /// Does a job once in the whole cluster, as far as its content's home can be asked.
 pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> super::Outcome {
+    let place = node.pool.expect(&job.profile, job.upload.content, job.deadline.at);
+    let permit = if place.is_none() { node.permit_to_look(job).await } else { None };
+    if place.is_none() && permit.is_none() {
+        // It may still be held, or be under way. If not, the end of the lease says so.
+        return match node.claim(job, None).await {
+            Claimed::Found(done) => Ok(done),
+            Claimed::Lease(_) | Claimed::Unasked => Err(node.refuse(job, None, None)),
+        };
+    }
     let info = node.probe(job).await?;
+    drop(permit);
     let job = Job { info: Some(Arc::clone(&info)), ..job.clone() };
-    match node.claim(&job, &info).await {
+    match node.claim(&job, Some(&info)).await {
         Claimed::Found(done) => Ok(done),
-        Claimed::Unasked => dispatch::dispatch(node, &job, info).await,
+        Claimed::Unasked => dispatch::dispatch(node, &job, info, place).await,
         Claimed::Lease(lease) => {
-            let done = dispatch::dispatch(node, &job, info).await?;
+            let done = dispatch::dispatch(node, &job, info, place).await?;
             lease.done(&done);
             Ok(done)
         }

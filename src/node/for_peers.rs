@@ -20,7 +20,7 @@ impl Node {
         }
         let profile = self.profile(Some(offer.profile.as_str()))?;
         let deadline = Instant::now() + Duration::from_millis(offer.deadline_ms).min(DEADLINE_MAX);
-        let backlog = self.pool.backlog();
+        let backlog = self.pool.backlog(None);
         // From a node that has no work a job may come as the policy likes; from one that is full only to begin sooner.
         let in_vain = |there: Backlog| {
             backlog.is_worse_than(&there) || (there.is_full() && !there.is_worse_than(&backlog))

@@ -19,8 +19,11 @@ pub struct Job {
     pub upload: Arc<Upload>,
     /// What to make.
     pub profile: Arc<Profile>,
-    /// By when.
+    /// By when its request has to be answered.
     pub deadline: Deadline,
+    /// How long work on it goes on for requests that came later and wait for the same. Without any it ends with the
+    /// request that began it.
+    pub limit: Deadline,
     /// What ffprobe found in it, once it was asked.
     pub info: Option<Arc<MediaInfo>>,
 }
@@ -28,7 +31,8 @@ pub struct Job {
 impl Job {
     /// A job of its own for an upload.
     pub fn new(upload: Upload, profile: Arc<Profile>, deadline: Deadline) -> Self {
-        Self { upload: Arc::new(upload), profile, deadline, info: None }
+        let limit = Deadline { allowed: deadline.allowed * 2, at: deadline.at + deadline.allowed };
+        Self { upload: Arc::new(upload), profile, deadline, limit, info: None }
     }
 
     /// What its result is called in the cache.

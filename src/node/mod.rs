@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use starling_overlay::{Identity, LoadPublisher, MemberState, View};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use job::{CacheState, Done, Job, Served};
 pub use run::{StartError, run};
@@ -60,6 +60,8 @@ pub struct Node {
     authority: Arc<Authority>,
     peers: PeerClient,
     offers: Offers<Place>,
+    /// Uploads at once that are looked at although there is no time for them here.
+    looks: Semaphore,
     leases: Leases,
     flights: flights::Flights<(Key, transcode::Scope), Outcome>,
     metrics: Metrics,

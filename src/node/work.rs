@@ -36,6 +36,7 @@ impl Node {
             profile: Arc::clone(&job.profile),
             info: MediaInfo::clone(&info),
             deadline: job.deadline.at,
+            limit: job.limit.at,
         };
         let ticket = match place {
             Some(place) => place.submit(work)?,
@@ -44,7 +45,7 @@ impl Node {
         self.publish_load();
         let made = ticket.wait().await;
         self.publish_load();
-        let made = made.map_err(|error| ApiError::from_transcode(error, job.deadline))?;
+        let made = made.map_err(|error| ApiError::from_transcode(error, job.limit))?;
         let object = self.keep(job, made.output, made.bytes, made.sha256).await?;
         Ok(Done {
             object,

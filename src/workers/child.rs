@@ -7,7 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 
 use super::cancel::Cancel;
 
@@ -33,6 +35,8 @@ pub(super) struct Outcome {
     pub(super) ended: Ended,
     /// The last lines it wrote to stderr.
     pub(super) stderr: String,
+    /// What it cost.
+    pub(super) cpu: Duration,
 }
 
 /// Runs a command as a process group of its own until it exits, the deadline passes, `cancel` is set or `on_stdout`
@@ -48,8 +52,9 @@ pub(super) fn run(
     let mut group = Group::new(child)?;
     let mut stderr = Vec::new();
     let ended = watch(&mut group, deadline, cancel, on_stdout, &mut stderr)?;
-    let status = group.end()?;
+    let (status, cpu) = group.end()?;
     Ok(Outcome {
+        cpu,
         ended: ended.unwrap_or(Ended::Exited(status)),
         stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
     })
@@ -72,15 +77,18 @@ impl Group {
     }
 
     /// The leader isn't reaped yet, so its id still names this group and no other.
-    fn end(&mut self) -> io::Result<ExitStatus> {
+    fn end(&mut self) -> io::Result<(ExitStatus, Duration)> {
         match kill_process_group(self.pid, Signal::KILL) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             // All of the group are dead already, or were never ours to signal: the leader is.
             Err(_) => self.child.kill()?,
         }
+        // Dead, and not reaped: the kernel still knows what it cost.
+        waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+        let cpu = crate::load::cpu_time(self.child.id()).unwrap_or_default();
         let status = self.child.wait()?;
         self.reaped = true;
-        Ok(status)
+        Ok((status, cpu))
     }
 }
 

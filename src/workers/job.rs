@@ -20,6 +20,7 @@ use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
 use crate::content::{ContentId, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Scratch};
+use crate::load::CpuUse;
 use crate::profile::{OWN_DEMUXERS, Profile, Recipe, Run};
 
 /// One piece of work.
@@ -32,8 +33,10 @@ pub struct Job {
     pub profile: Arc<Profile>,
     /// What the probe found in it.
     pub info: MediaInfo,
-    /// When nobody wants the result any more.
+    /// By when whoever asked first wants the result; what can't be done by then is not begun.
     pub deadline: Instant,
+    /// When ffmpeg is ended. Later than the deadline where others, who asked later, may still wait for it.
+    pub limit: Instant,
 }
 
 /// A verified result.
@@ -62,6 +65,7 @@ pub(super) struct Bench {
     pub(super) limits: MediaLimits,
     pub(super) dir: DataDir,
     pub(super) prober: Prober,
+    pub(super) cpu: CpuUse,
 }
 
 /// A result and what is known of it before it has a place in time.
@@ -70,7 +74,12 @@ pub(super) struct Made {
     pub(super) bytes: u64,
     pub(super) sha256: ContentId,
     pub(super) info: MediaInfo,
+    /// Cores that ffmpeg kept busy, on average; none where that says little.
+    pub(super) cores_used: Option<f64>,
 }
+
+/// Runs that cost less say little about the machine.
+const TELLING_CPU_MIN: Duration = Duration::from_millis(500);
 
 impl Bench {
     /// Runs one job to its end on this thread.
@@ -84,15 +93,22 @@ impl Bench {
         let input = (*job.input).as_ref();
         let folder = tempfile::Builder::new().prefix("job-").tempdir_in(self.dir.tmp())?;
         let output = folder.path().join(format!("output.{}", job.profile.extension()));
-        self.transcode(job, input, &output, threads, cancel, on_progress)?;
-        let info = self.verify(job, &output, cancel)?;
+        let mut cpu = Duration::ZERO;
+        let began = Instant::now();
+        let transcoded = self.transcode(job, input, &output, threads, cancel, on_progress, &mut cpu);
+        let cores_used = (cpu >= TELLING_CPU_MIN).then(|| cpu.div_duration_f64(began.elapsed()));
+        let made = transcoded.and_then(|()| self.verify(job, &output, cancel));
+        self.cpu.add(made.is_ok(), cpu);
+        let info = made?;
         // Out of the folder of its own, which goes.
         let (_, scratch) = self.dir.scratch_file("result-")?;
         fs::rename(&output, &*scratch)?;
         let (sha256, bytes) = digest(&scratch)?;
-        Ok(Made { output: scratch, bytes, sha256, info })
+        Ok(Made { output: scratch, bytes, sha256, info, cores_used })
     }
 
+    /// `cpu`: what ffmpeg cost, whatever came of it.
+    #[expect(clippy::too_many_arguments, reason = "one call, one place")]
     fn transcode(
         &self,
         job: &Job,
@@ -101,9 +117,10 @@ impl Bench {
         threads: u16,
         cancel: &Cancel,
         mut on_progress: impl FnMut(Progress),
+        cpu: &mut Duration,
     ) -> Result<(), TranscodeError> {
         let args = job.profile.argv(&Run { input, output, info: &job.info, threads, limits: &self.limits });
-        let left = job.deadline.saturating_duration_since(Instant::now());
+        let left = job.limit.saturating_duration_since(Instant::now());
         let allowed = Allowed {
             input,
             output_dir: output.parent(),
@@ -116,12 +133,13 @@ impl Bench {
             command.current_dir(folder);
         }
         let mut reader = Reader::new(job.info.picture_duration());
-        let outcome = child::run(&mut command, job.deadline, cancel, |bytes| {
+        let outcome = child::run(&mut command, job.limit, cancel, |bytes| {
             if let Some(progress) = reader.feed(bytes) {
                 on_progress(progress);
             }
             true
         })?;
+        *cpu = outcome.cpu;
         self.judge(&outcome, input)?;
         let expected =
             job.info.picture_duration().filter(|_| matches!(job.profile.recipe, Recipe::Video { .. }));

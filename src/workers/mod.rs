@@ -4,10 +4,13 @@
 //! ffprobe look at what came out, and only then hands it to whoever holds the [`Ticket`]. Dropping the ticket kills the
 //! child. Each child is waited for by the thread that spawned it, since a child dies with its parent *thread*.
 
+mod admission;
 mod backlog;
+mod bookings;
 mod cancel;
 mod child;
 mod error;
+mod estimate;
 mod job;
 mod place;
 mod pool;

@@ -5,18 +5,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::admission::{self, Standing};
 use super::backlog::Backlog;
+use super::bookings::BookingKey;
 use super::error::SubmitError;
+use super::estimate::Work;
 use super::job::{Bench, Job};
 use super::place::Place;
 use super::probe::Prober;
 use super::sandbox::Sandbox;
-use super::shared::Shared;
+use super::shared::{Shared, count};
 use super::speed::Estimate;
 use super::ticket::Ticket;
 use super::tools::Tools;
-use crate::content::{MediaInfo, MediaLimits};
+use crate::content::{ContentId, MediaInfo, MediaLimits};
 use crate::ingest::DataDir;
+use crate::load::CpuUse;
 use crate::profile::Profile;
 
 /// What a pool is made of.
@@ -61,6 +65,10 @@ pub struct PoolStats {
     pub failures_total: u64,
     /// Jobs cancelled or past their deadline, in the queue or while running.
     pub cancelled_total: u64,
+    /// CPU of ffmpeg runs that gave a result, and of those that did not.
+    pub ffmpeg_cpu: (Duration, Duration),
+    /// The same of ffprobe.
+    pub ffprobe_cpu: (Duration, Duration),
 }
 
 /// What happens to the jobs in the queue when a pool is drained.
@@ -83,8 +91,17 @@ impl Pool {
     pub fn start(config: PoolConfig) -> io::Result<Self> {
         let cores = thread::available_parallelism()?.get();
         let tools = Arc::new(config.tools);
-        let prober = Prober::new(Arc::clone(&tools), config.sandbox.clone(), config.limits.clone(), cores);
-        let bench = Bench { tools, sandbox: config.sandbox, limits: config.limits, dir: config.dir, prober };
+        // A look at a file is short, and somebody waits for it before all the work that is nice.
+        let quick = Sandbox { nice: 0, ..config.sandbox.clone() };
+        let prober = Prober::new(Arc::clone(&tools), quick, config.limits.clone(), cores);
+        let bench = Bench {
+            tools,
+            sandbox: config.sandbox,
+            limits: config.limits,
+            dir: config.dir,
+            prober,
+            cpu: CpuUse::default(),
+        };
         let shared = Arc::new(Shared {
             bench,
             workers: config.workers.max(1),
@@ -103,9 +120,11 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Puts a job into the queue, if it can be done: there is room, and by what was learned there is time.
+    /// Puts a job into the queue, if it can be done: there is room, and by what was learned there is time. One that was
+    /// told to come back now ([`Self::book`]) goes before those that were not.
     pub fn submit(&self, job: Job) -> Result<Ticket, SubmitError> {
-        self.reserve(&job.profile, &job.info, job.deadline)?.submit(job)
+        let key = (job.content, job.profile.name.clone());
+        self.admit(&job.profile, &job.info, job.deadline, Some(&key))?.submit(job)
     }
 
     /// Holds a place in the queue for a job whose input is still on its way, under the same conditions as
@@ -116,37 +135,121 @@ impl Pool {
         info: &MediaInfo,
         deadline: Instant,
     ) -> Result<Place, SubmitError> {
+        self.admit(profile, info, deadline, None)
+    }
+
+    fn admit(
+        &self,
+        profile: &Profile,
+        info: &MediaInfo,
+        deadline: Instant,
+        key: Option<&BookingKey>,
+    ) -> Result<Place, SubmitError> {
         let shared = &self.0.0;
         profile.suits(info)?;
+        let now = Instant::now();
         let mut state = shared.lock();
         if state.draining || state.closed {
             return Err(SubmitError::Draining);
         }
+        state.bookings.prune(now);
+        let left = deadline.saturating_duration_since(now);
         let estimate = shared.estimate(&state, profile, info);
+        let late = |wait: Duration| SubmitError::TooLate {
+            needs: wait + estimate.service.unwrap_or_default(),
+            left,
+        };
         let idle = shared.workers.saturating_sub(state.running.len());
         let taken = state.queue.len() + state.reserved;
+        if left.is_zero() || estimate.service.is_some_and(|service| service > left) {
+            return Err(late(estimate.wait));
+        }
         if taken >= shared.queue_capacity + idle {
             let retry_after = estimate.wait.max(Duration::from_secs(1));
             return Err(SubmitError::QueueFull { queued: taken, retry_after });
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let needs = estimate.wait + estimate.service.unwrap_or_default();
-        if left.is_zero() || needs > left {
-            return Err(SubmitError::TooLate { needs, left });
+        if let Some(key) = key.filter(|key| state.bookings.is_due(now, key)) {
+            if estimate.wait > admission::wait_max(left, estimate.service, Standing::Booked) {
+                return Err(late(estimate.wait));
+            }
+            state.bookings.remove(key);
+        } else {
+            let wait_max = admission::wait_max(left, estimate.service, Standing::New);
+            let cost = shared.share(state.cost(Work::of(profile, info)));
+            if !state.bookings.admit(now, estimate.wait, cost, wait_max) {
+                return Err(late(estimate.wait));
+            }
         }
         state.reserved += 1;
         Ok(Place { shared: Arc::clone(shared), held: true })
     }
 
-    /// How much work stands before a job that comes now.
-    pub fn backlog(&self) -> Backlog {
+    /// A place for a job of which nothing is known yet but its content, if one like it would be taken. It is to be dropped
+    /// for the real one as soon as more is known: until then those who come later see that it is there.
+    pub fn expect(&self, profile: &Profile, content: ContentId, deadline: Instant) -> Option<Place> {
         let shared = &self.0.0;
-        let state = shared.lock();
-        let jobs = (state.queue.len() + state.reserved + state.running.len()) * 1000 / shared.workers;
-        Backlog {
-            jobs_per_worker_permille: u32::try_from(jobs).unwrap_or(u32::MAX),
-            wait_ms: state.speeds.service().map(|_| millis(shared.wait(&state))),
+        let now = Instant::now();
+        let mut state = shared.lock();
+        if state.draining || state.closed {
+            return None;
         }
+        state.bookings.prune(now);
+        let cost = state.usual_cost(profile);
+        let left = deadline.saturating_duration_since(now);
+        let wait_max = admission::wait_max(left, Some(cost), Standing::New);
+        let is_taken = state.bookings.is_due(now, &(content, profile.name.clone()))
+            || state.bookings.admit(now, shared.wait(&state), shared.share(cost), wait_max);
+        is_taken.then(|| {
+            state.reserved += 1;
+            Place { shared: Arc::clone(shared), held: true }
+        })
+    }
+
+    /// Whether this job was told to come back at this time.
+    pub fn is_booked(&self, profile: &Profile, content: ContentId) -> bool {
+        let key = (content, profile.name.clone());
+        self.0.0.lock().bookings.is_due(Instant::now(), &key)
+    }
+
+    /// When a job that is refused now will be taken, if it is there at that time and has then as long as `allowed`: that
+    /// place is kept for it. `info` is what is known of it. None from a pool that takes nothing more.
+    pub fn book(
+        &self,
+        profile: &Profile,
+        content: ContentId,
+        info: Option<&MediaInfo>,
+        allowed: Duration,
+    ) -> Option<Duration> {
+        let shared = &self.0.0;
+        let now = Instant::now();
+        let mut state = shared.lock();
+        if state.draining || state.closed {
+            return None;
+        }
+        state.bookings.prune(now);
+        let cost = match info {
+            Some(info) => state.cost(Work::of(profile, info)),
+            None => state.usual_cost(profile),
+        };
+        // A queue of places has its end, too.
+        let queue_max = shared.share(state.usual_cost(profile) * count(shared.queue_capacity));
+        let wait_max = admission::wait_max(allowed, Some(cost), Standing::New).min(queue_max);
+        let (mut wait, mut share) = (shared.wait(&state), shared.share(cost));
+        if state.speeds.service().is_none() {
+            // Guesses. Who comes too late loses nothing: others fill the time until then.
+            (wait, share) = (wait * 2, share * 2);
+        }
+        Some(state.bookings.book(now, (content, profile.name.clone()), wait, share, wait_max))
+    }
+
+    /// How much work stands before a job that comes now, and holds this place already if it holds one.
+    pub fn backlog(&self, own: Option<&Place>) -> Backlog {
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        state.reserved -= usize::from(own.is_some());
+        let backlog = shared.backlog(&state);
+        state.reserved += usize::from(own.is_some());
+        backlog
     }
 
     /// How long such a job would wait and take here.
@@ -180,6 +283,8 @@ impl Pool {
             completed_total: state.totals.completed,
             failures_total: state.totals.failures,
             cancelled_total: state.totals.cancelled,
+            ffmpeg_cpu: shared.bench.cpu.read(),
+            ffprobe_cpu: shared.bench.prober.cpu().read(),
         }
     }
 
@@ -199,7 +304,7 @@ impl Pool {
     }
 }
 
-fn millis(duration: Duration) -> u32 {
+pub(super) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 

@@ -14,6 +14,7 @@ use super::child::{self, Ended};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
 use crate::content::{AudioInfo, MediaInfo, MediaLimits, VideoInfo};
+use crate::load::CpuUse;
 use crate::profile::{DEMUXERS, probe_argv};
 
 /// More than this on ffprobe's stdout is no honest file's.
@@ -26,6 +27,7 @@ pub struct Prober {
     sandbox: Sandbox,
     limits: MediaLimits,
     permits: Arc<Semaphore>,
+    cpu: Arc<CpuUse>,
 }
 
 /// Why a file was not let through.
@@ -65,7 +67,13 @@ impl ProbeError {
 impl Prober {
     /// A prober that runs at most `at_once` children.
     pub fn new(tools: Arc<Tools>, sandbox: Sandbox, limits: MediaLimits, at_once: usize) -> Self {
-        Self { tools, sandbox, limits, permits: Arc::new(Semaphore::new(at_once.max(1))) }
+        Self {
+            tools,
+            sandbox,
+            limits,
+            permits: Arc::new(Semaphore::new(at_once.max(1))),
+            cpu: Arc::default(),
+        }
     }
 
     /// What is in this file, if it is within the limits. Cancel-safe: when the caller stops waiting, ffprobe ends soon.
@@ -87,6 +95,11 @@ impl Prober {
         let info = result?;
         self.check(&info)?;
         Ok(info)
+    }
+
+    /// What ffprobe has cost.
+    pub(super) fn cpu(&self) -> &CpuUse {
+        &self.cpu
     }
 
     /// The same on the calling thread, without the checks against the limits.
@@ -111,6 +124,8 @@ impl Prober {
             json.len() <= OUTPUT_BYTES_MAX
         })
         .map_err(ProbeError::Tool)?;
+        let done = matches!(outcome.ended, Ended::Exited(status) if status.success());
+        self.cpu.add(done, outcome.cpu);
         match outcome.ended {
             Ended::Exited(status) if status.success() => parse(&json),
             Ended::Exited(status) if matches!(status.code(), Some(126 | 127)) => {

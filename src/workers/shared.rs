@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::backlog::Backlog;
+use super::bookings::Bookings;
 use super::cancel::Cancel;
 use super::error::TranscodeError;
-use super::job::{Bench, Job, Transcoded};
-use super::pool::Queued;
+use super::estimate::{USUAL_GUESS, Work};
+use super::job::{Bench, Job, Made, Transcoded};
+use super::pool::{Queued, millis};
 use super::progress::Progress;
 use super::speed::{Estimate, Speeds};
 use crate::content::MediaInfo;
@@ -49,6 +52,9 @@ pub(super) struct State {
     pub(super) draining: bool,
     pub(super) closed: bool,
     pub(super) speeds: Speeds,
+    pub(super) bookings: Bookings,
+    /// Cores that the last child kept busy.
+    pub(super) cores_used: Option<f64>,
     pub(super) totals: Totals,
 }
 
@@ -133,18 +139,23 @@ impl Shared {
         if state.running.len() + state.queue.len() + state.reserved < self.workers {
             return Duration::ZERO;
         }
-        let cost = |task: &Task| {
-            state.speeds.estimate(&task.job.profile.name, task.job.work_pixels()).unwrap_or_default()
-        };
-        let queued: Duration = state.queue.iter().map(|task| cost(task)).sum();
-        let running: Duration = state
-            .running
-            .iter()
-            .map(|running| cost(&running.task).saturating_sub(running.since.elapsed()))
-            .sum();
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let reserved = state.speeds.service().unwrap_or_default() * count(state.reserved);
-        (queued + reserved + running) / count(self.workers)
+        let queued: Duration = state.queue.iter().map(|task| state.cost(Work::of_task(task))).sum();
+        let running: Duration = state.running.iter().map(|running| state.remains(running)).sum();
+        let reserved = state.usual().unwrap_or(USUAL_GUESS) * count(state.reserved);
+        self.share(queued + reserved + running)
+    }
+
+    /// What so much work adds to the wait of those behind it.
+    pub(super) fn share(&self, work: Duration) -> Duration {
+        work / count(self.workers)
+    }
+
+    pub(super) fn backlog(&self, state: &State) -> Backlog {
+        let jobs = (state.queue.len() + state.reserved + state.running.len()) * 1000 / self.workers;
+        Backlog {
+            jobs_per_worker_permille: u32::try_from(jobs).unwrap_or(u32::MAX),
+            wait_ms: state.speeds.service().map(|_| millis(self.wait(state))),
+        }
     }
 
     pub(super) fn estimate(&self, state: &State, profile: &Profile, info: &MediaInfo) -> Estimate {
@@ -169,7 +180,7 @@ impl Shared {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
                 .unwrap_or_else(|_| Err(TranscodeError::Io(io::Error::other("the worker panicked"))));
             let elapsed = since.elapsed();
-            self.finished(&task, elapsed, result.as_ref().err());
+            self.finished(&task, elapsed, result.as_ref());
             task.answer(result.map(|made| Transcoded {
                 output: made.output,
                 bytes: made.bytes,
@@ -196,7 +207,7 @@ impl Shared {
                 continue;
             };
             let now = Instant::now();
-            if task.cancel.is_set() || now >= task.job.deadline {
+            if task.cancel.is_set() || state.is_hopeless(&task, now) {
                 state.totals.cancelled += 1;
                 drop(state);
                 task.answer(Err(TranscodeError::DeadlinePassed { running: false }));
@@ -207,24 +218,30 @@ impl Shared {
             state.running.push(Running { task: Arc::clone(&task), since: now });
             state.totals.transcodes += 1;
             let busy = (state.running.len() + state.queue.len()).min(self.workers);
-            return Some((task, threads_for(self.cores, busy, !state.queue.is_empty())));
+            let threads = threads_for(self.cores, busy, !state.queue.is_empty());
+            return Some((task, threads.min(threads_of_use(state.cores_used))));
         }
     }
 
-    fn finished(&self, task: &Arc<Task>, elapsed: Duration, error: Option<&TranscodeError>) {
+    fn finished(&self, task: &Arc<Task>, elapsed: Duration, result: Result<&Made, &TranscodeError>) {
         let mut state = self.lock();
         state.running.retain(|running| !Arc::ptr_eq(&running.task, task));
-        match error {
-            None => {
+        match result {
+            Ok(made) => {
+                state.cores_used = made.cores_used.or(state.cores_used);
                 state.totals.completed += 1;
                 state.speeds.learn(&task.job.profile.name, task.job.work_pixels(), elapsed);
             }
-            Some(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
+            Err(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
                 state.totals.cancelled += 1;
             }
-            Some(_) => state.totals.failures += 1,
+            Err(_) => state.totals.failures += 1,
         }
     }
+}
+
+pub(super) fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Threads for a child that starts while `busy` workers (itself among them) have or will have work: the machine is full,
@@ -235,9 +252,25 @@ fn threads_for(cores: usize, busy: usize, more_waits: bool) -> u16 {
     u16::try_from(share.min(cores).clamp(1, THREADS_PER_CHILD_MAX)).unwrap_or(1)
 }
 
+/// Threads that are of use on a machine that others keep busy, too (nodes beside this one): as many as the last child
+/// got cores, and one more as soon as it got nearly all that it could use. More threads than cores only cost.
+fn threads_of_use(cores_used: Option<f64>) -> u16 {
+    cores_used.map_or(u16::MAX, |used| (used * 1.25).ceil().max(1.0) as u16)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::threads_for;
+    use super::{threads_for, threads_of_use};
+
+    #[test]
+    fn threads_that_get_no_core_are_not_started() {
+        assert_eq!(threads_of_use(None), u16::MAX);
+        assert_eq!(threads_of_use(Some(0.4)), 1);
+        assert_eq!(threads_of_use(Some(0.75)), 1);
+        // One thread got all of a core: there may be more.
+        assert_eq!(threads_of_use(Some(0.95)), 2);
+        assert_eq!(threads_of_use(Some(1.9)), 3);
+    }
 
     #[test]
     fn the_cores_are_shared_out_among_the_busy() {

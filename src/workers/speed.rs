@@ -100,6 +100,12 @@ impl Speeds {
         Duration::try_from_secs_f64(self.all.mean_seconds()?).ok()
     }
 
+    /// Mean time of one job of this profile, once enough of them were done.
+    pub(super) fn usual(&self, profile: &ProfileName) -> Option<Duration> {
+        let line = self.by_profile.get(profile).filter(|line| line.jobs >= JOBS_MIN)?;
+        Duration::try_from_secs_f64(line.mean_seconds()?).ok()
+    }
+
     /// How long this job would keep a worker, once enough jobs of its profile were done to tell.
     pub(super) fn estimate(&self, profile: &ProfileName, work_pixels: u64) -> Option<Duration> {
         let line = self.by_profile.get(profile).filter(|line| line.jobs >= JOBS_MIN)?;

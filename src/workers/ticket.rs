@@ -16,9 +16,9 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Waits for the result, until the job's deadline at the latest.
+    /// Waits for the result, until the job's limit at the latest.
     pub async fn wait(mut self) -> Result<Transcoded, TranscodeError> {
-        let deadline = tokio::time::Instant::from_std(self.deadline());
+        let deadline = tokio::time::Instant::from_std(self.limit());
         // First the reply: a result that came in time is not thrown away because its reader was late.
         tokio::select! {
             biased;
@@ -35,8 +35,8 @@ impl Ticket {
     }
 
     /// When the job gives up.
-    pub fn deadline(&self) -> Instant {
-        self.task.job.deadline
+    pub fn limit(&self) -> Instant {
+        self.task.job.limit
     }
 }
 

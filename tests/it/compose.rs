@@ -84,7 +84,10 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let down = self.try_run("docker-compose", &["--profile", "workers", "down", "-v", "-t", "1"]);
+        let down = self.try_run(
+            "docker-compose",
+            &["--profile", "workers", "--profile", "load", "down", "-v", "-t", "1"],
+        );
         if !down.status.success() {
             eprintln!("compose down: {}", String::from_utf8_lossy(&down.stderr));
         }
@@ -156,6 +159,7 @@ async fn the_tour() {
     links_are_shaped(&engine).await;
     nodes_are_confined(&engine);
     upload(5001, 401).await;
+    load(&engine);
     a_killed_node_is_missed_and_comes_back(&engine).await;
     a_node_that_is_cut_off_is_missed_and_comes_back(&engine).await;
 
@@ -190,6 +194,25 @@ fn nodes_are_confined(engine: &Engine) {
         !engine.inside("node1", &["touch", "/usr/local/bin/x"]).status.success(),
         "the root can be written"
     );
+}
+
+/// The load service finds the nodes by their names, and they it.
+fn load(engine: &Engine) {
+    let clips = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(clips.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(clips.path().join("clip.mp4"), Clip { tag: 411, ..Clip::default() }.make()).unwrap();
+    let run = engine
+        .command("docker-compose")
+        .env("CLIPS", clips.path())
+        .args(["run", "--rm", "-T", "load", "/clips", "--parallel", "10", "--duration", "5s", "--json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(report["requests"], report["succeeded"], "{report}");
+    assert_eq!(report["cluster"]["nodes"], 5, "{report}");
+    assert_eq!(report["cluster"]["transcodes"], 1, "{report}");
 }
 
 async fn upload(port: u16, tag: u32) {

@@ -10,6 +10,7 @@ mod hostile;
 mod kernel;
 mod keys;
 mod lab;
+mod load;
 mod membership;
 mod offload;
 mod sharing;

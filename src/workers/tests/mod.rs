@@ -66,6 +66,7 @@ impl Rig {
             profile: profile("360p"),
             info,
             deadline: Instant::now() + deadline,
+            limit: Instant::now() + deadline,
         }
     }
 
@@ -79,6 +80,7 @@ impl Rig {
             profile: profile(name),
             info,
             deadline: Instant::now() + Duration::from_secs(60),
+            limit: Instant::now() + Duration::from_secs(60),
         }
     }
 

@@ -51,7 +51,8 @@ async fn a_job_whose_deadline_passes_in_the_queue_is_never_started() {
     let (rig, _scripts) = stuck(1, 2);
     let running = rig.pool.submit(rig.job(SOON)).unwrap();
     rig.until(|stats| stats.running == 1).await;
-    let late = rig.pool.submit(rig.job(Duration::from_millis(50))).unwrap().wait().await.unwrap_err();
+    // Long enough for the wait that is guessed, and the one before it never ends.
+    let late = rig.pool.submit(rig.job(Duration::from_secs(2))).unwrap().wait().await.unwrap_err();
     assert!(matches!(late, TranscodeError::DeadlinePassed { running: false }), "{late}");
     drop(running);
     rig.until(|stats| stats.running == 0).await;
@@ -80,6 +81,36 @@ async fn what_cannot_be_done_in_time_is_refused_at_once() {
     assert!(matches!(refused, SubmitError::TooLate { .. }), "{refused}");
     let past = Job { deadline: Instant::now(), ..rig.job(SOON) };
     assert!(matches!(rig.pool.submit(past).err(), Some(SubmitError::TooLate { .. })));
+}
+
+#[tokio::test]
+async fn who_is_refused_is_taken_at_the_time_that_it_was_told() {
+    let (rig, _scripts) = stuck(1, 100);
+    let mut taken = Vec::new();
+    let refused = loop {
+        let job = Job { content: ContentId::of(&[taken.len() as u8]), ..rig.job(Duration::from_secs(5)) };
+        let (content, profile, info) = (job.content, Arc::clone(&job.profile), job.info.clone());
+        match rig.pool.submit(job) {
+            Ok(ticket) => taken.push(ticket),
+            Err(SubmitError::TooLate { .. }) => break (content, profile, info),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let (content, profile, info) = refused;
+    let soon = || Instant::now() + Duration::from_secs(5);
+    assert!(rig.pool.expect(&profile, ContentId::of(b"another"), soon()).is_none());
+    let told = rig.pool.book(&profile, content, Some(&info), Duration::from_secs(5)).unwrap();
+    assert!(told >= Duration::from_secs(1) && !rig.pool.is_booked(&profile, content), "{told:?}");
+    // The queue goes down meanwhile; the place that comes free is not a newcomer's.
+    drop(taken.pop());
+    tokio::time::sleep(told).await;
+    assert!(rig.pool.is_booked(&profile, content));
+    assert!(rig.pool.expect(&profile, content, soon()).is_some());
+    let job = || Job { content, ..rig.job(Duration::from_secs(5)) };
+    rig.pool.submit(job()).unwrap();
+    assert!(!rig.pool.is_booked(&profile, content), "once");
+    rig.pool.drain(Duration::ZERO, Queued::HandOver).await;
+    assert_eq!(rig.pool.book(&profile, content, None, Duration::from_secs(5)), None);
 }
 
 #[tokio::test]

@@ -1,0 +1,173 @@
+//! `starling load`: the load generator.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use starling::client::load::{self, Generator, Options, Snapshot};
+use starling::client::{Client, Endpoint, Members};
+
+/// Exit status for options that can't be used.
+const EXIT_USAGE: u8 = 2;
+/// How often the line on the terminal is drawn anew.
+const DRAW_PERIOD: Duration = Duration::from_millis(500);
+const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Send many uploads at once, each to a random node, and report what came of them
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Videos to send, or folders of them; each upload takes one at random
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    files: Vec<PathBuf>,
+
+    /// Nodes to send to; one that fails is avoided until its /health answers again
+    #[arg(
+        long,
+        env = "STARLING_NODES",
+        default_value = "http://127.0.0.1:5001",
+        value_delimiter = ',',
+        value_name = "URL,…"
+    )]
+    to: Vec<Endpoint>,
+
+    /// Send to all live members that the first answering node of --to knows of, at the addresses that they advertise
+    #[arg(long)]
+    discover: bool,
+
+    /// Uploads in flight at once
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000), value_name = "N")]
+    parallel: u16,
+
+    /// For how long to begin new uploads
+    #[arg(long, default_value = "200s", value_parser = time, value_name = "TIME")]
+    duration: Duration,
+
+    /// Give an upload up after this long
+    #[arg(long, default_value = "40s", value_parser = time, value_name = "TIME")]
+    timeout: Duration,
+
+    /// Time that nodes are told an upload may take [default: the timeout]
+    #[arg(long, value_parser = time, value_name = "TIME")]
+    deadline: Option<Duration>,
+
+    /// What to transcode into (GET /profiles lists them) [default: the node's, 360p]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// Send in batches: all wait for the last one before the next N are sent
+    #[arg(long)]
+    batches: bool,
+
+    /// Make every upload a content of its own, by some bytes at its end that players pass over (MP4 and QuickTime)
+    #[arg(long)]
+    unique: bool,
+
+    /// Send a refused upload again to the same node when its Retry-After is over
+    #[arg(long, conflicts_with = "batches")]
+    retry: bool,
+
+    /// Check each result against its digest
+    #[arg(long)]
+    verify: bool,
+
+    /// Decides which upload takes which file and node [default: a random one, which the report tells]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+
+    /// Print the report as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if (Duration::from_millis(1)..=TIME_MAX).contains(&time) => Ok(time),
+        Ok(_) => Err("give 1ms to 24h".to_owned()),
+        Err(error) => Err(format!("{error}; give a time such as 40s or 2m")),
+    }
+}
+
+/// Runs it: exit 1 if no upload at all came back.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let sources = match load::find(&args.files, args.unique) {
+        Ok(sources) => sources,
+        Err(error) => {
+            eprintln!("starling load: {error}");
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
+    };
+    let nodes = if args.discover { discover(&args.to).await? } else { args.to };
+    let generator = Generator::new(Options {
+        nodes,
+        sources,
+        profile: args.profile,
+        parallel: args.parallel,
+        batches: args.batches,
+        duration: args.duration,
+        timeout: args.timeout,
+        deadline: args.deadline.unwrap_or(args.timeout),
+        seed: args.seed.unwrap_or_else(rand::random),
+        unique: args.unique,
+        retry: args.retry,
+        verify: args.verify,
+    });
+    // Draws on stderr, and only if that is a terminal.
+    let bar = ProgressBar::new_spinner();
+    let interrupted = async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!(%error, "Ctrl-C can't be noticed");
+            std::future::pending::<()>().await;
+        }
+    };
+    let report = tokio::select! {
+        report = generator.run(interrupted) => report,
+        never = draw(&bar, &generator) => match never {},
+    };
+    bar.finish_and_clear();
+    let text = if args.json { serde_json::to_string(&report)? } else { report.text() };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush())?;
+    Ok(if report.succeeded > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The HTTP addresses of all live members, as the first node that answers knows them.
+async fn discover(seeds: &[Endpoint]) -> anyhow::Result<Vec<Endpoint>> {
+    let client = Client::new();
+    let mut last = None;
+    for seed in seeds {
+        match Members::fetch(&client, seed).await {
+            Ok((_, members)) => {
+                let live = members.members.iter().filter(|member| member.state == "alive");
+                return Ok(live.filter_map(|member| member.http.as_deref()?.parse().ok()).collect());
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    match last {
+        Some(error) => Err(error.into()),
+        None => anyhow::bail!("no node was named: give --to"),
+    }
+}
+
+async fn draw(bar: &ProgressBar, generator: &Generator) -> Infallible {
+    let mut ticks = tokio::time::interval(DRAW_PERIOD);
+    loop {
+        ticks.tick().await;
+        bar.set_message(line(&generator.snapshot()));
+        bar.tick();
+    }
+}
+
+fn line(now: &Snapshot) -> String {
+    let Snapshot { elapsed, requests, in_flight, succeeded, refused, failed, median_ms } = now;
+    let seconds = elapsed.as_secs_f64();
+    let rate = *succeeded as f64 / seconds.max(0.001);
+    format!(
+        "{seconds:.0} s: {requests} sent, {in_flight} in flight, {succeeded} ok ({rate:.1}/s, median {:.2} s), \
+         {refused} refused, {failed} failed",
+        median_ms / 1000.0
+    )
+}

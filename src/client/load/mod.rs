@@ -1,0 +1,24 @@
+//! The load generator: many uploads in flight, each to a random node, as the paper's client does it.
+//!
+//! ```text
+//! slot 1..N --plan (seeded)--> node (breaker) --upload--> outcome --> tally --> report
+//! ```
+//!
+//! Every slot sends one upload after another; a refused one waits as long as it was told to. Who sends what is decided
+//! by the seed and the upload's number alone.
+
+mod breaker;
+mod cluster;
+mod generator;
+mod outcome;
+mod plan;
+mod report;
+mod request;
+mod sources;
+mod tally;
+
+pub use cluster::ClusterReport;
+pub use generator::{Generator, Options};
+pub use report::{Latency, Refusals, Report, Retries, Times};
+pub use sources::{Source, SourceError, find};
+pub use tally::Snapshot;

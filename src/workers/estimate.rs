@@ -1,0 +1,101 @@
+//! What jobs are thought to cost: as learned from those that were done, else from what runs, else by a guess.
+
+use std::time::{Duration, Instant};
+
+use super::shared::{Running, State, Task};
+use crate::content::MediaInfo;
+use crate::profile::{Profile, ProfileName};
+
+/// What is thought of a job before anything was learned: so many pixels of work a second with one worker. Rather too
+/// few: a queue that is too short costs less than work that comes too late.
+const PIXELS_PER_S_GUESS: f64 = 50e6;
+/// And for so long it is set up and looked at.
+const FIXED_GUESS: Duration = Duration::from_millis(500);
+/// The same for a job of which nothing is known.
+pub(super) const USUAL_GUESS: Duration = Duration::from_secs(5);
+/// From this part on, what is done of a running job tells how long it takes.
+const TELLING_PART: f64 = 0.05;
+/// A job that has less than this part of its time left is not begun.
+const HOPELESS_PART: f64 = 0.6;
+
+/// What a job's time depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) profile: &'a ProfileName,
+    pub(super) pixels: u64,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn of(profile: &'a Profile, info: &MediaInfo) -> Self {
+        Self { profile: &profile.name, pixels: profile.work_pixels(info) }
+    }
+
+    pub(super) fn of_task(task: &'a Task) -> Self {
+        Self::of(&task.job.profile, &task.job.info)
+    }
+}
+
+impl Running {
+    /// How much of it is done, once that says something.
+    fn part(&self) -> Option<f64> {
+        self.task.progress.borrow().fraction.filter(|part| *part >= TELLING_PART)
+    }
+}
+
+impl State {
+    /// Whether a job can't be done in time any more: to begin it would be in vain.
+    pub(super) fn is_hopeless(&self, task: &Task, now: Instant) -> bool {
+        let left = task.job.deadline.saturating_duration_since(now);
+        let service = self.speeds.estimate(&task.job.profile.name, task.job.work_pixels());
+        left.is_zero() || service.is_some_and(|service| left < service.mul_f64(HOPELESS_PART))
+    }
+
+    /// The running jobs from which something is to be learned already.
+    fn telling(&self) -> impl Iterator<Item = (&Running, f64)> {
+        self.running.iter().filter_map(|running| Some((running, running.part()?)))
+    }
+
+    /// How long a job keeps a worker: as learned, else as it looks from what runs, else as guessed.
+    pub(super) fn cost(&self, work: Work) -> Duration {
+        let guess = || FIXED_GUESS + Duration::from_secs_f64(work.pixels as f64 / PIXELS_PER_S_GUESS);
+        let from_running = || {
+            let (pixels, took) = self.telling().fold((0.0, 0.0), |(pixels, took), (running, part)| {
+                let done = running.task.job.work_pixels() as f64 * part;
+                (pixels + done, took + running.since.elapsed().as_secs_f64())
+            });
+            (pixels > 0.0)
+                .then(|| Duration::try_from_secs_f64(work.pixels as f64 / pixels * took).ok())
+                .flatten()
+        };
+        self.speeds
+            .estimate(work.profile, work.pixels)
+            .or_else(from_running)
+            .or_else(|| self.speeds.service())
+            .unwrap_or_else(guess)
+    }
+
+    /// How long a job takes of which nothing is known but its profile.
+    pub(super) fn usual_cost(&self, profile: &Profile) -> Duration {
+        self.speeds.usual(&profile.name).or_else(|| self.usual()).unwrap_or(USUAL_GUESS)
+    }
+
+    /// How long a job takes of which nothing is known; none before anything was learned.
+    pub(super) fn usual(&self) -> Option<Duration> {
+        self.speeds.service().or_else(|| {
+            let (count, sum) =
+                self.telling().fold((0u32, Duration::ZERO), |(count, sum), (running, part)| {
+                    (count + 1, sum + running.since.elapsed().div_f64(part))
+                });
+            (count > 0).then(|| sum / count)
+        })
+    }
+
+    /// How much of a running job's time is left.
+    pub(super) fn remains(&self, running: &Running) -> Duration {
+        let elapsed = running.since.elapsed();
+        match running.part() {
+            Some(part) => elapsed.mul_f64((1.0 - part) / part),
+            None => self.cost(Work::of_task(&running.task)).saturating_sub(elapsed),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `starling load` against real nodes: all that it reports is what happened.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::{Clip, Cluster, Node, NodeOptions};
+
+fn load(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_starling"))
+        .arg("load")
+        .args(args)
+        .env_remove("RUST_LOG")
+        .env_remove("STARLING_NODES")
+        .output()
+        .unwrap()
+}
+
+fn report(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+/// A folder with clips of contents of their own, and a file that is none.
+fn clips(count: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for tag in 0..count {
+        let clip = Clip { tag: 900 + tag, ..Clip::default() }.make();
+        std::fs::write(folder.path().join(format!("clip{tag}.mp4")), clip).unwrap();
+    }
+    std::fs::write(folder.path().join("notes.txt"), "not a video").unwrap();
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_upload_comes_back_and_each_content_is_transcoded_once() {
+    let cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    let folder = clips(4);
+    let to = &cluster.nodes[1].http_address;
+    let common = ["--to", to, "--discover", "--parallel", "8", "--duration", "4s", "--verify", "--json"];
+    let output = load(&[&[text(folder.path()), "--seed", "7"], &common[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stderr, b"", "no live line where no terminal is");
+    let report = report(&output);
+    assert_eq!(report["requests"], report["succeeded"], "{report}");
+    assert!(report["requests"].as_u64().unwrap() > 8, "{report}");
+    assert_eq!((&report["contents"], &report["seed"]), (&4.into(), &7.into()), "{report}");
+    assert_eq!(report["cluster"]["nodes"], 3, "all members were found: {report}");
+    assert_eq!(report["cluster"]["transcodes"], 4, "{report}");
+    assert!(report["cluster"]["ffmpeg_done_s"].as_f64().unwrap() > 0.0, "{report}");
+    let sum = |kinds: &Value| kinds.as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum(&report["cache"]), report["succeeded"].as_u64().unwrap());
+    assert_eq!(sum(&report["hops"]), report["succeeded"].as_u64().unwrap());
+    assert!(report["hops"]["unknown"].is_null(), "{report}");
+
+    // The same uploads again are all known; made unique, none is.
+    let again = load(&[&[text(folder.path()), "--seed", "7"], &common[..]].concat());
+    let again = self::report(&again);
+    assert_eq!(again["cluster"]["transcodes"], 0, "{again}");
+    let unique = load(&[&[text(folder.path()), "--unique"], &common[..]].concat());
+    let unique = self::report(&unique);
+    assert_eq!(unique["cache"]["miss"], unique["succeeded"], "{unique}");
+    assert_eq!(unique["contents"], unique["cluster"]["transcodes"], "{unique}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_is_avoided_and_its_failures_are_told() {
+    let mut cluster = Cluster::start(&["FRA", "IAD"]).await;
+    let folder = clips(1);
+    let to = format!("{},{}", cluster.nodes[0].http_address, cluster.nodes[1].http_address);
+    cluster.nodes[1].kill();
+    let args = ["--to", &to, "--parallel", "4", "--duration", "3s", "--json", "--seed", "1"];
+    let report = report(&load(&[&[text(folder.path())], &args[..]].concat()));
+    let failed = report["failed"].as_object().unwrap();
+    assert!(failed.keys().all(|kind| kind == "unreachable"), "{report}");
+    // As many as were sent before the first of them failed.
+    assert!(failed.values().all(|count| count.as_u64().unwrap() <= 4), "{report}");
+    assert!(report["succeeded"].as_u64().unwrap() > 20, "{report}");
+    assert_eq!(report["cluster"]["nodes"], 1, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_node_refuses_soon_and_takes_whom_it_told_to_come_back() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let folder = tempfile::tempdir().unwrap();
+    let clip = Clip { size: "1280x720", seconds: 4.0, audio: false, tag: 950 }.make();
+    std::fs::write(folder.path().join("clip.mp4"), clip).unwrap();
+    // It learns what such a clip costs.
+    let common = ["--to", &node.http_address, "--unique", "--json", "--timeout", "10s"];
+    let first = [&[text(folder.path())], &common[..], &["--parallel", "1", "--duration", "3s"]].concat();
+    assert!(report(&load(&first))["succeeded"].as_u64().unwrap() > 0);
+    let many = ["--parallel", "40", "--duration", "25s", "--retry"];
+    let report = report(&load(&[&[text(folder.path())], &common[..], &many].concat()));
+    let refused = report["refused"].as_array().unwrap();
+    let saturated = refused.iter().find(|kind| kind["problem"] == "saturated").unwrap();
+    assert_eq!(saturated["status"], 503, "{report}");
+    assert!(saturated["p99_ms"].as_f64().unwrap() < 2_000.0, "{report}");
+    assert!(report["retries"]["made"].as_u64().unwrap() > 3, "{report}");
+    // Clocks and neighbors leave some error; that most promises hold is what is asked.
+    assert!(report["retries_accepted_share"].as_f64().unwrap() >= 0.7, "{report}");
+    let useful = report["cluster"]["ffmpeg_done_s"].as_f64().unwrap();
+    let wasted = report["cluster"]["ffmpeg_wasted_s"].as_f64().unwrap();
+    assert!(wasted <= useful * 0.1, "{report}");
+}
+
+#[test]
+fn what_cannot_be_sent_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let matroska = folder.path().join("clip.mkv");
+    std::fs::write(&matroska, b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81").unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let cases: [(&[&str], &str); 7] = [
+        (&[], "required arguments were not provided"),
+        (&["/nope.mp4"], "/nope.mp4: No such file or directory"),
+        (&[text(&empty)], "no video in this folder"),
+        (&[text(&matroska), "--unique"], "only MP4 and QuickTime files can be made unique"),
+        (&[text(&matroska), "--duration", "0s"], "give 1ms to 24h"),
+        (&[text(&matroska), "--parallel", "0"], "0 is not in 1..=10000"),
+        (&[text(&matroska), "--to", "ftp://a"], "nodes speak http, not ftp"),
+    ];
+    for (args, expected) in cases {
+        let output = load(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+}
