@@ -149,14 +149,30 @@ impl Params {
         (self.period / 20, self.period / 2)
     }
 
-    /// No suspicion is raised earlier than this after the first ping: `T / 2`.
+    /// No suspicion is raised earlier than this after the first ping: `0.3 T`.
     pub fn probe_floor(&self) -> Duration {
-        self.period / 2
+        self.period * 3 / 10
     }
 
-    /// Shortest time to refute: `T * max(1, log10 n) * 0.8`.
+    /// How late a promise may be kept before it counts as broken: `T / 10`.
+    pub fn promise_slack(&self) -> Duration {
+        self.period / 10
+    }
+
+    /// Nobody promises for longer than this: `2 T`.
+    pub fn promise_max(&self) -> Duration {
+        self.period * 2
+    }
+
+    /// A node that has heard of nobody for this long is cut off: `2 T`. Somebody pings it every `T` on average.
+    pub fn cut_off(&self) -> Duration {
+        self.period * 2
+    }
+
+    /// Shortest time to refute: `0.9 T * max(1, log100 n)`. Lifeguard's grows with `log10 n`; here news is passed on as
+    /// soon as it comes, so that it needs half the rounds.
     pub fn suspicion_min(&self, live: usize) -> Duration {
-        self.period.mul_f64((live.max(1) as f64).log10().max(1.0) * 0.8)
+        self.period.mul_f64((live.max(1) as f64).log(100.0).max(1.0) * 0.9)
     }
 
     /// Longest time to refute, when nobody confirms: six times the shortest (Lifeguard's beta).

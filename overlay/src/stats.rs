@@ -16,6 +16,8 @@ pub struct Stats {
     pub datagrams_rejected: u64,
     /// Probes that ended without an answer.
     pub probes_failed: u64,
+    /// Promises to be heard of that members did not keep in time.
+    pub promises_broken: u64,
     /// Times this node refuted what was said of it.
     pub refutations: u64,
     /// Reports that nobody listens at an address.

@@ -63,6 +63,13 @@ pub struct Rtt {
     pub jitter: Duration,
 }
 
+impl Rtt {
+    /// How long to wait for an answer (RFC 6298's RTO without its bounds).
+    pub(crate) fn timeout(&self) -> Duration {
+        self.mean + 4 * self.jitter
+    }
+}
+
 impl View {
     /// This node and everyone else.
     pub fn members(&self) -> impl Iterator<Item = &Member> {

@@ -112,6 +112,17 @@ fn a_dead_node_is_found_out_by_all() {
 }
 
 #[test]
+fn a_silent_death_is_known_to_all_within_three_seconds() {
+    for seed in 0..100 {
+        let mut world = settled(Topology::paper(), seed, 20);
+        let killed = world.now();
+        world.kill(seed as usize % 20);
+        assert!(world.run_until(killed + 3 * SECOND, agreed), "seed {seed}: not known after 3 s");
+        assert_eq!(failures(world.log()).len(), 19, "seed {seed}: everyone says it once");
+    }
+}
+
+#[test]
 fn who_can_answer_refutes() {
     for seed in 0..20 {
         let mut world = settled(Topology::flat(MS), seed, 8);
@@ -457,4 +468,16 @@ fn swim_output(swim: &mut crate::Swim, victim: SocketAddr, answered: &mut usize)
         *answered += bytes.len();
     }
     output
+}
+
+#[test]
+fn who_is_cut_off_from_all_soon_knows_that_it_is_alone() {
+    for (seed, loss) in (0..30).map(|seed| (seed, if seed % 2 == 0 { 0.0 } else { 0.3 })) {
+        let mut world = settled(Topology::paper().with(|link| link.loss = loss), seed, 20);
+        world.run(20 * SECOND);
+        world.partition([4]);
+        let cut = world.now();
+        let alone = |world: &World| world.node(4).unwrap().live() == 1;
+        assert!(world.run_until(cut + 12 * SECOND, alone), "seed {seed}, loss {loss}: not after 12 s");
+    }
 }

@@ -211,6 +211,7 @@ impl Swim {
             self.members.gone().filter(|(_, p)| old(p, self.now)).map(|(slot, p)| (slot, p.key)).collect();
         for (slot, key) in gone {
             self.forget_doubts(slot);
+            self.watch.forget(slot);
             self.members.remove(slot);
             self.gossip.remove(key);
             self.load_desk.remove(key);

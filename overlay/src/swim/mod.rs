@@ -21,6 +21,7 @@ mod send;
 mod suspect;
 mod sync;
 mod timers;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use self::probe::Probe;
 use self::relay::Relay;
 use self::suspect::Suspicion;
 use self::timers::{Timer, Timers};
+use self::watch::Watch;
 use crate::config::Params;
 use crate::event::Subject;
 use crate::gossip::GossipQueue;
@@ -125,6 +127,7 @@ pub struct Swim {
     pings: Pings,
     probes: Vec<Probe>,
     relays: VecDeque<Relay>,
+    watch: Watch,
     /// Newcomers whose RTT is to be measured soon.
     measure: VecDeque<Slot>,
     /// The round-robin and the next place in it.
@@ -147,6 +150,8 @@ pub struct Swim {
     sync_next: Time,
     /// When this node last woke from being held up; RTTs of pings sent before are meaningless.
     thawed: Time,
+    /// When any member was last heard of.
+    heard: Time,
     outputs: VecDeque<Output>,
     spare: Vec<Vec<u8>>,
     /// Kept for their allocations: keys of what goes into a datagram, and lists decoded from one.
@@ -194,6 +199,7 @@ impl Swim {
             pings: Pings::new(rng.random()),
             probes: Vec::new(),
             relays: VecDeque::new(),
+            watch: Watch::default(),
             measure: VecDeque::new(),
             round: Vec::new(),
             round_next: 0,
@@ -208,6 +214,7 @@ impl Swim {
             gossiped: now,
             sync_next: now,
             thawed: now,
+            heard: now,
             outputs: VecDeque::new(),
             spare: Vec::new(),
             keys: Vec::new(),
@@ -308,10 +315,11 @@ impl Swim {
     }
 
     /// Everything that grows, how large it is and how large it may be.
-    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 6] {
+    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 7] {
         let members = self.members.len();
         [
             ("probes", self.probes.len(), probe::PROBES_MAX),
+            ("watch", self.watch.due.len(), watch::WATCHED_MAX),
             ("relays", self.relays.len(), relay::RELAYS_MAX),
             ("suspicions", self.suspicions.len(), members),
             ("gossip", self.gossip.len(), members + 1),
@@ -346,7 +354,7 @@ impl Swim {
     }
 
     fn next_timeout(&self) -> Time {
-        let mut next = self.timers.next();
+        let mut next = self.timers.next().min(self.watch.next());
         for probe in &self.probes {
             next = next.min(probe.next_at);
         }
@@ -361,6 +369,7 @@ impl Swim {
 
     fn run_timers(&mut self) {
         self.run_relays();
+        self.run_watch();
         self.run_probes();
         self.run_suspicions();
         while let Some(timer) = self.timers.due(self.now) {
@@ -393,6 +402,8 @@ impl Swim {
         for suspicion in self.suspicions.values_mut() {
             suspicion.deadline = suspicion.deadline + late;
         }
+        self.watch.put_off(late);
+        self.heard = self.heard + late;
         self.relays.clear();
         self.health.worse(1);
         self.thawed = self.now;
@@ -408,10 +419,10 @@ impl Swim {
         Some(Subject { identity: peer.identity.clone(), incarnation: peer.incarnation, rtt: peer.rtt() })
     }
 
-    /// How long to wait for an answer of this member: its measured RTT decides.
+    /// How long to wait for an answer of this member: its measured RTT decides, or the estimated one.
     fn timeout_of(&self, slot: Slot) -> Duration {
-        let measured = self.members.get(slot).and_then(|peer| peer.known.as_ref()?.rtt.timeout());
+        let known = self.members.get(slot).and_then(|peer| self.rtt_to(peer)).map(|rtt| rtt.timeout());
         let (least, most) = self.params.timeout_bounds();
-        measured.unwrap_or(self.params.timeout_unmeasured()).clamp(least, most)
+        known.unwrap_or(self.params.timeout_unmeasured()).clamp(least, most)
     }
 }

@@ -31,9 +31,15 @@ pub(super) struct Probe {
     pub started: Time,
     /// When to try again or to give up.
     pub next_at: Time,
-    /// Pings sent since it last answered.
+    /// Signs of life that did not come since it last answered: pings, and a promise that it broke.
     pub attempts: u8,
+    /// How many of them were no pings.
+    ahead: u8,
     nacks_missing: u8,
+    /// When the relays that were asked should have said something.
+    nacks_due: Time,
+    /// It failed, and what its relays' silence means is yet to be judged.
+    unjudged: bool,
     /// Its port refused pings: nobody is there, as far as its machine can tell.
     refused: bool,
 }
@@ -42,6 +48,8 @@ pub(super) struct Probe {
 pub(super) const PROBES_MAX: usize = 64;
 /// Pings for a measurement that nothing depends on.
 const MEASURE_ATTEMPTS_MAX: u8 = 4;
+/// Members whose turn comes at once after another one's probe failed.
+const FOLLOWING: usize = 2;
 /// Newcomers measured at once, and how many more every `T / 20`.
 const MEASURE_BURST: usize = 4;
 
@@ -50,11 +58,23 @@ impl Swim {
     pub(super) fn on_period(&mut self) {
         self.timers.set(Timer::Period, self.now + self.params.period);
         self.knock(1);
-        let busy = self.probes.iter().any(|probe| probe.kind == Kind::Turn);
-        if busy || self.phase != Phase::Running {
+        if self.phase != Phase::Running {
             return;
         }
+        if self.is_cut_off() {
+            self.hurry_suspicions();
+        }
+        let busy = self.probes.iter().any(|probe| probe.kind == Kind::Turn);
+        self.keep_promise(busy);
+        if !busy {
+            self.begin_turn();
+        }
+    }
+
+    /// Probes whose turn it is, and promises it to be heard of again.
+    fn begin_turn(&mut self) {
         if let Some(slot) = self.next_in_round() {
+            self.watch.promised_to.get_or_insert(slot);
             self.probe(slot, Kind::Turn);
         }
     }
@@ -107,10 +127,26 @@ impl Swim {
             started,
             next_at,
             attempts: 0,
+            ahead: 0,
             nacks_missing: 0,
+            nacks_due: self.now,
+            unjudged: false,
             refused: false,
         });
         self.attempt(self.probes.len() - 1);
+    }
+
+    /// Begins to probe a member that broke its promise: that is the first sign of life that did not come.
+    pub(super) fn probe_silent(&mut self, slot: Slot) {
+        if self.attempts_since_answer(slot).is_some() {
+            self.probe(slot, Kind::Turn);
+            return;
+        }
+        self.probe(slot, Kind::Turn);
+        if let Some(probe) = self.probes.last_mut().filter(|probe| probe.slot == slot) {
+            probe.attempts += 1;
+            probe.ahead = 1;
+        }
     }
 
     pub(super) fn run_probes(&mut self) {
@@ -129,6 +165,11 @@ impl Swim {
         let probe = self.probes[index];
         let Some(state) = self.members.get(probe.slot).map(|peer| peer.state) else { return false };
         let enough = probe.attempts >= self.attempts_to_suspect(&probe);
+        if probe.unjudged && self.now >= probe.nacks_due {
+            // Relays that did not even say that they got no answer point at this node, not at the target.
+            self.health.worse(probe.nacks_missing);
+            self.probes[index].unjudged = false;
+        }
         match probe.kind {
             Kind::Measure if probe.attempts >= MEASURE_ATTEMPTS_MAX => return false,
             Kind::Turn if state == MemberState::Alive && enough && self.floor_passed(&probe) => {
@@ -146,7 +187,7 @@ impl Swim {
     }
 
     fn floor_passed(&self, probe: &Probe) -> bool {
-        let floor = self.params.probe_floor() * self.health.multiplier();
+        let floor = self.params.probe_floor() * self.patience();
         let floor = if probe.refused { floor / 5 } else { floor };
         self.now.since(probe.started) + Duration::from_millis(1) >= floor
     }
@@ -158,13 +199,26 @@ impl Swim {
     fn on_probe_failed(&mut self, index: usize) {
         let probe = &mut self.probes[index];
         probe.kind = Kind::Verify;
+        probe.unjudged = true;
         let slot = probe.slot;
-        // Relays that did not even say that they got no answer point at this node, not at the target.
-        self.health.worse(probe.nacks_missing.min(RELAYS as u8));
         self.stats.probes_failed += 1;
         if let Some(incarnation) = self.members.get(slot).map(|peer| peer.incarnation) {
             self.suspect(slot, incarnation, Some(self.key));
         }
+        // A failure seldom comes alone: a machine, a link or a zone is gone. But who doubts himself takes his time.
+        if self.patience() == 1 {
+            (0..FOLLOWING).for_each(|_| self.begin_turn());
+        }
+    }
+
+    /// Whether no member at all was heard of for so long that the others, or the way to them, must be gone.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.now.since(self.heard) > self.params.cut_off()
+    }
+
+    /// What waits are multiplied by: local health, unless there is nobody left whom hasty doubts could harm.
+    fn patience(&self) -> u32 {
+        if self.is_cut_off() { 1 } else { self.health.multiplier() }
     }
 
     fn attempt(&mut self, index: usize) {
@@ -173,14 +227,21 @@ impl Swim {
         let probe = *probe;
         let Some(peer) = self.members.get(probe.slot) else { return };
         let (key, to) = (peer.key, peer.identity.gossip);
-        let seq = self.ping(probe.slot, key, to, Purpose::Probe { attempt: probe.attempts });
-        if probe.attempts.is_multiple_of(2) && probe.kind != Kind::Measure {
+        let seq = self.ping(probe.slot, key, to, Purpose::Probe { attempt: probe.attempts - probe.ahead });
+        if (probe.attempts - probe.ahead).is_multiple_of(2) && probe.kind != Kind::Measure {
             let relays = self.pick_live(RELAYS, Some(probe.slot));
-            self.probes[index].nacks_missing = 0;
+            let mut patience = Duration::ZERO;
+            let mut asked = 0;
             for relay in relays {
-                self.probes[index].nacks_missing += 1;
+                asked += 1;
                 let Some(via) = self.members.get(relay).map(|peer| peer.identity.gossip) else { continue };
+                patience = patience.max(self.timeout_of(relay));
                 self.send(via, Some(relay), &Message::PingReq { seq, target: key });
+            }
+            if self.now >= probe.nacks_due {
+                // A relay waits for as long as it takes it to the target, at most.
+                self.probes[index].nacks_due = self.now + patience + self.params.timeout_bounds().1;
+                self.probes[index].nacks_missing = asked;
             }
         }
         let spacing = match probe.kind {
@@ -188,8 +249,11 @@ impl Swim {
             _ => self.params.probe_floor() / u32::from(self.loss.attempts_to_suspect()),
         };
         let spacing = if probe.refused { spacing / 5 } else { spacing };
-        let wait = self.timeout_of(probe.slot).max(spacing) * self.health.multiplier();
-        self.probes[index].next_at = self.now + wait;
+        // The first ping gets its time to be answered, and so does the last one before silence means something.
+        let timeout = self.timeout_of(probe.slot);
+        let middle = probe.attempts > 1 + probe.ahead && probe.attempts != self.attempts_to_suspect(&probe);
+        let wait = spacing.max(if middle { timeout / 2 } else { timeout });
+        self.probes[index].next_at = self.now + wait * self.patience();
     }
 
     /// Sends one ping and remembers it.
@@ -212,6 +276,7 @@ impl Swim {
             // It lives but has not refuted yet. Go on telling it until it does.
             let probe = &mut self.probes[index];
             probe.attempts = 0;
+            probe.ahead = 0;
             probe.kind = Kind::Verify;
             self.heard_alive(slot);
             return;

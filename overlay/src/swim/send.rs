@@ -31,6 +31,11 @@ impl Swim {
     ) {
         let mut encoder = self.begin();
         encoder.message(message);
+        if matches!(message, Message::Ping { .. })
+            && let Some(within) = self.promise_for(receiver)
+        {
+            encoder.promise(within);
+        }
         let carries_load = matches!(message, Message::Ping { .. } | Message::Ack { .. });
         if let Some((sample, taken)) = self.load.filter(|_| carries_load) {
             encoder.load(&sample, centiseconds(self.now.since(taken)));
@@ -67,7 +72,12 @@ impl Swim {
     }
 
     /// Whoever is doubted hears it first, so that it can refute; then what was sent least.
-    fn put_updates(&mut self, encoder: &mut Encoder, receiver: Option<Slot>, first: Option<NodeKey>) {
+    pub(super) fn put_updates(
+        &mut self,
+        encoder: &mut Encoder,
+        receiver: Option<Slot>,
+        first: Option<NodeKey>,
+    ) {
         let receiver = receiver.and_then(|slot| self.members.get(slot));
         let doubted = receiver.filter(|peer| peer.state != MemberState::Alive).map(|peer| peer.key);
         let receiver = receiver.map(|peer| peer.key);

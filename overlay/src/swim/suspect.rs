@@ -33,6 +33,9 @@ impl Suspicion {
     }
 }
 
+/// Time to refute while this node hears of nobody, who could confirm either, in shortest times.
+const CUT_OFF_FACTOR: u32 = 2;
+
 impl Swim {
     /// Somebody (perhaps this node) doubts this member.
     pub(super) fn suspect(&mut self, slot: Slot, incarnation: Incarnation, by: Option<NodeKey>) {
@@ -91,7 +94,17 @@ impl Swim {
             } else {
                 ((suspicion.confirmations() as f64 + 1.0).ln() / (expected as f64 + 1.0).ln()).min(1.0)
             };
-            suspicion.deadline = suspicion.since + least + most.saturating_sub(least).mul_f64(1.0 - shrink);
+            // A deadline that is past already is now: it was not this node that was late.
+            let deadline = suspicion.since + least + most.saturating_sub(least).mul_f64(1.0 - shrink);
+            suspicion.deadline = deadline.max(self.now);
+        }
+    }
+
+    /// This node has become cut off: its suspicions wait for no one.
+    pub(super) fn hurry_suspicions(&mut self) {
+        let time = self.params.suspicion_min(self.live()) * CUT_OFF_FACTOR;
+        for suspicion in self.suspicions.values_mut() {
+            suspicion.deadline = suspicion.deadline.min((suspicion.since + time).max(self.now));
         }
     }
 

@@ -60,6 +60,10 @@ impl Timers {
         *deadline = at.min(*deadline);
     }
 
+    pub fn at(&self, timer: Timer) -> Time {
+        self.0[timer as usize]
+    }
+
     pub fn clear(&mut self, timer: Timer) {
         self.set(timer, Time::NEVER);
     }

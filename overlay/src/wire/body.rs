@@ -282,6 +282,7 @@ pub(super) mod kind {
     pub const UPDATES: u8 = 17;
     pub const LOADS: u8 = 18;
     pub const COORDINATE: u8 = 19;
+    pub const PROMISE: u8 = 20;
     /// Zeros that make a datagram larger, so that its answer does not amplify it.
     pub const PADDING: u8 = 255;
 }

@@ -20,6 +20,8 @@ pub(crate) struct Datagram<'a> {
     pub load: Option<(LoadSample, Duration)>,
     /// Where the sender is.
     pub coordinate: Option<Coordinate>,
+    /// Within what time the sender will be heard of again; zero if it keeps an earlier promise.
+    pub promise: Option<Duration>,
     pub lists: Lists<'a>,
 }
 
@@ -49,7 +51,8 @@ pub(crate) fn decode<'a>(
 ) -> Result<Datagram<'a>, DecodeError> {
     let mut rest = Reader(seal.open(bytes)?);
     let head = rest.take("head")?;
-    let mut datagram = Datagram { head, message: Message::News, load: None, coordinate: None, lists };
+    let message = Message::News;
+    let mut datagram = Datagram { head, message, load: None, coordinate: None, promise: None, lists };
     while !rest.0.is_empty() {
         let (kind, payload) = rest.section()?;
         datagram.section(kind, Reader(payload))?;
@@ -122,6 +125,10 @@ impl<'a> Datagram<'a> {
             }
             kind::COORDINATE => {
                 self.coordinate = Some(payload.take::<WireCoordinate>("coordinate")?.coordinate());
+            }
+            kind::PROMISE => {
+                let within_cs: u16 = payload.take("promise")?;
+                self.promise = Some(Duration::from_millis(u64::from(within_cs) * 10));
             }
             kind::UPDATES => {
                 while !payload.0.is_empty() {

@@ -1,5 +1,7 @@
 //! Typed messages to bytes, within a datagram's size.
 
+use std::time::Duration;
+
 use bincode::Encode;
 use rand::RngCore;
 
@@ -102,6 +104,14 @@ impl Encoder {
         self.bytes.extend([0; SECTION_HEAD_BYTES]);
         self.put(&WireCoordinate::from(coordinate));
         self.close(kind::COORDINATE, start);
+    }
+
+    /// When the sender will be heard of again; zero if it keeps an earlier promise.
+    pub fn promise(&mut self, within: Duration) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.put(&u16::try_from(within.as_millis().div_ceil(10)).unwrap_or(u16::MAX));
+        self.close(kind::PROMISE, start);
     }
 
     /// Adds one update; false if there is no room for it.

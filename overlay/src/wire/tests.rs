@@ -1,6 +1,7 @@
 //! The codec: what is encoded comes back, and nothing else gets in.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -144,6 +145,10 @@ proptest! {
         if let Some(place) = &place {
             encoder.coordinate(place);
         }
+        let promise_cs = kind.is_multiple_of(2).then_some(seq as u16);
+        if let Some(within_cs) = promise_cs {
+            encoder.promise(Duration::from_millis(u64::from(within_cs) * 10));
+        }
         let told = news.iter().take_while(|update| encoder.update(&borrowed(update))).count();
         let passed_on = entries.iter().take_while(|entry| encoder.load_entry(entry)).count();
         let mut bytes = encoder.finish(seal);
@@ -153,6 +158,7 @@ proptest! {
         prop_assert_eq!(datagram.head, head);
         prop_assert_eq!(datagram.message, message);
         prop_assert_eq!(datagram.coordinate, place);
+        prop_assert_eq!(datagram.promise.map(|within| within.as_millis() / 10), promise_cs.map(u128::from));
         prop_assert_eq!(datagram.load.map(|(sample, age)| (sample, age.as_millis() / 10)),
                         load.map(|(sample, age)| (sample, age.into())));
         prop_assert_eq!(datagram.lists.updates, news[..told].iter().map(recorded).collect::<Vec<_>>());
