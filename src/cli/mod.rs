@@ -10,6 +10,7 @@ mod sandbox;
 mod sim;
 mod upload;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -58,8 +59,17 @@ impl Cli {
             Command::Members(args) => runtime::block_on(members::run(args)),
         };
         result.unwrap_or_else(|error| {
-            eprintln!("starling: {error:#}");
+            // Not eprintln, which panics where nobody reads any more; then there is nobody to be told that either.
+            drop(writeln!(std::io::stderr(), "starling: {}", told_once(&error)));
             ExitCode::FAILURE
         })
     }
+}
+
+/// An error and its causes; those that it has told itself already are not told again.
+fn told_once(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |told, cause| {
+        let cause = cause.to_string();
+        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+    })
 }

@@ -60,10 +60,11 @@ fn configure(args: Args) -> Result<NodeConfig, starling::config::ConfigError> {
     NodeConfig::from_options(options)
 }
 
-/// Logs go to stderr; `RUST_LOG` chooses what, `info` by default.
+/// Logs go to stderr, for as long as somebody reads it; `RUST_LOG` chooses what, `info` by default.
 fn init_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

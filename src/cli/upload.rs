@@ -75,14 +75,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 let bar = Bar::new(bars, file).await;
                 let outcome = upload.send(index, file, Arc::clone(&bar) as Arc<dyn Progress>).await;
                 bar.0.finish_and_clear();
-                outcome
+                (file, outcome)
             }
         })
         .buffer_unordered(usize::from(args.parallel));
     let mut failed = 0;
-    while let Some(outcome) = outcomes.next().await {
+    while let Some((file, outcome)) = outcomes.next().await {
         failed += usize::from(outcome.error.is_some());
-        bars.suspend(|| report(&outcome, args.json))?;
+        bars.suspend(|| report(file, &outcome, args.json))?;
     }
     if failed > 0 && args.files.len() > 1 {
         eprintln!("{failed} of {} files failed", args.files.len());
@@ -90,13 +90,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
+fn report(file: &Path, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string(outcome)?)?;
     }
     if let Some(error) = &outcome.error {
-        eprintln!("{}: {error}", outcome.name);
+        eprintln!("{}: {error}", file.display());
     } else if !json {
         writeln!(out, "{}", sentence(outcome))?;
     }

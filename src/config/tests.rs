@@ -10,6 +10,7 @@ fn defaults_are_filled_in() {
     assert_eq!(config.http.to_string(), "0.0.0.0:5000");
     assert_eq!(config.queue_capacity_jobs, 64);
     assert_eq!(config.deadline.as_secs(), 40);
+    assert_eq!(config.uploads_per_client, 256, "a hundred from one address are no attack");
     assert_eq!(config.data_dir, std::path::Path::new("starling-data/node1"));
     assert_eq!(config.cache_bytes, 10 << 30);
     assert!(config.join.is_empty());
@@ -18,13 +19,20 @@ fn defaults_are_filled_in() {
 #[test]
 fn each_bad_value_says_which_option_and_what_to_give() {
     type Set = fn(&mut NodeOptions);
-    let cases: [(Set, &str); 10] = [
+    let cases: [(Set, &str); 11] = [
         (|o| o.name = Some("a b".into()), "--name (STARLING_NAME): \"a b\" is not a node name"),
         (|o| o.zone = Some(String::new()), "--zone (STARLING_ZONE): \"\" is not a zone name"),
         (|o| o.join = Some("node2".into()), "\"node2\" is not HOST:PORT"),
         (|o| o.join = Some("node2:0".into()), "\"node2:0\" is not HOST:PORT"),
         (|o| o.workers = Some(0), "--workers (STARLING_WORKERS): 0 is out of range: give 1 to 1024"),
-        (|o| o.cache_bytes = Some("lots".into()), "--cache-bytes (STARLING_CACHE_BYTES): "),
+        (
+            |o| o.cache_bytes = Some("lots".into()),
+            "--cache-bytes (STARLING_CACHE_BYTES): \"lots\" is not a size: give bytes",
+        ),
+        (
+            |o| o.uploads_per_client = Some(0),
+            "--uploads-per-client (STARLING_UPLOADS_PER_CLIENT): 0 is out of range",
+        ),
         (
             |o| o.policy = Some("best".into()),
             "unknown policy \"best\": use one of score, random, round-robin",

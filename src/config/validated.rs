@@ -43,6 +43,8 @@ pub struct NodeConfig {
     pub upload_bytes_max: u64,
     /// Connections served at once.
     pub connections_max: u32,
+    /// Uploads under way at once of one client.
+    pub uploads_per_client: u32,
     /// Where jobs go.
     pub policy: PolicyKind,
     /// Weights of the score policy.
@@ -131,7 +133,15 @@ fn duration(option: &'static str, text: Option<String>, default: Duration) -> Re
 }
 
 fn bytes(option: &'static str, text: Option<String>, default: ByteSize) -> Result<u64, ConfigError> {
-    let value = parse(option, text, default)?.as_u64();
+    let value = match text {
+        None => default.as_u64(),
+        Some(text) => text
+            .parse::<ByteSize>()
+            .map_err(|_| {
+                invalid(option, format!("{text:?} is not a size: give bytes, or as in 500MB or 10GiB"))
+            })?
+            .as_u64(),
+    };
     in_range(option, value, 1..=u64::MAX / 2)
 }
 
@@ -197,6 +207,11 @@ impl NodeConfig {
             connections_max: in_range(
                 "connections-max",
                 options.connections_max.unwrap_or(4096),
+                1..=1_000_000,
+            )?,
+            uploads_per_client: in_range(
+                "uploads-per-client",
+                options.uploads_per_client.unwrap_or(256),
                 1..=1_000_000,
             )?,
             policy: parse("policy", options.policy, PolicyKind::default())?,

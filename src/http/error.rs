@@ -72,6 +72,12 @@ pub enum ApiError {
         /// What there is.
         known: String,
     },
+    /// The client has too many uploads under way at this node.
+    #[error("you have {max} uploads under way at this node: wait for one of them, or use other nodes too")]
+    TooManyUploads {
+        /// How many it may have.
+        max: u32,
+    },
     /// Every node that could do the job is full.
     #[error("every node that could do this is busy: try again in {} s", .retry_after.as_secs().max(1))]
     Saturated {
@@ -134,6 +140,9 @@ impl ApiError {
             Self::Unprocessable(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "unusable-video", "Video can't be used")
             }
+            Self::TooManyUploads { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-uploads", "Too many uploads at once")
+            }
             Self::Saturated { .. } => (StatusCode::SERVICE_UNAVAILABLE, "saturated", "Cluster saturated"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Node shutting down"),
             Self::DeadlinePassed { .. } => {
@@ -153,7 +162,7 @@ impl ApiError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Saturated { retry_after } => Some((*retry_after).max(Duration::from_secs(1))),
-            Self::Draining => Some(Duration::from_secs(1)),
+            Self::Draining | Self::TooManyUploads { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The HTTP service: listeners, routes, answers and errors. What a request means is decided in [`crate::node`].
 
 mod body;
+mod clients;
 mod error;
 mod health;
 mod internal;
@@ -14,6 +15,7 @@ mod server;
 mod upload;
 
 pub use body::{Body, file_body, full_body};
+pub use clients::{ClientSlot, Clients};
 pub use error::{ApiError, PROBLEM_TYPE_BASE, Problem};
 pub use members::{LoadJson, MemberJson, MembersJson};
 pub use request::{DEADLINE_MAX, Deadline};

@@ -1,5 +1,6 @@
 //! Method and path to handler: the table of all routes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -10,14 +11,14 @@ use super::{ApiError, Body, health, internal, members, objects, upload};
 use crate::node::Node;
 
 /// Answers one request; never fails, since a failure is an answer too.
-pub(super) async fn answer(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let read = matches!(method, Method::GET | Method::HEAD);
     let post = method == Method::POST;
     match segments.as_slice() {
-        ["upload"] if post => upload::upload(node, request).await,
+        ["upload"] if post => upload::upload(node, client, request).await,
         ["internal", "offers"] if post => internal::offer(node, request).await,
         ["internal", "jobs", id] if post => internal::job(node, id, request).await,
         ["internal", "leases"] if post => internal::claim(node, request).await,

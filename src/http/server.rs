@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,13 +79,13 @@ async fn accept(
         let next = async {
             // The semaphore is never closed, so the only failures here are the accept's.
             let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
-            let (stream, _) = listener.accept().await?;
-            io::Result::Ok((permit, stream))
+            let (stream, client) = listener.accept().await?;
+            io::Result::Ok((permit, stream, client.ip()))
         };
         tokio::select! {
             () = stop.cancelled() => return connections,
             accepted = next => match accepted {
-                Ok((permit, stream)) => serve(&node, stream, permit, &connections),
+                Ok((permit, stream, client)) => serve(&node, stream, client, permit, &connections),
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -94,7 +95,13 @@ async fn accept(
     }
 }
 
-fn serve(node: &Arc<Node>, stream: TcpStream, permit: OwnedSemaphorePermit, connections: &GracefulShutdown) {
+fn serve(
+    node: &Arc<Node>,
+    stream: TcpStream,
+    client: IpAddr,
+    permit: OwnedSemaphorePermit,
+    connections: &GracefulShutdown,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
@@ -102,7 +109,7 @@ fn serve(node: &Arc<Node>, stream: TcpStream, permit: OwnedSemaphorePermit, conn
     let node = Arc::clone(node);
     let service = service_fn(move |request| {
         let node = Arc::clone(&node);
-        async move { Ok::<_, std::convert::Infallible>(router::answer(&node, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(router::answer(&node, client, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

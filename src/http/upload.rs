@@ -1,5 +1,6 @@
 //! `POST /upload`: a video in, the transcoded video out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,10 +42,15 @@ struct Answered {
     filename: Option<String>,
 }
 
-pub(super) async fn upload(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
-    let admitted = admit(node, &head, &body, arrived);
+    // Held until the answer.
+    let slot = node.clients().enter(client);
+    let admitted = match &slot {
+        Some(_) => admit(node, &head, &body, arrived),
+        None => Err(ApiError::TooManyUploads { max: node.config().uploads_per_client }),
+    };
     let (body, lender) = lend(body);
     let outcome = match admitted {
         Err(error) => {

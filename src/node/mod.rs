@@ -29,7 +29,7 @@ pub use run::{StartError, run};
 use crate::auth::Authority;
 use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
-use crate::http::ApiError;
+use crate::http::{ApiError, Clients};
 use crate::ingest::DataDir;
 use crate::lease::Leases;
 use crate::load::{MachineLoad, Sampler};
@@ -55,6 +55,7 @@ pub struct Node {
     cache: Cache,
     pool: Pool,
     profiles: ProfileSet,
+    clients: Clients,
     policy: Box<dyn Policy>,
     rng: Mutex<StdRng>,
     authority: Arc<Authority>,
@@ -101,6 +102,11 @@ impl Node {
     /// The newest picture of the membership.
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
+    }
+
+    /// Whose uploads are under way.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// Since when it runs.

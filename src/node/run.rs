@@ -18,7 +18,7 @@ use crate::auth::Authority;
 use crate::cache::Cache;
 use crate::config::NodeConfig;
 use crate::content::MediaLimits;
-use crate::http::{Server, ServerLimits};
+use crate::http::{Clients, Server, ServerLimits};
 use crate::ingest::DataDir;
 use crate::lease::Leases;
 use crate::load::Sampler;
@@ -194,6 +194,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         cache,
         pool,
         profiles: ProfileSet::builtin(),
+        clients: Clients::new(config.uploads_per_client),
         policy: config.policy.build(config.weights),
         rng: Mutex::new(StdRng::from_os_rng()),
         peers: PeerClient::new(Arc::clone(&authority)),

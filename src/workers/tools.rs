@@ -69,6 +69,13 @@ impl Tools {
                 self.version
             ));
         }
+        if !super::sandbox::seccomp_supported() {
+            warnings.push(
+                "this kernel has no seccomp: ffmpeg runs without a filter of system calls, and can open sockets other \
+                 than TCP; use a kernel with CONFIG_SECCOMP"
+                    .to_owned(),
+            );
+        }
         if !super::sandbox::landlock_supported() {
             warnings.push(
                 "this kernel has no landlock (or it is off): ffmpeg runs without file confinement; \

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Clip, Node, NodeOptions, real_clips};
 
@@ -69,6 +70,42 @@ fn node() -> Node {
 
 async fn assert_goes_on(node: &Node) {
     node.http.upload(Clip { tag: 4242, ..Clip::default() }.make()).await.assert_video();
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_places() {
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--uploads-per-client").arg("2"));
+    let clip = Clip::long(71).make();
+    let uploads: Vec<_> = (0..2)
+        .map(|_| {
+            let (http, clip) = (node.http.clone(), clip.clone());
+            tokio::spawn(async move { http.upload(clip).await })
+        })
+        .collect();
+    node.busy(1, 0).await;
+    // Both of them are known to be there once a third one is refused.
+    let refused = loop {
+        let answer = node.http.upload_with("/upload?profile=no-such", &[], "x".into()).await;
+        if answer.status != 400 {
+            break answer;
+        }
+    };
+    refused.assert_problem(429, "too-many-uploads");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(node.http.get("/health").await.status, 200, "only uploads are counted");
+    // From another address there is room.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stream = socket.connect(node.http_address.parse().unwrap()).await.unwrap();
+    let request = b"POST /upload HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    for upload in uploads {
+        upload.await.unwrap().assert_video();
+    }
+    node.http.upload(Clip { tag: 72, ..Clip::default() }.make()).await.assert_video();
 }
 
 #[tokio::test]

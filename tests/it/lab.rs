@@ -11,9 +11,9 @@ use starling_netem::control::{Client, Reply, Request};
 use starling_netem::{LinkChange, Shift};
 
 /// A running lab in a folder of its own; killed when dropped.
-struct Lab {
+pub struct Lab {
     launcher: Child,
-    report: Value,
+    pub report: Value,
     base: PathBuf,
     /// Goes with the lab.
     folder: Option<tempfile::TempDir>,
@@ -32,7 +32,7 @@ fn command(user: &[&str], base: &Path, args: &[&str]) -> Command {
 }
 
 impl Lab {
-    fn start(args: &[&str]) -> Self {
+    pub fn start(args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().join("labs");
         let mut lab = Self::start_in(&[], &base, args);
@@ -49,13 +49,13 @@ impl Lab {
         Self { launcher, report, base: base.to_owned(), folder: None }
     }
 
-    fn node(&self, name: &str) -> Http {
+    pub fn node(&self, name: &str) -> Http {
         let nodes = self.report["nodes"].as_array().unwrap();
         let node = nodes.iter().find(|node| node["name"] == name).unwrap();
         Http::new(node["http"].as_str().unwrap())
     }
 
-    fn ctl(&self, args: &[&str]) -> Result<Value, String> {
+    pub fn ctl(&self, args: &[&str]) -> Result<Value, String> {
         let output = Command::new(env!("CARGO_BIN_EXE_starling"))
             .args(["lab", "ctl", "--json", "--dir"])
             .arg(&self.base)
@@ -69,9 +69,15 @@ impl Lab {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.launcher.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Whoever orders faults on its links.
+    pub fn netem(&self) -> Client {
+        let socket = self.base.join(self.report["id"].as_str().unwrap()).join("netem.sock");
+        Client::connect(&socket).unwrap()
     }
 
     /// What is left of it: processes whose command line names its folder, and what its folder holds.
@@ -98,7 +104,7 @@ impl Lab {
         pids
     }
 
-    async fn gone(&mut self) {
+    pub async fn gone(&mut self) {
         self.launcher.wait().unwrap();
         eventually("nothing of the lab is left", async || self.left().is_empty()).await;
     }
@@ -139,7 +145,7 @@ fn no_namespaces(report: &Value) -> bool {
     true
 }
 
-async fn alive(http: &Http) -> usize {
+pub async fn alive(http: &Http) -> usize {
     let members = http.json("/members").await;
     let members = members["members"].as_array().unwrap();
     members.iter().filter(|member| member["state"] == "alive").count()
@@ -227,8 +233,7 @@ async fn faults_are_felt_and_healed() {
         return skipped("links cannot be shaped here");
     }
     let node1 = lab.node("node1");
-    let socket = lab.base.join(lab.report["id"].as_str().unwrap()).join("netem.sock");
-    let mut netem = Client::connect(&socket).unwrap();
+    let mut netem = lab.netem();
     eventually("FRA-IAD is 90 ms", async || (85.0..150.0).contains(&rtt_ms(&node1, "node2").await)).await;
 
     let change = LinkChange { delay: Some(Shift::parse("+100ms").unwrap()), ..LinkChange::default() };
@@ -345,7 +350,8 @@ fn a_node_that_cannot_start_ends_the_lab_with_its_words() {
 fn a_command_can_run_in_the_lab_and_end_it() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().join("labs");
-    let script = "\"$BINARY\" members --json --node \"$STARLING_NODE\" && exit 7";
+    let script =
+        "\"$BINARY\" members --json --node \"$STARLING_NODE\" && \"$BINARY\" lab ctl --json status && exit 7";
     let output = command(&[], &base, &["--nodes", "1", "--json", "--once", "--run", script])
         .env("BINARY", env!("CARGO_BIN_EXE_starling"))
         .output()
@@ -353,8 +359,9 @@ fn a_command_can_run_in_the_lab_and_end_it() {
     assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
     assert_eq!(lines[1]["members"][0]["name"], "node1");
+    assert_eq!(lines[2]["id"], lines[0]["id"], "`lab ctl` in it means this lab: {text}");
 }
 
 #[test]

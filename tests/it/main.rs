@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod compose;
 mod failures;
+mod faults;
 mod hostile;
 mod kernel;
 mod keys;

@@ -13,6 +13,7 @@ use std::process::Command;
 
 pub use confine::{ConfineError, Confinement, confine_and_exec};
 pub use landlock::supported as landlock_supported;
+pub use seccomp::supported as seccomp_supported;
 
 /// How children are started.
 #[derive(Clone, Debug)]

@@ -32,6 +32,13 @@ const DENIED: [libc::c_long; 25] = [
     libc::SYS_request_key,
 ];
 
+/// Whether this kernel filters system calls at all, and this machine's are known here.
+pub fn supported() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    TargetArch::try_from(std::env::consts::ARCH).is_ok()
+        && status.lines().any(|line| line.starts_with("Seccomp:"))
+}
+
 /// Makes the calls of `DENIED` fail with EPERM, here and in whatever this process turns into.
 pub(super) fn restrict() -> io::Result<()> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
