@@ -77,7 +77,7 @@ pub struct PartitionArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Lasting {
     /// End it after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_lasting)]
     pub span: Option<Duration>,
     /// Stay, and end it when this command ends
     #[arg(long)]
@@ -143,7 +143,15 @@ fn parse_distribution(text: &str) -> Result<Distribution, String> {
         .ok_or_else(|| "expected uniform, normal or pareto".to_owned())
 }
 
-/// A time as in `--for 20s`: minutes and hours too.
+/// A time as in `--for 20s`: a fault that lasts no time is none.
+fn parse_lasting(text: &str) -> Result<Duration, String> {
+    match parse_span(text) {
+        Ok(span) if span.is_zero() => Err("a fault has to last some time, such as 20s".to_owned()),
+        other => other.map_err(|error| error.to_string()),
+    }
+}
+
+/// A time in a timeline: minutes and hours too.
 pub(crate) fn parse_span(text: &str) -> Result<Duration, UnitError> {
     const HOURS_MAX: f64 = 24.0;
     let minutes = |number: &str, minutes: f64| {
@@ -167,6 +175,7 @@ mod tests {
     fn spans_are_longer_than_delays() {
         assert_eq!(parse_span("20s"), Ok(Duration::from_secs(20)));
         assert_eq!(parse_span("2m"), Ok(Duration::from_secs(120)));
+        assert!(parse_lasting("0s").is_err() && parse_lasting("0").is_err() && parse_lasting("1s").is_ok());
         assert_eq!(parse_span("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_span("1h"), Ok(Duration::from_secs(3600)));
         for bad in ["25h", "20", "-1s", "s"] {

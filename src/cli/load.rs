@@ -14,7 +14,6 @@ use starling::client::{Client, Endpoint, Members};
 const EXIT_USAGE: u8 = 2;
 /// How often the line on the terminal is drawn anew.
 const DRAW_PERIOD: Duration = Duration::from_millis(500);
-const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Send many uploads at once, each to a random node, and report what came of them
 #[derive(Debug, clap::Args)]
@@ -42,15 +41,15 @@ pub struct Args {
     parallel: u16,
 
     /// For how long to begin new uploads
-    #[arg(long, default_value = "200s", value_parser = time, value_name = "TIME")]
+    #[arg(long, default_value = "200s", value_parser = super::time, value_name = "TIME")]
     duration: Duration,
 
     /// Give an upload up after this long
-    #[arg(long, default_value = "40s", value_parser = time, value_name = "TIME")]
+    #[arg(long, default_value = "40s", value_parser = super::time, value_name = "TIME")]
     timeout: Duration,
 
     /// Time that nodes are told an upload may take [default: the timeout]
-    #[arg(long, value_parser = time, value_name = "TIME")]
+    #[arg(long, value_parser = super::time, value_name = "TIME")]
     deadline: Option<Duration>,
 
     /// What to transcode into (GET /profiles lists them) [default: the node's, 360p]
@@ -80,14 +79,6 @@ pub struct Args {
     /// Print the report as one line of JSON
     #[arg(long)]
     json: bool,
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if (Duration::from_millis(1)..=TIME_MAX).contains(&time) => Ok(time),
-        Ok(_) => Err("give 1ms to 24h".to_owned()),
-        Err(error) => Err(format!("{error}; give a time such as 40s or 2m")),
-    }
 }
 
 /// Runs it: exit 1 if no upload at all came back.

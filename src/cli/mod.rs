@@ -12,8 +12,12 @@ mod upload;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+/// Longest time that an option takes.
+const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A decentralized video-transcoding cluster in one binary
 #[derive(Parser)]
@@ -63,6 +67,15 @@ impl Cli {
             drop(writeln!(std::io::stderr(), "starling: {}", told_once(&error)));
             ExitCode::FAILURE
         })
+    }
+}
+
+/// A time that something may take: none is no time.
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if (Duration::from_millis(1)..=TIME_MAX).contains(&time) => Ok(time),
+        Ok(_) => Err("give 1ms to 24h".to_owned()),
+        Err(error) => Err(format!("{error}; give a time such as 40s or 2m")),
     }
 }
 

@@ -44,11 +44,11 @@ pub struct Args {
     parallel: u16,
 
     /// Give a file up after this long
-    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "10m", value_parser = super::time, value_name = "TIME")]
     timeout: Duration,
 
     /// Time that the node may take for a file [default: the node's, 40s]
-    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, value_parser = super::time, value_name = "TIME")]
     deadline: Option<Duration>,
 }
 

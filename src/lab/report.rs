@@ -1,6 +1,7 @@
 //! What a lab says of itself when it is ready.
 
 use std::io::Write;
+use std::path::Path;
 
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
@@ -59,8 +60,13 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The table, how it came about, and what to try next.
-    pub fn text(&self) -> String {
+    /// The table, how it came about, and what to try next. `folder`: where the lab has its files, if not where others
+    /// look for them.
+    pub fn text(&self, folder: Option<&Path>) -> String {
+        let ctl = folder.map_or_else(String::new, |base| format!(" --dir {}", base.display()));
+        let socket = folder.map_or_else(String::new, |base| {
+            format!(" --socket {}", base.join(&self.id).join(starling_netem::control::LAB_SOCKET).display())
+        });
         let first = self.nodes.first().map_or("127.0.0.1:5001", |node| &node.http);
         let second = self.nodes.get(1).map_or(first, |node| &node.http);
         format!(
@@ -70,12 +76,14 @@ impl Report {
              curl --data-binary @clip.mp4 -H 'Content-Type: video/mp4' -o small.mp4 -D- http://{first}/upload\n  \
              starling upload clip.mp4 --node {second}\n  \
              starling members --watch --node {first}\n  \
-             starling lab ctl kill node3     (restart, stop, continue, add, status)\n{faults}\
+             starling lab ctl{ctl} kill node3     (restart, stop, continue, add, status)\n{faults}\
              Ctrl-C ends the lab and removes all of it",
             faults = if self.backend == "none" {
-                ""
+                String::new()
             } else {
-                "  netem fault FRA-BOM --loss 30% --delay +100ms     (partition, heal, show)\n"
+                format!(
+                    "  netem{socket} fault FRA-BOM --loss 30% --delay +100ms     (partition, heal, show)\n"
+                )
             },
             table = self.table(),
             ms = self.converged_ms,

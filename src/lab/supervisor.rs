@@ -1,5 +1,6 @@
 //! The supervisor: makes the network, starts the nodes, answers requests, takes all down.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -228,8 +229,15 @@ impl Supervisor {
 
     fn announce(&self) -> Result<(), LabError> {
         let report = self.report();
-        let text = if self.options.json { report.line() } else { report.text() };
+        let text = if self.options.json { report.line() } else { report.text(self.own_folder()) };
         report::print(&text).map_err(LabError::file("write to", "stdout"))
+    }
+
+    /// Where its files are, if that is not where `starling lab ctl` and `netem` look by themselves.
+    fn own_folder(&self) -> Option<&Path> {
+        let base = self.options.base_folder.as_path();
+        let usual = base.to_str().is_some_and(|text| text.starts_with("/var/tmp/starling-lab-"));
+        (!usual).then_some(base)
     }
 
     fn command(&self) -> Result<Option<Child>, LabError> {

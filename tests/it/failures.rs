@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Clip, Cluster, eventually};
+use crate::support::{Clip, Cluster, Http, eventually};
 
 #[tokio::test]
 async fn a_job_lost_with_its_node_is_done_elsewhere_and_the_node_takes_part_again() {
@@ -93,4 +93,47 @@ fn tools_in(data: &std::path::Path) -> usize {
         .filter(|line| line.starts_with(b"ffmpeg") || line.windows(7).take(64).any(|word| word == b"/ffmpeg"))
         .filter(|line| line.windows(needle.len()).any(|word| word == needle))
         .count()
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_ends_no_node() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let data = tempfile::tempdir().unwrap();
+    let mut node = Command::new(env!("CARGO_BIN_EXE_starling"))
+        .args([
+            "node",
+            "--name",
+            "a",
+            "--http",
+            "127.0.0.1:0",
+            "--gossip",
+            "127.0.0.1:0",
+            "--log",
+            "json",
+            "--data-dir",
+        ])
+        .arg(data.path())
+        .env("STARLING_DIE_WITH_PARENT", "1")
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(node.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("node started") {
+        line.clear();
+        log.read_line(&mut line).unwrap();
+    }
+    let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let http = Http::new(started["http"].as_str().unwrap());
+    drop(log);
+    // Each of these is a line of the log.
+    for _ in 0..3 {
+        http.upload("no video".into()).await.assert_problem(415, "not-a-video");
+    }
+    assert_eq!(http.get("/health").await.status, 200);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&node), rustix::process::Signal::TERM)
+        .unwrap();
+    assert!(node.wait().unwrap().success());
 }

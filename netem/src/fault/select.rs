@@ -84,6 +84,14 @@ pub enum SelectError {
         /// The form.
         expected: &'static str,
     },
+    /// What is named has no links: a node's to itself, or a group's to itself.
+    #[error("{text:?} names no link: {why}")]
+    Nothing {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Names with a dash in them can be read in two ways.
     #[error("{text:?} can be read in more than one way: expected A/B where names have dashes")]
     Ambiguous {
@@ -98,6 +106,20 @@ const GROUP_FORM: &str = "groups such as \"FRA,IAD / BOM\", or one group such as
 impl Links {
     /// `FRA-BOM`, `FRA,IAD/BOM`, `node3`, `all`. `resolve` turns a name into a selector, if it knows it.
     pub fn parse(
+        text: &str,
+        one_way: bool,
+        resolve: &dyn Fn(&str) -> Result<Selector, SelectError>,
+    ) -> Result<Self, SelectError> {
+        match Self::parse_any(text, one_way, resolve)? {
+            Self::Between { from, to, .. } if matches!(&from[..], [Selector::Node(_)]) && from == to => {
+                let why = "a node has none to itself";
+                Err(SelectError::Nothing { text: text.to_owned(), why })
+            }
+            links => Ok(links),
+        }
+    }
+
+    fn parse_any(
         text: &str,
         one_way: bool,
         resolve: &dyn Fn(&str) -> Result<Selector, SelectError>,
@@ -147,7 +169,17 @@ impl Links {
         if text.trim().is_empty() {
             return Err(SelectError::Form { text: text.to_owned(), expected: GROUP_FORM });
         }
+        if text.split('/').any(|part| part.trim().is_empty()) {
+            return Err(SelectError::Form { text: text.to_owned(), expected: GROUP_FORM });
+        }
         let groups: Vec<_> = text.split('/').map(|part| group(part, resolve)).collect::<Result<_, _>>()?;
+        let twice = |(at, group): (usize, &Vec<Selector>)| {
+            group.iter().any(|selector| groups[..at].iter().any(|other| other.contains(selector)))
+        };
+        if groups.iter().enumerate().any(twice) {
+            let why = "it is in two groups, and a partition is between them";
+            return Err(SelectError::Nothing { text: text.to_owned(), why });
+        }
         if groups.iter().flatten().any(|selector| *selector == Selector::All) {
             return Err(SelectError::Form { text: text.to_owned(), expected: GROUP_FORM });
         }
