@@ -45,8 +45,8 @@ bench-data:
 	cargo bench --bench ingest --bench transcode
 
 bench-overlay:
-	@scripts/deps.sh build
-	cargo bench -p starling-overlay
+	@scripts/deps.sh build run serf
+	@scripts/bench-overlay.sh
 
 bench-netem:
 	@scripts/deps.sh build run

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what is missing for the groups named: build, run, demo, test, bench. With nothing missing it only looks, which
-# takes milliseconds. Without the right to install it says what to install, and fails.
+# Installs what is missing for the groups named: build, run, demo, test, bench, serf, data. With nothing missing it only
+# looks, which takes milliseconds. Without the right to install it says what to install, and fails.
 #
 # With CI=true the group test also has what needs a machine of one's own: a Docker engine and an emulator.
 set -eu
@@ -14,9 +14,16 @@ run ffprobe ffmpeg
 run ip iproute2
 run unshare util-linux
 bench python3 python3
+serf serf serf
+serf nft nftables
+serf ip iproute2
+serf unshare util-linux
 test nft nftables
 test iptables iptables
 test ping iputils-ping
+data openssl openssl
+data nginx nginx-light
+data wrk wrk
 ci dockerd docker.io
 ci docker-compose docker-compose
 ci mmdebstrap mmdebstrap

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::ProfileSet;
 use crate::workers::sandbox::Sandbox;
-use crate::workers::{Pool, PoolConfig, Queued, Tools};
+use crate::workers::{Located, Pool, PoolConfig, Queued, Tools};
 
 /// Time to tell the others that this node leaves.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -145,7 +145,9 @@ struct Started {
 }
 
 async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Result<Started, StartError> {
-    let Disk { tools, data, cache } = open_disk(&config).await?;
+    let (data, located) = open_data(config.data_dir.clone()).await?;
+    // The cluster is joined meanwhile: until the first load sample nobody sends work.
+    let tools_and_cache = blocking(open_cache(&config, data.clone(), located));
     let bind = |what, address| move |source| StartError::Bind { what, address, source };
     let http = TcpListener::bind(config.http).await.map_err(bind("HTTP (TCP)", config.http))?;
     let gossip = Overlay::bind(config.gossip).map_err(bind("gossip (UDP)", config.gossip))?;
@@ -172,6 +174,13 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
     overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
     let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;
     let overlay = Overlay::start(overlay_config, gossip)?;
+    let (tools, cache) = match tools_and_cache.await {
+        Ok(opened) => opened,
+        Err(error) => {
+            overlay.leave(LEAVE_TIMEOUT).await;
+            return Err(error);
+        }
+    };
     let mut tasks = JoinSet::new();
     let pool = Pool::start(PoolConfig {
         workers: config.workers.into(),
@@ -230,27 +239,38 @@ async fn with_last_members(
     tokio::task::spawn_blocking(read).await.map_err(|error| StartError::Threads(std::io::Error::other(error)))
 }
 
-struct Disk {
-    tools: Tools,
-    data: DataDir,
-    cache: Cache,
+/// The data folder, and where the tools are: what is wrong with them is said before any socket is bound.
+async fn open_data(path: PathBuf) -> Result<(DataDir, Located), StartError> {
+    let open = move || {
+        let located = Located::find("ffmpeg".as_ref(), "ffprobe".as_ref())?;
+        Ok((DataDir::open(path)?, located))
+    };
+    blocking(open).await
 }
 
-/// The tools and the data folder; what blocks is done on a thread that may.
-async fn open_disk(config: &NodeConfig) -> Result<Disk, StartError> {
-    let (path, budget) = (config.data_dir.clone(), config.cache_bytes);
-    let open = move || {
-        let tools = Tools::find("ffmpeg".as_ref(), "ffprobe".as_ref())?;
+/// The encoder's version, which is part of every key of the cache, and the cache.
+fn open_cache(
+    config: &NodeConfig,
+    data: DataDir,
+    located: Located,
+) -> impl FnOnce() -> Result<(Tools, Cache), StartError> + Send + use<> {
+    let budget = config.cache_bytes;
+    move || {
+        let tools = located.ask_version()?;
         for warning in tools.warnings() {
             tracing::warn!("{warning}");
         }
-        let data = DataDir::open(path)?;
         let cache = Cache::open(&data, budget, &tools.version.to_string())?;
-        Ok(Disk { tools, data, cache })
-    };
-    tokio::task::spawn_blocking(open)
-        .await
-        .map_err(|error| StartError::Threads(std::io::Error::other(error)))?
+        Ok((tools, cache))
+    }
+}
+
+/// Runs what blocks on a thread that may, from now on: not first when it is awaited.
+fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> impl Future<Output = Result<T, StartError>> {
+    let task = tokio::task::spawn_blocking(work);
+    async move { task.await.map_err(|error| StartError::Threads(std::io::Error::other(error)))? }
 }
 
 /// Takes nothing new, tells the cluster, and lets what runs finish: all within `bound`.

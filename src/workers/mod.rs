@@ -33,4 +33,4 @@ pub use probe::{ProbeError, Prober};
 pub use progress::Progress;
 pub use speed::Estimate;
 pub use ticket::Ticket;
-pub use tools::{FfmpegVersion, Tools, ToolsError};
+pub use tools::{FfmpegVersion, Located, Tools, ToolsError};

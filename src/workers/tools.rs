@@ -45,10 +45,22 @@ pub enum ToolsError {
 const FIXED: (u32, u32, u32) = (8, 1, 0);
 const FIXED_5_1: (u32, u32, u32) = (5, 1, 9);
 
-impl Tools {
-    /// Finds both programs, on PATH if the name has no slash, and asks ffmpeg for its version. Blocks.
+/// Both programs, found but not run yet.
+#[derive(Clone, Debug)]
+pub struct Located {
+    ffmpeg: PathBuf,
+    ffprobe: PathBuf,
+}
+
+impl Located {
+    /// Looks for both, on PATH if the name has no slash. Quick.
     pub fn find(ffmpeg: &Path, ffprobe: &Path) -> Result<Self, ToolsError> {
-        let (ffmpeg, ffprobe) = (locate(ffmpeg)?, locate(ffprobe)?);
+        Ok(Self { ffmpeg: locate(ffmpeg)?, ffprobe: locate(ffprobe)? })
+    }
+
+    /// Asks ffmpeg for its version. Blocks for some 60 ms of CPU time, most of it the linking of a hundred libraries.
+    pub fn ask_version(self) -> Result<Tools, ToolsError> {
+        let Self { ffmpeg, ffprobe } = self;
         let output = Command::new(&ffmpeg)
             .arg("-version")
             .stdin(Stdio::null())
@@ -56,7 +68,14 @@ impl Tools {
             .map_err(|source| ToolsError::Broken { program: ffmpeg.clone(), source })?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version = FfmpegVersion::parse(&text).ok_or_else(|| ToolsError::NoVersion(ffmpeg.clone()))?;
-        Ok(Self { ffmpeg, ffprobe, version })
+        Ok(Tools { ffmpeg, ffprobe, version })
+    }
+}
+
+impl Tools {
+    /// Finds both programs and asks for the version: see [`Located`]. Blocks.
+    pub fn find(ffmpeg: &Path, ffprobe: &Path) -> Result<Self, ToolsError> {
+        Located::find(ffmpeg, ffprobe)?.ask_version()
     }
 
     /// What the operator should know of these tools, one line each; the node logs them at start.
