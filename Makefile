@@ -41,8 +41,8 @@ bench:
 
 # Whole processes against what else there is; links and clusters need root.
 bench-data:
-	@scripts/deps.sh build run
-	cargo bench --bench ingest --bench transcode
+	@scripts/deps.sh build run data
+	@scripts/bench-data.sh
 
 bench-overlay:
 	@scripts/deps.sh build run serf
