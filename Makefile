@@ -7,7 +7,7 @@ RELEASE ?= 1
 BASE_PORT ?= 5001
 export ONCE VIDEO RELEASE BASE_PORT
 
-.PHONY: help demo test lint build bench bench-data bench-overlay bench-netem clean
+.PHONY: help demo test lint build bench bench-data bench-load bench-overlay bench-netem clean
 
 help:
 	@echo 'make demo    build, start five nodes on this machine, upload a clip, leave the cluster running until Ctrl-C'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test    everything that CI runs: formatting, lints, documentation, licences, spelling, all tests'
 	@echo 'make lint    the same without the tests'
 	@echo 'make bench   all benchmarks; bench-data, bench-overlay, bench-netem for those of one part, bench-NAME for one'
+	@echo '             bench-load CLIPS=FOLDER: the load generator on a lab, beside bare ffmpeg'
 	@echo 'make build   optimized binaries: target/release/starling and target/release/netem'
 
 demo:
@@ -43,6 +44,10 @@ bench:
 bench-data:
 	@scripts/deps.sh build run data
 	@scripts/bench-data.sh
+
+# The paper's client against a lab, beside bare ffmpeg: make bench-load CLIPS=folder
+bench-load:
+	@scripts/bench-load.sh $(CLIPS)
 
 bench-overlay:
 	@scripts/deps.sh build run serf
