@@ -4,6 +4,11 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
+# Elsewhere it takes its own time: scripts/fuzz.sh.
+if [ "${CI:-}" = true ]; then
+    scripts/fuzz.sh 20
+fi
+
 if ! cargo nextest --version >/dev/null 2>&1; then
     step "cargo test (cargo-nextest, which is faster, is not installed)"
     cargo test --workspace

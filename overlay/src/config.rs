@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{Identity, Keyring};
+use crate::{Identity, Keyring, Parts};
 
 /// Longest cluster name, in bytes.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 255;
@@ -31,6 +31,9 @@ pub struct Config {
     pub keys: Option<Keyring>,
     /// Seed of the state machine's random numbers; drawn from the operating system if none.
     pub rng_seed: Option<u64>,
+    /// For experiments in the simulator.
+    #[doc(hidden)]
+    pub parts: Parts,
 }
 
 impl Config {
@@ -45,6 +48,7 @@ impl Config {
             timing: Timing::Lan,
             keys: None,
             rng_seed: None,
+            parts: Parts::ALL,
         }
     }
 }
@@ -164,9 +168,16 @@ impl Params {
         self.period * 2
     }
 
-    /// A node that has heard of nobody for this long is cut off: `2 T`. Somebody pings it every `T` on average.
-    pub fn cut_off(&self) -> Duration {
+    /// A node that has heard nobody for this long, of three or more, takes the silence for its own: `2 T`. Somebody pings
+    /// it every `T` on average.
+    pub fn silence(&self) -> Duration {
         self.period * 2
+    }
+
+    /// After so long a silence this node is cut off, and the others are gone for it: `45 T`; `2 T` where there are too few
+    /// others to tell.
+    pub fn cut_off(&self, live: usize) -> Duration {
+        self.period * if live > 3 { 45 } else { 2 }
     }
 
     /// Shortest time to refute: `0.9 T * max(1, log100 n)`. Lifeguard's grows with `log10 n`; here news is passed on as
@@ -178,6 +189,11 @@ impl Params {
     /// Longest time to refute, when nobody confirms: six times the shortest (Lifeguard's beta).
     pub fn suspicion_max(&self, live: usize) -> Duration {
         self.suspicion_min(live) * 6
+    }
+
+    /// Lifeguard's shortest time to refute: `5 T * max(1, log10 n)`. For experiments.
+    pub fn lifeguard_suspicion(&self, live: usize) -> Duration {
+        self.period.mul_f64((live.max(1) as f64).log10().max(1.0) * 5.0)
     }
 
     /// First wait before a join is tried again while alone: `T / 20`; it doubles every second try up to `2 T`.

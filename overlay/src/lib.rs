@@ -15,6 +15,7 @@ mod keyring;
 mod load;
 mod member;
 mod members;
+mod parts;
 mod pings;
 mod precedence;
 mod rtt;
@@ -35,6 +36,8 @@ pub use key::NodeKey;
 pub use keyring::{KEY_BYTES, Keyring, KeyringError};
 pub use load::LoadSample;
 pub use member::{BootEpoch, Identity, Incarnation, MemberState, NodeName, NodeNameError, Zone, ZoneError};
+#[doc(hidden)]
+pub use parts::Parts;
 pub use stats::Stats;
 pub use swim::{Input, Output, Swim};
 pub use time::Time;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use comfy_table::Table;
 use serde_json::{Value, json};
 use starling_overlay::Timing;
-use starling_overlay::sim::{Report, Scenario, Spread, Topology, run, run_mixed};
+use starling_overlay::sim::{LifeguardRow, Report, Scenario, Spread, Topology, lifeguard, run, run_mixed};
 
 /// Simulate the overlay: virtual time, the same state machine as the real node
 #[derive(clap::Args)]
@@ -49,7 +49,11 @@ pub struct Args {
     /// Throw faults of all kinds at small clusters instead, and check that all rules hold
     #[arg(long)]
     mixed: bool,
-    /// Print JSON, one object a seed
+    /// Run an experiment instead: the Lifeguard paper's slow members, with each part of the failure detector on and off,
+    /// each run for --duration
+    #[arg(long, value_enum, conflicts_with_all = ["mixed", "kill", "partition", "slow_nodes", "loss", "seeds"])]
+    experiment: Option<Experiment>,
+    /// Print JSON, one object a seed (or, of an experiment, one a configuration)
     #[arg(long)]
     json: bool,
 }
@@ -60,11 +64,27 @@ enum Links {
     Flat,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Experiment {
+    Lifeguard,
+}
+
 /// From so many nodes on, a start from a ring says more about the start than about the cluster.
 const WARM_FROM: u32 = 500;
 
 /// Runs the simulations.
 pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(Experiment::Lifeguard) = args.experiment {
+        let rows = lifeguard(args.seed, args.duration, |row| eprintln!("done: {}", row.configuration));
+        if args.json {
+            for row in &rows {
+                println!("{}", serde_json::to_string(row)?);
+            }
+        } else {
+            println!("{}", lifeguard_table(&rows));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut broken = 0;
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
         let begun = Instant::now();
@@ -125,9 +145,57 @@ fn parse_part(text: &str) -> anyhow::Result<f64> {
 }
 
 fn as_json(report: &Report, wall: Duration) -> anyhow::Result<Value> {
-    let mut value = serde_json::to_value(report)?;
-    value["wall_seconds"] = json!(wall.as_secs_f64());
-    Ok(value)
+    let mut object = serde_json::Map::new();
+    if let Value::Object(fields) = serde_json::to_value(report)? {
+        for (key, value) in fields {
+            // A distribution: its median has the key, the rest of it keys of its own.
+            if let Some(median) = value.get("median") {
+                object.insert(format!("{key}_p99"), value["p99"].clone());
+                object.insert(format!("{key}_max"), value["max"].clone());
+                object.insert(key, median.clone());
+            } else {
+                object.insert(key, value);
+            }
+        }
+    }
+    object.insert("wall_seconds".into(), json!(wall.as_secs_f64()));
+    Ok(object.into())
+}
+
+fn lifeguard_table(rows: &[LifeguardRow]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header([
+        "configuration",
+        "FP",
+        "FP-",
+        "FP, % of SWIM",
+        "published",
+        "FP-, % of SWIM",
+        "published",
+        "first, ms",
+        "all, ms",
+        "datagrams",
+        "bytes",
+    ]);
+    let percent = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
+    let ms = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
+    for row in rows {
+        table.add_row([
+            row.configuration.to_owned(),
+            row.false_positives.to_string(),
+            row.false_positives_at_healthy.to_string(),
+            percent(row.percent_of_swim),
+            percent(row.published_percent.map(|published| published.0)),
+            percent(row.percent_of_swim_at_healthy),
+            percent(row.published_percent.map(|published| published.1)),
+            ms(row.detect_first_ms),
+            ms(row.detect_full_ms),
+            format!("{:.1}/s", row.datagrams_per_node_per_s),
+            format!("{:.0}/s", row.bytes_per_node_per_s),
+        ]);
+    }
+    table
 }
 
 fn table(report: &Report, wall: Duration) -> Table {
@@ -170,6 +238,37 @@ fn table(report: &Report, wall: Duration) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_has_plain_numbers_under_the_keys_that_others_read() {
+        let mut scenario = Scenario::new(3);
+        scenario.nodes = 5;
+        scenario.duration = Duration::from_secs(2);
+        let read = |scenario: &Scenario| as_json(&run(scenario), Duration::from_secs(1)).unwrap();
+        let keys = [
+            "nodes",
+            "seed",
+            "converged_ms",
+            "detect_first_ms",
+            "detect_full_ms",
+            "false_failures",
+            "bytes_per_node_per_s",
+            "datagrams_per_node_per_s",
+            "sim_seconds",
+            "wall_seconds",
+        ];
+        let quiet = read(&scenario);
+        scenario.kill = 2;
+        let killed = read(&scenario);
+        for key in keys {
+            assert!(killed[key].is_number(), "{key}: {}", killed[key]);
+            let nothing_to_measure = key.starts_with("detect_");
+            assert_eq!(quiet.get(key).unwrap().is_null(), nothing_to_measure, "{key}");
+        }
+        assert_eq!(killed["violations"], json!([]));
+        assert!(killed["detect_full_ms_max"].as_f64() >= killed["detect_full_ms"].as_f64());
+        assert!(killed["fired"]["killed"].as_u64() == Some(2));
+    }
 
     #[test]
     fn shares_are_numbers_or_percentages() {

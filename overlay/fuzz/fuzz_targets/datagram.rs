@@ -1,4 +1,4 @@
-//! One datagram with any body, to a node of a small cluster: `cargo +nightly fuzz run datagram`.
+//! One datagram with any body, to a node of a small cluster: `./run.sh datagram`.
 #![no_main]
 
 use std::cell::RefCell;
@@ -26,9 +26,15 @@ fuzz_target!(|body: &[u8]| {
         let mut bytes = datagram(body);
         let from = SocketAddr::from(([10, 0, 0, 2], 5000));
         swim.handle(*now, Input::Datagram { from, bytes: &mut bytes });
-        while let Output::Send { bytes, .. } = swim.poll() {
-            assert!(bytes.len() <= starling_overlay::DATAGRAM_BYTES_MAX);
-            swim.recycle(bytes);
+        loop {
+            match swim.poll() {
+                Output::Send { bytes, .. } => {
+                    assert!(bytes.len() <= starling_overlay::DATAGRAM_BYTES_MAX);
+                    swim.recycle(bytes);
+                }
+                Output::Timeout(_) => break,
+                Output::Event(_) | Output::Resolve | Output::Gone => {}
+            }
         }
     });
 });

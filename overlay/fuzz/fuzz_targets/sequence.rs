@@ -1,4 +1,4 @@
-//! A sequence of inputs of all kinds to a fresh node: `cargo +nightly fuzz run sequence`.
+//! A sequence of inputs of all kinds to a fresh node: `./run.sh sequence`.
 #![no_main]
 
 use std::net::SocketAddr;
@@ -25,12 +25,16 @@ fn node() -> Swim {
     Swim::new(&config, 7, Time::ZERO)
 }
 
+/// Steps of one sequence: longer ones find little that these don't, and take their time.
+const STEPS_MAX: usize = 48;
+
 // Each step: kind, argument, length; then the body of a datagram.
 fuzz_target!(|script: &[u8]| {
     let mut swim = node();
     let mut now = Time::ZERO;
     let mut rest = script;
-    while let [kind, argument, length, after @ ..] = rest {
+    for _ in 0..STEPS_MAX {
+        let [kind, argument, length, after @ ..] = rest else { break };
         let (body, after) = after.split_at(after.len().min((*length).into()));
         rest = after;
         now = now + Duration::from_millis(u64::from(*argument) * 7);
@@ -45,6 +49,12 @@ fuzz_target!(|script: &[u8]| {
                 swim.handle(now, Input::Datagram { from: address(*argument), bytes: &mut bytes });
             }
         }
-        while let Output::Send { .. } | Output::Event(_) | Output::Resolve | Output::Gone = swim.poll() {}
+        loop {
+            match swim.poll() {
+                Output::Send { bytes, .. } => swim.recycle(bytes),
+                Output::Timeout(_) => break,
+                Output::Event(_) | Output::Resolve | Output::Gone => {}
+            }
+        }
     }
 });

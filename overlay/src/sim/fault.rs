@@ -25,6 +25,8 @@ pub struct Fired {
     pub corrupted: u64,
     /// Datagrams that waited in the socket of a stopped process.
     pub put_off: u64,
+    /// Messages that a node kept back, or left unread, because it was slow.
+    pub held: u64,
     /// Nodes killed.
     pub killed: u64,
     /// Nodes started again.

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use super::world::address_of;
 use super::{Topology, World};
 use crate::testing::{body, datagram};
-use crate::{DATAGRAM_BYTES_MAX, Input, Output, Swim, Time, Timing};
+use crate::wire::Seal;
+use crate::{DATAGRAM_BYTES_MAX, Input, KEY_BYTES, Keyring, Output, Swim, Time, Timing};
 
 /// How many inputs: `STARLING_HOSTILE_INPUTS` for a long run.
 fn inputs() -> usize {
@@ -79,6 +80,7 @@ fn mutate(corpus: &[Vec<u8>], rng: &mut ChaCha8Rng) -> Vec<u8> {
 fn nothing_that_is_sent_breaks_a_node_or_grows_it_beyond_bounds() {
     let (mut swim, mut now, corpus) = victim();
     let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let memory = resident_bytes();
     for _ in 0..inputs() {
         let mut bytes = datagram(&mutate(&corpus, &mut rng));
         let from = address_of(rng.random_range(0..30));
@@ -103,21 +105,83 @@ fn nothing_that_is_sent_breaks_a_node_or_grows_it_beyond_bounds() {
         }
     }
     assert!(swim.peers().count() <= 65_536);
+    let grown = resident_bytes().saturating_sub(memory);
+    assert!(grown < 256 << 20, "{grown} bytes more than before");
+    println!("{} datagrams survived, {grown} bytes of memory more than before", inputs());
+}
+
+/// What an enemy without the key can send: noise, damage, the datagrams of another cluster, of another key, of none.
+fn not_ours(corpus: &[Vec<u8>], seals: &[Seal], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let sealed = |seal: &Seal, rng: &mut ChaCha8Rng| {
+        let mut bytes = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+        seal.begin(&mut bytes, rng);
+        bytes.extend_from_slice(&mutate(corpus, rng));
+        bytes.truncate(DATAGRAM_BYTES_MAX - seal.trailer_bytes());
+        seal.seal(&mut bytes);
+        bytes
+    };
+    match rng.random_range(0..8) {
+        0 => {
+            let length = rng.random_range(0..2 * DATAGRAM_BYTES_MAX);
+            let mut bytes = vec![0; length];
+            rng.fill(&mut bytes[..]);
+            bytes
+        }
+        1..4 => {
+            let mut bytes = sealed(&seals[0], rng);
+            let place = rng.random_range(0..bytes.len());
+            bytes[place] ^= rng.random_range(1..=255u8);
+            bytes
+        }
+        4 => {
+            let mut bytes = sealed(&seals[0], rng);
+            bytes.truncate(rng.random_range(0..bytes.len()));
+            bytes
+        }
+        _ => {
+            let strange = rng.random_range(1..seals.len());
+            sealed(&seals[strange], rng)
+        }
+    }
 }
 
 #[test]
 fn what_does_not_open_changes_nothing() {
-    let (mut swim, now, corpus) = victim();
-    while !matches!(swim.poll(), Output::Timeout(_)) {}
-    let mut rng = ChaCha8Rng::seed_from_u64(9);
-    let before = (swim.membership_version(), swim.detail_version(), swim.sizes());
-    for _ in 0..inputs() / 10 {
-        let mut bytes = datagram(&mutate(&corpus, &mut rng));
-        let place = rng.random_range(0..bytes.len());
-        bytes[place] ^= rng.random_range(1..=255u8);
-        swim.handle(now, Input::Datagram { from: address_of(7), bytes: &mut bytes });
-        assert!(matches!(swim.poll(), Output::Timeout(_)), "nothing to do");
+    let key = |byte| Keyring::new([byte; KEY_BYTES]);
+    let plain = |cluster| Seal::new(cluster, None);
+    for keyring in [None, Some(key(1))] {
+        let (mut swim, now, corpus) = victim();
+        if let Some(keyring) = &keyring {
+            swim.handle(now, Input::Keys(keyring));
+        }
+        while !matches!(swim.poll(), Output::Timeout(_)) {}
+        let seals = [
+            Seal::new("starling", keyring.as_ref()),
+            Seal::new("starling", Some(&key(2))),
+            Seal::new("another", keyring.as_ref()),
+            if keyring.is_some() { plain("starling") } else { plain("starlin") },
+        ];
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let state = |swim: &Swim| (swim.membership_version(), swim.detail_version(), swim.sizes());
+        let (before, memory) = (state(&swim), resident_bytes());
+        let count = inputs() / 2;
+        for _ in 0..count {
+            let mut bytes = not_ours(&corpus, &seals, &mut rng);
+            swim.handle(now, Input::Datagram { from: address_of(7), bytes: &mut bytes });
+            assert!(matches!(swim.poll(), Output::Timeout(_)), "nothing to do");
+        }
+        assert_eq!(state(&swim), before);
+        assert_eq!(swim.stats().datagrams_rejected, count as u64);
+        let grown = resident_bytes().saturating_sub(memory);
+        assert!(grown < 16 << 20, "{grown} bytes more than before");
+        println!("{count} datagrams ignored, {grown} bytes of memory more than before");
     }
-    assert_eq!((swim.membership_version(), swim.detail_version(), swim.sizes()), before);
-    assert!(swim.stats().datagrams_rejected >= (inputs() / 10) as u64);
+}
+
+/// What the process has in memory.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has a size");
+    let kilobytes: usize = line.trim_end_matches("kB").trim().parse().expect("a number");
+    kilobytes * 1024
 }

@@ -8,6 +8,7 @@ mod check;
 mod fault;
 #[cfg(test)]
 mod hostile;
+mod lifeguard;
 mod network;
 mod queue;
 mod report;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use check::{Checker, Violation};
 pub use fault::{Fault, Fired, mixed_faults};
+pub use lifeguard::{LifeguardRow, lifeguard};
 pub use report::{Report, Spread};
 pub use scenario::{Scenario, run, run_mixed};
 pub use topology::Topology;

@@ -6,7 +6,7 @@ use rand::Rng;
 use starling_netem::{Fate, Link};
 
 use super::World;
-use super::world::{LINKS_KEPT, What};
+use super::world::{LINKS_KEPT, Node, What};
 use crate::Time;
 
 impl World {
@@ -26,17 +26,24 @@ impl World {
         what: impl FnOnce(Vec<u8>) -> What,
         bytes: &mut Vec<u8>,
     ) -> bool {
-        let resumed = self.nodes[to].paused;
+        let Node { paused, held, .. } = self.nodes[to];
+        let resumed = paused.max(held);
         if resumed <= self.now {
             return false;
         }
-        self.fired.put_off += 1;
+        self.fired.put_off += u64::from(paused > self.now);
+        self.fired.held += u64::from(held > self.now);
         let what = what(std::mem::take(bytes));
         self.schedule(resumed, what);
         true
     }
 
     pub(super) fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
+        if self.nodes[from].held > self.now {
+            self.fired.held += 1;
+            self.schedule(self.nodes[from].held, What::Send { from, to, bytes });
+            return;
+        }
         let Some(&target) = self.by_address.get(&to) else { return };
         let cut =
             self.nodes[from].island != self.nodes[target].island || self.blocked.contains(&(from, target));

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Checker, Entry, Fault, Report, Spread, Topology, World, mixed_faults};
-use crate::{Event, Input, LoadSample, MemberState, Swim, Time, Timing};
+use crate::{Event, Input, LoadSample, MemberState, Parts, Swim, Time, Timing};
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -34,6 +34,9 @@ pub struct Scenario {
     pub seed: u64,
     /// Begin with a cluster in which all have known each other for long, instead of a ring of single seeds.
     pub warm: bool,
+    /// Parts of the failure detector that are on.
+    #[doc(hidden)]
+    pub parts: Parts,
 }
 
 impl Scenario {
@@ -50,6 +53,7 @@ impl Scenario {
             duration: Duration::from_secs(60),
             seed,
             warm: false,
+            parts: Parts::ALL,
         }
     }
 }
@@ -89,6 +93,8 @@ impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario) -> Self {
         let build = if scenario.warm { World::warm } else { World::ring };
         let mut world = build(scenario.topology.clone(), scenario.seed, scenario.nodes, scenario.timing);
+        // A cluster that is warm runs already, with all its parts.
+        (0..scenario.nodes).for_each(|index| world.config_mut(index).parts = scenario.parts);
         world.start_all();
         Self {
             scenario,

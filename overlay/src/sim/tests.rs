@@ -471,13 +471,15 @@ fn swim_output(swim: &mut crate::Swim, victim: SocketAddr, answered: &mut usize)
 }
 
 #[test]
-fn who_is_cut_off_from_all_soon_knows_that_it_is_alone() {
+fn who_is_cut_off_from_all_blames_itself_first_and_then_knows_that_it_is_alone() {
     for (seed, loss) in (0..30).map(|seed| (seed, if seed % 2 == 0 { 0.0 } else { 0.3 })) {
         let mut world = settled(Topology::paper().with(|link| link.loss = loss), seed, 20);
         world.run(20 * SECOND);
         world.partition([4]);
         let cut = world.now();
         let alone = |world: &World| world.node(4).unwrap().live() == 1;
-        assert!(world.run_until(cut + 12 * SECOND, alone), "seed {seed}, loss {loss}: not after 12 s");
+        // As long as it may be this node that is slow, it slanders nobody.
+        assert!(!world.run_until(cut + 30 * SECOND, alone), "seed {seed}, loss {loss}: too soon");
+        assert!(world.run_until(cut + 60 * SECOND, alone), "seed {seed}, loss {loss}: not after 60 s");
     }
 }

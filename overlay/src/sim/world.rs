@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) swim: Option<Swim>,
     /// What comes in before this time waits until then: the process is stopped.
     pub(super) paused: Time,
+    /// Until then it neither sends nor reads anything, though its timers run.
+    pub(super) held: Time,
     /// The earliest timer in the queue.
     pub(super) timer: Time,
     pub(super) boots: u64,
@@ -45,6 +47,7 @@ pub(super) struct Node {
 
 pub(super) enum What {
     Deliver { to: usize, from: SocketAddr, bytes: Vec<u8> },
+    Send { from: usize, to: SocketAddr, bytes: Vec<u8> },
     Timer(usize),
     Refused { node: usize, address: SocketAddr },
 }
@@ -135,6 +138,7 @@ impl World {
             zone,
             swim: None,
             paused: Time::ZERO,
+            held: Time::ZERO,
             timer: Time::NEVER,
             boots: 0,
             island: 0,
@@ -159,6 +163,7 @@ impl World {
         node.swim = Some(Swim::new(&node.config, seed, self.now));
         node.timer = Time::NEVER;
         node.paused = Time::ZERO;
+        node.held = Time::ZERO;
         self.input(index, Input::Timeout);
     }
 
@@ -204,6 +209,12 @@ impl World {
     /// Stops a node's process for a while (SIGSTOP); what arrives meanwhile waits in its socket.
     pub fn pause(&mut self, index: usize, time: Duration) {
         self.nodes[index].paused = self.now + time;
+    }
+
+    /// Lets a node neither send nor read anything for a while, though its timers run: what it sends meanwhile goes out at
+    /// the end, what comes in is read then (Lifeguard's anomaly).
+    pub fn hold(&mut self, index: usize, time: Duration) {
+        self.nodes[index].held = self.now + time;
     }
 
     /// Asks a node to leave.
@@ -391,6 +402,7 @@ impl World {
                 self.input(to, Input::Datagram { from, bytes: &mut bytes });
                 self.spare.push(bytes);
             }
+            What::Send { from, to, bytes } => self.send(from, to, bytes),
             What::Refused { node, address } => self.input(node, Input::Refused(address)),
             What::Timer(index) => {
                 if self.nodes[index].timer != at {

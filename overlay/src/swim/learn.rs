@@ -140,7 +140,7 @@ impl Swim {
             // Somebody else's verdict on a member that nobody here doubts: the other side of a partition that
             // healed, or a judge who is slow himself. It counts as a well-confirmed suspicion, which a probe of
             // one's own settles.
-            MemberState::Dead if before == MemberState::Alive => {
+            MemberState::Dead if before == MemberState::Alive && self.parts.hearsay_probes => {
                 self.suspect(slot, update.incarnation, update.by);
                 self.confirm_fully(slot);
             }

@@ -18,6 +18,7 @@ mod probe;
 mod receive;
 mod relay;
 mod send;
+mod silence;
 mod suspect;
 mod sync;
 mod timers;
@@ -47,8 +48,8 @@ use crate::members::{Members, Peer, Slot};
 use crate::pings::Pings;
 use crate::wire::{Lists, Seal};
 use crate::{
-    Config, Convergence, Coordinate, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey, Rtt, Stats,
-    Time,
+    Config, Convergence, Coordinate, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey, Parts, Rtt,
+    Stats, Time,
 };
 
 /// What happens to the state machine.
@@ -106,6 +107,7 @@ enum Phase {
 pub struct Swim {
     now: Time,
     params: Params,
+    parts: Parts,
     cluster: Box<str>,
     seal: Seal,
     rng: ChaCha8Rng,
@@ -182,6 +184,7 @@ impl Swim {
         Self {
             now,
             params,
+            parts: config.parts,
             seal: Seal::new(&config.cluster, config.keys.as_ref()),
             cluster: config.cluster.clone().into(),
             me: Arc::new(config.identity.clone()),
@@ -392,7 +395,7 @@ impl Swim {
     /// much: the silence it sees is its own.
     fn thaw(&mut self) {
         let late = self.now.since(self.next_timeout());
-        if late <= self.params.period / 2 {
+        if late <= self.params.period / 2 || !self.parts.own_silence {
             return;
         }
         for probe in &mut self.probes {
@@ -421,6 +424,9 @@ impl Swim {
 
     /// How long to wait for an answer of this member: its measured RTT decides, or the estimated one.
     fn timeout_of(&self, slot: Slot) -> Duration {
+        if !self.parts.rtt_timeouts {
+            return self.params.period / 2;
+        }
         let known = self.members.get(slot).and_then(|peer| self.rtt_to(peer)).map(|rtt| rtt.timeout());
         let (least, most) = self.params.timeout_bounds();
         known.unwrap_or(self.params.timeout_unmeasured()).clamp(least, most)

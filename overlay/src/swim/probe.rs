@@ -44,6 +44,13 @@ pub(super) struct Probe {
     refused: bool,
 }
 
+impl Probe {
+    /// What it waited for may be among what comes in now.
+    pub fn answered_late(&mut self) {
+        self.attempts = self.attempts.min(1 + self.ahead);
+    }
+}
+
 /// Most probes at once; a verification beyond it waits for its suspicion's deadline.
 pub(super) const PROBES_MAX: usize = 64;
 /// Pings for a measurement that nothing depends on.
@@ -74,7 +81,9 @@ impl Swim {
     /// Probes whose turn it is, and promises it to be heard of again.
     fn begin_turn(&mut self) {
         if let Some(slot) = self.next_in_round() {
-            self.watch.promised_to.get_or_insert(slot);
+            if self.parts.promises {
+                self.watch.promised_to.get_or_insert(slot);
+            }
             self.probe(slot, Kind::Turn);
         }
     }
@@ -173,8 +182,18 @@ impl Swim {
         match probe.kind {
             Kind::Measure if probe.attempts >= MEASURE_ATTEMPTS_MAX => return false,
             Kind::Turn if state == MemberState::Alive && enough && self.floor_passed(&probe) => {
+                if self.is_deaf() {
+                    self.attempt(index);
+                    return true;
+                }
                 self.on_probe_failed(index);
             }
+            // Others suspect it, and this node, without looking for it, finds the same.
+            Kind::Turn if !self.parts.hearsay_probes && enough && self.floor_passed(&probe) => {
+                self.confirm(probe.slot, Some(self.key));
+                return false;
+            }
+            Kind::Verify if !self.parts.hearsay_probes => return false,
             Kind::Verify if state != MemberState::Suspect => return false,
             Kind::Verify if enough => self.confirm(probe.slot, Some(self.key)),
             _ => {}
@@ -188,12 +207,17 @@ impl Swim {
 
     fn floor_passed(&self, probe: &Probe) -> bool {
         let floor = self.params.probe_floor() * self.patience();
+        let floor = if self.parts.retries { floor } else { self.params.period * self.patience() };
         let floor = if probe.refused { floor / 5 } else { floor };
         self.now.since(probe.started) + Duration::from_millis(1) >= floor
     }
 
     fn attempts_to_suspect(&self, probe: &Probe) -> u8 {
-        if probe.refused { 3 } else { self.loss.attempts_to_suspect() }
+        match probe.refused {
+            _ if !self.parts.retries => 2,
+            true => 3,
+            false => self.loss.attempts_to_suspect(),
+        }
     }
 
     fn on_probe_failed(&mut self, index: usize) {
@@ -206,19 +230,19 @@ impl Swim {
             self.suspect(slot, incarnation, Some(self.key));
         }
         // A failure seldom comes alone: a machine, a link or a zone is gone. But who doubts himself takes his time.
-        if self.patience() == 1 {
+        if self.parts.promises && self.patience() == 1 {
             (0..FOLLOWING).for_each(|_| self.begin_turn());
         }
     }
 
     /// Whether no member at all was heard of for so long that the others, or the way to them, must be gone.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.now.since(self.heard) > self.params.cut_off()
+        self.parts.own_silence && self.now.since(self.heard) > self.params.cut_off(self.live())
     }
 
     /// What waits are multiplied by: local health, unless there is nobody left whom hasty doubts could harm.
     fn patience(&self) -> u32 {
-        if self.is_cut_off() { 1 } else { self.health.multiplier() }
+        if !self.parts.lha_probe || self.is_cut_off() { 1 } else { self.health.multiplier() }
     }
 
     fn attempt(&mut self, index: usize) {
@@ -246,6 +270,7 @@ impl Swim {
         }
         let spacing = match probe.kind {
             Kind::Measure => Duration::ZERO,
+            _ if !self.parts.retries => self.params.period / 2,
             _ => self.params.probe_floor() / u32::from(self.loss.attempts_to_suspect()),
         };
         let spacing = if probe.refused { spacing / 5 } else { spacing };
@@ -272,7 +297,9 @@ impl Swim {
         if let Some(attempt) = attempt {
             self.loss.observe(attempt);
         }
-        if self.members.get(slot).is_some_and(|peer| peer.state == MemberState::Suspect) {
+        if self.members.get(slot).is_some_and(|peer| peer.state == MemberState::Suspect)
+            && self.parts.hearsay_probes
+        {
             // It lives but has not refuted yet. Go on telling it until it does.
             let probe = &mut self.probes[index];
             probe.attempts = 0;

@@ -33,6 +33,9 @@ impl Swim {
             return;
         }
         let sender = self.meet(datagram);
+        if sender.is_some() {
+            self.heard_somebody();
+        }
         if let (Some(slot), Some(within)) = (sender, datagram.promise) {
             self.on_promise(slot, within);
         }
@@ -67,7 +70,6 @@ impl Swim {
         let slot = self.members.find(head.from())?;
         let now = self.now;
         let peer = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot())?;
-        self.heard = now;
         let known = peer.known_mut();
         known.heard = Some((now, head.live()));
         let (answered, live) = (known.answered, peer.is_live());

@@ -79,7 +79,8 @@ impl Swim {
         first: Option<NodeKey>,
     ) {
         let receiver = receiver.and_then(|slot| self.members.get(slot));
-        let doubted = receiver.filter(|peer| peer.state != MemberState::Alive).map(|peer| peer.key);
+        let buddy = receiver.filter(|_| self.parts.buddy);
+        let doubted = buddy.filter(|peer| peer.state != MemberState::Alive).map(|peer| peer.key);
         let receiver = receiver.map(|peer| peer.key);
         for key in [doubted, first].into_iter().flatten() {
             if let Some(update) = self.update_about(key, first.is_some())

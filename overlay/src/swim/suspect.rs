@@ -54,7 +54,7 @@ impl Swim {
             self.event(Event::Suspected { member, by: name });
         }
         let chance = VERIFIERS as f64 / self.members.live().max(1) as f64;
-        if self.rng.random_bool(chance.min(1.0)) {
+        if self.parts.hearsay_probes && self.rng.random_bool(chance.min(1.0)) {
             self.verify(slot);
         }
     }
@@ -86,7 +86,14 @@ impl Swim {
     /// The time to refute shrinks with each confirmation, down to its minimum (Lifeguard's formula).
     fn reckon(&mut self, slot: Slot) {
         let live = self.live();
-        let (least, most) = (self.params.suspicion_min(live), self.params.suspicion_max(live));
+        let (mut least, mut most) = (self.params.suspicion_min(live), self.params.suspicion_max(live));
+        if !self.parts.short_suspicions {
+            least = self.params.lifeguard_suspicion(live);
+            most = least * 6;
+        }
+        if !self.parts.lha_suspicion {
+            most = least;
+        }
         let expected = CONFIRMATIONS.min(live.saturating_sub(2));
         if let Some(suspicion) = self.suspicions.get_mut(&slot) {
             let shrink = if expected == 0 {
@@ -116,6 +123,17 @@ impl Swim {
                 self.suspicions.remove(&slot);
                 continue;
             };
+            if self.is_deaf() {
+                let later = self.now + self.params.period / 4;
+                if let Some(suspicion) = self.suspicions.get_mut(&slot) {
+                    suspicion.deadline = later;
+                }
+                continue;
+            }
+            if !self.parts.hearsay_probes {
+                self.bury(slot, incarnation);
+                continue;
+            }
             // Nobody is declared dead on hearsay alone, nor after fewer unanswered pings than chance explains.
             let enough = self.loss.attempts_to_verdict();
             match self.attempts_since_answer(slot) {

@@ -33,6 +33,10 @@ impl Watch {
         self.promised_to = self.promised_to.filter(|other| *other != slot);
     }
 
+    pub fn clear(&mut self) {
+        self.due.clear();
+    }
+
     /// This node was held up: whatever it waits for may lie in its socket.
     pub fn put_off(&mut self, late: Duration) {
         for (_, at) in &mut self.due {
@@ -89,6 +93,9 @@ impl Swim {
             }
             self.watch.due.swap_remove(index);
             if self.members.get(slot).is_some_and(|peer| peer.state == MemberState::Alive) {
+                if self.is_deaf() {
+                    continue;
+                }
                 self.stats.promises_broken += 1;
                 self.probe_silent(slot);
             }
