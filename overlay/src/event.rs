@@ -56,7 +56,8 @@ pub enum Event {
 pub struct Convergence {
     /// Live members, this node among them.
     pub members: usize,
-    /// From the disturbance's begin (the node's start, the first change) to the last change of this node's view.
+    /// From the disturbance's begin to the last change of this node's view. It begins with the node's start, with the first
+    /// ping that a member did not answer which then failed (or the first word of doubts about it), or with another change.
     pub elapsed: Duration,
     /// The same in protocol periods.
     pub periods: f64,

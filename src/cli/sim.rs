@@ -228,6 +228,12 @@ fn table(report: &Report, wall: Duration) -> Table {
     row("load age, own zone", spread(report.load_age_own_zone_ms, "ms"));
     row("load known, own zone", format!("{:.1} %", report.load_fresh_own_zone * 100.0));
     row("load age, other zones' 3 freshest", spread(report.load_age_other_zones_ms, "ms"));
+    let share = |share: f64| format!("{:.1} %", share * 100.0);
+    row("load known, all", share(report.load_fresh));
+    row("candidates' age, own zone's 8", spread(report.candidates_age_own_zone_ms, "ms"));
+    row("candidates' age, other zones' 2", spread(report.candidates_age_other_zones_ms, "ms"));
+    row("routers with good candidates, own zone", share(report.candidates_own_zone));
+    row("routers with good candidates, other zones", share(report.candidates_other_zones));
     row("RTT error", spread(report.rtt_error, ""));
     row("faults", format!("{:?}", report.fired));
     row("simulated", format!("{:.1} s in {:.1} s", report.sim_seconds, wall.as_secs_f64()));

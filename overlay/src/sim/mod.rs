@@ -12,6 +12,7 @@ mod lifeguard;
 mod network;
 mod queue;
 mod report;
+mod routing;
 mod scenario;
 mod topology;
 mod world;

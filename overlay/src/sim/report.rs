@@ -60,6 +60,18 @@ pub struct Report {
     pub load_fresh_own_zone: f64,
     /// Age of the youngest three samples held of each other zone.
     pub load_age_other_zones_ms: Option<Spread>,
+    /// Share of all members whose load is known and no older than 10 s.
+    pub load_fresh: f64,
+    /// Age of the samples by which a router chooses among its own zone: the 8 least loaded that are known of it.
+    pub candidates_age_own_zone_ms: Option<Spread>,
+    /// Share of the routers that know, by samples no older than 10 s, 8 members of their zone (all, if it has fewer)
+    /// that truly are among its 16 least loaded or in its best tenth.
+    pub candidates_own_zone: f64,
+    /// Age of the samples by which a router chooses among each other zone: the 2 least loaded that are known of it.
+    pub candidates_age_other_zones_ms: Option<Spread>,
+    /// Share of the routers' other zones of which 2 members are known so that truly are among its 4 least loaded or in
+    /// its best tenth.
+    pub candidates_other_zones: f64,
     /// Relative error of the round-trip times that coordinates tell, of members whose coordinates are known.
     pub rtt_error: Option<Spread>,
     /// Virtual time.

@@ -7,7 +7,7 @@ use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Checker, Entry, Fault, Report, Spread, Topology, World, mixed_faults};
+use super::{Checker, Entry, Fault, Report, Spread, Topology, World, mixed_faults, routing};
 use crate::{Event, Input, LoadSample, MemberState, Parts, Swim, Time, Timing};
 
 /// What to simulate.
@@ -84,6 +84,8 @@ struct Run<'a> {
     down: BTreeMap<usize, Time>,
     slow: Vec<usize>,
     loads: u32,
+    /// How busy each node is, in thousandths.
+    levels: Vec<i32>,
     load_at: Time,
     /// Log entries before this one are about what was meant to happen.
     judged: usize,
@@ -105,6 +107,7 @@ impl<'a> Run<'a> {
             down: BTreeMap::new(),
             slow: Vec::new(),
             loads: 0,
+            levels: vec![0; scenario.nodes],
             load_at: Time::ZERO,
             judged: 0,
         }
@@ -130,10 +133,16 @@ impl<'a> Run<'a> {
     fn publish_loads(&mut self) {
         self.loads += 1;
         for index in 0..self.world.len() {
-            // A tenth of the nodes is busy, and what they are busy with changes.
-            let busy = index % 10 == 0;
-            let running_jobs = if busy { self.rng.random_range(0..=2) } else { 0 };
-            let cpu_permille = if busy { running_jobs * 450 } else { self.rng.random_range(0..40) };
+            // Nodes are busy to all degrees. Every 20 s or so a job begins or ends, and the processor's load changes by
+            // up to a fifth; else it trembles.
+            let level = &mut self.levels[index];
+            if self.loads == 1 {
+                *level = self.rng.random_range(0..1000);
+            } else if self.rng.random_bool(0.05) {
+                *level = (*level + self.rng.random_range(-200..=200)).clamp(0, 999);
+            }
+            let running_jobs = (*level / 334) as u16;
+            let cpu_permille = (*level + self.rng.random_range(-10..=10)).clamp(0, 1000) as u16;
             let sample = LoadSample {
                 seq: self.loads,
                 cpu_permille,
@@ -189,6 +198,8 @@ impl<'a> Run<'a> {
         let (mut own, mut others, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         let (mut fresh, mut expected) = (0, 0);
         let observers = index::sample(&mut self.rng, self.world.len(), self.world.len().min(50));
+        let observers = observers.into_vec();
+        routing::look(&self.world, &observers, &mut self.report);
         for index in observers {
             let Some(swim) = self.world.node(index) else { continue };
             let zone = &swim.identity().zone;

@@ -119,6 +119,16 @@ fn a_silent_death_is_known_to_all_within_three_seconds() {
         world.kill(seed as usize % 20);
         assert!(world.run_until(killed + 3 * SECOND, agreed), "seed {seed}: not known after 3 s");
         assert_eq!(failures(world.log()).len(), 19, "seed {seed}: everyone says it once");
+        world.run(5 * SECOND);
+        for entry in world.log().iter().filter(|entry| entry.at > killed) {
+            let Event::Converged(convergence) = &entry.event else { continue };
+            let elapsed = convergence.elapsed;
+            assert!(
+                elapsed >= 500 * MS && elapsed <= 3 * SECOND,
+                "seed {seed}: node {}: {elapsed:?}",
+                entry.node
+            );
+        }
     }
 }
 

@@ -28,6 +28,11 @@ impl Disturbance {
         Self { since: Some(now), last_change: now, converged: None }
     }
 
+    /// It began at this time, or earlier.
+    pub fn began(&mut self, at: Time) {
+        self.since = Some(self.since.map_or(at, |since| since.min(at)));
+    }
+
     /// When the live set last changed.
     pub fn last_change(&self) -> Time {
         self.last_change

@@ -158,9 +158,11 @@ impl Swim {
     /// A verdict: the member is dead.
     pub(super) fn bury(&mut self, slot: Slot, incarnation: Incarnation) {
         let was_live = self.members.get(slot).is_some_and(Peer::is_live);
+        let doubted = self.doubted_since(slot);
         self.forget_doubts(slot);
         self.members.set(slot, MemberState::Dead, incarnation, self.now);
         if was_live {
+            self.disturbance.began(doubted);
             self.departed(slot, Event::Failed);
         }
     }

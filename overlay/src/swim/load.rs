@@ -14,25 +14,32 @@ use crate::wire::{Encoder, LOADS_MAX, LoadEntry};
 use crate::{LoadSample, NodeKey, Time, Zone};
 
 /// Samples of this zone's members on each ping and ack to one of them; most datagrams go to other zones.
-const NEAR_PER_DATAGRAM: usize = 8;
+const NEAR_PER_DATAGRAM: usize = 4;
 /// Best candidates of the zones that the receiver is not in.
-const FAR_PER_DATAGRAM: usize = 3;
+const FAR_PER_DATAGRAM: usize = 1;
 const _: () = assert!(NEAR_PER_DATAGRAM + FAR_PER_DATAGRAM <= LOADS_MAX);
 /// How often a changed sample is passed on by each member.
 const TRANSMISSIONS: u8 = 4;
 /// How often one that hardly changed is, once it has grown old.
-const REFRESHES: u8 = 1;
+const REFRESHES: u8 = 2;
 /// A sample that hardly changed is passed on again only when the last one passed on is this old.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(4);
 /// One that is older is of no use to anybody.
-const USELESS: Duration = Duration::from_secs(20);
-/// Best candidates of each zone.
+const USELESS: Duration = Duration::from_secs(9);
+/// Who was not heard of for this long is no candidate.
+const UNHEARD: Duration = Duration::from_secs(10);
+/// Best candidates of each other zone, and of this one in the eyes of the others.
 const BEST_PER_ZONE: usize = 4;
+/// Best candidates of this zone: whose samples its members pass on among each other.
+const BEST_NEAR: usize = 16;
 /// Zones whose best candidates are followed.
 const ZONES_MAX: usize = 64;
 const _: () = assert!(ZONES_MAX <= 1 << u8::BITS);
 /// Samples waiting to be passed on; the ones sent most often are dropped first.
 pub(super) const WAITING_MAX: usize = 128;
+
+/// How busy a candidate is, who it is, and when it was last heard of.
+type Ranked = (u32, NodeKey, Time);
 
 /// Samples waiting to be passed on.
 #[derive(Debug, Default)]
@@ -42,7 +49,7 @@ pub(super) struct LoadDesk {
     /// Of the best candidates of each zone, which is told by its index in `best`.
     far: GossipQueue<u8>,
     /// Zones are few; a list of them is faster than a map.
-    best: Vec<(Zone, Vec<(u32, NodeKey)>)>,
+    best: Vec<(Zone, Vec<Ranked>)>,
 }
 
 impl LoadDesk {
@@ -54,7 +61,7 @@ impl LoadDesk {
         self.near.remove(key);
         self.far.remove(key);
         for (_, best) in &mut self.best {
-            best.retain(|(_, other)| *other != key);
+            best.retain(|(_, other, _)| *other != key);
         }
     }
 
@@ -62,22 +69,22 @@ impl LoadDesk {
         self.best.iter().position(|(other, _)| other == zone).map(|index| index as u8)
     }
 
-    /// Ranks a candidate in its zone; the zone's index if it is among the best.
-    fn rank(&mut self, zone: &Zone, key: NodeKey, busy: u32) -> Option<u8> {
+    /// Ranks a candidate in its zone, of whose best `count` are followed: the zone's index and its place.
+    fn rank(&mut self, zone: &Zone, key: NodeKey, busy: u32, count: usize, now: Time) -> Option<(u8, usize)> {
         let index = match self.index_of(zone) {
             Some(index) => index,
             None if self.best.len() >= ZONES_MAX => return None,
             None => {
-                self.best.push((zone.clone(), Vec::with_capacity(BEST_PER_ZONE + 1)));
+                self.best.push((zone.clone(), Vec::with_capacity(count + 1)));
                 (self.best.len() - 1) as u8
             }
         };
         let best = &mut self.best[usize::from(index)].1;
-        best.retain(|(_, other)| *other != key);
-        let place = best.partition_point(|(other, _)| *other <= busy);
-        best.insert(place, (busy, key));
-        best.truncate(BEST_PER_ZONE);
-        (place < BEST_PER_ZONE).then_some(index)
+        best.retain(|(_, other, at)| *other != key && now.since(*at) < UNHEARD);
+        let place = best.partition_point(|(other, ..)| *other <= busy);
+        best.insert(place, (busy, key, now));
+        best.truncate(count);
+        (place < count).then_some((index, place))
     }
 }
 
@@ -115,14 +122,16 @@ impl Swim {
         self.detail_version += 1;
         let Some(peer) = self.members.get(slot) else { return };
         let (key, zone) = (peer.key, &peer.identity.zone);
-        let best_of = self.load_desk.rank(zone, key, busy(&sample));
-        if changed || old {
+        let near = *zone == self.me.zone;
+        let count = if near { BEST_NEAR } else { BEST_PER_ZONE };
+        let ranked = self.load_desk.rank(zone, key, busy(&sample), count, now);
+        if let Some((zone, place)) = ranked.filter(|_| changed || old) {
             let times = if changed { TRANSMISSIONS } else { REFRESHES };
-            if *zone == self.me.zone {
+            if near {
                 self.load_desk.near.push_for(key, TRANSMISSIONS - times, ());
                 self.load_desk.near.truncate(WAITING_MAX);
             }
-            if let Some(zone) = best_of {
+            if place < BEST_PER_ZONE {
                 self.load_desk.far.push_for(key, TRANSMISSIONS - times, zone);
                 self.load_desk.far.truncate(WAITING_MAX);
             }

@@ -40,7 +40,7 @@ impl Swim {
         if let Some((sample, taken)) = self.load.filter(|_| carries_load) {
             encoder.load(&sample, centiseconds(self.now.since(taken)));
         }
-        if carries_load {
+        if matches!(message, Message::Ack { .. }) {
             encoder.coordinate(&self.coordinate);
         }
         encoder.limit(bytes_max.min(DATAGRAM_BYTES_MAX).saturating_sub(self.seal.trailer_bytes()));

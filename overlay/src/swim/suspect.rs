@@ -151,6 +151,14 @@ impl Swim {
         }
     }
 
+    /// When the doubts about this member began, as far as this node knows: with the first ping that it did not answer, or
+    /// when this node heard of them.
+    pub(super) fn doubted_since(&self, slot: Slot) -> Time {
+        let suspected = self.suspicions.get(&slot).map(|suspicion| suspicion.since);
+        let probed = self.probes.iter().find(|probe| probe.slot == slot).map(|probe| probe.started);
+        suspected.into_iter().chain(probed).fold(self.now, Time::min)
+    }
+
     /// Ends whatever was going on about this member.
     pub(super) fn forget_doubts(&mut self, slot: Slot) {
         self.suspicions.remove(&slot);
