@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # Elsewhere it takes its own time: scripts/fuzz.sh.
 if [ "${CI:-}" = true ]; then
-    scripts/fuzz.sh 20
+    scripts/fuzz.sh 10
 fi
 
 if ! cargo nextest --version >/dev/null 2>&1; then

@@ -7,6 +7,9 @@ pub mod cache;
 pub mod client;
 pub mod config;
 pub mod content;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod ingest;
 pub mod lab;

@@ -8,7 +8,7 @@ mod internal;
 mod lend;
 mod members;
 mod objects;
-mod request;
+pub(crate) mod request;
 mod respond;
 mod router;
 mod server;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use hyper::body::{Body, Frame};
 use multer::{Field, Multipart};
@@ -17,7 +17,8 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// Bytes that may be read before the file's part is found: a preamble, the form's other fields, and what multer reads
 /// ahead, which is up to a piece at each of its steps.
 const BEFORE_FILE_BYTES_MAX: usize = 128 << 10;
-/// Until the file is found, its own bytes must not count: so the form is looked at in small pieces.
+/// Until the file is found, its own bytes must not count: so the form is looked at in small pieces; but not in smaller
+/// ones than need be, since multer looks through all it has at each.
 const PIECE_BYTES: usize = 1 << 10;
 /// Fields that may come before the file's part.
 const FIELDS_MAX: usize = 16;
@@ -67,6 +68,7 @@ where
         body: Box::pin(body),
         rest: Bytes::new(),
         gave: false,
+        ended: false,
         before_left: BEFORE_FILE_BYTES_MAX,
         found: Arc::clone(&found),
     };
@@ -112,8 +114,21 @@ struct Source<B> {
     /// What came and was not given yet.
     rest: Bytes,
     gave: bool,
+    ended: bool,
     before_left: usize,
     found: Arc<AtomicBool>,
+}
+
+impl<B> Source<B> {
+    fn append(&mut self, data: Bytes) {
+        if self.rest.is_empty() {
+            self.rest = data;
+        } else {
+            let mut joined = BytesMut::from(std::mem::take(&mut self.rest));
+            joined.extend_from_slice(&data);
+            self.rest = joined.freeze();
+        }
+    }
 }
 
 impl<B> Stream for Source<B>
@@ -128,15 +143,25 @@ where
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        while self.rest.is_empty() {
-            let Some(frame) = std::task::ready!(self.body.as_mut().poll_frame(cx)) else {
-                return Poll::Ready(None);
-            };
-            // Trailers carry nothing that is used here.
-            self.rest = frame.map_err(Into::into)?.into_data().unwrap_or_default();
+        let found = self.found.load(Ordering::Relaxed);
+        let wanted = if found { 1 } else { PIECE_BYTES };
+        while self.rest.len() < wanted && !self.ended {
+            match self.body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(frame)) => {
+                    // Trailers carry nothing that is used here.
+                    let data = frame.map_err(Into::into)?.into_data().unwrap_or_default();
+                    self.append(data);
+                }
+                Poll::Ready(None) => self.ended = true,
+                Poll::Pending if self.rest.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
         }
         self.gave = true;
-        if self.found.load(Ordering::Relaxed) {
+        if found {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.rest))));
         }
         let piece = PIECE_BYTES.min(self.rest.len());
@@ -230,13 +255,29 @@ mod tests {
 
     #[tokio::test]
     async fn what_stands_before_the_file_is_bounded() {
-        for endless in ["no boundary at all ", "--x-y\r\nX-Header: "] {
+        for endless in ["no boundary at all ", "--x-y\r\nX-Header: ", "-"] {
             let stream = futures_util::stream::repeat_with(move || {
                 Ok::<_, Infallible>(Frame::data(Bytes::from_static(endless.as_bytes())))
             });
             let refused = file_part(TYPE, StreamBody::new(stream)).await.err().unwrap();
             assert!(matches!(refused, MultipartError::TooMuchBefore), "{refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_form_in_single_bytes_is_looked_at_in_pieces() {
+        let bytes = form(b"file");
+        let mut source = Source {
+            body: Box::pin(chunked(&bytes, 1)),
+            rest: Bytes::new(),
+            gave: false,
+            ended: false,
+            before_left: BEFORE_FILE_BYTES_MAX,
+            found: Arc::default(),
+        };
+        let first = futures_util::StreamExt::next(&mut source).await.unwrap().unwrap();
+        assert_eq!(first, bytes, "it is shorter than a piece");
+        assert!(futures_util::StreamExt::next(&mut source).await.is_none());
     }
 
     #[tokio::test]

@@ -93,7 +93,7 @@ impl Prober {
         let result = probed.await.map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
         drop(guard);
         let info = result?;
-        self.check(&info)?;
+        check(&self.limits, &info)?;
         Ok(info)
     }
 
@@ -140,33 +140,29 @@ impl Prober {
             }
         }
     }
+}
 
-    fn check(&self, info: &MediaInfo) -> Result<(), ProbeError> {
-        let limits = &self.limits;
-        let over = |what, found: String, max: String| Err(ProbeError::OverLimit { what, found, max });
-        if info.streams > limits.streams_max {
-            return over("the number of streams", info.streams.to_string(), limits.streams_max.to_string());
-        }
-        for duration in [info.duration, info.picture_duration()].into_iter().flatten() {
-            if duration > limits.duration_max {
-                return over(
-                    "the duration",
-                    format!("{duration:.0?}"),
-                    format!("{:.0?}", limits.duration_max),
-                );
-            }
-        }
-        let Some(video) = &info.video else { return Ok(()) };
-        let pixels = u64::from(video.width) * u64::from(video.height);
-        if pixels > limits.picture_pixels_max {
-            let found = format!("{}x{}", video.width, video.height);
-            return over("the picture's size", found, format!("{} pixels", limits.picture_pixels_max));
-        }
-        if video.fps > limits.fps_max {
-            return over("the frame rate", format!("{:.0}/s", video.fps), format!("{:.0}/s", limits.fps_max));
-        }
-        Ok(())
+/// Refuses what asks for more than the limits give.
+pub(crate) fn check(limits: &MediaLimits, info: &MediaInfo) -> Result<(), ProbeError> {
+    let over = |what, found: String, max: String| Err(ProbeError::OverLimit { what, found, max });
+    if info.streams > limits.streams_max {
+        return over("the number of streams", info.streams.to_string(), limits.streams_max.to_string());
     }
+    for duration in [info.duration, info.picture_duration()].into_iter().flatten() {
+        if duration > limits.duration_max {
+            return over("the duration", format!("{duration:.0?}"), format!("{:.0?}", limits.duration_max));
+        }
+    }
+    let Some(video) = &info.video else { return Ok(()) };
+    let pixels = u64::from(video.width) * u64::from(video.height);
+    if pixels > limits.picture_pixels_max {
+        let found = format!("{}x{}", video.width, video.height);
+        return over("the picture's size", found, format!("{} pixels", limits.picture_pixels_max));
+    }
+    if video.fps > limits.fps_max {
+        return over("the frame rate", format!("{:.0}/s", video.fps), format!("{:.0}/s", limits.fps_max));
+    }
+    Ok(())
 }
 
 struct CancelOnDrop(Arc<Cancel>);
@@ -227,7 +223,7 @@ struct Disposition {
 }
 
 /// Reads ffprobe's JSON. Every field may be missing or nonsense; what is left has to be a media file.
-pub(super) fn parse(json: &[u8]) -> Result<MediaInfo, ProbeError> {
+pub(crate) fn parse(json: &[u8]) -> Result<MediaInfo, ProbeError> {
     let refused = |reason: &str| ProbeError::Refused { reason: reason.to_owned() };
     let probed: Probed =
         serde_json::from_slice(json).map_err(|_| refused("its description can't be read"))?;

@@ -1,4 +1,4 @@
-//! One datagram with any body, to a node of a small cluster: `./run.sh datagram`.
+//! One datagram with any body, to a node of a small cluster: `scripts/fuzz-target.sh overlay/fuzz datagram`.
 #![no_main]
 
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! A sequence of inputs of all kinds to a fresh node: `./run.sh sequence`.
+//! A sequence of inputs of all kinds to a fresh node: `scripts/fuzz-target.sh overlay/fuzz sequence`.
 #![no_main]
 
 use std::net::SocketAddr;

@@ -1,0 +1,111 @@
+//! A request's head, as lines of `name: value` after its target: `scripts/fuzz-target.sh fuzz headers`.
+#![no_main]
+
+use std::time::{Duration, Instant};
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Uri};
+use libfuzzer_sys::fuzz_target;
+use starling::auth::{AuthError, Authority};
+use starling::cache::serve::{Answer, answer, etag, parse_digest, repr_digest};
+use starling::content::ContentId;
+use starling::fuzzing::{content_sha256, deadline, filename, profile};
+use starling::http::DEADLINE_MAX;
+use starling::ingest::multipart::is_form;
+use starling_overlay::Keyring;
+
+const DEFAULT: Duration = Duration::from_secs(40);
+/// The length of the result that is asked for.
+const TOTAL: u64 = 1000;
+const PATH: &str = "/internal/offers";
+
+fn head(bytes: &[u8]) -> Option<Parts> {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let mut request = Request::new(());
+    *request.uri_mut() = Uri::try_from(lines.next()?).ok()?;
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let value = HeaderValue::from_bytes(value.trim_ascii()).ok()?;
+        request.headers_mut().append(HeaderName::from_bytes(name).ok()?, value);
+    }
+    Some(request.into_parts().0)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(head) = head(bytes) else { return };
+    upload(&head);
+    result(&head);
+    proof(&head);
+});
+
+fn upload(head: &Parts) {
+    let now = Instant::now();
+    if let Ok(deadline) = deadline(head, DEFAULT, now) {
+        assert!(deadline.allowed <= DEADLINE_MAX && deadline.at == now + deadline.allowed);
+    }
+    if let Ok(Some(name)) = profile(head) {
+        let query = head.uri.query().unwrap_or_default();
+        let asked = query.split('&').any(|pair| pair.strip_prefix("profile=") == Some(&name));
+        let header = head.headers.get("x-profile").and_then(|value| value.to_str().ok());
+        assert!(asked || header == Some(&name));
+    }
+    if let Ok(Some(id)) = content_sha256(head) {
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(parse_digest(&repr_digest(&id)), Some(id));
+    }
+    if let Some(name) = filename(head) {
+        // It is put between quotes in a header of the answer, and into folders by whoever takes it.
+        assert!(!name.is_empty() && name.len() <= 200 && !name.starts_with('.'));
+        assert!(name.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        assert!(!name.contains(['"', '\\', '/', ';', '%']));
+    }
+    if let Some(kind) = head.headers.get("content-type").and_then(|value| value.to_str().ok()) {
+        assert_eq!(is_form(kind), is_form(&kind.to_uppercase()));
+    }
+}
+
+fn result(head: &Parts) {
+    let id = ContentId::of(b"x");
+    let asked = |name: &str| head.headers.contains_key(name);
+    let own = |name: &str| {
+        let lists = head.headers.get_all(name);
+        lists.iter().any(|list| list.as_bytes().windows(64).any(|tag| etag(&id).as_bytes()[1..65] == *tag))
+    };
+    let any = |name: &str| head.headers.get_all(name).iter().any(|list| list.as_bytes().contains(&b'*'));
+    match answer(&head.headers, &id, TOTAL) {
+        Answer::Whole => {}
+        Answer::Part(part) => {
+            assert!(asked("range") && part.bytes > 0 && part.start + part.bytes <= TOTAL);
+            assert!(part.content_range(TOTAL).parse::<HeaderValue>().is_ok());
+            assert!(!asked("if-range") || own("if-range"));
+        }
+        Answer::NotModified => assert!(own("if-none-match") || any("if-none-match")),
+        Answer::PreconditionFailed => assert!(asked("if-match")),
+        Answer::Unsatisfiable => assert!(asked("range")),
+    }
+}
+
+/// `authorization` is a stranger's; `x-damage` is `at:byte`, by which a member's proof is spoiled.
+fn proof(head: &Parts) {
+    let Some(given) = head.headers.get("authorization").and_then(|value| value.to_str().ok()) else { return };
+    let member = Authority::new(Some(&Keyring::new([1; 32])));
+    let refused = member.check(&Method::POST, PATH, Some(given));
+    assert!(matches!(refused, Err(AuthError::Missing | AuthError::Wrong)), "a stranger is let in");
+
+    let damage = head.headers.get("x-damage").map_or(&b""[..], HeaderValue::as_bytes);
+    let body = b"{}";
+    let mut signed = member.sign(&Method::POST, PATH, Some(body)).expect("there is a key").into_bytes();
+    for pair in damage.chunks_exact(2) {
+        let at = usize::from(pair[0]) % signed.len();
+        signed[at] = pair[1];
+    }
+    let Ok(signed) = String::from_utf8(signed) else { return };
+    // A digit's case or a sign may change what is written, never what it says.
+    if let Ok(promised) = member.check(&Method::POST, PATH, Some(&signed)) {
+        assert_eq!(promised, Some(ContentId::of(body)));
+        assert_eq!(member.check(&Method::POST, PATH, Some(&signed)), Err(AuthError::Replayed));
+        assert_eq!(member.check(&Method::GET, PATH, Some(&signed)), Err(AuthError::Wrong));
+    }
+}

@@ -1,0 +1,16 @@
+//! For the targets in `fuzz/`: what is private and reads what strangers send.
+
+use crate::content::{MediaInfo, MediaLimits};
+pub use crate::http::request::{content_sha256, deadline, filename, profile, safe_filename};
+use crate::workers::ProbeError;
+use crate::workers::probe;
+
+/// What ffprobe's words are taken for.
+pub fn probed(json: &[u8]) -> Result<MediaInfo, ProbeError> {
+    probe::parse(json)
+}
+
+/// Whether a file is let through.
+pub fn within(limits: &MediaLimits, info: &MediaInfo) -> Result<(), ProbeError> {
+    probe::check(limits, info)
+}
