@@ -4,45 +4,24 @@ use std::collections::BTreeMap;
 
 use crate::NodeKey;
 
-/// Members there is news about, each with a tag. What the news says is looked up when it is sent, so it is never stale.
-#[derive(Debug)]
-pub(crate) struct GossipQueue<T = ()> {
+/// Members there is news about. What the news says is looked up when it is sent, so it is never stale.
+#[derive(Debug, Default)]
+pub(crate) struct GossipQueue {
     /// By times sent, then the newest first.
-    order: BTreeMap<(u8, u64), (NodeKey, T)>,
+    order: BTreeMap<(u8, u64), NodeKey>,
     place: BTreeMap<NodeKey, (u8, u64)>,
     /// Counts down, so that newer news sorts first.
     next: u64,
 }
 
-impl<T> Default for GossipQueue<T> {
-    fn default() -> Self {
-        Self { order: BTreeMap::new(), place: BTreeMap::new(), next: 0 }
-    }
-}
-
 impl GossipQueue {
     /// There is (other) news about this member.
     pub fn push(&mut self, key: NodeKey) {
-        self.push_for(key, 0, ());
-    }
-}
-
-impl<T: Copy> GossipQueue<T> {
-    /// The same, as if it had been sent `sent` times already.
-    pub fn push_for(&mut self, key: NodeKey, sent: u8, tag: T) {
         self.remove(key);
-        let place = (sent, self.number());
-        self.order.insert(place, (key, tag));
+        self.next = self.next.wrapping_sub(1);
+        let place = (0, self.next);
+        self.order.insert(place, key);
         self.place.insert(key, place);
-    }
-
-    /// Keeps only the first `most`.
-    pub fn truncate(&mut self, most: usize) {
-        while self.order.len() > most {
-            if let Some((_, (key, _))) = self.order.pop_last() {
-                self.place.remove(&key);
-            }
-        }
     }
 
     pub fn remove(&mut self, key: NodeKey) {
@@ -61,28 +40,18 @@ impl<T: Copy> GossipQueue<T> {
 
     /// The first `most` members to tell of, in order.
     pub fn first(&self, most: usize) -> impl Iterator<Item = NodeKey> {
-        self.order.values().take(most).map(|(key, _)| *key)
-    }
-
-    /// All of them with their tags, in order.
-    pub fn tagged(&self) -> impl Iterator<Item = (NodeKey, T)> {
-        self.order.values().copied()
+        self.order.values().take(most).copied()
     }
 
     /// News about this member was sent once more; after `limit` times it is news no more.
     pub fn sent(&mut self, key: NodeKey, limit: u8) {
         let Some(place) = self.place.remove(&key) else { return };
-        let Some(entry) = self.order.remove(&place) else { return };
+        self.order.remove(&place);
         if place.0 + 1 < limit {
             let place = (place.0 + 1, place.1);
-            self.order.insert(place, entry);
+            self.order.insert(place, key);
             self.place.insert(key, place);
         }
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next = self.next.wrapping_sub(1);
-        self.next
     }
 }
 

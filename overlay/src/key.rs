@@ -23,6 +23,11 @@ impl NodeKey {
         Self(siphash((0, 0), &[name.as_bytes()]))
     }
 
+    /// The upper half of it, for where a mistake costs little.
+    pub(crate) fn head(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// This member's part in the digest of the live set, which is the exclusive or of all parts.
     pub(crate) fn live_part(self, boot: BootEpoch) -> u64 {
         siphash((1, 0), &[&self.0.to_le_bytes(), &boot.0.to_le_bytes()])

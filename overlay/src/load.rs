@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// One reading of a node's load. Fixed number of fields, all of them small: it rides on every ping and ack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadSample {
-    /// Counts up with every sample of one boot; a sample with a lower number is older and is ignored.
-    pub seq: u32,
+    /// Counts up with every sample of one boot, and begins anew from 0 after 65,535 (serial numbers, RFC 1982).
+    pub seq: u16,
     /// CPU in use, in thousandths of what the node may use (cgroup limits respected), 0..=1000.
     pub cpu_permille: u16,
     /// Memory in use, in thousandths of what the node may use, 0..=1000.
@@ -23,4 +23,24 @@ pub struct LoadSample {
     pub service_ms: u32,
     /// Measured speed of one worker, in thousands of pixels of work a second; 0 before the first transcode.
     pub kilopixels_per_s: u32,
+}
+
+impl LoadSample {
+    /// Whether it was taken after `other`, by their numbers; right as long as less than 32,768 lie between them.
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        (self.seq.wrapping_sub(other.seq) as i16) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_wrap_around() {
+        let sample = |seq| LoadSample { seq, ..LoadSample::default() };
+        assert!(sample(1).is_newer_than(&sample(0)));
+        assert!(!sample(0).is_newer_than(&sample(0)));
+        assert!(sample(3).is_newer_than(&sample(u16::MAX)) && !sample(u16::MAX).is_newer_than(&sample(3)));
+    }
 }

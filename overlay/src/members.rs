@@ -27,7 +27,7 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     /// When a datagram of it last came in, and the digest of the live set that this one carried.
-    pub heard: Option<(Time, u64)>,
+    pub heard: Option<(Time, u32)>,
     /// The boot of this node that it knows all about: it has answered to it.
     pub introduced: Option<BootEpoch>,
     /// Whether it ever answered: proof that its address is its own.
@@ -37,8 +37,6 @@ pub(crate) struct Known {
     pub coordinate: Option<Coordinate>,
     /// Its newest load sample and when that was taken.
     pub load: Option<(LoadSample, Time)>,
-    /// The sample that was last queued to be passed on, and when.
-    pub load_told: Option<(LoadSample, Time)>,
 }
 
 impl Peer {
@@ -85,6 +83,14 @@ impl Members {
     pub fn find(&self, key: NodeKey) -> Option<Slot> {
         let place = self.place(key).ok()?;
         self.by_key.get(place).copied()
+    }
+
+    /// The one member whose key begins like this; none if there are two.
+    pub fn find_head(&self, head: u32) -> Option<Slot> {
+        let first = u64::from(head) << 32;
+        let mut found = self.range(first..=first | u64::from(u32::MAX));
+        let slot = found.next()?.0;
+        found.next().is_none().then_some(slot)
     }
 
     /// Where a key is among the keys, or would be. Keys are hashes, spread evenly, so that the place is near where the
@@ -267,7 +273,7 @@ mod tests {
         #[test]
         fn members_are_found_by_key_as_in_a_map(
             keys in prop::collection::vec((prop_oneof![any::<u64>(), 0u64..40, Just(u64::MAX)], 0..4u8), 0..200),
-            (first, last) in (any::<u64>(), any::<u64>()),
+            (first, last) in (prop_oneof![any::<u64>(), 0u64..40], any::<u64>()),
         ) {
             let (mut members, mut map) = (Members::default(), BTreeMap::new());
             for (key, what) in keys {
@@ -293,6 +299,9 @@ mod tests {
                 prop_assert_eq!(members.find(NodeKey(*key)), Some(*slot));
             }
             prop_assert_eq!(members.find(NodeKey(first)), map.get(&first).map(|(slot, _)| *slot));
+            let head = |key: u64| NodeKey(key).head();
+            let alike: Vec<_> = map.iter().filter(|(key, _)| head(**key) == head(first)).map(|(_, (slot, _))| *slot).collect();
+            prop_assert_eq!(members.find_head(head(first)), (alike.len() == 1).then(|| alike[0]));
             let range = first.min(last)..=first.max(last);
             let found: Vec<u64> = members.range(range.clone()).map(|(_, peer)| peer.key.0).collect();
             prop_assert_eq!(found, map.range(range).map(|(key, _)| *key).collect::<Vec<_>>());

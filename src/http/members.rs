@@ -64,7 +64,7 @@ pub struct LoadJson {
     /// Speed of one worker in thousands of pixels of work a second; 0 before the first transcode.
     pub kilopixels_per_s: u32,
     /// Number of the sample within this boot.
-    pub seq: u32,
+    pub seq: u16,
 }
 
 /// `GET /peers`.

@@ -15,7 +15,7 @@ mod run;
 mod transcode;
 mod work;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ pub struct Node {
     joined: AtomicBool,
     draining: AtomicBool,
     started: Instant,
-    sample_seq: AtomicU32,
+    sample_seq: AtomicU16,
 }
 
 /// Whether a balancer should send requests here.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -216,7 +216,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         joined: AtomicBool::new(false),
         draining: AtomicBool::new(false),
         started: Instant::now(),
-        sample_seq: AtomicU32::new(0),
+        sample_seq: AtomicU16::new(0),
         config,
     });
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));

@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
             let running_jobs = (*level / 334) as u16;
             let cpu_permille = (*level + self.rng.random_range(-10..=10)).clamp(0, 1000) as u16;
             let sample = LoadSample {
-                seq: self.loads,
+                seq: self.loads as u16,
                 cpu_permille,
                 memory_permille: 300,
                 queue_capacity_jobs: 16,

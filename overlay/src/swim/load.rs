@@ -1,90 +1,148 @@
 //! Who hears of whose load.
 //!
 //! A node's own sample rides on each of its pings and acks. Samples of others are passed on in a bounded number, so
-//! that bytes stay flat in the size of the cluster; what travels first is what a router decides by: to members of
-//! this zone its changed samples, and of every zone its few best candidates to everybody.
+//! that bytes stay flat in the size of the cluster; what travels first is what a router decides by: among the members
+//! of a zone the samples of its best candidates, and of every other zone the few best.
+//!
+//! What has come far from member to member is old. So whoever finds itself among the best of a large zone also tells a
+//! few of its members at first hand: few nodes, and idle ones, send a little more, and all others know whom to ask.
 
 use std::time::Duration;
 
+use rand::Rng;
+
 use super::Swim;
-use super::send::centiseconds;
-use crate::gossip::GossipQueue;
 use crate::members::Slot;
 use crate::wire::{Encoder, LOADS_MAX, LoadEntry};
 use crate::{LoadSample, NodeKey, Time, Zone};
 
-/// Samples of this zone's members on each ping and ack to one of them; most datagrams go to other zones.
-const NEAR_PER_DATAGRAM: usize = 4;
-/// Best candidates of the zones that the receiver is not in.
+/// Most samples of this zone's members on a datagram to one of them.
+const NEAR_PER_DATAGRAM: usize = 5;
+/// Best candidates of the zones that the receiver is not in, on each ping and ack.
 const FAR_PER_DATAGRAM: usize = 1;
 const _: () = assert!(NEAR_PER_DATAGRAM + FAR_PER_DATAGRAM <= LOADS_MAX);
-/// How often a changed sample is passed on by each member.
-const TRANSMISSIONS: u8 = 4;
-/// How often one that hardly changed is, once it has grown old.
-const REFRESHES: u8 = 2;
-/// A sample that hardly changed is passed on again only when the last one passed on is this old.
-const STALE: Duration = Duration::from_secs(4);
-/// One that is older is of no use to anybody.
+/// How often each member passes on a sample that has changed, and one that has not but is due again.
+const CHANGED_TIMES: u8 = 4;
+const AGAIN_TIMES: u8 = 3;
+/// What hardly changed is due again after so long.
+const AGAIN: Duration = Duration::from_secs(2);
+/// What is older is not passed on: it would hardly live to be used.
+const YOUNG: Duration = Duration::from_secs(8);
+/// Whose sample is older is no candidate.
 const USELESS: Duration = Duration::from_secs(9);
-/// Who was not heard of for this long is no candidate.
-const UNHEARD: Duration = Duration::from_secs(10);
-/// Best candidates of each other zone, and of this one in the eyes of the others.
-const BEST_PER_ZONE: usize = 4;
+/// Numbers of samples wrap around; next to a sample that is older than this, any number is newer.
+const SEQ_TRUSTED: Duration = Duration::from_secs(3_600);
+/// Best candidates that are followed of each other zone, and of this one in the eyes of the others.
+const BEST_FAR: usize = 4;
 /// Best candidates of this zone: whose samples its members pass on among each other.
-const BEST_NEAR: usize = 16;
+const BEST_NEAR: usize = 10;
 /// Zones whose best candidates are followed.
 const ZONES_MAX: usize = 64;
-const _: () = assert!(ZONES_MAX <= 1 << u8::BITS);
-/// Samples waiting to be passed on; the ones sent most often are dropped first.
-pub(super) const WAITING_MAX: usize = 128;
+/// Candidates that are followed.
+pub(super) const FOLLOWED_MAX: usize = ZONES_MAX * BEST_FAR + BEST_NEAR;
 
-/// How busy a candidate is, who it is, and when it was last heard of.
-type Ranked = (u32, NodeKey, Time);
+/// Who knows fewer better ones of its zone advertises.
+const BETTER_MAX: usize = 6;
+/// Each period it draws one member for so many live ones, ...
+const LIVE_PER_DRAW: usize = 50;
+/// ... at most so many, and tells those of its zone, ...
+const DRAWS_MAX: usize = 16;
+/// ... at most so many.
+const ADVERTS_MAX: usize = 4;
 
-/// Samples waiting to be passed on.
+/// Where a sample is to be passed on to: index of [`Candidate::times_left`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Near,
+    Far,
+}
+
+/// Somebody to send a job to.
+#[derive(Debug)]
+struct Candidate {
+    key: NodeKey,
+    busy: u32,
+    /// When its newest sample was taken.
+    taken: Time,
+    /// The sample that was last found worth passing on, and when.
+    told: (LoadSample, Time),
+    /// How often it is still to be passed on, by [`Way`].
+    times_left: [u8; 2],
+}
+
+impl Candidate {
+    fn is_waiting(&self, way: Way, now: Time) -> bool {
+        self.times_left[way as usize] > 0 && now.since(self.taken) < YOUNG
+    }
+}
+
+/// The best candidates of one zone, the least busy first.
+#[derive(Debug)]
+struct ZoneDesk {
+    zone: Zone,
+    best: Vec<Candidate>,
+}
+
+impl ZoneDesk {
+    /// Takes in a member's newest sample; the best `count` are followed.
+    fn rank(&mut self, key: NodeKey, sample: &LoadSample, taken: Time, count: usize, now: Time) {
+        let known = self.best.iter().position(|candidate| candidate.key == key);
+        let known = known.map(|place| self.best.remove(place));
+        self.best.retain(|candidate| now.since(candidate.taken) < USELESS);
+        let busy = busy(sample);
+        let place = self.best.partition_point(|candidate| candidate.busy <= busy);
+        if place >= count {
+            return;
+        }
+        let (told, times_left) = match known {
+            Some(Candidate { told, times_left, .. }) if !differs(&told.0, sample) => {
+                if now.since(told.1) >= AGAIN {
+                    ((*sample, now), [AGAIN_TIMES; 2])
+                } else {
+                    (told, times_left)
+                }
+            }
+            _ => ((*sample, now), [CHANGED_TIMES; 2]),
+        };
+        self.best.truncate(count - 1);
+        self.best.insert(place, Candidate { key, busy, taken, told, times_left });
+    }
+}
+
+/// Who is followed, and what is to be passed on of them.
 #[derive(Debug, Default)]
 pub(super) struct LoadDesk {
-    /// Of this zone.
-    near: GossipQueue,
-    /// Of the best candidates of each zone, which is told by its index in `best`.
-    far: GossipQueue<u8>,
     /// Zones are few; a list of them is faster than a map.
-    best: Vec<(Zone, Vec<Ranked>)>,
+    zones: Vec<ZoneDesk>,
+    /// The zone whose turn it is to be told of to other zones.
+    turn: usize,
 }
 
 impl LoadDesk {
     pub fn len(&self) -> usize {
-        self.near.len().max(self.far.len())
+        self.zones.iter().map(|desk| desk.best.len()).sum()
     }
 
     pub fn remove(&mut self, key: NodeKey) {
-        self.near.remove(key);
-        self.far.remove(key);
-        for (_, best) in &mut self.best {
-            best.retain(|(_, other, _)| *other != key);
+        for desk in &mut self.zones {
+            desk.best.retain(|candidate| candidate.key != key);
         }
     }
 
-    fn index_of(&self, zone: &Zone) -> Option<u8> {
-        self.best.iter().position(|(other, _)| other == zone).map(|index| index as u8)
+    fn find(&self, zone: &Zone) -> Option<usize> {
+        self.zones.iter().position(|desk| desk.zone == *zone)
     }
 
-    /// Ranks a candidate in its zone, of whose best `count` are followed: the zone's index and its place.
-    fn rank(&mut self, zone: &Zone, key: NodeKey, busy: u32, count: usize, now: Time) -> Option<(u8, usize)> {
-        let index = match self.index_of(zone) {
+    fn find_or_add(&mut self, zone: &Zone) -> Option<&mut ZoneDesk> {
+        let index = match self.find(zone) {
             Some(index) => index,
-            None if self.best.len() >= ZONES_MAX => return None,
+            None if self.zones.len() >= ZONES_MAX => return None,
             None => {
-                self.best.push((zone.clone(), Vec::with_capacity(count + 1)));
-                (self.best.len() - 1) as u8
+                self.zones.push(ZoneDesk { zone: zone.clone(), best: Vec::new() });
+                self.zones.len() - 1
             }
         };
-        let best = &mut self.best[usize::from(index)].1;
-        best.retain(|(_, other, at)| *other != key && now.since(*at) < UNHEARD);
-        let place = best.partition_point(|(other, ..)| *other <= busy);
-        best.insert(place, (busy, key, now));
-        best.truncate(count);
-        (place < count).then_some((index, place))
+        Some(&mut self.zones[index])
     }
 }
 
@@ -110,97 +168,115 @@ impl Swim {
         let taken = Time::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
         let Some(peer) = self.members.get_mut(slot) else { return };
         let known = peer.known_mut();
-        if known.load.is_some_and(|(old, _)| old.seq >= sample.seq) {
+        if known.load.is_some_and(|(old, at)| !sample.is_newer_than(&old) && now.since(at) < SEQ_TRUSTED) {
             return;
         }
         known.load = Some((sample, taken));
-        let changed = known.load_told.is_none_or(|(old, _)| differs(&old, &sample));
-        let old = known.load_told.is_none_or(|(_, at)| now.since(at) >= STALE);
-        if changed || old {
-            known.load_told = Some((sample, now));
-        }
         self.detail_version += 1;
         let Some(peer) = self.members.get(slot) else { return };
-        let (key, zone) = (peer.key, &peer.identity.zone);
-        let near = *zone == self.me.zone;
-        let count = if near { BEST_NEAR } else { BEST_PER_ZONE };
-        let ranked = self.load_desk.rank(zone, key, busy(&sample), count, now);
-        if let Some((zone, place)) = ranked.filter(|_| changed || old) {
-            let times = if changed { TRANSMISSIONS } else { REFRESHES };
-            if near {
-                self.load_desk.near.push_for(key, TRANSMISSIONS - times, ());
-                self.load_desk.near.truncate(WAITING_MAX);
-            }
-            if place < BEST_PER_ZONE {
-                self.load_desk.far.push_for(key, TRANSMISSIONS - times, zone);
-                self.load_desk.far.truncate(WAITING_MAX);
-            }
+        let count = if peer.identity.zone == self.me.zone { BEST_NEAR } else { BEST_FAR };
+        if let Some(desk) = self.load_desk.find_or_add(&peer.identity.zone) {
+            desk.rank(peer.key, &sample, taken, count, now);
         }
     }
 
     pub(super) fn on_load_entry(&mut self, entry: &LoadEntry) {
-        let Some(slot) = self.members.find(entry.of) else { return };
-        let same_boot =
-            self.members.get(slot).is_some_and(|peer| peer.identity.boot.0 as u16 == entry.boot_low);
-        if !same_boot {
+        let Some(slot) = self.members.find_head(entry.of) else { return };
+        let Some(peer) = self.members.get_mut(slot) else { return };
+        if peer.identity.boot.0 as u16 != entry.boot_low {
             return;
         }
-        if let Some(peer) = self.members.get_mut(slot)
-            && entry.coordinate.is_some()
-        {
+        if entry.coordinate.is_some() {
             peer.known_mut().coordinate = entry.coordinate;
         }
-        self.on_load(slot, entry.sample, Duration::from_millis(u64::from(entry.age_cs) * 10));
+        self.on_load(slot, entry.sample, entry.age);
     }
 
-    /// Puts what is most useful to the receiver into a datagram.
-    pub(super) fn put_loads(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
+    /// Passes on what is most useful to the receiver: of its own zone if that is this node's, too.
+    pub(super) fn put_near_loads(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
         let Some(receiver) = receiver.and_then(|slot| self.members.get(slot)) else { return };
-        let (to, receiver) = (receiver.key, receiver.identity.clone());
-        let mut keys = std::mem::take(&mut self.keys);
-        keys.clear();
-        if receiver.zone == self.me.zone {
-            let near = self.load_desk.near.first(NEAR_PER_DATAGRAM + 1);
-            keys.extend(near.filter(|key| *key != to).take(NEAR_PER_DATAGRAM));
+        if receiver.identity.zone != self.me.zone {
+            return;
         }
-        let near = keys.len();
-        let here = self.load_desk.index_of(&receiver.zone);
-        let elsewhere = self.load_desk.far.tagged().filter(|(_, zone)| Some(*zone) != here);
-        keys.extend(elsewhere.map(|(key, _)| key).take(FAR_PER_DATAGRAM));
-        for (place, key) in keys.iter().enumerate() {
-            let is_far = place >= near;
-            if !self.put_load(encoder, *key, is_far) {
+        let (to, now) = (receiver.key, self.now);
+        let Some(index) = self.load_desk.find(&self.me.zone) else { return };
+        let mut desk = std::mem::take(&mut self.load_desk);
+        let waiting = desk.zones[index].best.iter_mut();
+        let waiting = waiting.filter(|candidate| candidate.key != to && candidate.is_waiting(Way::Near, now));
+        for candidate in waiting.take(NEAR_PER_DATAGRAM) {
+            if !self.put_load(encoder, candidate, Way::Near) {
                 break;
             }
-            if is_far {
-                self.load_desk.far.sent(*key, TRANSMISSIONS);
-            } else {
-                self.load_desk.near.sent(*key, TRANSMISSIONS);
+        }
+        self.load_desk = desk;
+    }
+
+    /// Passes on the youngest of the best of zones that the receiver is not in; the zones take turns.
+    pub(super) fn put_far_loads(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
+        let Some(receiver) = receiver.and_then(|slot| self.members.get(slot)) else { return };
+        let here = self.load_desk.find(&receiver.identity.zone);
+        let mut desk = std::mem::take(&mut self.load_desk);
+        let (zones, first, now) = (desk.zones.len(), desk.turn, self.now);
+        let elsewhere = (first..first + zones).map(|zone| zone % zones).filter(|zone| Some(*zone) != here);
+        let mut room = FAR_PER_DATAGRAM;
+        for zone in elsewhere {
+            let best = desk.zones[zone].best.iter_mut().take(BEST_FAR);
+            let waiting = best.filter(|candidate| candidate.is_waiting(Way::Far, now));
+            let Some(candidate) = waiting.max_by_key(|candidate| candidate.taken) else { continue };
+            if !self.put_load(encoder, candidate, Way::Far) {
+                break;
+            }
+            desk.turn = zone + 1;
+            room -= 1;
+            if room == 0 {
+                break;
             }
         }
-        self.keys = keys;
+        self.load_desk = desk;
     }
 
     /// False if there is no room. Where a member is far away is passed on with its load: most will never meet it.
-    fn put_load(&mut self, encoder: &mut Encoder, key: NodeKey, place: bool) -> bool {
-        let entry = self.members.by_key(key).filter(|peer| peer.is_live()).and_then(|peer| {
-            let known = peer.known.as_ref()?;
-            let (sample, taken) = known.load?;
-            let coordinate = known.coordinate.filter(|_| place);
-            let age = self.now.since(taken);
-            let entry = LoadEntry {
-                of: key,
-                boot_low: peer.identity.boot.0 as u16,
-                age_cs: centiseconds(age),
-                sample,
-                coordinate,
-            };
-            (age < USELESS).then_some(entry)
-        });
-        let Some(entry) = entry else {
-            self.load_desk.remove(key);
+    fn put_load(&self, encoder: &mut Encoder, candidate: &mut Candidate, way: Way) -> bool {
+        let peer = self.members.by_key(candidate.key);
+        let known = peer.and_then(|peer| Some((peer, peer.known.as_ref()?)));
+        let Some((peer, (sample, taken), coordinate)) =
+            known.and_then(|(peer, known)| Some((peer, known.load?, known.coordinate)))
+        else {
             return true;
         };
-        encoder.load_entry(&entry)
+        candidate.times_left[way as usize] -= 1;
+        encoder.load_entry(&LoadEntry {
+            of: candidate.key.head(),
+            boot_low: peer.identity.boot.0 as u16,
+            age: self.now.since(taken),
+            sample,
+            coordinate: coordinate.filter(|_| way == Way::Far),
+        })
+    }
+
+    /// Tells some of its zone of this node at first hand, if it is among the zone's best and the zone is large.
+    pub(super) fn advertise(&mut self) {
+        let Some((sample, taken)) = self.load else { return };
+        let mine = busy(&sample);
+        let best = self.load_desk.find(&self.me.zone).map(|index| &self.load_desk.zones[index].best);
+        if best.is_some_and(|best| best.iter().filter(|other| other.busy < mine).count() >= BETTER_MAX) {
+            return;
+        }
+        let mut adverts = 0;
+        for _ in 0..(self.live() / LIVE_PER_DRAW).min(DRAWS_MAX) {
+            let slot = self.rng.random_range(0..self.members.slots().max(1));
+            let near = |peer: &&crate::members::Peer| peer.is_live() && peer.identity.zone == self.me.zone;
+            let Some(to) = self.members.get(slot).filter(near).map(|peer| peer.identity.gossip) else {
+                continue;
+            };
+            let mut encoder = self.begin();
+            encoder.load(&sample, self.now.since(taken));
+            self.put_updates(&mut encoder, Some(slot), None);
+            self.finish(to, encoder);
+            adverts += 1;
+            if adverts == ADVERTS_MAX {
+                break;
+            }
+        }
     }
 }

@@ -117,6 +117,8 @@ pub struct Swim {
     incarnation: Incarnation,
     load: Option<(LoadSample, Time)>,
     coordinate: Coordinate,
+    /// Whose RTTs were measured last.
+    measured: VecDeque<Slot>,
     phase: Phase,
     conflict: Option<Conflict>,
     conflict_told: Option<Time>,
@@ -192,6 +194,7 @@ impl Swim {
             incarnation: Incarnation(0),
             load: None,
             coordinate: Coordinate::default(),
+            measured: VecDeque::new(),
             phase: Phase::Running,
             conflict: None,
             conflict_told: None,
@@ -326,7 +329,7 @@ impl Swim {
             ("relays", self.relays.len(), relay::RELAYS_MAX),
             ("suspicions", self.suspicions.len(), members),
             ("gossip", self.gossip.len(), members + 1),
-            ("loads", self.load_desk.len(), load::WAITING_MAX),
+            ("loads", self.load_desk.len(), load::FOLLOWED_MAX),
             ("round", self.round.len(), members),
         ]
     }

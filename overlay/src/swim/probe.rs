@@ -73,6 +73,7 @@ impl Swim {
         }
         let busy = self.probes.iter().any(|probe| probe.kind == Kind::Turn);
         self.keep_promise(busy);
+        self.advertise();
         if !busy {
             self.begin_turn();
         }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use rand::Rng;
+
 use super::{Phase, Swim};
 use crate::members::Slot;
 use crate::pings::Purpose;
@@ -179,10 +181,8 @@ impl Swim {
         known.introduced = Some(self.me.boot);
         if ping.sent >= self.thawed {
             known.rtt.update(self.now, self.now.since(ping.sent));
-            if let (Some(there), Some(rtt)) = (known.coordinate, known.rtt.get()) {
-                self.coordinate.update(&there, rtt.mean, &mut self.rng);
-            }
             self.detail_version += 1;
+            self.move_by(slot);
         }
         match ping.purpose {
             Purpose::Probe { attempt } => self.on_probe_answered(slot, Some(attempt)),
@@ -191,7 +191,36 @@ impl Swim {
             Purpose::Conflict | Purpose::Knock => {}
         }
     }
+
+    /// Moves this node's coordinate by the RTT just measured to a member, and again by some of those measured before it:
+    /// what they taught is soon undone by the next ones, and costs no datagram to repeat.
+    fn move_by(&mut self, slot: Slot) {
+        for _ in 0..REPEATS {
+            if self.measured.is_empty() {
+                break;
+            }
+            let again = self.measured[self.rng.random_range(0..self.measured.len())];
+            self.move_towards(again);
+        }
+        self.move_towards(slot);
+        if self.measured.len() >= MEASURED_MAX {
+            self.measured.pop_front();
+        }
+        self.measured.push_back(slot);
+    }
+
+    fn move_towards(&mut self, slot: Slot) {
+        let known = self.members.get(slot).and_then(|peer| peer.known.as_ref());
+        if let Some((there, rtt)) = known.and_then(|known| Some((known.coordinate?, known.rtt.get()?))) {
+            self.coordinate.update(&there, rtt.mean, &mut self.rng);
+        }
+    }
 }
+
+/// Members whose measured RTTs this node's coordinate is moved by again and again.
+const MEASURED_MAX: usize = 8;
+/// How many of them with each new measurement.
+const REPEATS: usize = 3;
 
 fn alive<'a>(subject: Subject<Record<'a>>, head: &Head) -> Update<Record<'a>> {
     Update { subject, incarnation: head.incarnation(), state: MemberState::Alive, by: None }

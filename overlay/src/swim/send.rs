@@ -38,7 +38,7 @@ impl Swim {
         }
         let carries_load = matches!(message, Message::Ping { .. } | Message::Ack { .. });
         if let Some((sample, taken)) = self.load.filter(|_| carries_load) {
-            encoder.load(&sample, centiseconds(self.now.since(taken)));
+            encoder.load(&sample, self.now.since(taken));
         }
         if matches!(message, Message::Ack { .. }) {
             encoder.coordinate(&self.coordinate);
@@ -46,7 +46,8 @@ impl Swim {
         encoder.limit(bytes_max.min(DATAGRAM_BYTES_MAX).saturating_sub(self.seal.trailer_bytes()));
         self.put_updates(&mut encoder, receiver, first);
         if carries_load {
-            self.put_loads(&mut encoder, receiver);
+            self.put_near_loads(&mut encoder, receiver);
+            self.put_far_loads(&mut encoder, receiver);
         }
         self.finish(to, encoder);
     }
@@ -66,9 +67,9 @@ impl Swim {
         self.outputs.push_back(Output::Send { to, bytes });
     }
 
-    /// Digest of the live set, this node included.
-    pub(super) fn live_digest(&self) -> u64 {
-        self.members.digest() ^ self.key.live_part(self.me.boot)
+    /// Digest of the live set, this node included: the lower half, which is enough to see whether two sets differ.
+    pub(super) fn live_digest(&self) -> u32 {
+        (self.members.digest() ^ self.key.live_part(self.me.boot)) as u32
     }
 
     /// Whoever is doubted hears it first, so that it can refute; then what was sent least.
@@ -184,8 +185,4 @@ impl Swim {
         let slots = (0..self.members.slots()).filter(|slot| usable(&self.members, *slot));
         slots.map(Some).choose_multiple_fill(&mut self.rng, picked);
     }
-}
-
-pub(super) fn centiseconds(age: std::time::Duration) -> u16 {
-    u16::try_from(age.as_millis() / 10).unwrap_or(u16::MAX)
 }

@@ -77,6 +77,7 @@ impl Swim {
         let mut encoder = self.begin();
         encoder.promise(if again { self.params.period } else { Duration::ZERO });
         self.put_updates(&mut encoder, Some(slot), None);
+        self.put_near_loads(&mut encoder, Some(slot));
         self.finish(to, encoder);
         if !again {
             self.watch.promised_to = None;

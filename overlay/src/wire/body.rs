@@ -1,6 +1,7 @@
 //! What a datagram says. Plain data, borrowed from the datagram where it can be.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bincode::{BorrowDecode, Decode, Encode};
 
@@ -14,11 +15,11 @@ pub(crate) struct Head {
     from: [u8; 8],
     boot: [u8; 6],
     incarnation: u32,
-    live: [u8; 8],
+    live: [u8; 4],
 }
 
 impl Head {
-    pub fn new(from: NodeKey, boot: BootEpoch, incarnation: Incarnation, live: u64) -> Self {
+    pub fn new(from: NodeKey, boot: BootEpoch, incarnation: Incarnation, live: u32) -> Self {
         Self {
             from: from.0.to_le_bytes(),
             boot: boot_to_wire(boot),
@@ -40,8 +41,8 @@ impl Head {
     }
 
     /// Digest of the sender's live set.
-    pub fn live(&self) -> u64 {
-        u64::from_le_bytes(self.live)
+    pub fn live(&self) -> u32 {
+        u32::from_le_bytes(self.live)
     }
 }
 
@@ -167,11 +168,12 @@ pub(crate) struct Update<I> {
 /// Another member's load sample, passed on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LoadEntry {
-    pub of: NodeKey,
+    /// [`NodeKey::head`] of the member.
+    pub of: u32,
     /// Tells the boots of a node apart: the low half of its boot epoch's milliseconds.
     pub boot_low: u16,
-    /// Age of the sample when it was sent, in units of 10 ms.
-    pub age_cs: u16,
+    /// Age of the sample when it was sent.
+    pub age: Duration,
     pub sample: LoadSample,
     /// Where the member is; given for those of other zones than the receiver's.
     pub coordinate: Option<Coordinate>,
@@ -207,51 +209,6 @@ impl WireCoordinate {
             height: f32::from(u16::from_le_bytes(self.height)) / STEPS_PER_MS,
             error: f32::from(self.error.max(1)) / 100.0,
         }
-    }
-}
-
-#[derive(Encode, Decode)]
-pub(super) struct WireLoad {
-    seq: u32,
-    cpu_permille: u16,
-    memory_permille: u16,
-    queued_jobs: u16,
-    queue_capacity_jobs: u16,
-    running_jobs: u16,
-    workers: u16,
-    service_ms: u32,
-    kilopixels_per_s: u32,
-}
-
-impl From<&LoadSample> for WireLoad {
-    fn from(sample: &LoadSample) -> Self {
-        Self {
-            seq: sample.seq,
-            cpu_permille: sample.cpu_permille,
-            memory_permille: sample.memory_permille,
-            queued_jobs: sample.queued_jobs,
-            queue_capacity_jobs: sample.queue_capacity_jobs,
-            running_jobs: sample.running_jobs,
-            workers: sample.workers,
-            service_ms: sample.service_ms,
-            kilopixels_per_s: sample.kilopixels_per_s,
-        }
-    }
-}
-
-impl WireLoad {
-    pub(super) fn sample(&self) -> Option<LoadSample> {
-        (self.cpu_permille <= 1000 && self.memory_permille <= 1000).then_some(LoadSample {
-            seq: self.seq,
-            cpu_permille: self.cpu_permille,
-            memory_permille: self.memory_permille,
-            queued_jobs: self.queued_jobs,
-            queue_capacity_jobs: self.queue_capacity_jobs,
-            running_jobs: self.running_jobs,
-            workers: self.workers,
-            service_ms: self.service_ms,
-            kilopixels_per_s: self.kilopixels_per_s,
-        })
     }
 }
 

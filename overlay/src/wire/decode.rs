@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bincode::BorrowDecode;
 
-use super::body::{UPDATE_BY, UPDATE_FULL, WireCoordinate, WireLoad, boot_from_wire, kind};
+use super::body::{UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire, kind};
+use super::load::{WireLoad, age_from_wire};
 use super::{
     DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject, UPDATES_MAX,
     Update,
@@ -120,8 +121,8 @@ impl<'a> Datagram<'a> {
     fn news(&mut self, kind: u8, mut payload: Reader<'a>) -> Result<(), DecodeError> {
         match kind {
             kind::LOAD => {
-                let age_cs: u16 = payload.take("load")?;
-                self.load = Some((payload.load()?, Duration::from_millis(u64::from(age_cs) * 10)));
+                let age = payload.take("load")?;
+                self.load = Some((payload.load()?, age_from_wire(age)));
             }
             kind::COORDINATE => {
                 self.coordinate = Some(payload.take::<WireCoordinate>("coordinate")?.coordinate());
@@ -176,11 +177,12 @@ impl<'a> Reader<'a> {
     }
 
     fn load_entry(&mut self) -> Result<LoadEntry, DecodeError> {
-        let (of, boot_low, age_cs): ([u8; 8], [u8; 2], u16) = self.take("load entry")?;
+        let (of, boot_low, age): ([u8; 4], [u8; 2], u8) = self.take("load entry")?;
         let sample = self.load()?;
         let coordinate: Option<WireCoordinate> = self.take("load entry")?;
         let coordinate = coordinate.map(|coordinate| coordinate.coordinate());
-        Ok(LoadEntry { of: key(of), boot_low: u16::from_le_bytes(boot_low), age_cs, sample, coordinate })
+        let (of, boot_low) = (u32::from_le_bytes(of), u16::from_le_bytes(boot_low));
+        Ok(LoadEntry { of, boot_low, age: age_from_wire(age), sample, coordinate })
     }
 
     fn update(&mut self) -> Result<Update<Record<'a>>, DecodeError> {

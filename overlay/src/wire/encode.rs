@@ -5,7 +5,8 @@ use std::time::Duration;
 use bincode::Encode;
 use rand::RngCore;
 
-use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, WireLoad, boot_to_wire, kind};
+use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_to_wire, kind};
+use super::load::{WireLoad, age_to_wire};
 use super::{
     DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject, UPDATES_MAX,
     Update,
@@ -90,11 +91,11 @@ impl Encoder {
         self.close(kind, start);
     }
 
-    /// The sender's own load and its age in units of 10 ms.
-    pub fn load(&mut self, sample: &LoadSample, age_cs: u16) {
+    /// The sender's own load and its age.
+    pub fn load(&mut self, sample: &LoadSample, age: Duration) {
         let start = self.bytes.len();
         self.bytes.extend([0; SECTION_HEAD_BYTES]);
-        self.put(&(age_cs, WireLoad::from(sample)));
+        self.put(&(age_to_wire(age), WireLoad::from(sample)));
         self.close(kind::LOAD, start);
     }
 
@@ -137,9 +138,9 @@ impl Encoder {
     pub fn load_entry(&mut self, entry: &LoadEntry) -> bool {
         self.entry(kind::LOADS, LOADS_MAX, |this| {
             this.put(&(
-                entry.of.0.to_le_bytes(),
+                entry.of.to_le_bytes(),
                 entry.boot_low.to_le_bytes(),
-                entry.age_cs,
+                age_to_wire(entry.age),
                 WireLoad::from(&entry.sample),
                 entry.coordinate.as_ref().map(WireCoordinate::from),
             ));

@@ -8,6 +8,7 @@
 mod body;
 mod decode;
 mod encode;
+mod load;
 mod seal;
 
 #[cfg(test)]

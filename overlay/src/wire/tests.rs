@@ -41,16 +41,17 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn samples()(seq: u32, cpu_permille in 0u16..=1000, memory_permille in 0u16..=1000, queued_jobs: u16,
-                 queue_capacity_jobs: u16, running_jobs: u16, workers: u16, service_ms: u32, kilopixels_per_s: u32)
+    /// Such as come back just as they went: percentages in halves, great numbers with twelve bits.
+    fn samples()(seq: u16, cpu in 0u16..=200, memory in 0u16..=200, queued_jobs: u16, queue_capacity_jobs: u16,
+                 running_jobs: u16, workers: u16, service in (0u32..4096, 0..20), speed in (0u32..4096, 0..20))
                  -> LoadSample {
-        LoadSample { seq, cpu_permille, memory_permille, queued_jobs, queue_capacity_jobs, running_jobs, workers,
-                     service_ms, kilopixels_per_s }
+        LoadSample { seq, cpu_permille: 5 * cpu, memory_permille: 5 * memory, queued_jobs, queue_capacity_jobs,
+                     running_jobs, workers, service_ms: service.0 << service.1, kilopixels_per_s: speed.0 << speed.1 }
     }
 }
 
 fn heads() -> impl Strategy<Value = Head> {
-    (any::<u64>(), boots(), any::<u32>(), any::<u64>()).prop_map(|(from, boot, incarnation, live)| {
+    (any::<u64>(), boots(), any::<u32>(), any::<u32>()).prop_map(|(from, boot, incarnation, live)| {
         Head::new(NodeKey(from), boot, Incarnation(incarnation), live)
     })
 }
@@ -85,10 +86,15 @@ fn coordinates() -> impl Strategy<Value = Coordinate> {
     })
 }
 
+/// In steps of 40 ms, as they are told.
+fn ages() -> impl Strategy<Value = Duration> {
+    (0u8..).prop_map(|age| Duration::from_millis(40 * u64::from(age)))
+}
+
 prop_compose! {
-    fn loads()(of: u64, boot_low: u16, age_cs: u16, sample in samples(), coordinate in prop::option::of(coordinates()))
+    fn loads()(of: u32, boot_low: u16, age in ages(), sample in samples(), coordinate in prop::option::of(coordinates()))
               -> LoadEntry {
-        LoadEntry { of: NodeKey(of), boot_low, age_cs, sample, coordinate }
+        LoadEntry { of, boot_low, age, sample, coordinate }
     }
 }
 
@@ -131,7 +137,7 @@ proptest! {
     #[test]
     fn what_was_encoded_comes_back(
         head in heads(), kind: u8, seq: u32, number: u64, identity in identities(),
-        load in prop::option::of((samples(), any::<u16>())), place in prop::option::of(coordinates()),
+        load in prop::option::of((samples(), ages())), place in prop::option::of(coordinates()),
         news in prop::collection::vec(updates(), 0..100), entries in prop::collection::vec(loads(), 0..40),
         seal in 0usize..2,
     ) {
@@ -139,8 +145,8 @@ proptest! {
         let message = messages(kind, seq, number, &identity);
         let mut encoder = Encoder::new(Vec::new(), seal, &mut rng(), &head);
         encoder.message(&message);
-        if let Some((sample, age_cs)) = &load {
-            encoder.load(sample, *age_cs);
+        if let Some((sample, age)) = &load {
+            encoder.load(sample, *age);
         }
         if let Some(place) = &place {
             encoder.coordinate(place);
@@ -159,8 +165,7 @@ proptest! {
         prop_assert_eq!(datagram.message, message);
         prop_assert_eq!(datagram.coordinate, place);
         prop_assert_eq!(datagram.promise.map(|within| within.as_millis() / 10), promise_cs.map(u128::from));
-        prop_assert_eq!(datagram.load.map(|(sample, age)| (sample, age.as_millis() / 10)),
-                        load.map(|(sample, age)| (sample, age.into())));
+        prop_assert_eq!(datagram.load, load);
         prop_assert_eq!(datagram.lists.updates, news[..told].iter().map(recorded).collect::<Vec<_>>());
         prop_assert_eq!(datagram.lists.loads, &entries[..passed_on]);
     }
