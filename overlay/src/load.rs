@@ -28,7 +28,7 @@ pub struct LoadSample {
 impl LoadSample {
     /// Whether it was taken after `other`, by their numbers; right as long as less than 32,768 lie between them.
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
-        (self.seq.wrapping_sub(other.seq) as i16) > 0
+        self.seq.wrapping_sub(other.seq).cast_signed() > 0
     }
 }
 
