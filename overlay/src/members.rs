@@ -87,10 +87,9 @@ impl Members {
 
     /// The one member whose key begins like this; none if there are two.
     pub fn find_head(&self, head: u32) -> Option<Slot> {
-        let first = u64::from(head) << 32;
-        let mut found = self.range(first..=first | u64::from(u32::MAX));
-        let slot = found.next()?.0;
-        found.next().is_none().then_some(slot)
+        let (Ok(place) | Err(place)) = self.place(NodeKey(u64::from(head) << 32));
+        let begins_so = |place: usize| self.keys.get(place).is_some_and(|key| key.head() == head);
+        (begins_so(place) && !begins_so(place + 1)).then(|| self.by_key[place])
     }
 
     /// Where a key is among the keys, or would be. Keys are hashes, spread evenly, so that the place is near where the
