@@ -50,6 +50,7 @@ fn ring() -> Result<Vec<Overlay>, Box<dyn Error>> {
             http_port: 0,
             zone: "A".parse()?,
             capacity_jobs: 1,
+            versions: starling_overlay::Versions::SPOKEN,
         });
         config.seeds = vec![addresses[(index + 1) % NODES].to_string()];
         nodes.push(Overlay::start(config, socket)?);

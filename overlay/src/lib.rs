@@ -25,6 +25,7 @@ mod swim;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod testing;
 mod time;
+mod versions;
 mod view;
 mod wire;
 
@@ -41,5 +42,6 @@ pub use parts::Parts;
 pub use stats::Stats;
 pub use swim::{Input, Output, Swim};
 pub use time::Time;
+pub use versions::Versions;
 pub use view::{Load, Member, Rtt, View};
 pub use wire::{DATAGRAM_BYTES_MAX, DecodeError, OpenError};

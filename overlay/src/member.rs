@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Versions;
+
 /// Longest node or zone name, in bytes (that of a DNS label).
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -99,6 +101,8 @@ pub struct Identity {
     pub zone: Zone,
     /// How many jobs it can run at once.
     pub capacity_jobs: u16,
+    /// Versions of the wire format that it speaks: [`Versions::SPOKEN`].
+    pub versions: Versions,
 }
 
 impl Identity {

@@ -256,6 +256,7 @@ mod tests {
             http_port: 5000,
             zone: "A".parse().unwrap(),
             capacity_jobs: 2,
+            versions: crate::Versions::SPOKEN,
         };
         Peer {
             key: NodeKey(key),

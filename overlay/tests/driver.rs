@@ -22,6 +22,7 @@ fn identity(name: &str, gossip: SocketAddr, boot: u64) -> Identity {
         http_port: gossip.port(),
         zone: "test".parse().unwrap(),
         capacity_jobs: 2,
+        versions: starling_overlay::Versions::SPOKEN,
     }
 }
 

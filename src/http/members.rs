@@ -42,6 +42,9 @@ pub struct MemberJson {
     pub gossip: SocketAddr,
     /// Where its HTTP service is.
     pub http: SocketAddr,
+    /// Versions of the gossip's wire format that it speaks, such as `1` or `1-2`.
+    #[serde(default)]
+    pub wire: String,
 }
 
 /// A load sample in units for people.
@@ -103,6 +106,7 @@ impl MemberJson {
             load_age_ms: member.load.map(|load| load.age(now).as_millis() as u64),
             gossip: identity.gossip,
             http: identity.http(),
+            wire: identity.versions.to_string(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use starling_overlay::{BootEpoch, Identity, MemberState, Overlay};
+use starling_overlay::{BootEpoch, Identity, MemberState, Overlay, Versions};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -166,6 +166,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         http_port,
         zone: config.zone.clone(),
         capacity_jobs: config.workers,
+        versions: Versions::SPOKEN,
     };
     let mut overlay_config = starling_overlay::Config::new(identity.clone());
     overlay_config.cluster.clone_from(&config.cluster);

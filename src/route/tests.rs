@@ -31,6 +31,7 @@ fn member(name: &str, zone: &str, rtt_ms: Option<u64>, sample: Option<LoadSample
             http_port: 5000,
             zone: zone.parse().unwrap(),
             capacity_jobs: 2,
+            versions: starling_overlay::Versions::SPOKEN,
         }),
         state: MemberState::Alive,
         incarnation: Incarnation(0),

@@ -20,6 +20,7 @@ fn node() -> Swim {
         http_port: 5000,
         zone: "A".parse().expect("a zone"),
         capacity_jobs: 2,
+        versions: starling_overlay::Versions::SPOKEN,
     });
     config.seeds = vec!["seed:5000".into()];
     Swim::new(&config, 7, Time::ZERO)

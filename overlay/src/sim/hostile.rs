@@ -10,7 +10,7 @@ use super::world::address_of;
 use super::{Topology, World};
 use crate::testing::{body, datagram};
 use crate::wire::Seal;
-use crate::{DATAGRAM_BYTES_MAX, Input, KEY_BYTES, Keyring, Output, Swim, Time, Timing};
+use crate::{DATAGRAM_BYTES_MAX, Input, KEY_BYTES, Keyring, Output, Swim, Time, Timing, Versions};
 
 /// How many inputs: `STARLING_HOSTILE_INPUTS` for a long run.
 fn inputs() -> usize {
@@ -114,7 +114,7 @@ fn nothing_that_is_sent_breaks_a_node_or_grows_it_beyond_bounds() {
 fn not_ours(corpus: &[Vec<u8>], seals: &[Seal], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let sealed = |seal: &Seal, rng: &mut ChaCha8Rng| {
         let mut bytes = Vec::with_capacity(DATAGRAM_BYTES_MAX);
-        seal.begin(&mut bytes, rng);
+        seal.begin(1, &mut bytes, rng);
         bytes.extend_from_slice(&mutate(corpus, rng));
         bytes.truncate(DATAGRAM_BYTES_MAX - seal.trailer_bytes());
         seal.seal(&mut bytes);
@@ -148,7 +148,7 @@ fn not_ours(corpus: &[Vec<u8>], seals: &[Seal], rng: &mut ChaCha8Rng) -> Vec<u8>
 #[test]
 fn what_does_not_open_changes_nothing() {
     let key = |byte| Keyring::new([byte; KEY_BYTES]);
-    let plain = |cluster| Seal::new(cluster, None);
+    let plain = |cluster| Seal::new(cluster, None, Versions::SPOKEN);
     for keyring in [None, Some(key(1))] {
         let (mut swim, now, corpus) = victim();
         if let Some(keyring) = &keyring {
@@ -156,9 +156,9 @@ fn what_does_not_open_changes_nothing() {
         }
         while !matches!(swim.poll(), Output::Timeout(_)) {}
         let seals = [
-            Seal::new("starling", keyring.as_ref()),
-            Seal::new("starling", Some(&key(2))),
-            Seal::new("another", keyring.as_ref()),
+            Seal::new("starling", keyring.as_ref(), Versions::SPOKEN),
+            Seal::new("starling", Some(&key(2)), Versions::SPOKEN),
+            Seal::new("another", keyring.as_ref(), Versions::SPOKEN),
             if keyring.is_some() { plain("starling") } else { plain("starlin") },
         ];
         let mut rng = ChaCha8Rng::seed_from_u64(9);

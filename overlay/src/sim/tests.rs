@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::world::address_of;
 use super::{Entry, Fired, Report, Topology, World, run_mixed};
 use crate::wire::{Encoder, Head, Message, Seal, Subject, Update};
-use crate::{Event, Incarnation, Input, KEY_BYTES, Keyring, MemberState, Output, Time, Timing};
+use crate::{Event, Incarnation, Input, KEY_BYTES, Keyring, MemberState, Output, Time, Timing, Versions};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -359,9 +359,9 @@ fn islands_that_know_of_each_other_only_by_their_seeds_become_one_cluster() {
 /// A datagram that says something about a member in the name of `from`.
 fn slander(world: &World, from: usize, of: usize, incarnation: u32, state: MemberState) -> Vec<u8> {
     let (from, of) = (world.node(from).unwrap(), world.node(of).unwrap());
-    let seal = Seal::new("starling", None);
+    let seal = Seal::new("starling", None, Versions::SPOKEN);
     let head = Head::new(from.key(), from.identity().boot, from.incarnation(), 0);
-    let mut encoder = Encoder::new(Vec::new(), &seal, &mut ChaCha8Rng::seed_from_u64(1), &head);
+    let mut encoder = Encoder::new(Vec::new(), &seal, 1, &mut ChaCha8Rng::seed_from_u64(1), &head);
     let subject = Subject::Key(of.key(), of.identity().boot);
     assert!(encoder.update(&Update {
         subject,
@@ -440,7 +440,7 @@ fn two_nodes_with_one_name(apart: Duration) {
 fn a_stranger_who_names_a_victim_gets_no_more_sent_there_than_three_times_what_it_sent() {
     let mut world = settled(Topology::flat(MS), 3, 20);
     let victim = address_of(77);
-    let seal = Seal::new("starling", None);
+    let seal = Seal::new("starling", None, Versions::SPOKEN);
     let identity = crate::Identity {
         name: "evil".parse().unwrap(),
         gossip: victim,
@@ -455,7 +455,7 @@ fn a_stranger_who_names_a_victim_gets_no_more_sent_there_than_three_times_what_i
         (Message::Records { first: 0, last: u64::MAX }, false),
         (Message::PingReq { seq: 4, target: world.node(2).unwrap().key() }, false),
     ] {
-        let mut encoder = Encoder::new(Vec::new(), &seal, &mut ChaCha8Rng::seed_from_u64(1), &head);
+        let mut encoder = Encoder::new(Vec::new(), &seal, 1, &mut ChaCha8Rng::seed_from_u64(1), &head);
         encoder.message(&message);
         if pad {
             encoder.pad();

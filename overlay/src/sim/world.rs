@@ -13,7 +13,7 @@ use starling_netem::{Link, LinkProfile};
 
 use super::queue::Queue;
 use super::{Fired, Topology};
-use crate::{BootEpoch, Config, Event, Identity, Input, NodeKey, Output, Swim, Time, Timing};
+use crate::{BootEpoch, Config, Event, Identity, Input, NodeKey, Output, Swim, Time, Timing, Versions};
 
 /// Something a node saw.
 #[derive(Clone, Debug)]
@@ -127,6 +127,7 @@ impl World {
             http_port: address.port(),
             zone: self.topology.zones[zone].parse().expect("zones have valid names"),
             capacity_jobs: 2,
+            versions: Versions::SPOKEN,
         };
         let mut config = Config::new(identity);
         config.timing = timing;

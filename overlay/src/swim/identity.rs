@@ -93,9 +93,12 @@ impl Swim {
         }
         conflict.tries += 1;
         let other = conflict.other;
+        let turn = u32::from(conflict.tries - 1);
         let seq = self.pings.add(Ping { target: self.key, sent: self.now, purpose: Purpose::Conflict });
         let me = self.me.clone();
+        self.asked_in = Some(me.versions.in_turn(turn));
         self.send(other, None, &Message::Ping { seq, to: self.key, from: Some((&*me).into()) });
+        self.asked_in = None;
         self.timers.set(Timer::Conflict, self.now + self.params.timeout_unmeasured());
     }
 

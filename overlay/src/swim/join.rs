@@ -48,6 +48,8 @@ impl Swim {
             return;
         }
         let mut strangers = 0;
+        let turn = self.knocks;
+        self.knocks = turn.wrapping_add(1);
         for address in addresses.iter().take(SEED_ADDRESSES_MAX) {
             if *address == self.me.gossip || self.is_member_at(*address) {
                 continue;
@@ -55,7 +57,7 @@ impl Swim {
             strangers += 1;
             let seq = self.pings.add(Ping { target: NodeKey(0), sent: self.now, purpose: Purpose::Join });
             let me = self.me.clone();
-            let mut encoder = self.begin();
+            let mut encoder = self.begin(me.versions.in_turn(turn));
             encoder.message(&Message::Join { seq, from: (&*me).into() });
             encoder.pad();
             self.finish(*address, encoder);
@@ -115,7 +117,7 @@ impl Swim {
             if datagram > 0 && keys.is_empty() {
                 break;
             }
-            let mut encoder = self.begin();
+            let mut encoder = self.begin(self.version_for(None));
             encoder.message(&Message::Welcome { seq });
             encoder.limit(room.saturating_sub(self.seal.trailer_bytes()));
             self.put_members(&mut encoder, &mut keys);

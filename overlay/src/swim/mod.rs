@@ -110,6 +110,8 @@ pub struct Swim {
     parts: Parts,
     cluster: Box<str>,
     seal: Seal,
+    /// Version of the datagram that is being answered.
+    asked_in: Option<u8>,
     rng: ChaCha8Rng,
 
     me: Arc<Identity>,
@@ -142,6 +144,8 @@ pub struct Swim {
 
     has_seeds: bool,
     join_tries: u32,
+    /// Times that the seeds' addresses were tried.
+    knocks: u32,
     disturbance: Disturbance,
     /// Who has shown since the last change to hold the same live set.
     witnesses: BTreeSet<Slot>,
@@ -187,7 +191,8 @@ impl Swim {
             now,
             params,
             parts: config.parts,
-            seal: Seal::new(&config.cluster, config.keys.as_ref()),
+            seal: Seal::new(&config.cluster, config.keys.as_ref(), config.identity.versions),
+            asked_in: None,
             cluster: config.cluster.clone().into(),
             me: Arc::new(config.identity.clone()),
             key: NodeKey::of(&config.identity.name),
@@ -213,6 +218,7 @@ impl Swim {
             loss: LossEstimate::default(),
             has_seeds,
             join_tries: 0,
+            knocks: 0,
             disturbance: Disturbance::begun(now),
             witnesses: BTreeSet::new(),
             seen_at: BTreeMap::new(),
@@ -245,7 +251,9 @@ impl Swim {
                 self.load = Some((sample, self.now));
                 self.detail_version += 1;
             }
-            Input::Keys(keyring) => self.seal = Seal::new(&self.cluster, Some(keyring)),
+            Input::Keys(keyring) => {
+                self.seal = Seal::new(&self.cluster, Some(keyring), self.me.versions);
+            }
             Input::Leave => self.leave(),
         }
     }

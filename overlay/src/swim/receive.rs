@@ -22,7 +22,9 @@ impl Swim {
             self.stats.datagrams_rejected += 1;
             return;
         };
+        self.asked_in = Some(datagram.version);
         self.on_decoded(from, length, &datagram);
+        self.asked_in = None;
         self.lists = datagram.lists.emptied();
     }
 

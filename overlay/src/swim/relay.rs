@@ -1,7 +1,5 @@
 //! Pings for others (SWIM's ping-req), and their answers.
 
-use std::net::SocketAddr;
-
 use super::Swim;
 use crate::members::Slot;
 use crate::pings::Purpose;
@@ -17,7 +15,7 @@ pub(super) struct Relay {
     pub nack_at: Time,
     /// Number of this node's ping.
     ping: u32,
-    origin: SocketAddr,
+    origin: NodeKey,
     /// Number that the origin knows it by.
     seq: u32,
 }
@@ -26,7 +24,7 @@ impl Swim {
     /// Only members are served, and only members are pinged for them.
     pub(super) fn on_ping_req(&mut self, sender: Option<Slot>, seq: u32, target: NodeKey) {
         let Some(sender) = sender.and_then(|slot| self.members.get(slot)) else { return };
-        let (origin, address) = (sender.key, sender.identity.gossip);
+        let origin = sender.key;
         let Some(slot) = self.members.find(target) else { return };
         let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
         if self.relays.len() >= RELAYS_MAX {
@@ -35,14 +33,16 @@ impl Swim {
         let ping = self.ping(slot, target, to, Purpose::Relay { origin, seq });
         let nack_at = self.now + self.timeout_of(slot);
         let place = self.relays.partition_point(|relay| relay.nack_at <= nack_at);
-        self.relays.insert(place, Relay { nack_at, ping, origin: address, seq });
+        self.relays.insert(place, Relay { nack_at, ping, origin, seq });
     }
 
     pub(super) fn run_relays(&mut self) {
         while let Some(relay) = self.relays.front().copied().filter(|relay| relay.nack_at <= self.now) {
             self.relays.pop_front();
+            let Some(origin) = self.members.find(relay.origin) else { continue };
+            let Some(to) = self.members.get(origin).map(|peer| peer.identity.gossip) else { continue };
             if self.pings.get(relay.ping).is_some() {
-                self.send(relay.origin, None, &Message::Nack { seq: relay.seq });
+                self.send(to, Some(origin), &Message::Nack { seq: relay.seq });
             }
         }
     }

@@ -29,7 +29,7 @@ impl Swim {
         bytes_max: usize,
         first: Option<NodeKey>,
     ) {
-        let mut encoder = self.begin();
+        let mut encoder = self.begin(self.version_for(receiver));
         encoder.message(message);
         if matches!(message, Message::Ping { .. })
             && let Some(within) = self.promise_for(receiver)
@@ -52,11 +52,19 @@ impl Swim {
         self.finish(to, encoder);
     }
 
-    pub(super) fn begin(&mut self) -> Encoder {
+    /// The newest version that a member speaks, too. Who is none is answered in the version that it asked in.
+    pub(super) fn version_for(&self, receiver: Option<Slot>) -> u8 {
+        let mine = self.me.versions;
+        let theirs = receiver.and_then(|slot| self.members.get(slot)).map(|peer| peer.identity.versions);
+        theirs.map_or(self.asked_in, |theirs| mine.common(theirs)).unwrap_or(mine.oldest())
+    }
+
+    /// Begins a datagram.
+    pub(super) fn begin(&mut self, version: u8) -> Encoder {
         let live = self.live_digest();
         let head = Head::new(self.key, self.me.boot, self.incarnation, live);
         let bytes = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(DATAGRAM_BYTES_MAX));
-        Encoder::new(bytes, &self.seal, &mut self.rng, &head)
+        Encoder::new(bytes, &self.seal, version, &mut self.rng, &head)
     }
 
     pub(super) fn finish(&mut self, to: SocketAddr, encoder: Encoder) {

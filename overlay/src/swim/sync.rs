@@ -75,7 +75,7 @@ impl Swim {
 
     fn send_records(&mut self, slot: Slot, range: RangeInclusive<u64>) {
         let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
-        let mut encoder = self.begin();
+        let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.message(&Message::Records { first: *range.start(), last: *range.end() });
         let mut fits = true;
         for key in self.live_keys(range.clone()) {
@@ -109,7 +109,7 @@ impl Swim {
         if lacking.is_empty() {
             return;
         }
-        let mut encoder = self.begin();
+        let mut encoder = self.begin(self.version_for(Some(slot)));
         self.put_members(&mut encoder, &mut lacking);
         self.finish(to, encoder);
     }

@@ -74,7 +74,7 @@ impl Swim {
             self.watch.promised_to = None;
             return;
         };
-        let mut encoder = self.begin();
+        let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.promise(if again { self.params.period } else { Duration::ZERO });
         self.put_updates(&mut encoder, Some(slot), None);
         self.put_near_loads(&mut encoder, Some(slot));

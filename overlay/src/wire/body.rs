@@ -7,7 +7,9 @@ use bincode::{BorrowDecode, Decode, Encode};
 
 use crate::coordinate::DIMENSIONS;
 use crate::member::is_name;
-use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, NodeName, Zone};
+use crate::{
+    BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, NodeName, Versions, Zone,
+};
 
 /// Who sends, and what everyone wants to know of it. In every datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -98,6 +100,8 @@ pub(crate) struct Record<'a> {
     http_port: u16,
     zone: &'a str,
     capacity_jobs: u16,
+    oldest: u8,
+    newest: u8,
 }
 
 impl<'a> From<&'a Identity> for Record<'a> {
@@ -109,6 +113,8 @@ impl<'a> From<&'a Identity> for Record<'a> {
             http_port: identity.http_port,
             zone: identity.zone.as_str(),
             capacity_jobs: identity.capacity_jobs,
+            oldest: identity.versions.oldest(),
+            newest: identity.versions.newest(),
         }
     }
 }
@@ -130,7 +136,11 @@ impl Record<'_> {
     pub fn is_valid(&self) -> bool {
         let ip = self.gossip.ip();
         let reachable = self.gossip.port() != 0 && !ip.is_unspecified() && !ip.is_multicast();
-        reachable && is_name(self.name) && is_name(self.zone)
+        reachable && is_name(self.name) && is_name(self.zone) && self.versions().is_some()
+    }
+
+    fn versions(&self) -> Option<Versions> {
+        Versions::new(self.oldest, self.newest)
     }
 
     /// The identity; none if a field is out of its bounds.
@@ -142,6 +152,7 @@ impl Record<'_> {
             http_port: self.http_port,
             zone: self.zone.parse::<Zone>().ok()?,
             capacity_jobs: self.capacity_jobs,
+            versions: self.versions()?,
         })
     }
 }

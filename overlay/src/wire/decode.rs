@@ -15,6 +15,8 @@ use crate::{Coordinate, Incarnation, LoadSample, MemberState, NodeKey};
 /// One datagram, decoded and checked.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Datagram<'a> {
+    /// Of the protocol.
+    pub version: u8,
     pub head: Head,
     pub message: Message<'a>,
     /// The sender's own load and its age.
@@ -50,10 +52,12 @@ pub(crate) fn decode<'a>(
     bytes: &'a mut [u8],
     lists: Lists<'a>,
 ) -> Result<Datagram<'a>, DecodeError> {
-    let mut rest = Reader(seal.open(bytes)?);
+    let (version, body) = seal.open(bytes)?;
+    let mut rest = Reader(body);
     let head = rest.take("head")?;
     let message = Message::News;
-    let mut datagram = Datagram { head, message, load: None, coordinate: None, promise: None, lists };
+    let mut datagram =
+        Datagram { version, head, message, load: None, coordinate: None, promise: None, lists };
     while !rest.0.is_empty() {
         let (kind, payload) = rest.section()?;
         datagram.section(kind, Reader(payload))?;

@@ -23,10 +23,10 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Begins a datagram in `bytes`, which is cleared; its allocation is kept.
-    pub fn new(mut bytes: Vec<u8>, seal: &Seal, rng: &mut impl RngCore, head: &Head) -> Self {
+    /// Begins a datagram in a version that the seal speaks, in `bytes`, which is cleared; its allocation is kept.
+    pub fn new(mut bytes: Vec<u8>, seal: &Seal, version: u8, rng: &mut impl RngCore, head: &Head) -> Self {
         bytes.clear();
-        seal.begin(&mut bytes, rng);
+        seal.begin(version, &mut bytes, rng);
         let mut encoder = Self { bytes, end_max: DATAGRAM_BYTES_MAX - seal.trailer_bytes(), list: None };
         encoder.put(head);
         encoder

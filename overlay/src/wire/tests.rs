@@ -7,9 +7,11 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::body::kind;
 use super::*;
 use crate::{
     BootEpoch, Coordinate, Identity, Incarnation, KEY_BYTES, Keyring, LoadSample, MemberState, NodeKey,
+    Versions,
 };
 
 fn rng() -> ChaCha8Rng {
@@ -18,7 +20,7 @@ fn rng() -> ChaCha8Rng {
 
 /// Without a key, and with one.
 fn seals() -> [Seal; 2] {
-    [Seal::new("test", None), Seal::new("test", Some(&Keyring::new([7; KEY_BYTES])))]
+    [None, Some(&Keyring::new([7; KEY_BYTES]))].map(|keys| Seal::new("test", keys, Versions::SPOKEN))
 }
 
 fn addresses() -> impl Strategy<Value = SocketAddr> {
@@ -29,14 +31,20 @@ fn addresses() -> impl Strategy<Value = SocketAddr> {
     .prop_filter("reachable", |a| !a.ip().is_unspecified() && !a.ip().is_multicast())
 }
 
+fn spoken() -> impl Strategy<Value = Versions> {
+    (1..=u8::MAX, 0u8..9)
+        .prop_map(|(oldest, more)| Versions::new(oldest, oldest.saturating_add(more)).unwrap())
+}
+
 fn boots() -> impl Strategy<Value = BootEpoch> {
     (0..1u64 << 48).prop_map(BootEpoch)
 }
 
 prop_compose! {
     fn identities()(name in "[a-zA-Z0-9_.-]{1,63}", zone in "[a-zA-Z0-9_.-]{1,63}", boot in boots(),
-                    gossip in addresses(), http_port: u16, capacity_jobs: u16) -> Identity {
-        Identity { name: name.parse().unwrap(), boot, gossip, http_port, zone: zone.parse().unwrap(), capacity_jobs }
+                    gossip in addresses(), http_port: u16, capacity_jobs: u16, versions in spoken()) -> Identity {
+        let (name, zone) = (name.parse().unwrap(), zone.parse().unwrap());
+        Identity { name, boot, gossip, http_port, zone, capacity_jobs, versions }
     }
 }
 
@@ -143,7 +151,7 @@ proptest! {
     ) {
         let seal = &seals()[seal];
         let message = messages(kind, seq, number, &identity);
-        let mut encoder = Encoder::new(Vec::new(), seal, &mut rng(), &head);
+        let mut encoder = Encoder::new(Vec::new(), seal, 1, &mut rng(), &head);
         encoder.message(&message);
         if let Some((sample, age)) = &load {
             encoder.load(sample, *age);
@@ -173,7 +181,7 @@ proptest! {
     #[test]
     fn damage_is_noticed(head in heads(), place: prop::sample::Index, bit in 0u8..8, cut in any::<bool>(), seal in 0usize..2) {
         let seal = &seals()[seal];
-        let mut encoder = Encoder::new(Vec::new(), seal, &mut rng(), &head);
+        let mut encoder = Encoder::new(Vec::new(), seal, 1, &mut rng(), &head);
         encoder.message(&Message::Ack { seq: 7 });
         let mut bytes = encoder.finish(seal);
         let place = place.index(bytes.len());
@@ -183,9 +191,9 @@ proptest! {
 
     #[test]
     fn any_body_is_decoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..1300)) {
-        let seal = Seal::new("test", None);
+        let seal = Seal::new("test", None, Versions::SPOKEN);
         let mut bytes = Vec::new();
-        seal.begin(&mut bytes, &mut rng());
+        seal.begin(1, &mut bytes, &mut rng());
         bytes.extend(body);
         seal.seal(&mut bytes);
         if let Ok(datagram) = decode(&seal, &mut bytes, Lists::default()) {
@@ -194,9 +202,103 @@ proptest! {
     }
 }
 
+/// Sections of kinds that nobody knows yet, the padding among them.
+fn of_the_future() -> impl Strategy<Value = (u8, Vec<u8>)> {
+    let kinds =
+        any::<u8>().prop_filter("unknown", |kind| !(1..=10).contains(kind) && !(16..=20).contains(kind));
+    (kinds, prop::collection::vec(any::<u8>(), 0..90))
+}
+
+/// A datagram's sections.
+fn sections(mut body: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut sections = Vec::new();
+    while let [kind, low, high, rest @ ..] = body {
+        let (payload, rest) = rest.split_at(u16::from_le_bytes([*low, *high]).into());
+        sections.push((*kind, payload.to_vec()));
+        body = rest;
+    }
+    sections
+}
+
+proptest! {
+    /// Two releases of one version: the newer one says more than the older one knows of.
+    #[test]
+    fn what_is_unknown_changes_nothing_of_what_is_known(
+        kind: u8, seq: u32, number: u64, identity in identities(), load in samples(), place in coordinates(),
+        news in prop::collection::vec(updates(), 0..4), entries in prop::collection::vec(loads(), 0..4),
+        strange in prop::collection::vec((any::<prop::sample::Index>(), of_the_future()), 0..4),
+        grown in prop::collection::vec(any::<u8>(), 0..20), seal in 0usize..2,
+    ) {
+        let seal = &seals()[seal];
+        let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
+        let plain = &seals()[0];
+        let begun = Encoder::new(Vec::new(), plain, 1, &mut rng(), &head).finish(plain);
+        let head_end = begun.len() - plain.trailer_bytes();
+        let mut encoder = Encoder::new(Vec::new(), plain, 1, &mut rng(), &head);
+        encoder.message(&messages(kind, seq, number, &identity));
+        encoder.load(&load, 7);
+        encoder.coordinate(&place);
+        encoder.promise(Duration::from_millis(500));
+        for update in &news {
+            prop_assert!(encoder.update(&borrowed(update)));
+        }
+        for entry in &entries {
+            prop_assert!(encoder.load_entry(entry));
+        }
+        let mut before = encoder.finish(plain);
+        let mut sections = sections(&before[head_end..before.len() - plain.trailer_bytes()]);
+        for (kind, payload) in &mut sections {
+            // A list is entries to its end; everything else may grow fields.
+            if ![kind::RANGES, kind::UPDATES, kind::LOADS].contains(kind) {
+                payload.extend_from_slice(&grown);
+            }
+        }
+        for (place, section) in strange {
+            sections.insert(place.index(sections.len() + 1), section);
+        }
+        let mut after = Vec::new();
+        seal.begin(1, &mut after, &mut rng());
+        after.extend_from_slice(&before[2..head_end]);
+        for (kind, payload) in sections {
+            after.push(kind);
+            after.extend((payload.len() as u16).to_le_bytes());
+            after.extend(payload);
+        }
+        seal.seal(&mut after);
+        prop_assume!(after.len() <= DATAGRAM_BYTES_MAX);
+        let before = decode(plain, &mut before, Lists::default());
+        prop_assert!(before.is_ok());
+        prop_assert_eq!(before, decode(seal, &mut after, Lists::default()));
+    }
+
+    /// A datagram is read by those who speak its version, whatever else they speak.
+    #[test]
+    fn each_reads_what_it_speaks(one in spoken(), other in spoken(), keyed: bool) {
+        let keys = keyed.then(|| Keyring::new([7; KEY_BYTES]));
+        let [from, to] = [one, other].map(|versions| Seal::new("test", keys.as_ref(), versions));
+        for version in one.oldest()..=one.newest() {
+            let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
+            let mut encoder = Encoder::new(Vec::new(), &from, version, &mut rng(), &head);
+            encoder.message(&Message::Ack { seq: 5 });
+            let mut bytes = encoder.finish(&from);
+            prop_assert_eq!(bytes[0], version);
+            match decode(&to, &mut bytes, Lists::default()) {
+                Ok(datagram) => {
+                    prop_assert!(other.contains(version));
+                    prop_assert_eq!((datagram.version, datagram.message), (version, Message::Ack { seq: 5 }));
+                }
+                Err(error) => {
+                    prop_assert!(!other.contains(version));
+                    prop_assert_eq!(error, OpenError::Version(version).into());
+                }
+            }
+        }
+    }
+}
+
 fn sealed(seal: &Seal, sections: &[u8]) -> Vec<u8> {
     let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
-    let encoder = Encoder::new(Vec::new(), seal, &mut rng(), &head);
+    let encoder = Encoder::new(Vec::new(), seal, 1, &mut rng(), &head);
     let mut bytes = encoder.finish(seal);
     bytes.truncate(bytes.len() - seal.trailer_bytes());
     bytes.extend_from_slice(sections);
@@ -206,7 +308,7 @@ fn sealed(seal: &Seal, sections: &[u8]) -> Vec<u8> {
 
 #[test]
 fn sections_of_the_future_are_skipped_and_longer_ones_are_read_as_far_as_known() {
-    let seal = Seal::new("test", None);
+    let seal = Seal::new("test", None, Versions::SPOKEN);
     // Kind 99 is unknown; an ack (kind 2) of sequence number 5 has grown two fields.
     let mut bytes = sealed(&seal, &[99, 2, 0, 0xaa, 0xbb, 2, 3, 0, 5, 1, 2]);
     assert_eq!(decode(&seal, &mut bytes, Lists::default()).unwrap().message, Message::Ack { seq: 5 });
@@ -214,21 +316,21 @@ fn sections_of_the_future_are_skipped_and_longer_ones_are_read_as_far_as_known()
 
 #[test]
 fn one_datagram_has_one_message() {
-    let seal = Seal::new("test", None);
+    let seal = Seal::new("test", None, Versions::SPOKEN);
     let mut bytes = sealed(&seal, &[2, 1, 0, 5, 5, 1, 0, 5]);
     assert!(matches!(decode(&seal, &mut bytes, Lists::default()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
 fn a_section_can_not_reach_past_the_end() {
-    let seal = Seal::new("test", None);
+    let seal = Seal::new("test", None, Versions::SPOKEN);
     let mut bytes = sealed(&seal, &[2, 200, 0, 5]);
     assert!(matches!(decode(&seal, &mut bytes, Lists::default()), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
 fn other_clusters_and_versions_are_strangers() {
-    let seal = Seal::new("test", None);
+    let seal = Seal::new("test", None, Versions::SPOKEN);
     let bytes = sealed(&seal, &[]);
     let open = |seal: &Seal, change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
@@ -236,7 +338,7 @@ fn other_clusters_and_versions_are_strangers() {
         decode(seal, &mut bytes, Lists::default()).err()
     };
     assert_eq!(open(&seal, &|_| ()), None);
-    assert_eq!(open(&Seal::new("other", None), &|_| ()), Some(OpenError::Checksum.into()));
+    assert_eq!(open(&Seal::new("other", None, Versions::SPOKEN), &|_| ()), Some(OpenError::Checksum.into()));
     assert_eq!(open(&seal, &|b| b[0] = 9), Some(OpenError::Version(9).into()));
     assert_eq!(open(&seal, &|b| b[1] = 9), Some(OpenError::Mode(9).into()));
     assert_eq!(open(&seal, &|b| b.resize(1401, 0)), Some(OpenError::Length.into()));
@@ -245,7 +347,7 @@ fn other_clusters_and_versions_are_strangers() {
 
 #[test]
 fn unreachable_addresses_and_bad_names_are_refused() {
-    let seal = Seal::new("test", None);
+    let seal = Seal::new("test", None, Versions::SPOKEN);
     let good = Identity {
         name: "a".parse().unwrap(),
         boot: BootEpoch(1),
@@ -253,11 +355,12 @@ fn unreachable_addresses_and_bad_names_are_refused() {
         http_port: 1,
         zone: "z".parse().unwrap(),
         capacity_jobs: 1,
+        versions: Versions::SPOKEN,
     };
     for gossip in ["10.0.0.1:0", "0.0.0.0:5000", "224.0.0.1:5000", "[::]:5000"] {
         let identity = Identity { gossip: gossip.parse().unwrap(), ..good.clone() };
         let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
-        let mut encoder = Encoder::new(Vec::new(), &seal, &mut rng(), &head);
+        let mut encoder = Encoder::new(Vec::new(), &seal, 1, &mut rng(), &head);
         encoder.message(&Message::Join { seq: 1, from: (&identity).into() });
         assert!(decode(&seal, &mut encoder.finish(&seal), Lists::default()).is_err(), "{gossip}");
     }
@@ -268,7 +371,7 @@ fn only_the_keys_of_the_ring_open_and_the_clusters_name_is_bound_in() {
     let [old, new, wrong] = [1, 2, 3].map(|byte| [byte; KEY_BYTES]);
     let ring = |keys: &[[u8; KEY_BYTES]]| {
         let text: Vec<String> = keys.iter().map(Keyring::line).collect();
-        Seal::new("test", Some(&Keyring::parse(&text.join("\n")).unwrap()))
+        Seal::new("test", Some(&Keyring::parse(&text.join("\n")).unwrap()), Versions::SPOKEN)
     };
     let sealed_with = |seal: &Seal| sealed(seal, &[2, 1, 0, 5]);
     let opens = |seal: &Seal, mut bytes: Vec<u8>| {
@@ -282,9 +385,18 @@ fn only_the_keys_of_the_ring_open_and_the_clusters_name_is_bound_in() {
     }
     let refused = Err(OpenError::Sealed.into());
     assert_eq!(opens(&steps[0], sealed_with(&ring(&[wrong]))), refused);
-    assert_eq!(opens(&steps[0], sealed_with(&Seal::new("other", Some(&Keyring::new(old))))), refused);
-    assert_eq!(opens(&steps[0], sealed_with(&Seal::new("test", None))), Err(OpenError::Mode(0).into()));
-    assert_eq!(opens(&Seal::new("test", None), sealed_with(&steps[0])), Err(OpenError::Mode(1).into()));
+    assert_eq!(
+        opens(&steps[0], sealed_with(&Seal::new("other", Some(&Keyring::new(old)), Versions::SPOKEN))),
+        refused
+    );
+    assert_eq!(
+        opens(&steps[0], sealed_with(&Seal::new("test", None, Versions::SPOKEN))),
+        Err(OpenError::Mode(0).into())
+    );
+    assert_eq!(
+        opens(&Seal::new("test", None, Versions::SPOKEN), sealed_with(&steps[0])),
+        Err(OpenError::Mode(1).into())
+    );
     let plain = sealed_with(&steps[0]);
     assert!(!plain.windows(4).any(|bytes| bytes == [2, 1, 0, 5]), "the body can't be read");
 }
