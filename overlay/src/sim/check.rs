@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::World;
+use super::fired::idle_faults;
+use crate::members::Peer;
 use crate::precedence::Claim;
 use crate::{MemberState, NodeKey, Swim, Time};
 
@@ -25,13 +28,19 @@ impl fmt::Display for Violation {
 /// Watches a world from outside, where everything can be seen.
 #[derive(Debug, Default)]
 pub struct Checker {
-    /// By observer, its boot, and whom it observes: the last claim it held.
-    claims: BTreeMap<(usize, u64, NodeKey), Claim>,
+    /// By observer, its boot, and whom it observes: the last claim it held, and whether that was that it lives.
+    claims: BTreeMap<(usize, u64, NodeKey), (Claim, bool)>,
+    /// By node and boot: since when it doubts that its name is its own.
+    contested: BTreeMap<(usize, u64), Time>,
     violations: Vec<Violation>,
 }
 
 /// Violations kept; the first ones tell the most.
 const VIOLATIONS_MAX: usize = 20;
+/// A node settles a claim of others to its name, or to its death, within this time.
+const CONTESTED_MAX: Duration = Duration::from_secs(30);
+/// So long after a boot was over nobody brings it back to life.
+const RESURRECTED_AFTER: Duration = Duration::from_secs(60);
 
 impl Checker {
     /// Looks at everything that must hold at any moment. To be called often while the world runs.
@@ -39,21 +48,12 @@ impl Checker {
         self.sizes(world);
         for index in 0..world.len() {
             let Some(swim) = world.node(index) else { continue };
-            let boot = world.boots(index);
+            self.self_belief(world, index, swim);
             for peer in swim.peers() {
-                let claim = peer.claim();
-                let before = self.claims.insert((index, boot, peer.key), claim);
-                if before.is_some_and(|before| claim < before) {
-                    let what = format!(
-                        "node{} went back on {}: {before:?}, then {claim:?}",
-                        index + 1,
-                        peer.identity.name
-                    );
-                    self.violated(world, what);
-                }
+                self.belief(world, index, peer);
             }
-            if swim.peers().any(|peer| peer.key == swim.key()) {
-                self.violated(world, format!("node{} has itself among its peers", index + 1));
+            if let Some(what) = swim.contradiction() {
+                self.violated(world, format!("node{}: {what}", index + 1));
             }
             let members = swim.peers().count();
             if members >= world.len() {
@@ -65,6 +65,50 @@ impl Checker {
         }
     }
 
+    /// What a node holds of another one: never less than before, and nothing that the other one never was.
+    fn belief(&mut self, world: &World, index: usize, peer: &Peer) {
+        let (claim, truth) = (peer.claim(), &world.truth);
+        let of = (index, world.boots(index), peer.key);
+        let before = self.claims.insert(of, (claim, peer.is_live()));
+        let boot = peer.identity.boot;
+        let wrong = if before.is_some_and(|(before, _)| claim < before) {
+            format!("went back from {before:?}")
+        } else if truth.incarnation(peer.key, boot).is_none_or(|highest| peer.incarnation > highest) {
+            format!("invented this, of {:?}", truth.incarnation(peer.key, boot))
+        } else if peer.state == MemberState::Left && !truth.has_left(peer.key, boot) {
+            "says that it left, which it did not".to_owned()
+        } else if let Some((before, false)) = before
+            && peer.is_live()
+            && before.boot == boot
+            && truth.end(peer.key, boot).is_some_and(|end| world.now().since(end) > RESURRECTED_AFTER)
+        {
+            format!("brought a boot back that is long over, from {before:?}")
+        } else {
+            return;
+        };
+        self.violated(world, format!("node{} on {}: {claim:?}: {wrong}", index + 1, peer.identity.name));
+    }
+
+    /// What a node holds of itself: that it is there, and that its name is its own.
+    fn self_belief(&mut self, world: &World, index: usize, swim: &Swim) {
+        if swim.peers().any(|peer| peer.key == swim.key()) {
+            self.violated(world, format!("node{} has itself among its peers", index + 1));
+        }
+        let boot = swim.identity().boot;
+        if swim.state() != MemberState::Alive && !world.truth.has_left(swim.key(), boot) {
+            self.violated(world, format!("node{} takes itself for {}", index + 1, swim.state()));
+        }
+        let of = (index, world.boots(index));
+        if !swim.is_contested() || world.is_paused(index) {
+            self.contested.remove(&of);
+            return;
+        }
+        let since = *self.contested.entry(of).or_insert(world.now());
+        if world.now().since(since) > CONTESTED_MAX {
+            self.violated(world, format!("node{} doubts for long that its name is its own", index + 1));
+        }
+    }
+
     /// Looks whether everything that grows is within its bounds; cheap enough for any size of cluster.
     pub fn sizes(&mut self, world: &World) {
         for index in 0..world.len() {
@@ -73,6 +117,12 @@ impl Checker {
                     self.violated(world, format!("node{}: {what} has {size} of at most {most}", index + 1));
                 }
             }
+        }
+        if world.truth.oversized_datagrams() > 0 {
+            self.violated(world, format!("{} datagrams were too large", world.truth.oversized_datagrams()));
+        }
+        for (key, boot, incarnation) in world.truth.went_back() {
+            self.violated(world, format!("{key:?} went back to {boot:?}, {incarnation:?}"));
         }
     }
 
@@ -99,6 +149,13 @@ impl Checker {
                     format!("node{} sees {} of {} running nodes alive", index + 1, swim.live(), up.len());
                 self.violated(world, what);
             }
+        }
+    }
+
+    /// Looks whether each fault that met many datagrams did anything.
+    pub fn effect(&mut self, world: &World) {
+        for fault in idle_faults(&world.met(), &world.fired()) {
+            self.violated(world, format!("a fault did nothing: {fault}"));
         }
     }
 

@@ -1,43 +1,10 @@
-//! What can go wrong, and random schedules of it.
+//! What can go wrong.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand::seq::IteratorRandom;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
-
 use super::World;
-use crate::BootEpoch;
-
-/// Counts of what faults did: a fault that was injected must show here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Fired {
-    /// Datagrams lost by chance.
-    pub lost: u64,
-    /// Datagrams that a partition or a blocked direction stopped.
-    pub blocked: u64,
-    /// Datagrams that arrived twice.
-    pub duplicated: u64,
-    /// Datagrams that arrived damaged.
-    pub corrupted: u64,
-    /// Datagrams that waited in the socket of a stopped process.
-    pub put_off: u64,
-    /// Messages that a node kept back, or left unread, because it was slow.
-    pub held: u64,
-    /// Nodes killed.
-    pub killed: u64,
-    /// Nodes started again.
-    pub restarted: u64,
-    /// Nodes that left.
-    pub left: u64,
-    /// Nodes started again with a clock that was set back.
-    pub clock_steps: u64,
-    /// Nodes started again at another address.
-    pub moved: u64,
-}
+use crate::{BootEpoch, Input, Keyring, Versions};
 
 /// Something that goes wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,32 +16,56 @@ pub enum Fault {
     Bursts(f64, f64),
     /// Every link delivers this part twice.
     Duplicate(f64),
-    /// Every link lets this part overtake.
+    /// Every link holds this part back for up to half a second, so that later ones overtake.
     Reorder(f64),
+    /// Every link takes so much longer.
+    Delay(Duration),
     /// This part arrives damaged.
     Corrupt(f64),
+    /// This part is delivered again, 1 s to 2 min later, to whoever is at that address then.
+    Replay(f64),
+    /// Datagrams of more than so many bytes vanish in these directions: an MTU black hole.
+    BlackHole(Vec<(usize, usize)>, usize),
+    /// The node's socket takes so many datagrams in 100 ms and drops the rest.
+    FullBuffer(usize, u32),
+    /// The NAT before this node gives it another port. Whether datagrams to the old one still arrive.
+    Rebind(usize, bool),
     /// These nodes and the others can't hear each other.
     Partition(Vec<usize>),
     /// Nothing gets from the first to the second.
     OneWay(usize, usize),
     /// Nothing gets to this node, but it is heard.
     Deaf(usize),
+    /// The second ones and the others reach each other only through the first one.
+    Bridge(usize, Vec<usize>),
+    /// These pairs can't reach each other; everybody else reaches both.
+    NonTransitive(Vec<(usize, usize)>),
+    /// These links are up for this long, then down for as long, and so on.
+    Flap(Vec<(usize, usize)>, Duration),
     /// The network is as before.
     Heal,
     /// The node is gone without a word.
     Kill(usize),
     /// The node starts (again).
     Start(usize),
-    /// The node starts again, with a boot epoch older than the last one.
-    ClockStep(usize),
+    /// The node starts again, its clock set by so many milliseconds.
+    ClockStep(usize, i64),
     /// The node starts again, at another address.
     Move(usize),
-    /// The process is stopped for a while.
+    /// The two start again, each at the address of the other.
+    Swap(usize, usize),
+    /// The process is stopped for a while (SIGSTOP).
     Pause(usize, Duration),
-    /// The node's receive path is slow.
+    /// These are starved of CPU: stopped for up to the first time, running for the second, over and over.
+    Starve(Vec<usize>, Duration, Duration),
+    /// The node's receive path is slow, its timers are punctual.
     Slow(usize, Duration),
     /// The node leaves.
     Leave(usize),
+    /// The node starts again as a release that speaks these versions of the wire format.
+    Upgrade(usize, Versions),
+    /// The node gets another keyring.
+    Rekey(usize, Keyring),
 }
 
 impl World {
@@ -86,19 +77,49 @@ impl World {
                 self.change_links(|link| (link.loss, link.loss_burst) = (*part, *burst));
             }
             Fault::Duplicate(part) => self.change_links(|link| link.duplicate = *part),
-            Fault::Reorder(part) => self.change_links(|link| link.reorder = *part),
-            Fault::Corrupt(part) => self.corrupt(*part),
+            Fault::Reorder(part) => self.network.late = *part,
+            Fault::Delay(by) => self.network.delay = *by,
+            Fault::Corrupt(part) => self.network.corrupt = *part,
+            Fault::Replay(part) => self.network.replay = *part,
+            Fault::BlackHole(directions, bytes) => {
+                self.network.holes.extend(directions.iter().map(|direction| (*direction, *bytes)));
+            }
+            Fault::FullBuffer(node, datagrams) => self.nodes[*node].buffer = Some(*datagrams),
+            Fault::Rebind(node, keeps_old) => self.rebind(*node, *keeps_old),
             Fault::Partition(side) => self.partition(side.iter().copied()),
             Fault::OneWay(from, to) => self.block(*from, *to),
             Fault::Deaf(node) => (0..self.len()).for_each(|from| self.block(from, *node)),
-            Fault::Heal => {
-                self.heal();
-                self.corrupt(0.0);
-                self.change_links(|link| {
-                    (link.loss, link.loss_burst, link.duplicate, link.reorder) = (0.0, 1.0, 0.0, 0.0);
-                });
-                (0..self.len()).for_each(|index| self.slow_down(index, Duration::ZERO));
+            Fault::Bridge(bridge, side) => {
+                let other = (0..self.len()).filter(|index| index != bridge && !side.contains(index));
+                for other in other.collect::<Vec<_>>() {
+                    side.iter().filter(|index| *index != bridge).for_each(|index| {
+                        self.block(*index, other);
+                        self.block(other, *index);
+                    });
+                }
             }
+            Fault::NonTransitive(pairs) => {
+                for (a, b) in pairs {
+                    self.block(*a, *b);
+                    self.block(*b, *a);
+                }
+            }
+            Fault::Flap(pairs, time) => {
+                let both = pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+                self.network.flapping.extend(both.map(|direction| (direction, *time)));
+            }
+            Fault::Heal => self.heal_all(),
+            Fault::Pause(node, time) => self.pause(*node, *time),
+            Fault::Starve(nodes, stopped, free) => {
+                nodes.iter().for_each(|node| self.starve(*node, *stopped, *free));
+            }
+            Fault::Slow(node, by) => self.slow_down(*node, *by),
+            process => self.apply_to_process(process),
+        }
+    }
+
+    fn apply_to_process(&mut self, fault: &Fault) {
+        match fault {
             Fault::Kill(node) => {
                 self.fired_mut().killed += u64::from(self.is_up(*node));
                 self.kill(*node);
@@ -109,10 +130,10 @@ impl World {
                     self.start(*node);
                 }
             }
-            Fault::ClockStep(node) => {
+            Fault::ClockStep(node, by_ms) => {
                 self.fired_mut().clock_steps += 1;
                 let boot = &mut self.config_mut(*node).identity.boot;
-                *boot = BootEpoch(boot.0.saturating_sub(1_000));
+                *boot = BootEpoch(boot.0.saturating_add_signed(*by_ms));
                 self.boot(*node);
             }
             Fault::Move(node) => {
@@ -122,71 +143,46 @@ impl World {
                 self.readdress(*node, SocketAddr::new(old.ip(), old.port() + 1));
                 self.start(*node);
             }
-            Fault::Pause(node, time) => self.pause(*node, *time),
-            Fault::Slow(node, by) => self.slow_down(*node, *by),
+            Fault::Swap(a, b) => {
+                self.fired_mut().swapped += 2;
+                self.kill(*a);
+                self.kill(*b);
+                let (of_a, of_b) = (self.nodes[*a].address, self.nodes[*b].address);
+                self.readdress(*a, of_b);
+                self.readdress(*b, of_a);
+                self.start(*a);
+                self.start(*b);
+            }
             Fault::Leave(node) => {
                 self.fired_mut().left += u64::from(self.is_up(*node));
                 self.leave(*node);
             }
-        }
-    }
-}
-
-/// A schedule of faults of all kinds for `nodes` nodes over `length`, by its seed, sorted by time. At the end the
-/// network heals; nodes that are down stay down, unless they were started again before.
-pub fn mixed_faults(seed: u64, nodes: usize, length: Duration) -> Vec<(Duration, Fault)> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut schedule = Vec::new();
-    let mut at = Duration::ZERO;
-    while at < length {
-        at += Duration::from_millis(rng.random_range(200..8_000));
-        // Node 0 is never taken down, so that there is always somebody to come back to.
-        let victim = rng.random_range(1..nodes);
-        let back = at + Duration::from_millis(rng.random_range(0..20_000));
-        match rng.random_range(0..16) {
-            0 => schedule.push((at, Fault::Loss(rng.random_range(0.0..0.5)))),
-            1 => schedule.push((at, Fault::Bursts(rng.random_range(0.05..0.3), rng.random_range(2.0..20.0)))),
-            2 => schedule.push((at, Fault::Duplicate(rng.random_range(0.0..0.5)))),
-            3 => schedule.push((at, Fault::Reorder(rng.random_range(0.0..0.5)))),
-            4 => schedule.push((at, Fault::Corrupt(rng.random_range(0.0..0.3)))),
-            5 => {
-                let side = rng.random_range(1..=nodes / 2);
-                schedule.push((at, Fault::Partition((0..nodes).choose_multiple(&mut rng, side))));
-                schedule.push((back, Fault::Heal));
-            }
-            6 => {
-                let other = (victim + rng.random_range(1..nodes)) % nodes;
-                schedule.push((at, Fault::OneWay(victim, other)));
-                schedule.push((back, Fault::Heal));
-            }
-            7 => {
-                schedule.push((at, Fault::Deaf(victim)));
-                schedule.push((back, Fault::Heal));
-            }
-            8 | 9 => {
-                schedule.push((at, Fault::Kill(victim)));
-                if rng.random_bool(0.8) {
-                    schedule.push((back, Fault::Start(victim)));
+            Fault::Upgrade(node, versions) => {
+                self.config_mut(*node).identity.versions = *versions;
+                if self.is_up(*node) {
+                    self.fired_mut().upgraded += 1;
+                    self.kill(*node);
+                    self.start(*node);
                 }
             }
-            10 => schedule.push((at, Fault::ClockStep(victim))),
-            11 => schedule.push((at, Fault::Move(victim))),
-            12 => schedule
-                .push((at, Fault::Pause(victim, Duration::from_millis(rng.random_range(100..30_000))))),
-            13 => {
-                schedule.push((at, Fault::Slow(victim, Duration::from_millis(rng.random_range(10..3_000)))));
+            Fault::Rekey(node, keyring) => {
+                self.fired_mut().rekeyed += 1;
+                self.config_mut(*node).keys = Some(keyring.clone());
+                self.input(*node, Input::Keys(keyring));
             }
-            14 => {
-                schedule.push((at, Fault::Leave(victim)));
-                schedule.push((back, Fault::Start(victim)));
-            }
-            _ => (0..nodes).for_each(|node| {
-                schedule.push((at, Fault::Kill(node)));
-                schedule.push((at + Duration::from_millis(500), Fault::Start(node)));
-            }),
+            _ => {}
         }
     }
-    schedule.push((schedule.iter().map(|(at, _)| *at).max().unwrap_or(at), Fault::Heal));
-    schedule.sort_by_key(|(at, _)| *at);
-    schedule
+
+    /// Ends whatever goes wrong with the network, or slows nodes down.
+    fn heal_all(&mut self) {
+        self.heal();
+        self.calm();
+        for index in 0..self.len() {
+            self.slow_down(index, Duration::ZERO);
+            self.nodes[index].buffer = None;
+            self.nodes[index].starved = None;
+            self.bind_back(index);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::world::address_of;
+use super::nodes::address_of;
 use super::{Topology, World};
 use crate::testing::{body, datagram};
 use crate::wire::Seal;

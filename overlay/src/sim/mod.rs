@@ -6,24 +6,32 @@
 
 mod check;
 mod fault;
+mod fired;
 #[cfg(test)]
 mod hostile;
 mod lifeguard;
+mod mixed;
 mod network;
+mod nodes;
 mod queue;
 mod report;
 mod routing;
 mod scenario;
+mod schedule;
 mod topology;
+mod truth;
 mod world;
 
 #[cfg(test)]
 mod tests;
 
 pub use check::{Checker, Violation};
-pub use fault::{Fault, Fired, mixed_faults};
+pub use fault::Fault;
+pub use fired::Fired;
 pub use lifeguard::{LifeguardRow, lifeguard};
+pub use mixed::run_mixed;
 pub use report::{Report, Spread};
-pub use scenario::{Scenario, run, run_mixed};
+pub use scenario::{Scenario, run};
+pub use schedule::{FaultKind, FaultKindError, mixed_faults};
 pub use topology::Topology;
 pub use world::{Entry, World};

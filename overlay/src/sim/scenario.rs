@@ -7,8 +7,8 @@ use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Checker, Entry, Fault, Report, Spread, Topology, World, mixed_faults, routing};
-use crate::{Event, Input, LoadSample, MemberState, Parts, Swim, Time, Timing};
+use super::{Checker, Entry, Fault, Report, Spread, Topology, World, routing};
+use crate::{Event, Input, LoadSample, Parts, Time, Timing};
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -341,50 +341,4 @@ fn subject(event: &Event) -> Option<&str> {
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// Runs a cluster through faults of all kinds, by its seed, and checks it all the while; then lets it come to rest and
-/// checks that it has.
-pub fn run_mixed(seed: u64) -> Report {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
-    let nodes = rng.random_range(4..16);
-    let topology =
-        if rng.random_bool(0.5) { Topology::paper() } else { Topology::flat(Duration::from_millis(1)) };
-    let mut world = World::ring(topology, seed, nodes, Timing::Lan);
-    for index in 0..nodes {
-        // A ring breaks when two of its nodes are down for good; a second seed that is always there mends it.
-        world.config_mut(index).seeds.push("node1".into());
-    }
-    world.start_all();
-    world.run(Duration::from_secs(5));
-    let mut checker = Checker::default();
-    let begin = world.now();
-    for (at, fault) in mixed_faults(seed, nodes, Duration::from_secs(90)) {
-        let due = begin + at;
-        while world.now() < due {
-            let step = due.since(world.now()).min(Duration::from_millis(250));
-            world.run(step);
-            checker.safety(&world);
-        }
-        world.apply(&fault);
-    }
-    // Whoever was stopped wakes up, and then there is time to come to rest.
-    for _ in 0..480 {
-        world.run(Duration::from_millis(250));
-        checker.safety(&world);
-    }
-    checker.liveness(&world);
-    let suspects = (0..nodes).filter_map(|index| world.node(index));
-    let doubts = suspects.flat_map(Swim::peers).filter(|p| p.state == MemberState::Suspect).count();
-    if doubts > 0 {
-        checker.violated(&world, format!("{doubts} suspicions are left over"));
-    }
-    Report {
-        nodes,
-        seed,
-        sim_seconds: world.now().since(Time::ZERO).as_secs_f64(),
-        fired: world.fired(),
-        violations: checker.violations().iter().map(ToString::to_string).collect(),
-        ..Report::default()
-    }
 }

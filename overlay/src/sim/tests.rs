@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::world::address_of;
+use super::nodes::address_of;
 use super::{Entry, Fired, Report, Topology, World, run_mixed};
 use crate::wire::{Encoder, Head, Message, Seal, Subject, Update};
 use crate::{Event, Incarnation, Input, KEY_BYTES, Keyring, MemberState, Output, Time, Timing, Versions};

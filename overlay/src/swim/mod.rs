@@ -9,6 +9,7 @@
 //! Hand over datagrams that have already arrived before a timeout: a node that was held up must look at the answers
 //! that wait for it before it draws conclusions from their absence.
 
+mod audit;
 mod converge;
 mod identity;
 mod join;

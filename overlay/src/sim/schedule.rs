@@ -1,0 +1,330 @@
+//! Random schedules of faults, by kind.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::Fault;
+use crate::{KEY_BYTES, Keyring, Versions};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $name:literal $stood:literal,)*) => {
+        /// Kinds of faults.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum FaultKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl FaultKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// Its name on the command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// Whether the overlay stands it: whoever fails a running node meanwhile is wrong.
+            pub fn is_stood(self) -> bool {
+                match self {
+                    $(Self::$kind => $stood,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Links lose up to 40 %.
+    Loss "loss" true,
+    /// Links lose up to 30 %, in bursts.
+    Bursts "bursts" true,
+    /// Links deliver up to half of the datagrams twice.
+    Duplicate "duplicate" true,
+    /// Up to half of the datagrams wait for up to 500 ms, and later ones overtake.
+    Reorder "reorder" true,
+    /// Datagrams take 0.5 s to 3 s longer.
+    Delay "delay" false,
+    /// Up to 30 % arrives damaged.
+    Corrupt "corrupt" true,
+    /// Up to half of the datagrams are delivered again, seconds or minutes later.
+    Replay "replay" true,
+    /// Larger datagrams vanish on all links of a node, or on a third of all links.
+    BlackHole "mtu" true,
+    /// A node's socket takes only a few datagrams in 100 ms.
+    FullBuffer "buffer" true,
+    /// A NAT rebinds a node's port; in half of the cases the old one does not work any more.
+    Rebind "nat" true,
+    /// The cluster is cut in two.
+    Partition "partition" false,
+    /// One direction between two nodes is blocked.
+    OneWay "one-way" true,
+    /// Nothing reaches a node, but it is heard.
+    Deaf "deaf" false,
+    /// Two halves that reach each other only through one node.
+    Bridge "bridge" true,
+    /// A fifth of all pairs can't reach each other.
+    NonTransitive "non-transitive" true,
+    /// A fifth of all links come and go.
+    Flap "flap" true,
+    /// A node is killed, and started again later.
+    Crash "crash" false,
+    /// All nodes start again at once.
+    RestartAll "restart-all" false,
+    /// A node leaves, and comes back later.
+    Leave "leave" false,
+    /// A node starts again with its clock set back or forward.
+    ClockStep "clock" true,
+    /// A node starts again at another address.
+    Move "move" true,
+    /// Two nodes start again, each at the other one's address.
+    Swap "swap" true,
+    /// A process is stopped for 1 s to 60 s.
+    Pause "pause" false,
+    /// Up to a third of the nodes are starved of CPU.
+    Starve "starve" false,
+    /// A receiver is slow, with punctual timers.
+    Slow "slow" false,
+    /// All nodes are upgraded to the next version of the wire format, or rolled back, one after the other.
+    Upgrade "upgrade" true,
+    /// The cluster's key is rotated by one step, node by node.
+    Rekey "rekey" true,
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why a text is not a kind of fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a fault: use one of {list}", list = names())]
+pub struct FaultKindError(String);
+
+fn names() -> String {
+    FaultKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for FaultKind {
+    type Err = FaultKindError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().find(|kind| kind.name() == text);
+        found.copied().ok_or_else(|| FaultKindError(text.chars().take(80).collect()))
+    }
+}
+
+/// Makes schedules of faults. Upgrades and rotations of keys go step by step, so what was planned before counts.
+pub(super) struct Planner {
+    rng: ChaCha8Rng,
+    nodes: usize,
+    /// Steps done of a rolling upgrade, and when the last one is over.
+    upgrades: u8,
+    upgraded_at: Duration,
+    /// Steps done of a rotation of keys, and when the last one is over.
+    rotations: u8,
+    rotated_at: Duration,
+}
+
+/// What comes of a fault, and when.
+pub(super) type Schedule = Vec<(Duration, Fault)>;
+
+/// Steps of an upgrade that a simulation takes at most, and steps of a rotation.
+const STEPS_MAX: u8 = 6;
+/// A step of an upgrade or of a rotation takes each node in turn; so many milliseconds lie between two of them.
+const STEP_MS: std::ops::Range<u64> = 100..600;
+
+/// The keyring after so many steps of a rotation: the old key alone, with the new one, the new one in front, alone.
+pub(super) fn keyring_of(step: u8) -> Keyring {
+    let (round, phase) = (step / 3, step % 3);
+    let [old, new] = [round, round + 1].map(|number| Keyring::line(&[number + 1; KEY_BYTES]));
+    let text = match phase {
+        0 => old,
+        1 => format!("{old}\n{new}"),
+        _ => format!("{new}\n{old}"),
+    };
+    Keyring::parse(&text).expect("a valid keyring")
+}
+
+/// What is spoken after so many steps of upgrades: a release takes a version up, the next one drops the one before.
+pub(super) fn versions_of(step: u8) -> Versions {
+    Versions::new(1 + step / 2, 1 + step.div_ceil(2)).expect("in order")
+}
+
+impl Planner {
+    pub fn new(seed: u64, nodes: usize) -> Self {
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            nodes,
+            upgrades: 0,
+            upgraded_at: Duration::ZERO,
+            rotations: 0,
+            rotated_at: Duration::ZERO,
+        }
+    }
+
+    /// A fault of this kind from `at` to `back`. The network is not healed. Node 0 is never taken down for long, so that
+    /// there is always somebody to come back to.
+    pub fn plan(&mut self, kind: FaultKind, at: Duration, back: Duration) -> Schedule {
+        let rng = &mut self.rng;
+        let ms = Duration::from_millis;
+        let victim = rng.random_range(1..self.nodes);
+        let one = |fault| vec![(at, fault)];
+        match kind {
+            FaultKind::Loss => one(Fault::Loss(rng.random_range(0.05..0.4))),
+            FaultKind::Bursts => one(Fault::Bursts(rng.random_range(0.05..0.3), rng.random_range(2.0..20.0))),
+            FaultKind::Duplicate => one(Fault::Duplicate(rng.random_range(0.05..0.5))),
+            FaultKind::Reorder => one(Fault::Reorder(rng.random_range(0.05..0.5))),
+            FaultKind::Delay => one(Fault::Delay(ms(rng.random_range(500..3_000)))),
+            FaultKind::Corrupt => one(Fault::Corrupt(rng.random_range(0.05..0.3))),
+            FaultKind::Replay => one(Fault::Replay(rng.random_range(0.05..0.5))),
+            FaultKind::BlackHole => {
+                let bytes = *[600, 900, 1_200].choose(rng).expect("not empty");
+                let pairs = if rng.random_bool(0.5) {
+                    (0..self.nodes).filter(|other| *other != victim).map(|other| (victim, other)).collect()
+                } else {
+                    self.pairs(0.33)
+                };
+                let both = pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
+                vec![(at, Fault::BlackHole(both, bytes))]
+            }
+            FaultKind::FullBuffer => one(Fault::FullBuffer(victim, rng.random_range(2..6))),
+            FaultKind::Rebind => one(Fault::Rebind(victim, rng.random_bool(0.5))),
+            FaultKind::Partition => {
+                let side = rng.random_range(1..=self.nodes / 2);
+                one(Fault::Partition((0..self.nodes).choose_multiple(rng, side)))
+            }
+            FaultKind::OneWay => {
+                let other = (victim + rng.random_range(1..self.nodes)) % self.nodes;
+                one(Fault::OneWay(victim, other))
+            }
+            FaultKind::Deaf => one(Fault::Deaf(victim)),
+            FaultKind::Bridge => {
+                let others = (0..self.nodes).filter(|index| *index != victim);
+                one(Fault::Bridge(victim, others.choose_multiple(rng, self.nodes / 2)))
+            }
+            FaultKind::NonTransitive => {
+                let pairs = self.pairs(0.2);
+                one(Fault::NonTransitive(pairs))
+            }
+            FaultKind::Flap => {
+                let time = ms(rng.random_range(200..5_000));
+                let pairs = self.pairs(0.2);
+                one(Fault::Flap(pairs, time))
+            }
+            process => self.plan_process(process, victim, at, back),
+        }
+    }
+
+    /// Faults of processes.
+    fn plan_process(&mut self, kind: FaultKind, victim: usize, at: Duration, back: Duration) -> Schedule {
+        let rng = &mut self.rng;
+        let ms = Duration::from_millis;
+        let one = |fault| vec![(at, fault)];
+        match kind {
+            FaultKind::Crash => vec![(at, Fault::Kill(victim)), (back, Fault::Start(victim))],
+            FaultKind::RestartAll => {
+                let all = 0..self.nodes;
+                let again = at + ms(500);
+                all.flat_map(|node| [(at, Fault::Kill(node)), (again, Fault::Start(node))]).collect()
+            }
+            FaultKind::Leave => vec![(at, Fault::Leave(victim)), (back, Fault::Start(victim))],
+            FaultKind::ClockStep => {
+                let by = *[-86_400_000, -1_000, 60_000].choose(rng).expect("not empty");
+                one(Fault::ClockStep(victim, by))
+            }
+            FaultKind::Move => one(Fault::Move(victim)),
+            FaultKind::Swap => {
+                let other = 1 + victim % (self.nodes - 1);
+                one(if other == victim { Fault::Move(victim) } else { Fault::Swap(victim, other) })
+            }
+            FaultKind::Pause => {
+                let seconds = *[1, 5, 20, 60].choose(rng).expect("not empty");
+                one(Fault::Pause(
+                    victim,
+                    Duration::from_secs(seconds).min(back.saturating_sub(at).max(ms(100))),
+                ))
+            }
+            FaultKind::Starve => {
+                let most = (self.nodes * 32 / 100).max(1);
+                let count = rng.random_range(1..=most);
+                let nodes = (1..self.nodes).choose_multiple(rng, count);
+                one(Fault::Starve(nodes, ms(rng.random_range(128..8_192)), ms(rng.random_range(1..1_000))))
+            }
+            FaultKind::Upgrade => self.plan_upgrade(at),
+            FaultKind::Rekey => self.plan_rotation(at),
+            _ => one(Fault::Slow(victim, ms(rng.random_range(10..3_000)))),
+        }
+    }
+
+    /// Takes all nodes to the next step of an upgrade, or back by one.
+    fn plan_upgrade(&mut self, at: Duration) -> Schedule {
+        let back = self.upgrades > 0 && (self.upgrades == STEPS_MAX || self.rng.random_bool(0.25));
+        self.upgrades = if back { self.upgrades - 1 } else { self.upgrades + 1 };
+        let versions = versions_of(self.upgrades);
+        let begin = at.max(self.upgraded_at);
+        let (schedule, end) = self.each_in_turn(begin, |node| Fault::Upgrade(node, versions));
+        self.upgraded_at = end;
+        schedule
+    }
+
+    fn plan_rotation(&mut self, at: Duration) -> Schedule {
+        if self.rotations == STEPS_MAX {
+            return Schedule::new();
+        }
+        self.rotations += 1;
+        let keyring = keyring_of(self.rotations);
+        let begin = at.max(self.rotated_at);
+        let (schedule, end) = self.each_in_turn(begin, |node| Fault::Rekey(node, keyring.clone()));
+        self.rotated_at = end;
+        schedule
+    }
+
+    /// The same for all nodes, one after the other in random order, and when it is over.
+    fn each_in_turn(&mut self, begin: Duration, fault: impl Fn(usize) -> Fault) -> (Schedule, Duration) {
+        let mut order: Vec<usize> = (0..self.nodes).collect();
+        order.shuffle(&mut self.rng);
+        let mut at = begin;
+        let mut schedule = Schedule::new();
+        for node in order {
+            schedule.push((at, fault(node)));
+            at += Duration::from_millis(self.rng.random_range(STEP_MS));
+        }
+        (schedule, at)
+    }
+
+    /// About this share of all pairs.
+    fn pairs(&mut self, share: f64) -> Vec<(usize, usize)> {
+        let all = (0..self.nodes).flat_map(|a| (0..a).map(move |b| (a, b)));
+        all.filter(|_| self.rng.random_bool(share)).collect()
+    }
+}
+
+/// A schedule of faults of all kinds for `nodes` nodes over `length`, by its seed, sorted by time. At the end the network
+/// heals, and whoever is down starts again.
+pub fn mixed_faults(seed: u64, nodes: usize, length: Duration) -> Vec<(Duration, Fault)> {
+    let mut planner = Planner::new(seed, nodes);
+    let mut schedule = Vec::new();
+    let mut at = Duration::ZERO;
+    while at < length {
+        at += Duration::from_millis(planner.rng.random_range(200..8_000));
+        let back = at + Duration::from_millis(planner.rng.random_range(0..20_000));
+        let kind = *FaultKind::ALL.choose(&mut planner.rng).expect("not empty");
+        let faults = planner.plan(kind, at, back);
+        schedule.extend(faults);
+        if planner.rng.random_bool(0.5) {
+            schedule.push((back, Fault::Heal));
+        }
+    }
+    let end = schedule.iter().map(|(at, _)| *at).max().unwrap_or(at);
+    schedule.push((end, Fault::Heal));
+    schedule.sort_by_key(|(at, _)| *at);
+    schedule
+}
