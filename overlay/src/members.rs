@@ -1,10 +1,13 @@
 //! The table of members, as compact as it can be: a simulation holds 10^8 of these records.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::precedence::{Claim, is_live};
 use crate::rtt::RttEstimator;
+use crate::swim::Path;
 use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time};
 
 /// Index of a member in the table; it stays the same until the member is forgotten.
@@ -33,6 +36,10 @@ pub(crate) struct Known {
     /// Whether it ever answered: proof that its address is its own.
     pub answered: bool,
     pub rtt: RttEstimator,
+    /// Where else than at the address of its identity it can be spoken to.
+    pub path: Option<Box<Path>>,
+    /// Through whom it last answered, since it last did so by itself, and how long that took.
+    pub via: Option<(NodeKey, Duration)>,
     /// Where it says it is.
     pub coordinate: Option<Coordinate>,
     /// Its newest load sample and when that was taken.
@@ -46,6 +53,12 @@ impl Peer {
 
     pub fn is_live(&self) -> bool {
         is_live(self.state)
+    }
+
+    /// Where to send what is for it.
+    pub fn address(&self) -> SocketAddr {
+        let path = self.known.as_ref().and_then(|known| known.path.as_ref()?.proven);
+        path.unwrap_or(self.identity.gossip)
     }
 
     pub fn known_mut(&mut self) -> &mut Known {

@@ -33,6 +33,11 @@ impl Versions {
         self.newest
     }
 
+    /// How many there are.
+    pub(crate) fn count(self) -> u32 {
+        u32::from(self.newest - self.oldest) + 1
+    }
+
     /// Whether it is one of these.
     pub const fn contains(self, version: u8) -> bool {
         version >= self.oldest && version <= self.newest
@@ -46,7 +51,7 @@ impl Versions {
 
     /// What to try the `turn`th time (from 0) with somebody of whom nothing is known: each in turn, the oldest first.
     pub(crate) fn in_turn(self, turn: u32) -> u8 {
-        self.oldest + (turn % (u32::from(self.newest - self.oldest) + 1)) as u8
+        self.oldest + (turn % self.count()) as u8
     }
 }
 

@@ -7,7 +7,8 @@ use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Checker, Entry, Fault, Report, Spread, Topology, World, routing};
+use super::schedule::{Planner, keyring_of};
+use super::{Checker, Entry, Fault, FaultKind, Report, Spread, Topology, World, routing};
 use crate::{Event, Input, LoadSample, Parts, Time, Timing};
 
 /// What to simulate.
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub partition: Option<Duration>,
     /// How many nodes are slow: stopped again and again (Lifeguard's experiment).
     pub slow_nodes: usize,
+    /// Faults, one kind after the other, each for `duration` and then healed.
+    pub faults: Vec<FaultKind>,
     /// How long to watch the cluster, beyond what the faults take.
     pub duration: Duration,
     /// Makes all random choices.
@@ -50,6 +53,7 @@ impl Scenario {
             kill: 0,
             partition: None,
             slow_nodes: 0,
+            faults: Vec::new(),
             duration: Duration::from_secs(60),
             seed,
             warm: false,
@@ -71,6 +75,7 @@ pub fn run(scenario: &Scenario) -> Report {
     run.losses();
     run.kills();
     run.halves();
+    run.directed();
     run.finish()
 }
 
@@ -97,6 +102,9 @@ impl<'a> Run<'a> {
         let mut world = build(scenario.topology.clone(), scenario.seed, scenario.nodes, scenario.timing);
         // A cluster that is warm runs already, with all its parts.
         (0..scenario.nodes).for_each(|index| world.config_mut(index).parts = scenario.parts);
+        if scenario.faults.contains(&FaultKind::Rekey) {
+            (0..scenario.nodes).for_each(|index| world.config_mut(index).keys = Some(keyring_of(0)));
+        }
         world.start_all();
         Self {
             scenario,
@@ -152,7 +160,9 @@ impl<'a> Run<'a> {
                 workers: 2,
                 ..LoadSample::default()
             };
-            self.world.input(index, Input::Load(sample));
+            if !self.world.is_paused(index) {
+                self.world.input(index, Input::Load(sample));
+            }
         }
     }
 
@@ -302,6 +312,32 @@ impl<'a> Run<'a> {
         self.judge(&down);
     }
 
+    /// Each kind of fault alone.
+    fn directed(&mut self) {
+        let mut planner = Planner::new(self.scenario.seed, self.world.len());
+        for kind in &self.scenario.faults {
+            self.judged = self.world.log().len();
+            let begin = self.world.now();
+            let mut schedule = planner.plan(*kind, Duration::ZERO, self.scenario.duration);
+            schedule.sort_by_key(|(at, _)| *at);
+            for (at, fault) in schedule {
+                self.watch_until(begin + at);
+                self.world.apply(&fault);
+            }
+            self.watch_until(begin + self.scenario.duration);
+            if kind.is_stood() {
+                self.judge(&BTreeMap::new());
+            }
+            self.world.apply(&Fault::Heal);
+            self.converge();
+        }
+        self.judged = self.world.log().len();
+    }
+
+    fn watch_until(&mut self, end: Time) {
+        self.watch(end.since(self.world.now()));
+    }
+
     /// Counts verdicts and suspicions since the last judgement about nodes that were up.
     fn judge(&mut self, down: &BTreeMap<usize, Time>) {
         for entry in &self.world.log()[self.judged..] {
@@ -325,6 +361,7 @@ impl<'a> Run<'a> {
             self.checker.safety(&self.world);
         }
         self.checker.sizes(&self.world);
+        self.checker.effect(&self.world);
         self.report.sim_seconds = self.world.now().since(Time::ZERO).as_secs_f64();
         self.report.fired = self.world.fired();
         self.report.violations = self.checker.violations().iter().map(ToString::to_string).collect();

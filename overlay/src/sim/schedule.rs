@@ -193,7 +193,15 @@ impl Planner {
                     self.pairs(0.33)
                 };
                 let both = pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
-                vec![(at, Fault::BlackHole(both, bytes))]
+                // Datagrams are large when many nodes come at once.
+                let again = self.rng.random_range(2..=self.nodes);
+                let mut schedule = vec![(at, Fault::BlackHole(both, bytes))];
+                for node in (0..self.nodes).choose_multiple(&mut self.rng, again).into_iter().chain([victim])
+                {
+                    schedule.push((at + ms(1_000), Fault::Kill(node)));
+                    schedule.push((at + ms(1_500), Fault::Start(node)));
+                }
+                schedule
             }
             FaultKind::FullBuffer => one(Fault::FullBuffer(victim, rng.random_range(2..6))),
             FaultKind::Rebind => one(Fault::Rebind(victim, rng.random_bool(0.5))),

@@ -70,7 +70,13 @@ impl Swim {
 
     pub(super) fn on_converge_check(&mut self) {
         let Some(since) = self.disturbance.since else { return };
-        let again = self.params.gossip_interval() / 2;
+        // Members that are out of reach for long are asked less often.
+        let waited = self.now.since(self.disturbance.last_change);
+        let again = if waited < self.params.seeds_interval() {
+            self.params.gossip_interval() / 2
+        } else {
+            self.params.period
+        };
         if self.has_seeds && self.members.live() == 0 {
             self.timers.set(Timer::Converge, self.now + again);
             return;

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use super::{Output, Phase, Swim, Timer};
 use crate::members::Peer;
 use crate::pings::{Ping, Purpose};
-use crate::wire::{DATAGRAM_BYTES_MAX, Encoder, Message};
+use crate::wire::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Encoder, Message};
 use crate::{MemberState, NodeKey};
 
 /// Most addresses that one look at the seeds tries.
@@ -59,7 +59,10 @@ impl Swim {
             let me = self.me.clone();
             let mut encoder = self.begin(me.versions.in_turn(turn));
             encoder.message(&Message::Join { seq, from: (&*me).into() });
-            encoder.pad();
+            // Every other time small, for paths that take no large ones.
+            if (turn / me.versions.count()).is_multiple_of(2) {
+                encoder.pad();
+            }
             self.finish(*address, encoder);
         }
         if strangers == 0 && !addresses.is_empty() && self.members.live() > 0 {
@@ -111,8 +114,11 @@ impl Swim {
             self.peers().filter(|peer| peer.is_live()).map(|peer| peer.key).collect();
         keys.shuffle(&mut self.rng);
         keys.push(self.key);
-        let (datagrams, room) =
-            if length >= DATAGRAM_BYTES_MAX { (WELCOME_DATAGRAMS_MAX, length) } else { (1, length) };
+        let (datagrams, room) = if length >= DATAGRAM_BYTES_MAX {
+            (WELCOME_DATAGRAMS_MAX, length)
+        } else {
+            (1, (WELCOME_DATAGRAMS_MAX * length).min(DATAGRAM_BYTES_SURE))
+        };
         for datagram in 0..datagrams {
             if datagram > 0 && keys.is_empty() {
                 break;
@@ -160,7 +166,7 @@ impl Swim {
         }
         self.gossip.push(self.key);
         for slot in self.pick_live(LEAVE_FANOUT, None) {
-            let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { continue };
+            let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { continue };
             self.send(to, Some(slot), &Message::News);
         }
         self.phase = Phase::Leaving { rounds: rounds - 1 };

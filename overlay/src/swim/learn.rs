@@ -160,6 +160,9 @@ impl Swim {
         let was_live = self.members.get(slot).is_some_and(Peer::is_live);
         let doubted = self.doubted_since(slot);
         self.forget_doubts(slot);
+        if let Some(known) = self.members.get_mut(slot).and_then(|peer| peer.known.as_mut()) {
+            known.path = None;
+        }
         self.members.set(slot, MemberState::Dead, incarnation, self.now);
         if was_live {
             self.disturbance.began(doubted);

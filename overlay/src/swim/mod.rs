@@ -15,6 +15,7 @@ mod identity;
 mod join;
 mod learn;
 mod load;
+mod path;
 mod probe;
 mod receive;
 mod relay;
@@ -36,6 +37,7 @@ use rand_chacha::ChaCha8Rng;
 use self::converge::Disturbance;
 use self::identity::Conflict;
 use self::load::LoadDesk;
+pub(crate) use self::path::Path;
 use self::probe::Probe;
 use self::relay::Relay;
 use self::suspect::Suspicion;
@@ -134,6 +136,8 @@ pub struct Swim {
     pings: Pings,
     probes: Vec<Probe>,
     relays: VecDeque<Relay>,
+    /// Who last got an answer for this node that it did not get itself.
+    relayed_by: Option<NodeKey>,
     watch: Watch,
     /// Newcomers whose RTT is to be measured soon.
     measure: VecDeque<Slot>,
@@ -211,6 +215,7 @@ impl Swim {
             pings: Pings::new(rng.random()),
             probes: Vec::new(),
             relays: VecDeque::new(),
+            relayed_by: None,
             watch: Watch::default(),
             measure: VecDeque::new(),
             round: Vec::new(),

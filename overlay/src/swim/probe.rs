@@ -9,7 +9,7 @@ use super::{Phase, Swim, Timer};
 use crate::config::RELAYS;
 use crate::members::{Peer, Slot};
 use crate::pings::{Ping, Purpose};
-use crate::wire::Message;
+use crate::wire::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Message};
 use crate::{MemberState, NodeKey, Time};
 
 /// Why a member is probed. A later one includes the ones before it.
@@ -35,6 +35,8 @@ pub(super) struct Probe {
     pub attempts: u8,
     /// How many of them were no pings.
     ahead: u8,
+    /// Where the circle of relays goes on.
+    relays_from: Option<Slot>,
     nacks_missing: u8,
     /// When the relays that were asked should have said something.
     nacks_due: Time,
@@ -123,6 +125,11 @@ impl Swim {
 
     /// Begins to probe a member, or makes more of the probe that it already has.
     pub(super) fn probe(&mut self, slot: Slot, kind: Kind) {
+        self.probe_after(slot, kind, 0);
+    }
+
+    /// The same, after so many other signs of life that did not come.
+    fn probe_after(&mut self, slot: Slot, kind: Kind, ahead: u8) {
         if let Some(probe) = self.probes.iter_mut().find(|probe| probe.slot == slot) {
             probe.kind = probe.kind.max(kind);
             return;
@@ -136,8 +143,9 @@ impl Swim {
             kind,
             started,
             next_at,
-            attempts: 0,
-            ahead: 0,
+            attempts: ahead,
+            ahead,
+            relays_from: None,
             nacks_missing: 0,
             nacks_due: self.now,
             unjudged: false,
@@ -148,15 +156,7 @@ impl Swim {
 
     /// Begins to probe a member that broke its promise: that is the first sign of life that did not come.
     pub(super) fn probe_silent(&mut self, slot: Slot) {
-        if self.attempts_since_answer(slot).is_some() {
-            self.probe(slot, Kind::Turn);
-            return;
-        }
-        self.probe(slot, Kind::Turn);
-        if let Some(probe) = self.probes.last_mut().filter(|probe| probe.slot == slot) {
-            probe.attempts += 1;
-            probe.ahead = 1;
-        }
+        self.probe_after(slot, Kind::Turn, 1);
     }
 
     pub(super) fn run_probes(&mut self) {
@@ -183,7 +183,7 @@ impl Swim {
         match probe.kind {
             Kind::Measure if probe.attempts >= MEASURE_ATTEMPTS_MAX => return false,
             Kind::Turn if state == MemberState::Alive && enough && self.floor_passed(&probe) => {
-                if self.is_deaf() {
+                if self.is_deaf() || self.is_deaf_since(probe.started) {
                     self.attempt(index);
                     return true;
                 }
@@ -251,18 +251,23 @@ impl Swim {
         probe.attempts = probe.attempts.saturating_add(1);
         let probe = *probe;
         let Some(peer) = self.members.get(probe.slot) else { return };
-        let (key, to) = (peer.key, peer.identity.gossip);
+        let (key, suspect) = (peer.key, peer.state == MemberState::Suspect);
+        let Some(to) = self.address_for(probe.slot, probe.attempts) else { return };
         let seq = self.ping(probe.slot, key, to, Purpose::Probe { attempt: probe.attempts - probe.ahead });
-        if (probe.attempts - probe.ahead).is_multiple_of(2) && probe.kind != Kind::Measure {
-            let relays = self.pick_live(RELAYS, Some(probe.slot));
-            let mut patience = Duration::ZERO;
-            let mut asked = 0;
-            for relay in relays {
-                asked += 1;
-                let Some(via) = self.members.get(relay).map(|peer| peer.identity.gossip) else { continue };
-                patience = patience.max(self.timeout_of(relay));
-                self.send(via, Some(relay), &Message::PingReq { seq, target: key });
-            }
+        let turn = (probe.attempts - probe.ahead).is_multiple_of(2) && probe.kind != Kind::Measure;
+        let via = self.via(probe.slot).filter(|_| self.parts.retries);
+        let relays = self.relays_for(index, via.map(|(via, _)| via), turn);
+        for relay in relays.into_iter().flatten() {
+            let Some(via) = self.members.get(relay).map(Peer::address) else { continue };
+            // The relay has to know of the suspicion, to tell the suspect.
+            let first = suspect.then_some(key);
+            let message = Message::PingReq { seq, target: key };
+            self.send_within(via, Some(relay), &message, DATAGRAM_BYTES_SURE, first);
+        }
+        if turn {
+            let asked = relays.iter().flatten().count() as u8;
+            let patience =
+                relays.iter().flatten().map(|relay| self.timeout_of(*relay)).max().unwrap_or_default();
             if self.now >= probe.nacks_due {
                 // A relay waits for as long as it takes it to the target, at most.
                 self.probes[index].nacks_due = self.now + patience + self.params.timeout_bounds().1;
@@ -276,19 +281,54 @@ impl Swim {
         };
         let spacing = if probe.refused { spacing / 5 } else { spacing };
         // The first ping gets its time to be answered, and so does the last one before silence means something.
-        let timeout = self.timeout_of(probe.slot);
-        let middle = probe.attempts > 1 + probe.ahead && probe.attempts != self.attempts_to_suspect(&probe);
+        let timeout = self.timeout_of(probe.slot).max(via.map_or(Duration::ZERO, |(_, took)| took * 5 / 4));
+        let middle = probe.attempts > 1 && probe.attempts != self.attempts_to_suspect(&probe);
         let wait = spacing.max(if middle { timeout / 2 } else { timeout });
         self.probes[index].next_at = self.now + wait * self.patience();
     }
 
-    /// Sends one ping and remembers it.
+    /// Through whom this member last answered, as long as it does not do so by itself, and how long that takes.
+    fn via(&self, slot: Slot) -> Option<(Slot, Duration)> {
+        let (via, took) = self.members.get(slot)?.known.as_ref()?.via?;
+        let via = self.members.find(via).filter(|via| self.members.get(*via).is_some_and(Peer::is_live))?;
+        Some((via, took.min(self.params.period)))
+    }
+
+    /// Whom to ask to ping the target, with every second try: who got an answer of it before, and the next ones of a
+    /// circle of all members that begins anywhere. With other tries only who got an answer of this very target.
+    fn relays_for(&mut self, index: usize, via: Option<Slot>, turn: bool) -> [Option<Slot>; RELAYS] {
+        let target = self.probes[index].slot;
+        let usable = |slot: &Slot| *slot != target && self.members.get(*slot).is_some_and(Peer::is_live);
+        let mut relays = [None; RELAYS];
+        relays[0] = via;
+        if turn {
+            // Where two halves meet in one member, that one reaches all whom this node does not.
+            let before = self.relayed_by.filter(|_| self.parts.retries);
+            let before = before.and_then(|key| self.members.find(key)).filter(usable);
+            let via = via.or(before);
+            relays[0] = via;
+            let slots = self.members.slots();
+            let begin =
+                *self.probes[index].relays_from.get_or_insert_with(|| self.rng.random_range(0..slots));
+            let circle = (0..slots).map(|step| (begin + step) % slots);
+            let mut others = circle.filter(|slot| Some(*slot) != via && usable(slot));
+            for place in relays.iter_mut().filter(|place| place.is_none()) {
+                *place = others.next();
+            }
+            self.probes[index].relays_from = relays[RELAYS - 1].map(|last| (last + 1) % slots);
+        }
+        relays
+    }
+
+    /// Sends one ping and remembers it. One that is not the first of its kind has to arrive, whatever the path takes.
     pub(super) fn ping(&mut self, slot: Slot, key: NodeKey, to: SocketAddr, purpose: Purpose) -> u32 {
         let seq = self.pings.add(Ping { target: key, sent: self.now, purpose });
         let me = self.me.clone();
         let introduced = self.members.get(slot).and_then(|peer| peer.known.as_ref()?.introduced);
         let from = (introduced != Some(me.boot)).then(|| (&*me).into());
-        self.send(to, Some(slot), &Message::Ping { seq, to: key, from });
+        let first = matches!(purpose, Purpose::Probe { attempt: 1 });
+        let bytes_max = if first { DATAGRAM_BYTES_MAX } else { DATAGRAM_BYTES_SURE };
+        self.send_within(to, Some(slot), &Message::Ping { seq, to: key, from }, bytes_max, None);
         seq
     }
 
@@ -334,7 +374,7 @@ impl Swim {
         let probed = self
             .probes
             .iter()
-            .position(|probe| self.members.get(probe.slot).is_some_and(|peer| peer.identity.gossip == to));
+            .position(|probe| self.members.get(probe.slot).is_some_and(|peer| peer.address() == to));
         if let Some(index) = probed
             && !self.probes[index].refused
         {

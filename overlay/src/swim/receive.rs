@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use rand::Rng;
 
 use super::{Phase, Swim};
-use crate::members::Slot;
+use crate::members::{Peer, Slot};
 use crate::pings::Purpose;
-use crate::wire::{DATAGRAM_BYTES_MAX, Datagram, Head, Message, Record, Subject, Update, decode};
+use crate::wire::{DATAGRAM_BYTES_SURE, Datagram, Head, Message, Record, Subject, Update, decode};
 use crate::{BootEpoch, MemberState, NodeKey};
 
 impl Swim {
@@ -43,8 +43,14 @@ impl Swim {
         if let (Some(slot), Some(within)) = (sender, datagram.promise) {
             self.on_promise(slot, within);
         }
+        // Who is held dead has to come back before its doubts about others count.
+        let credible = sender.and_then(|slot| self.members.get(slot)).is_none_or(Peer::is_live);
+        let credible = credible || !self.parts.own_silence;
         for update in &datagram.lists.updates {
-            self.learn(update);
+            let doubts = matches!(update.state, MemberState::Suspect | MemberState::Dead);
+            if credible || !doubts || subject_of(update).0 == self.key {
+                self.learn(update);
+            }
         }
         if let Some(peer) = sender.and_then(|slot| self.members.get_mut(slot))
             && datagram.coordinate.is_some()
@@ -58,6 +64,13 @@ impl Swim {
             self.on_load_entry(entry);
         }
         self.on_message(from, length, sender, datagram);
+        if let Some(slot) = sender
+            && !matches!(datagram.message, Message::Join { .. })
+        {
+            // Together with the answer to a ping, no more than three times what came.
+            let room = if matches!(datagram.message, Message::Ping { .. }) { length } else { 3 * length };
+            self.look_at_source(slot, from, room);
+        }
     }
 
     /// Takes note of the sender: it speaks for itself, so it lives. None if it is a stranger, or an older boot.
@@ -101,11 +114,11 @@ impl Swim {
                 }
             }
             Message::Who { seq } => self.on_who(seq, &datagram.head),
-            Message::Ack { seq } | Message::Welcome { seq } => self.on_ack(seq, &datagram.head),
+            Message::Ack { seq } | Message::Welcome { seq } => self.on_ack(seq, from, &datagram.head),
             Message::PingReq { seq, target } => self.on_ping_req(sender, seq, target),
             Message::Relayed { seq, target, boot, incarnation } => {
                 if sender.is_some() {
-                    self.on_relayed(seq, target, boot, incarnation);
+                    self.on_relayed(datagram.head.from(), seq, target, boot, incarnation);
                 }
             }
             Message::Nack { seq } => {
@@ -149,7 +162,7 @@ impl Swim {
         let Some(slot) = self.members.find(ping.target) else { return };
         let Some(peer) = self.members.get_mut(slot) else { return };
         peer.known_mut().introduced = None;
-        let to = peer.identity.gossip;
+        let to = peer.address();
         self.pings.take(seq);
         self.ping(slot, ping.target, to, ping.purpose);
     }
@@ -157,18 +170,25 @@ impl Swim {
     /// No answer to an address that has not yet shown to be its owner's is larger than three times the question (the
     /// rule of QUIC, RFC 9000, section 8.1).
     fn room_for_answer(&self, sender: Option<Slot>, from: SocketAddr, length: usize) -> usize {
-        if sender.is_some_and(|slot| self.is_proven(slot, from)) { DATAGRAM_BYTES_MAX } else { 3 * length }
+        match sender {
+            // What was asked in a small datagram is not answered in one that may be too large for the path.
+            Some(slot) if self.is_proven(slot, from) => length.max(DATAGRAM_BYTES_SURE),
+            // The rest is for a ping of this node (look_at_source).
+            Some(_) => 2 * length,
+            None => 3 * length,
+        }
     }
 
     /// Whether this member has answered from this address before, so that the address is its own.
     fn is_proven(&self, slot: Slot, address: SocketAddr) -> bool {
         self.members.get(slot).is_some_and(|peer| {
-            peer.identity.gossip == address && peer.known.as_ref().is_some_and(|known| known.answered)
+            let its_own = peer.identity.gossip == address || peer.address() == address;
+            its_own && peer.known.as_ref().is_some_and(|known| known.answered)
         })
     }
 
     /// An ack has come back: the member lives, and this is the RTT to it.
-    fn on_ack(&mut self, seq: u32, head: &Head) {
+    fn on_ack(&mut self, seq: u32, from: SocketAddr, head: &Head) {
         let Some(ping) = self.pings.get(seq) else { return };
         if ping.purpose != Purpose::Join && ping.target != head.from() {
             return;
@@ -180,6 +200,7 @@ impl Swim {
         };
         let known = peer.known_mut();
         known.answered = true;
+        known.via = None;
         known.introduced = Some(self.me.boot);
         if ping.sent >= self.thawed {
             known.rtt.update(self.now, self.now.since(ping.sent));
@@ -190,6 +211,10 @@ impl Swim {
             Purpose::Probe { attempt } => self.on_probe_answered(slot, Some(attempt)),
             Purpose::Join => self.on_probe_answered(slot, None),
             Purpose::Relay { origin, seq } => self.pass_on_ack(origin, seq, head),
+            Purpose::Path => {
+                self.on_path_answered(slot, seq, from);
+                self.on_probe_answered(slot, None);
+            }
             Purpose::Conflict | Purpose::Knock => {}
         }
     }

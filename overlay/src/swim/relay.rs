@@ -26,7 +26,7 @@ impl Swim {
         let Some(sender) = sender.and_then(|slot| self.members.get(slot)) else { return };
         let origin = sender.key;
         let Some(slot) = self.members.find(target) else { return };
-        let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
+        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
         if self.relays.len() >= RELAYS_MAX {
             return;
         }
@@ -40,7 +40,7 @@ impl Swim {
         while let Some(relay) = self.relays.front().copied().filter(|relay| relay.nack_at <= self.now) {
             self.relays.pop_front();
             let Some(origin) = self.members.find(relay.origin) else { continue };
-            let Some(to) = self.members.get(origin).map(|peer| peer.identity.gossip) else { continue };
+            let Some(to) = self.members.get(origin).map(|peer| peer.address()) else { continue };
             if self.pings.get(relay.ping).is_some() {
                 self.send(to, Some(origin), &Message::Nack { seq: relay.seq });
             }
@@ -50,7 +50,7 @@ impl Swim {
     /// A member pinged for another one answered, in time or not.
     pub(super) fn pass_on_ack(&mut self, origin: NodeKey, seq: u32, head: &Head) {
         let Some(slot) = self.members.find(origin) else { return };
-        let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
+        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
         let (target, boot, incarnation) = (head.from(), head.boot(), head.incarnation());
         self.send(to, Some(slot), &Message::Relayed { seq, target, boot, incarnation });
     }
@@ -58,19 +58,25 @@ impl Swim {
     /// Someone that was asked to ping got an answer.
     pub(super) fn on_relayed(
         &mut self,
+        via: NodeKey,
         seq: u32,
         target: NodeKey,
         boot: BootEpoch,
         incarnation: Incarnation,
     ) {
-        let asked = self.pings.get(seq).filter(|ping| ping.target == target);
-        if !asked.is_some_and(|ping| matches!(ping.purpose, Purpose::Probe { .. })) {
+        let Some(asked) = self.pings.get(seq).filter(|ping| ping.target == target) else { return };
+        if !matches!(asked.purpose, Purpose::Probe { .. }) {
             return;
         }
         let subject = Subject::Key(target, boot);
         self.learn(&Update { subject, incarnation, state: MemberState::Alive, by: None });
         let Some(slot) = self.members.find(target) else { return };
-        if self.members.get(slot).is_some_and(|peer| peer.identity.boot == boot) {
+        if let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.identity.boot == boot) {
+            let known = peer.known_mut();
+            if known.heard.is_none_or(|(at, _)| at < asked.sent) {
+                known.via = Some((via, self.now.since(asked.sent)));
+                self.relayed_by = Some(via);
+            }
             self.on_probe_answered(slot, None);
         }
     }

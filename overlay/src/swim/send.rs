@@ -8,7 +8,9 @@ use rand::seq::IteratorRandom;
 use super::{Output, Phase, Swim, Timer};
 use crate::config::{GOSSIP_FANOUT, Params};
 use crate::members::Slot;
-use crate::wire::{DATAGRAM_BYTES_MAX, Encoder, Head, Message, Subject, UPDATES_MAX, Update};
+use crate::wire::{
+    DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Encoder, Head, Message, Subject, UPDATES_MAX, Update,
+};
 use crate::{Identity, MemberState, NodeKey};
 
 /// Most members picked at random at once.
@@ -17,7 +19,10 @@ const PICKED_MAX: usize = 8;
 impl Swim {
     /// Sends `message` to `to`, with news. `receiver` is who is thought to be there.
     pub(super) fn send(&mut self, to: SocketAddr, receiver: Option<Slot>, message: &Message<'_>) {
-        self.send_within(to, receiver, message, DATAGRAM_BYTES_MAX, None);
+        // News may get lost; what is part of a probe may not.
+        let bytes_max =
+            if matches!(message, Message::News) { DATAGRAM_BYTES_MAX } else { DATAGRAM_BYTES_SURE };
+        self.send_within(to, receiver, message, bytes_max, None);
     }
 
     /// The same, but no larger than `bytes_max` unless the bare message is, and with `first` as the first news.
@@ -150,7 +155,7 @@ impl Swim {
             if self.gossip.is_empty() {
                 break;
             }
-            let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { continue };
+            let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { continue };
             self.send(to, Some(slot), &Message::News);
         }
         if !self.gossip.is_empty() && self.members.live() > 0 {

@@ -2,6 +2,7 @@
 //! than all the others are dead at once. While that lasts it passes no verdict.
 
 use super::Swim;
+use crate::Time;
 
 /// In smaller clusters all the others may well be gone at once.
 const OTHERS_MIN: usize = 3;
@@ -24,6 +25,13 @@ impl Swim {
         }
         self.watch.clear();
         self.health.worse(1);
+    }
+
+    /// Whether a probe that began then, and asked others for help, brought no sign of life of anybody. As long as that may
+    /// be the fault of this node it doubts nobody else: half-reachable members make the others flap.
+    pub(super) fn is_deaf_since(&self, begin: Time) -> bool {
+        let enough = self.parts.own_silence && self.members.live() >= OTHERS_MIN;
+        enough && self.heard < begin && !self.is_cut_off()
     }
 
     /// Whether nobody has been heard for so long that it can't be the others. Not for ever: a node that stays alone has

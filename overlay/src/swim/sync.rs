@@ -15,13 +15,15 @@ use super::{Phase, Swim, Timer};
 use crate::members::{Peer, Slot};
 use crate::pings::Purpose;
 use crate::precedence::Claim;
-use crate::wire::{Message, Range, Record, Update};
+use crate::wire::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Message, Range, Record, Update};
 use crate::{MemberState, NodeKey};
 
 /// Ranges that a node splits what it knows into.
 const RANGES: usize = 16;
 /// A range of at most so many members is sent as records: they fit one datagram, unless names are very long.
 const RECORDS_MAX: usize = 24;
+/// The same in a small datagram.
+const RECORDS_SMALL_MAX: usize = 8;
 /// Ranges that one datagram is answered for; the others wait for the next time.
 const ANSWERS_MAX: usize = 4;
 /// Dead members that are pinged at once after one of them has come back.
@@ -41,10 +43,11 @@ impl Swim {
 
     /// Sends what this node knows in a range, or the digests of its parts.
     fn send_ranges(&mut self, slot: Slot, range: RangeInclusive<u64>) {
-        let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
+        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
         let keys = self.live_keys(range.clone());
-        if keys.len() <= RECORDS_MAX {
-            self.send_records(slot, range);
+        let (bytes_max, records_max) = self.sync_size();
+        if keys.len() <= records_max {
+            self.send_records(slot, range, bytes_max);
             return;
         }
         // Cut where the members are, not where the numbers are.
@@ -73,10 +76,21 @@ impl Swim {
         }
     }
 
-    fn send_records(&mut self, slot: Slot, range: RangeInclusive<u64>) {
-        let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
+    /// How large a datagram to send, and for how many members. Nobody answers for these datagrams, so it does not show
+    /// whether the path takes large ones: half of them are small, by chance.
+    fn sync_size(&mut self) -> (usize, usize) {
+        if self.rng.random_bool(0.5) {
+            (DATAGRAM_BYTES_MAX, RECORDS_MAX)
+        } else {
+            (DATAGRAM_BYTES_SURE, RECORDS_SMALL_MAX)
+        }
+    }
+
+    fn send_records(&mut self, slot: Slot, range: RangeInclusive<u64>, bytes_max: usize) {
+        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
         let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.message(&Message::Records { first: *range.start(), last: *range.end() });
+        encoder.limit(bytes_max - self.seal.trailer_bytes());
         let mut fits = true;
         for key in self.live_keys(range.clone()) {
             fits = fits && self.update_about(key, true).is_none_or(|update| encoder.update(&update));
@@ -94,7 +108,7 @@ impl Swim {
         range: RangeInclusive<u64>,
         updates: &[Update<Record<'_>>],
     ) {
-        let Some(to) = self.members.get(slot).map(|peer| peer.identity.gossip) else { return };
+        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
         let known = |key: NodeKey| {
             let update = updates.iter().find(|update| subject_of(update).0 == key)?;
             Some(Claim::new(subject_of(update).1, update.incarnation, update.state))
@@ -109,7 +123,10 @@ impl Swim {
         if lacking.is_empty() {
             return;
         }
+        lacking.shuffle(&mut self.rng);
+        let (bytes_max, _) = self.sync_size();
         let mut encoder = self.begin(self.version_for(Some(slot)));
+        encoder.limit(bytes_max - self.seal.trailer_bytes());
         self.put_members(&mut encoder, &mut lacking);
         self.finish(to, encoder);
     }
@@ -153,7 +170,7 @@ impl Swim {
         }
         let dead = self.members.gone().filter(|(_, peer)| peer.state == MemberState::Dead);
         for slot in dead.map(|(slot, _)| slot).choose_multiple(&mut self.rng, count) {
-            if let Some((key, to)) = self.members.get(slot).map(|peer| (peer.key, peer.identity.gossip)) {
+            if let Some((key, to)) = self.members.get(slot).map(|peer| (peer.key, peer.address())) {
                 self.ping(slot, key, to, Purpose::Knock);
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Swim, Timer};
 use crate::members::{Peer, Slot};
+use crate::wire::DATAGRAM_BYTES_SURE;
 use crate::{MemberState, Time};
 
 /// Most promises waited for; the ones due last are dropped first.
@@ -69,13 +70,14 @@ impl Swim {
     /// A period begins: whoever was promised a sign of life gets it. With `again`, the promise is renewed.
     pub(super) fn keep_promise(&mut self, again: bool) {
         let Some(slot) = self.watch.promised_to else { return };
-        let live = self.members.get(slot).filter(|peer| peer.is_live()).map(|peer| peer.identity.gossip);
+        let live = self.members.get(slot).filter(|peer| peer.is_live()).map(Peer::address);
         let Some(to) = live else {
             self.watch.promised_to = None;
             return;
         };
         let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.promise(if again { self.params.period } else { Duration::ZERO });
+        encoder.limit(DATAGRAM_BYTES_SURE - self.seal.trailer_bytes());
         self.put_updates(&mut encoder, Some(slot), None);
         self.put_near_loads(&mut encoder, Some(slot));
         self.finish(to, encoder);

@@ -23,6 +23,9 @@ pub(crate) use seal::Seal;
 /// Largest datagram ever sent or accepted: it fits the IPv6 minimum path of tunnels that take 80 bytes of 1,480, and
 /// is never fragmented.
 pub const DATAGRAM_BYTES_MAX: usize = 1_400;
+/// What gets through every path (the least that IPv4 has to carry, RFC 791, less its headers): what has to arrive is no
+/// larger. Larger ones may vanish where a path takes less than it should and nobody says so.
+pub(crate) const DATAGRAM_BYTES_SURE: usize = 548;
 /// Most membership updates in one datagram.
 pub(crate) const UPDATES_MAX: usize = 80;
 /// Most ranges in one datagram.
