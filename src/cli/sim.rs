@@ -8,7 +8,9 @@ use clap::ValueEnum;
 use comfy_table::Table;
 use serde_json::{Value, json};
 use starling_overlay::Timing;
-use starling_overlay::sim::{LifeguardRow, Report, Scenario, Spread, Topology, lifeguard, run, run_mixed};
+use starling_overlay::sim::{
+    FaultKind, LifeguardRow, Report, Scenario, Spread, Topology, lifeguard, run, run_mixed,
+};
 
 /// Simulate the overlay: virtual time, the same state machine as the real node
 #[derive(clap::Args)]
@@ -28,6 +30,11 @@ pub struct Args {
     /// Stop so many nodes again and again, for --duration
     #[arg(long, default_value_t = 0)]
     slow_nodes: usize,
+    /// Inject this kind of fault for --duration, then heal it; may be given several times. One of: loss, bursts, duplicate,
+    /// reorder, delay, corrupt, replay, mtu, buffer, nat, partition, one-way, deaf, bridge, non-transitive, flap, crash,
+    /// restart-all, leave, clock, move, swap, pause, starve, slow, upgrade, rekey
+    #[arg(long, value_name = "NAME", hide_possible_values = true, value_parser = str::parse::<FaultKind>)]
+    fault: Vec<FaultKind>,
     /// How long to watch the cluster at rest, and under loss and slow nodes
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     duration: Duration,
@@ -51,7 +58,7 @@ pub struct Args {
     mixed: bool,
     /// Run an experiment instead: the Lifeguard paper's slow members, with each part of the failure detector on and off,
     /// each run for --duration
-    #[arg(long, value_enum, conflicts_with_all = ["mixed", "kill", "partition", "slow_nodes", "loss", "seeds"])]
+    #[arg(long, value_enum, conflicts_with_all = ["mixed", "kill", "partition", "slow_nodes", "loss", "fault", "seeds"])]
     experiment: Option<Experiment>,
     /// Print JSON, one object a seed (or, of an experiment, one a configuration)
     #[arg(long)]
@@ -121,6 +128,7 @@ impl Args {
         scenario.kill = self.kill;
         scenario.partition = self.partition;
         scenario.slow_nodes = self.slow_nodes;
+        scenario.faults.clone_from(&self.fault);
         scenario.duration = self.duration;
         scenario.timing = self.timing;
         scenario.warm = self.warm || self.nodes >= WARM_FROM;
@@ -198,6 +206,14 @@ fn lifeguard_table(rows: &[LifeguardRow]) -> Table {
     table
 }
 
+/// What faults did, those that did anything.
+fn fired(report: &Report) -> String {
+    let counters = report.fired.counters().into_iter().filter(|(_, count)| *count > 0);
+    let texts: Vec<String> =
+        counters.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
+    if texts.is_empty() { "none".into() } else { texts.join(", ") }
+}
+
 fn table(report: &Report, wall: Duration) -> Table {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
@@ -235,7 +251,7 @@ fn table(report: &Report, wall: Duration) -> Table {
     row("routers with good candidates, own zone", share(report.candidates_own_zone));
     row("routers with good candidates, other zones", share(report.candidates_other_zones));
     row("RTT error", spread(report.rtt_error, ""));
-    row("faults", format!("{:?}", report.fired));
+    row("faults that fired", fired(report));
     row("simulated", format!("{:.1} s in {:.1} s", report.sim_seconds, wall.as_secs_f64()));
     row("rules broken", report.violations.len().to_string());
     table

@@ -1,11 +1,11 @@
-//! `starling upload` and `starling members`, as people and scripts use them.
+//! `starling upload`, `starling members` and `starling sim`, as people and scripts use them.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Clip, Node, NodeOptions, probe_video};
 
@@ -188,4 +188,24 @@ async fn members_as_table_and_as_the_nodes_own_json() {
     let output = starling(&["members", "--node", "https://localhost"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("nodes speak http"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_simulation_says_which_faults_did_what() {
+    let faults = ["--fault", "nat", "--fault", "upgrade", "--fault", "mtu"];
+    let output = starling(&[&["sim", "--nodes", "8", "--duration", "8s", "--json"][..], &faults].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = &json_lines(&output)[0];
+    assert!(report["fired"]["rebound"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["fired"]["upgraded"], 8);
+    assert_eq!(report["fired"]["corrupted"], 0);
+    assert_eq!((&report["false_failures"], &report["violations"]), (&json!(0), &json!([])));
+
+    let table = stdout(&starling(&["sim", "--nodes", "5", "--duration", "8s", "--fault", "duplicate"]));
+    let fired = table.lines().find(|line| line.contains("faults that fired")).expect("a row");
+    assert!(fired.contains("duplicated ") && !fired.contains("corrupted"), "{fired}");
+
+    let unknown = starling(&["sim", "--fault", "gremlins"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("non-transitive"), "it says which there are: {}", stderr(&unknown));
 }
