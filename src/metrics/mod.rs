@@ -1,7 +1,9 @@
 //! Counters of a node, in the text format that Prometheus reads.
 
+mod zones;
+
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -11,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use starling_overlay::{MemberState, View};
 
+use crate::cache::CacheStats;
 use crate::node::Served;
 use crate::workers::PoolStats;
 
@@ -68,8 +71,8 @@ impl Metrics {
         self.uploads.get_or_create(&UploadLabels { status, cache: "", route: "" }).inc();
     }
 
-    /// All of it, with what the pool and the membership say now.
-    pub fn text(&self, pool: &PoolStats, view: &View) -> Result<String, std::fmt::Error> {
+    /// All of it, with what the pool, the cache and the membership say now.
+    pub fn text(&self, pool: &PoolStats, cache: &CacheStats, view: &View) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("starling");
         registry.register(
             "uploads",
@@ -102,7 +105,9 @@ impl Metrics {
         registry.register("queued_jobs", "Jobs waiting for a worker", gauge(pool.queued));
         registry.register("running_jobs", "Jobs being transcoded", gauge(pool.running));
         registry.register("workers", "Transcodes that may run at once", gauge(pool.workers));
+        register_cache(&mut registry, cache);
         registry.register("members", "Members as this node sees them, by state", members(view));
+        zones::register(&mut registry, view, Instant::now());
         let mut out = String::new();
         text::encode(&mut out, &registry)?;
         Ok(out)
@@ -119,7 +124,14 @@ fn tool_cpu(pool: &PoolStats) -> Family<ToolLabels, Counter<f64, AtomicU64>> {
     family
 }
 
-fn gauge(value: usize) -> Gauge<i64, AtomicI64> {
+fn register_cache(registry: &mut Registry, cache: &CacheStats) {
+    registry.register("cached_results", "Results in the cache", gauge(cache.entries));
+    registry.register_with_unit("cache_size", "What the cache takes on disk", Unit::Bytes, gauge(cache.bytes));
+    let help = "What the cache may take on disk";
+    registry.register_with_unit("cache_budget", help, Unit::Bytes, gauge(cache.budget_bytes));
+}
+
+fn gauge(value: impl TryInto<i64>) -> Gauge<i64, AtomicI64> {
     let gauge = Gauge::default();
     gauge.set(value.try_into().unwrap_or(i64::MAX));
     gauge

@@ -162,6 +162,6 @@ impl Node {
 
     /// All metrics in the text format that Prometheus reads.
     pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
-        self.metrics.text(&self.pool.stats(), &self.view())
+        self.metrics.text(&self.pool.stats(), &self.cache.stats(), &self.view())
     }
 }
