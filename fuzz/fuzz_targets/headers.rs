@@ -13,7 +13,7 @@ use starling::content::ContentId;
 use starling::fuzzing::{content_sha256, deadline, filename, profile};
 use starling::http::DEADLINE_MAX;
 use starling::ingest::multipart::is_form;
-use starling_overlay::Keyring;
+use starling_overlay::{Keyring, NodeName};
 
 const DEFAULT: Duration = Duration::from_secs(40);
 /// The length of the result that is asked for.
@@ -90,13 +90,15 @@ fn result(head: &Parts) {
 /// `authorization` is a stranger's; `x-damage` is `at:byte`, by which a member's proof is spoiled.
 fn proof(head: &Parts) {
     let Some(given) = head.headers.get("authorization").and_then(|value| value.to_str().ok()) else { return };
-    let member = Authority::new(Some(&Keyring::new([1; 32])));
+    let name: NodeName = "node1".parse().expect("it is a name");
+    let member = Authority::new(name.clone(), Some(&Keyring::new([1; 32])));
     let refused = member.check(&Method::POST, PATH, Some(given));
     assert!(matches!(refused, Err(AuthError::Missing | AuthError::Wrong)), "a stranger is let in");
 
     let damage = head.headers.get("x-damage").map_or(&b""[..], HeaderValue::as_bytes);
     let body = b"{}";
-    let mut signed = member.sign(&Method::POST, PATH, Some(body)).expect("there is a key").into_bytes();
+    let signed = member.sign(&name, &Method::POST, PATH, Some(body)).expect("there is a key");
+    let mut signed = signed.into_bytes();
     for pair in damage.chunks_exact(2) {
         let at = usize::from(pair[0]) % signed.len();
         signed[at] = pair[1];

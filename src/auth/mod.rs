@@ -1,8 +1,9 @@
 //! What nodes prove to each other on `/internal/*`: that they know the cluster's key.
 //!
 //! Each request carries `Authorization: Starling t=…,n=…,b=…,m=…`: the time, a nonce, the SHA-256 of a small body (`-`
-//! for a streamed one, whose digest its accepted offer has fixed), and an HMAC-SHA256 over them, the method and the
-//! path. A replay is refused: the time bounds how long a nonce has to be remembered.
+//! for a streamed one, whose digest its accepted offer has fixed), and an HMAC-SHA256 over them, the method, the path and
+//! the name of the node that is asked. A replay is refused, there by the nonce and elsewhere by the name: the time bounds
+//! how long a nonce has to be remembered.
 
 mod seen;
 mod token;
@@ -11,7 +12,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
-use starling_overlay::Keyring;
+use starling_overlay::{Keyring, NodeName};
 
 use self::seen::Seen;
 use self::token::{Token, mac_key};
@@ -23,6 +24,8 @@ pub const CLOCK_SKEW_S_MAX: u64 = 60;
 /// Signs this node's requests to peers and checks theirs.
 #[derive(Debug)]
 pub struct Authority {
+    /// This node's own: a proof for another one is none here.
+    name: NodeName,
     /// One derived key for each of the keyring's, the one that signs first; none if the cluster has no key.
     keys: RwLock<Vec<[u8; 32]>>,
     seen: Mutex<Seen>,
@@ -46,9 +49,9 @@ pub enum AuthError {
 }
 
 impl Authority {
-    /// With the cluster's keys, or with none: then nothing is signed, and everything is let in.
-    pub fn new(keys: Option<&Keyring>) -> Self {
-        let authority = Self { keys: RwLock::default(), seen: Mutex::default() };
+    /// Of the node of this name, with the cluster's keys or with none: then nothing is signed, and everything is let in.
+    pub fn new(name: NodeName, keys: Option<&Keyring>) -> Self {
+        let authority = Self { name, keys: RwLock::default(), seen: Mutex::default() };
         if let Some(keys) = keys {
             authority.set_keys(keys);
         }
@@ -61,11 +64,11 @@ impl Authority {
             keys.keys().iter().map(mac_key).collect();
     }
 
-    /// The Authorization header's value for a request to a peer; `body` is none for a streamed one.
-    pub fn sign(&self, method: &Method, path: &str, body: Option<&[u8]>) -> Option<String> {
+    /// The Authorization header's value for a request to the peer of this name; `body` is none for a streamed one.
+    pub fn sign(&self, to: &NodeName, method: &Method, path: &str, body: Option<&[u8]>) -> Option<String> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let key = keys.first()?;
-        Some(Token::new(now_s(), rand::random(), body.map(ContentId::of)).signed(key, method, path))
+        Some(Token::new(now_s(), rand::random(), body.map(ContentId::of)).signed(key, to, method, path))
     }
 
     /// Checks a request's head. What comes back is the SHA-256 that its small body must have, if it promised one.
@@ -90,7 +93,7 @@ impl Authority {
             return Ok(None);
         }
         let (token, mac) = Token::parse(header.ok_or(AuthError::Missing)?).ok_or(AuthError::Missing)?;
-        if !keys.iter().any(|key| token.verify(key, method, path, &mac)) {
+        if !keys.iter().any(|key| token.verify(key, &self.name, method, path, &mac)) {
             return Err(AuthError::Wrong);
         }
         if token.time_s.abs_diff(now_s) > CLOCK_SKEW_S_MAX {
@@ -110,8 +113,17 @@ fn now_s() -> u64 {
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> NodeName {
+        text.parse().unwrap()
+    }
+
     fn authority(key: u8) -> Authority {
-        Authority::new(Some(&Keyring::new([key; 32])))
+        Authority::new(name("b"), Some(&Keyring::new([key; 32])))
+    }
+
+    /// A proof for `b`.
+    fn sign(by: &Authority, method: &Method, path: &str, body: Option<&[u8]>) -> String {
+        by.sign(&name("b"), method, path, body).unwrap()
     }
 
     const PATH: &str = "/internal/offers";
@@ -119,10 +131,10 @@ mod tests {
     #[test]
     fn a_member_is_let_in_once() {
         let (a, b) = (authority(1), authority(1));
-        let header = a.sign(&Method::POST, PATH, Some(b"{}")).unwrap();
+        let header = sign(&a, &Method::POST, PATH, Some(b"{}"));
         assert_eq!(b.check(&Method::POST, PATH, Some(&header)), Ok(Some(ContentId::of(b"{}"))));
         assert_eq!(b.check(&Method::POST, PATH, Some(&header)), Err(AuthError::Replayed));
-        let streamed = a.sign(&Method::POST, PATH, None).unwrap();
+        let streamed = sign(&a, &Method::POST, PATH, None);
         assert_eq!(b.check(&Method::POST, PATH, Some(&streamed)), Ok(None));
     }
 
@@ -133,18 +145,26 @@ mod tests {
         for garbage in ["", "Basic x", "Starling", "Starling t=1,n=2,b=-", "Starling t=1,n=2,b=-,m=zz"] {
             assert_eq!(b.check(&Method::POST, PATH, Some(garbage)), Err(AuthError::Missing), "{garbage}");
         }
-        let stranger = authority(2).sign(&Method::POST, PATH, None).unwrap();
+        let stranger = sign(&authority(2), &Method::POST, PATH, None);
         assert_eq!(b.check(&Method::POST, PATH, Some(&stranger)), Err(AuthError::Wrong));
-        let elsewhere = b.sign(&Method::POST, "/internal/jobs/1", None).unwrap();
+        let elsewhere = sign(&b, &Method::POST, "/internal/jobs/1", None);
         assert_eq!(b.check(&Method::POST, PATH, Some(&elsewhere)), Err(AuthError::Wrong));
-        let other_method = b.sign(&Method::GET, PATH, None).unwrap();
+        let other_method = sign(&b, &Method::GET, PATH, None);
         assert_eq!(b.check(&Method::POST, PATH, Some(&other_method)), Err(AuthError::Wrong));
+    }
+
+    #[test]
+    fn a_proof_for_one_node_is_none_for_another() {
+        let (b, c) = (authority(1), Authority::new(name("c"), Some(&Keyring::new([1; 32]))));
+        let header = sign(&c, &Method::POST, PATH, None);
+        assert_eq!(c.check(&Method::POST, PATH, Some(&header)), Err(AuthError::Wrong));
+        assert_eq!(b.check(&Method::POST, PATH, Some(&header)), Ok(None));
     }
 
     #[test]
     fn a_proof_has_its_time() {
         let b = authority(1);
-        let header = b.sign(&Method::POST, PATH, None).unwrap();
+        let header = sign(&b, &Method::POST, PATH, None);
         for off in [CLOCK_SKEW_S_MAX + 5, CLOCK_SKEW_S_MAX + 3600] {
             assert_eq!(b.check_at(now_s() + off, &Method::POST, PATH, Some(&header)), Err(AuthError::Stale));
             assert_eq!(b.check_at(now_s() - off, &Method::POST, PATH, Some(&header)), Err(AuthError::Stale));
@@ -160,9 +180,10 @@ mod tests {
         let steps = [ring(&[&old]), ring(&[&old, &new]), ring(&[&new, &old]), ring(&[&new])];
         // At any time, a node of one step speaks with nodes of the steps beside it.
         for pair in steps.windows(2) {
-            let (a, b) = (Authority::new(Some(&pair[0])), Authority::new(Some(&pair[1])));
+            let (a, b) =
+                (Authority::new(name("b"), Some(&pair[0])), Authority::new(name("b"), Some(&pair[1])));
             for (from, to) in [(&a, &b), (&b, &a)] {
-                let header = from.sign(&Method::POST, PATH, None).unwrap();
+                let header = sign(from, &Method::POST, PATH, None);
                 assert_eq!(to.check(&Method::POST, PATH, Some(&header)), Ok(None));
             }
         }
@@ -170,8 +191,8 @@ mod tests {
 
     #[test]
     fn without_a_key_everything_is_let_in_and_nothing_signed() {
-        let open = Authority::new(None);
-        assert_eq!(open.sign(&Method::POST, PATH, None), None);
+        let open = Authority::new(name("b"), None);
+        assert_eq!(open.sign(&name("b"), &Method::POST, PATH, None), None);
         assert_eq!(open.check(&Method::POST, PATH, None), Ok(None));
     }
 }

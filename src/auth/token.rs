@@ -3,6 +3,7 @@
 use hmac::{Hmac, Mac};
 use hyper::Method;
 use sha2::Sha256;
+use starling_overlay::NodeName;
 
 use crate::content::ContentId;
 
@@ -17,7 +18,7 @@ pub(super) struct Token {
 /// Each use of the cluster's key has a key of its own: what is signed here can't pass for anything else.
 pub(super) fn mac_key(cluster_key: &[u8; 32]) -> [u8; 32] {
     let mut mac = keyed(cluster_key);
-    mac.update(b"starling internal http 1");
+    mac.update(b"starling internal http 2");
     mac.finalize().into_bytes().into()
 }
 
@@ -37,17 +38,17 @@ impl Token {
         format!("t={},n={:032x},b={body}", self.time_s, self.nonce)
     }
 
-    fn mac(&self, key: &[u8; 32], method: &Method, path: &str) -> Hmac<Sha256> {
+    fn mac(&self, key: &[u8; 32], to: &NodeName, method: &Method, path: &str) -> Hmac<Sha256> {
         let mut mac = keyed(key);
-        // A line feed stands in neither method nor path, so no two requests have one text.
-        mac.update(format!("{method}\n{path}\n{}", self.text()).as_bytes());
+        // A line feed stands in no name, method or path, so no two requests have one text.
+        mac.update(format!("{to}\n{method}\n{path}\n{}", self.text()).as_bytes());
         mac
     }
 
     /// The header's value.
-    pub(super) fn signed(&self, key: &[u8; 32], method: &Method, path: &str) -> String {
+    pub(super) fn signed(&self, key: &[u8; 32], to: &NodeName, method: &Method, path: &str) -> String {
         let value = format!("{SCHEME}{},m=", self.text());
-        value + &ContentId(self.mac(key, method, path).finalize().into_bytes().into()).to_string()
+        value + &ContentId(self.mac(key, to, method, path).finalize().into_bytes().into()).to_string()
     }
 
     /// A header's token and its MAC, which is still to be verified.
@@ -65,7 +66,14 @@ impl Token {
     }
 
     /// Compares in constant time.
-    pub(super) fn verify(&self, key: &[u8; 32], method: &Method, path: &str, mac: &[u8; 32]) -> bool {
-        self.mac(key, method, path).verify_slice(mac).is_ok()
+    pub(super) fn verify(
+        &self,
+        key: &[u8; 32],
+        to: &NodeName,
+        method: &Method,
+        path: &str,
+        mac: &[u8; 32],
+    ) -> bool {
+        self.mac(key, to, method, path).verify_slice(mac).is_ok()
     }
 }

@@ -43,6 +43,8 @@ pub struct NodeConfig {
     pub upload_bytes_max: u64,
     /// Connections served at once.
     pub connections_max: u32,
+    /// Connections at once of one client.
+    pub connections_per_client: u32,
     /// Uploads under way at once of one client.
     pub uploads_per_client: u32,
     /// Where jobs go.
@@ -207,6 +209,11 @@ impl NodeConfig {
             connections_max: in_range(
                 "connections-max",
                 options.connections_max.unwrap_or(4096),
+                1..=1_000_000,
+            )?,
+            connections_per_client: in_range(
+                "connections-per-client",
+                options.connections_per_client.unwrap_or(1024),
                 1..=1_000_000,
             )?,
             uploads_per_client: in_range(

@@ -50,8 +50,8 @@ pub enum ApiError {
         allow: &'static str,
     },
     /// The client sent too slowly or not at all.
-    #[error("no byte of the body came for {}: send faster or try again", humantime::format_duration(*.0))]
-    ClientTooSlow(Duration),
+    #[error("the body came too slowly: {0}; send faster or try again")]
+    ClientTooSlow(String),
     /// The body is larger than this node takes.
     #[error("the body is larger than this node takes: at most {max} bytes")]
     TooLarge {
@@ -77,6 +77,24 @@ pub enum ApiError {
     TooManyUploads {
         /// How many it may have.
         max: u32,
+    },
+    /// The client has too many connections to this node.
+    #[error("you have {max} connections to this node: use those, or other nodes too")]
+    TooManyConnections {
+        /// How many it may have.
+        max: u32,
+    },
+    /// If-Match names another result than the one that is here.
+    #[error("the result's entity tag is {etag}, and If-Match names others")]
+    PreconditionFailed {
+        /// The tag.
+        etag: String,
+    },
+    /// Range asks for bytes that the result does not have.
+    #[error("there is no such part: the result has {total} bytes")]
+    NoSuchRange {
+        /// Its length.
+        total: u64,
     },
     /// Every node that could do the job is full.
     #[error("every node that could do this is busy: try again in {} s", .retry_after.as_secs().max(1))]
@@ -143,6 +161,15 @@ impl ApiError {
             Self::TooManyUploads { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-uploads", "Too many uploads at once")
             }
+            Self::TooManyConnections { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-connections", "Too many connections")
+            }
+            Self::PreconditionFailed { .. } => {
+                (StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed")
+            }
+            Self::NoSuchRange { .. } => {
+                (StatusCode::RANGE_NOT_SATISFIABLE, "no-such-range", "Range not satisfiable")
+            }
             Self::Saturated { .. } => (StatusCode::SERVICE_UNAVAILABLE, "saturated", "Cluster saturated"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Node shutting down"),
             Self::DeadlinePassed { .. } => {
@@ -162,7 +189,9 @@ impl ApiError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Saturated { retry_after } => Some((*retry_after).max(Duration::from_secs(1))),
-            Self::Draining | Self::TooManyUploads { .. } => Some(Duration::from_secs(1)),
+            Self::Draining | Self::TooManyUploads { .. } | Self::TooManyConnections { .. } => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }
@@ -196,7 +225,7 @@ impl From<IngestError> for ApiError {
             IngestError::TooLarge { max } => Self::TooLarge { max },
             IngestError::NotVideo(error) => Self::UnsupportedMedia(error.to_string()),
             IngestError::Body(error) => Self::BodyBroken(error.to_string()),
-            IngestError::TimedOut { limit, .. } => Self::ClientTooSlow(limit),
+            IngestError::TimedOut { what, limit } => Self::ClientTooSlow(format!("{what} {limit:.0?}")),
             IngestError::DiskFull => Self::DiskFull,
             IngestError::DigestMismatch { announced, got } => {
                 Self::DigestMismatch { expected: announced.to_string(), actual: got.to_string() }
@@ -239,6 +268,9 @@ impl ApiError {
             TranscodeError::Draining => Self::Draining,
             TranscodeError::DiskFull => Self::DiskFull,
             error if error.is_input_fault() => Self::Unprocessable(error.to_string()),
+            // What ffmpeg or the system says in such a case is for the log: it may tell of the node's inside.
+            TranscodeError::Crashed { status, .. } => Self::Internal(format!("ffmpeg crashed ({status})")),
+            TranscodeError::Io(_) => Self::Internal("the job could not be run on this node".to_owned()),
             error => Self::Internal(error.to_string()),
         }
     }

@@ -19,6 +19,8 @@ use crate::offload::{Accepted, Offer, OfferId};
 
 /// Longest document that a peer sends.
 const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
+/// Longest that all of it may take: it is one datagram or a few.
+const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// `POST /internal/offers`: a place in the queue for a job, or a refusal at once.
 pub(super) async fn offer(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
@@ -60,9 +62,10 @@ pub(super) async fn end(node: &Arc<Node>, request: Request<Incoming>) -> Respons
 /// A small JSON document from a peer.
 async fn document<T: DeserializeOwned>(node: &Node, request: Request<Incoming>) -> Result<T, ApiError> {
     let promised = member(node, request.method(), request.uri().path(), request.headers())?;
-    let body = Limited::new(request.into_body(), DOCUMENT_BYTES_MAX)
-        .collect()
+    let document = Limited::new(request.into_body(), DOCUMENT_BYTES_MAX).collect();
+    let body = tokio::time::timeout(DOCUMENT_TIME_MAX, document)
         .await
+        .map_err(|_| ApiError::ClientTooSlow(format!("not all of it within {DOCUMENT_TIME_MAX:?}")))?
         .map_err(|error| ApiError::BodyBroken(error.to_string()))?
         .to_bytes();
     if promised.is_some_and(|digest| digest != ContentId::of(&body)) {

@@ -8,6 +8,7 @@ mod internal;
 mod lend;
 mod members;
 mod objects;
+mod patience;
 pub(crate) mod request;
 mod respond;
 mod router;

@@ -71,11 +71,6 @@ async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiEr
 /// The answer to a GET that may have conditions or want a part.
 fn conditional(object: &Object, head: &HeaderMap) -> Response<Body> {
     let total = object.bytes();
-    let bare = |status| {
-        let mut response = described(object, full_body(""));
-        *response.status_mut() = status;
-        response
-    };
     match serve::answer(head, &object.sha256(), total) {
         Answer::Whole => whole(object),
         Answer::Part(part) => {
@@ -84,10 +79,16 @@ fn conditional(object: &Object, head: &HeaderMap) -> Response<Body> {
             set_header(&mut response, CONTENT_RANGE, &part.content_range(total));
             response
         }
-        Answer::NotModified => bare(StatusCode::NOT_MODIFIED),
-        Answer::PreconditionFailed => bare(StatusCode::PRECONDITION_FAILED),
+        Answer::NotModified => {
+            let mut response = described(object, full_body(""));
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        }
+        Answer::PreconditionFailed => {
+            problem(&ApiError::PreconditionFailed { etag: serve::etag(&object.sha256()) })
+        }
         Answer::Unsatisfiable => {
-            let mut response = bare(StatusCode::RANGE_NOT_SATISFIABLE);
+            let mut response = problem(&ApiError::NoSuchRange { total });
             set_header(&mut response, CONTENT_RANGE, &format!("bytes */{total}"));
             response
         }

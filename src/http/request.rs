@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 
 use super::{ApiError, HEADER};
 use crate::cache::serve::parse_digest;
 use crate::content::ContentId;
+use crate::ingest::multipart;
 
 /// Longest deadline a client may ask for.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -41,13 +43,14 @@ impl Deadline {
     }
 }
 
+/// A header's value. Given twice with different values it is refused: which one is meant is not for us to guess.
 fn header<'a>(head: &'a Parts, name: &str) -> Result<Option<&'a str>, ApiError> {
-    head.headers
-        .get(name)
-        .map(|value| {
-            value.to_str().map_err(|_| ApiError::BadRequest(format!("{name} must be plain ASCII text")))
-        })
-        .transpose()
+    let mut values = head.headers.get_all(name).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.any(|other| other != first) {
+        return Err(ApiError::BadRequest(format!("{name} is given more than once, with different values")));
+    }
+    first.to_str().map(Some).map_err(|_| ApiError::BadRequest(format!("{name} must be plain ASCII text")))
 }
 
 /// The deadline asked for, or `default`; counted from `arrived`.
@@ -70,6 +73,11 @@ pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
         let name = pair.strip_prefix("profile=").ok_or_else(|| {
             ApiError::BadRequest(format!("{pair:.80}: unknown query parameter; there is profile=NAME alone"))
         })?;
+        if in_query.is_some_and(|other| other != name) {
+            return Err(ApiError::BadRequest(
+                "the query asks for two profiles: send an upload for each".into(),
+            ));
+        }
         in_query = Some(name);
     }
     match in_query {
@@ -78,14 +86,48 @@ pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// The announced digest of the body, if any.
+/// The announced digest of the video, if any: X-Content-SHA256, or Content-Digest where the video is the body.
 pub fn content_sha256(head: &Parts) -> Result<Option<ContentId>, ApiError> {
-    if let Some(text) = header(head, HEADER::CONTENT_SHA256)? {
-        let bad = |error| ApiError::BadRequest(format!("{}: {error}", HEADER::CONTENT_SHA256));
-        return text.trim().parse().map(Some).map_err(bad);
+    let bad = |error| ApiError::BadRequest(format!("{}: {error}", HEADER::CONTENT_SHA256));
+    let own =
+        header(head, HEADER::CONTENT_SHA256)?.map(|text| text.trim().parse().map_err(bad)).transpose()?;
+    let standard = if is_form(head) { None } else { content_digest(head)? };
+    match (own, standard) {
+        (Some(own), Some(standard)) if own != standard => Err(ApiError::BadRequest(format!(
+            "{} and {CONTENT_DIGEST} are of different bodies",
+            HEADER::CONTENT_SHA256
+        ))),
+        _ => Ok(own.or(standard)),
     }
-    // RFC 9530: a recipient ignores digests of algorithms that it does not know.
-    Ok(header(head, CONTENT_DIGEST)?.and_then(parse_digest))
+}
+
+/// The announced digest of a form: of all of it, and not of the video in it.
+pub fn form_sha256(head: &Parts) -> Result<Option<ContentId>, ApiError> {
+    if is_form(head) { content_digest(head) } else { Ok(None) }
+}
+
+fn is_form(head: &Parts) -> bool {
+    head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(multipart::is_form)
+}
+
+/// The SHA-256 in Content-Digest. Digests of algorithms that are not known are to be ignored (RFC 9530), but one that is
+/// known and can't be read is no digest to rely on.
+fn content_digest(head: &Parts) -> Result<Option<ContentId>, ApiError> {
+    for value in head.headers.get_all(CONTENT_DIGEST) {
+        let unreadable =
+            || ApiError::BadRequest(format!("{CONTENT_DIGEST}: give it as in sha-256=:BASE64 of 32 bytes:"));
+        let text = value.to_str().map_err(|_| unreadable())?;
+        if let Some(digest) = parse_digest(text) {
+            return Ok(Some(digest));
+        }
+        let names = |member: &str| {
+            member.split_once('=').is_some_and(|(name, _)| name.trim().eq_ignore_ascii_case("sha-256"))
+        };
+        if text.split(',').any(names) {
+            return Err(unreadable());
+        }
+    }
+    Ok(None)
 }
 
 /// The upload's file name made safe for a Content-Disposition header, if there is one: its last path component
@@ -132,6 +174,40 @@ mod tests {
             profile(&head("/upload?quality=720p", &[])).is_err(),
             "what is not known is no wish for the default"
         );
+        let twice = profile(&head("/upload?profile=720p&profile=480p", &[]));
+        assert!(twice.unwrap_err().to_string().contains("two profiles"));
+        assert_eq!(profile(&head("/upload?profile=a&profile=a", &[])).unwrap().as_deref(), Some("a"));
+        let twice = head("/upload", &[("x-profile", "720p"), ("x-profile", "480p")]);
+        assert!(profile(&twice).unwrap_err().to_string().contains("more than once"));
+    }
+
+    #[test]
+    fn a_digest_is_of_the_video_or_of_the_form_it_is_in() {
+        let (video, other) = (ContentId::of(b"video"), ContentId::of(b"other"));
+        let standard = crate::cache::serve::repr_digest(&video);
+        let (hex, other_hex) = (video.to_string(), other.to_string());
+        let digest = ("content-digest", standard.as_str());
+        let form = ("content-type", "multipart/form-data; boundary=x");
+        let digests = |headers: &[(&str, &str)]| {
+            let head = head("/upload", headers);
+            (content_sha256(&head).map_err(|e| e.status().as_u16()), form_sha256(&head).unwrap_or(None))
+        };
+        assert_eq!(digests(&[]), (Ok(None), None));
+        assert_eq!(digests(&[digest]), (Ok(Some(video)), None));
+        assert_eq!(digests(&[("x-content-sha256", &hex)]), (Ok(Some(video)), None));
+        assert_eq!(digests(&[digest, ("x-content-sha256", &hex)]), (Ok(Some(video)), None));
+        assert_eq!(digests(&[digest, ("x-content-sha256", &other_hex)]), (Err(400), None));
+        assert_eq!(digests(&[digest, form]), (Ok(None), Some(video)));
+        assert_eq!(
+            digests(&[digest, form, ("x-content-sha256", &other_hex)]),
+            (Ok(Some(other)), Some(video))
+        );
+        assert_eq!(digests(&[("content-digest", "sha-512=:AAAA:"), digest]), (Ok(Some(video)), None));
+        assert_eq!(digests(&[("content-digest", "sha-512=:AAAA:")]), (Ok(None), None));
+        for bad in ["sha-256=:AAAA:", "sha-512=:AAAA:, SHA-256=x", "sha-256=::"] {
+            assert_eq!(digests(&[("content-digest", bad)]), (Err(400), None), "{bad}");
+        }
+        assert_eq!(digests(&[("x-content-sha256", "xyz")]), (Err(400), None));
     }
 
     #[test]

@@ -10,17 +10,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::router;
+use super::clients::{ClientSlot, Clients};
+use super::patience::Patient;
+use super::{ApiError, router};
 use crate::node::Node;
 
 /// Time a connection may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Read buffer of a connection, and so the longest request head, in bytes.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Time that a connection which is turned away has to read why.
+const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -29,6 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServerLimits {
     /// Connections at once, over all listeners; further ones wait in the kernel's backlog.
     pub connections_max: u32,
+    /// Of these, as many may be one client's; further ones are turned away.
+    pub connections_per_client: u32,
 }
 
 /// The running service.
@@ -43,12 +50,14 @@ impl Server {
     /// with its connection, and a request whose client is gone is dropped there, which cancels its work.
     pub fn start(node: &Arc<Node>, listeners: Vec<TcpListener>, limits: ServerLimits) -> Self {
         let stop = CancellationToken::new();
-        let permits = Arc::new(Semaphore::new(limits.connections_max as usize));
+        let places = Places {
+            permits: Arc::new(Semaphore::new(limits.connections_max as usize)),
+            clients: Arc::new(Clients::new(limits.connections_per_client)),
+            per_client: limits.connections_per_client,
+        };
         let accepting = listeners
             .into_iter()
-            .map(|listener| {
-                tokio::spawn(accept(Arc::clone(node), listener, Arc::clone(&permits), stop.clone()))
-            })
+            .map(|listener| tokio::spawn(accept(Arc::clone(node), listener, places.clone(), stop.clone())))
             .collect();
         Self { stop, accepting }
     }
@@ -68,24 +77,35 @@ impl Server {
     }
 }
 
+/// Room for connections, over all listeners.
+#[derive(Clone)]
+struct Places {
+    permits: Arc<Semaphore>,
+    clients: Arc<Clients>,
+    per_client: u32,
+}
+
 async fn accept(
     node: Arc<Node>,
     listener: TcpListener,
-    permits: Arc<Semaphore>,
+    places: Places,
     stop: CancellationToken,
 ) -> GracefulShutdown {
     let connections = GracefulShutdown::new();
     loop {
         let next = async {
             // The semaphore is never closed, so the only failures here are the accept's.
-            let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
+            let permit = Arc::clone(&places.permits).acquire_owned().await.map_err(io::Error::other)?;
             let (stream, client) = listener.accept().await?;
             io::Result::Ok((permit, stream, client.ip()))
         };
         tokio::select! {
             () = stop.cancelled() => return connections,
             accepted = next => match accepted {
-                Ok((permit, stream, client)) => serve(&node, stream, client, permit, &connections),
+                Ok((permit, stream, client)) => match places.clients.enter(client) {
+                    Some(slot) => serve(&node, stream, client, (permit, slot), &connections),
+                    None => drop(tokio::spawn(turn_away(stream, permit, places.per_client))),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -99,7 +119,7 @@ fn serve(
     node: &Arc<Node>,
     stream: TcpStream,
     client: IpAddr,
-    permit: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, ClientSlot),
     connections: &GracefulShutdown,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -115,14 +135,41 @@ fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(READ_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     let connection = connections.watch(connection);
-    tokio::spawn(finish(connection, permit));
+    tokio::spawn(finish(connection, place));
 }
 
-async fn finish(connection: impl Future<Output = hyper::Result<()>>, permit: OwnedSemaphorePermit) {
+async fn finish(
+    connection: impl Future<Output = hyper::Result<()>>,
+    place: (OwnedSemaphorePermit, ClientSlot),
+) {
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection ended early");
+    }
+    drop(place);
+}
+
+/// Tells a client that it has too many connections, whatever it was going to ask. Ends by itself, soon.
+async fn turn_away(mut stream: TcpStream, permit: OwnedSemaphorePermit, max: u32) {
+    tracing::debug!(max, "a client has too many connections: one more is turned away");
+    let error = ApiError::TooManyConnections { max };
+    let problem = serde_json::to_string(&error.problem()).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+         retry-after: 1\r\nconnection: close\r\n\r\n{problem}",
+        problem.len()
+    );
+    let tell = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // To close with something unread would reset the connection, and the answer with it.
+        let mut rest = [0; 4096];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(TURN_AWAY_TIME, tell).await {
+        tracing::debug!(%error, "a connection that was turned away ended early");
     }
     drop(permit);
 }

@@ -15,8 +15,8 @@ use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::{ApiError, Body, HEADER, objects, request};
 use crate::content::ContentId;
-use crate::ingest::Upload;
 use crate::ingest::multipart::{self, MultipartError};
+use crate::ingest::{FormBody, Upload};
 use crate::node::{Job, Node, Served};
 use crate::profile::Profile;
 
@@ -31,6 +31,8 @@ struct Admitted {
     /// The one asked for in the head, if any; a form may name one yet.
     profile: Option<Arc<Profile>>,
     announced: Option<ContentId>,
+    /// The same of the whole form, if it is one.
+    form_announced: Option<ContentId>,
     /// The boundary and all, if the body is a form.
     form: Option<String>,
 }
@@ -92,6 +94,7 @@ fn admit(node: &Node, head: &Parts, body: &Incoming, arrived: Instant) -> Result
         deadline: request::deadline(head, node.config().deadline, arrived)?,
         profile: request::profile(head)?.map(|name| node.profile(Some(&name))).transpose()?,
         announced: request::content_sha256(head)?,
+        form_announced: request::form_sha256(head)?,
         form: multipart::is_form(content_type).then(|| content_type.to_owned()),
     })
 }
@@ -121,18 +124,21 @@ async fn receive(
     body: Lent,
     filename: &mut Option<String>,
 ) -> Result<(Upload, Arc<Profile>), ApiError> {
-    let Admitted { profile, announced, form, .. } = admitted;
+    let Admitted { profile, announced, form_announced, form, .. } = admitted;
     let Some(content_type) = form else {
         let profile = profile.map_or_else(|| node.profile(None), Ok)?;
         return Ok((node.ingest(body, announced).await?, profile));
     };
-    let part = multipart::file_part(&content_type, body).await?;
+    let body = FormBody::new(body, form_announced);
+    let part = multipart::file_part(&content_type, body.clone()).await?;
     let named = part.fields.iter().find(|(name, _)| name == "profile").map(|(_, value)| value.trim());
     let profile = profile.map_or_else(|| node.profile(named), Ok)?;
     if filename.is_none() {
         *filename = part.file_name.as_deref().and_then(request::safe_filename);
     }
-    Ok((node.ingest(part.body, announced).await?, profile))
+    let upload = node.ingest(part.body, announced).await?;
+    body.check().await?;
+    Ok((upload, profile))
 }
 
 impl From<MultipartError> for ApiError {

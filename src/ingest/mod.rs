@@ -6,6 +6,7 @@
 mod batch;
 mod datadir;
 mod error;
+mod form_digest;
 pub mod multipart;
 mod receive;
 mod sniff;
@@ -14,5 +15,6 @@ mod tests;
 
 pub use datadir::{DataDir, DataDirError, Scratch};
 pub use error::IngestError;
+pub use form_digest::FormBody;
 pub use receive::{Limits, Received, Upload, receive, receive_result};
 pub use sniff::{Container, NotVideo, sniff};

@@ -144,7 +144,7 @@ where
             return Err(IngestError::TooLarge { max: limits.bytes_max });
         }
         if waited > limits.idle_max && (bytes as f64) < waited.as_secs_f64() * limits.bytes_per_s_min as f64 {
-            return Err(IngestError::TimedOut { what: "next to nothing came for", limit: waited });
+            return Err(IngestError::TimedOut { what: "next to nothing came in", limit: waited });
         }
         if known.is_none() {
             known = look(Some(&data))?;

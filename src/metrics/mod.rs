@@ -126,7 +126,12 @@ fn tool_cpu(pool: &PoolStats) -> Family<ToolLabels, Counter<f64, AtomicU64>> {
 
 fn register_cache(registry: &mut Registry, cache: &CacheStats) {
     registry.register("cached_results", "Results in the cache", gauge(cache.entries));
-    registry.register_with_unit("cache_size", "What the cache takes on disk", Unit::Bytes, gauge(cache.bytes));
+    registry.register_with_unit(
+        "cache_size",
+        "What the cache takes on disk",
+        Unit::Bytes,
+        gauge(cache.bytes),
+    );
     let help = "What the cache may take on disk";
     registry.register_with_unit("cache_budget", help, Unit::Bytes, gauge(cache.budget_bytes));
 }

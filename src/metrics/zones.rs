@@ -109,7 +109,10 @@ mod tests {
             zone: zone.parse().unwrap(),
             capacity_jobs: 1,
         };
-        let load = age_s.map(|age| Load { sample: LoadSample::default(), taken: now - Duration::from_secs(age) });
+        let load = age_s.map(|age| Load {
+            sample: LoadSample::default(),
+            taken: now.checked_sub(Duration::from_secs(age)).unwrap(),
+        });
         Member { identity: Arc::new(identity), state, incarnation: Incarnation(0), rtt: None, load }
     }
 

@@ -72,9 +72,7 @@ impl Node {
         let home_peer = view.peers.iter().find(|peer| peer.identity.name == home.name);
         let rtt = home_peer.and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
         let service = info.and_then(|info| self.pool.estimate(&job.profile, info).service);
-        if let (Some(rtt), Some(service)) = (rtt, service)
-            && rtt * 2 > service
-        {
+        if !is_worth_asking(rtt, service) {
             return Claimed::Unasked;
         }
         // Who has no use for the work itself only wants to know whether somebody does it.
@@ -199,6 +197,15 @@ impl Node {
     }
 }
 
+/// Whether to ask a home that far away before work that takes so long: the question and the fetching of a result cost a
+/// round trip each. What is not known is no reason not to ask.
+fn is_worth_asking(rtt: Option<Duration>, service: Option<Duration>) -> bool {
+    match (rtt, service) {
+        (Some(rtt), Some(service)) => rtt.saturating_mul(2) <= service,
+        _ => true,
+    }
+}
+
 /// Does a job once in the whole cluster, as far as its content's home can be asked.
 pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> super::Outcome {
     let place = node.pool.expect(&job.profile, job.upload.content, job.deadline.at);
@@ -221,5 +228,23 @@ pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> super::Ou
             lease.done(&done);
             Ok(done)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_not_asked_where_the_way_costs_more_than_the_work() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert!(is_worth_asking(ms(90), ms(2_000)));
+        assert!(is_worth_asking(ms(90), ms(180)));
+        assert!(!is_worth_asking(ms(90), ms(179)));
+        assert!(!is_worth_asking(Some(Duration::MAX), ms(2_000)));
+        // This node itself, a stranger, the first job: nothing speaks against it.
+        assert!(
+            is_worth_asking(None, ms(1)) && is_worth_asking(ms(900), None) && is_worth_asking(None, None)
+        );
     }
 }

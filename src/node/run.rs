@@ -75,7 +75,10 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let drain = config.drain;
     let Started { node, overlay, listeners, mut tasks } = start(config, inherited).await?;
-    let limits = ServerLimits { connections_max: node.config.connections_max };
+    let limits = ServerLimits {
+        connections_max: node.config.connections_max,
+        connections_per_client: node.config.connections_per_client,
+    };
     let server = Server::start(&node, listeners, limits);
     tracing::info!(
         name = %node.identity.name,
@@ -192,7 +195,8 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         dir: data.clone(),
     })
     .map_err(StartError::Threads)?;
-    let authority = Arc::new(Authority::new(config.keys.as_ref().map(|file| &file.keys)));
+    let authority =
+        Arc::new(Authority::new(config.name.clone(), config.keys.as_ref().map(|file| &file.keys)));
     let sampler = Sampler::start().map_err(StartError::Threads)?;
     let node = Arc::new(Node {
         identity: Arc::new(identity),

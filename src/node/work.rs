@@ -45,7 +45,12 @@ impl Node {
         self.publish_load();
         let made = ticket.wait().await;
         self.publish_load();
-        let made = made.map_err(|error| ApiError::from_transcode(error, job.limit))?;
+        let made = made.map_err(|error| {
+            if error.is_tool_fault() {
+                tracing::warn!(content = %job.upload.content, profile = %job.profile.name, %error, "no result");
+            }
+            ApiError::from_transcode(error, job.limit)
+        })?;
         let object = self.keep(job, made.output, made.bytes, made.sha256).await?;
         Ok(Done {
             object,

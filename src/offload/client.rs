@@ -174,7 +174,7 @@ impl PeerClient {
     /// A POST with the proof that it comes from a member.
     fn signed(&self, peer: &Identity, path: &str, body: Option<&[u8]>) -> Result<Builder, OffloadError> {
         let request = Request::post(uri(peer, path)?);
-        Ok(match self.authority.sign(&Method::POST, path, body) {
+        Ok(match self.authority.sign(&peer.name, &Method::POST, path, body) {
             Some(proof) => request.header(AUTHORIZATION, proof),
             None => request,
         })

@@ -107,6 +107,11 @@ impl TranscodeError {
                 | Self::OutOfMemory { .. }
         )
     }
+
+    /// Whether ffmpeg, or this node itself, did what it should not: somebody has to look into it.
+    pub const fn is_tool_fault(&self) -> bool {
+        matches!(self, Self::Crashed { .. } | Self::BadOutput { .. } | Self::Io(_))
+    }
 }
 
 impl From<io::Error> for TranscodeError {

@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 use super::cancel::Cancel;
 use super::child::{self, Ended, Outcome};
 use super::error::TranscodeError;
-use super::probe::{ProbeError, Prober, reason};
+use super::probe::{ProbeError, Prober, reason, without_paths};
 use super::progress::{Progress, Reader};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
+use super::whole::boxes_end_with_the_file;
 use crate::content::{ContentId, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Scratch};
 use crate::load::CpuUse;
@@ -140,7 +141,7 @@ impl Bench {
             true
         })?;
         *cpu = outcome.cpu;
-        self.judge(&outcome, input)?;
+        self.judge(&outcome, &[input, output])?;
         let expected =
             job.info.picture_duration().filter(|_| matches!(job.profile.recipe, Recipe::Video { .. }));
         if let Some(expected) = expected.filter(|_| cut_off(&outcome.stderr)) {
@@ -150,7 +151,7 @@ impl Bench {
     }
 
     /// What an ended ffmpeg means.
-    fn judge(&self, outcome: &Outcome, input: &Path) -> Result<(), TranscodeError> {
+    fn judge(&self, outcome: &Outcome, files: &[&Path]) -> Result<(), TranscodeError> {
         let status = match outcome.ended {
             Ended::Exited(status) => status,
             Ended::Deadline => return Err(TranscodeError::DeadlinePassed { running: true }),
@@ -159,10 +160,10 @@ impl Bench {
         if status.success() {
             return Ok(());
         }
-        Err(self.failure(status, &outcome.stderr, input))
+        Err(self.failure(status, &outcome.stderr, files))
     }
 
-    fn failure(&self, status: ExitStatus, stderr: &str, input: &Path) -> TranscodeError {
+    fn failure(&self, status: ExitStatus, stderr: &str, files: &[&Path]) -> TranscodeError {
         let said = |words: &str| stderr.contains(words);
         if status.signal() == Some(Signal::XFSZ.as_raw()) || said("File too large") {
             return TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max };
@@ -174,14 +175,14 @@ impl Bench {
             return TranscodeError::OutOfMemory { max: self.sandbox.memory_bytes_max };
         }
         if matches!(status.code(), Some(126 | 127)) {
-            return TranscodeError::Io(io::Error::other(stderr.to_owned()));
+            return TranscodeError::Io(io::Error::other(without_paths(stderr, files)));
         }
         // ffmpeg's own exit code for a file that it can't convert is 1, or (later) 256 minus an error of its own.
         match status.code() {
             Some(_) if !stderr.is_empty() => {
-                TranscodeError::Refused { reason: reason(stderr, input, status) }
+                TranscodeError::Refused { reason: reason(stderr, files, status) }
             }
-            _ => TranscodeError::Crashed { status: status.to_string(), stderr: stderr.to_owned() },
+            _ => TranscodeError::Crashed { status: status.to_string(), stderr: without_paths(stderr, files) },
         }
     }
 
@@ -205,6 +206,10 @@ impl Bench {
             other => bad(other.to_string()),
         })?;
         job.profile.delivers(&info).map_err(|reason| bad(reason.to_owned()))?;
+        if matches!(job.profile.extension(), "mp4" | "m4a") && !boxes_end_with_the_file(&File::open(output)?)?
+        {
+            return Err(bad("it is cut off".to_owned()));
+        }
         if matches!(job.profile.recipe, Recipe::Video { .. })
             && let (Some(expected), Some(got)) = (job.info.picture_duration(), info.picture_duration())
             && got + tolerance(expected) < expected

@@ -23,6 +23,7 @@ mod speed;
 mod tests;
 mod ticket;
 mod tools;
+mod whole;
 
 pub use backlog::Backlog;
 pub use error::{SubmitError, TranscodeError};

@@ -132,7 +132,7 @@ impl Prober {
                 Err(ProbeError::Tool(io::Error::other(outcome.stderr)))
             }
             Ended::Exited(status) => {
-                Err(ProbeError::Refused { reason: reason(&outcome.stderr, path, status) })
+                Err(ProbeError::Refused { reason: reason(&outcome.stderr, &[path], status) })
             }
             Ended::Deadline | Ended::Cancelled => Err(ProbeError::TimedOut(self.limits.probe_time_max)),
             Ended::Refused => {
@@ -173,15 +173,21 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// ffprobe's last words, without the path of the file on this node.
-pub(super) fn reason(stderr: &str, path: &Path, status: std::process::ExitStatus) -> String {
-    let path = path.display().to_string();
+/// A tool's last words, without the paths of these files on this node.
+pub(super) fn reason(stderr: &str, files: &[&Path], status: std::process::ExitStatus) -> String {
     let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let line = line
-        .replace(&format!("file:{path}: "), "")
-        .replace(&format!("file:{path}"), "it")
-        .replace(&path, "it");
+    let line = without_paths(line, files);
     if line.is_empty() { format!("it ended with {status}") } else { line.trim().to_owned() }
+}
+
+/// What a tool says, without the paths of these files on this node.
+pub(super) fn without_paths(said: &str, files: &[&Path]) -> String {
+    files.iter().fold(said.to_owned(), |said, path| {
+        let path = path.display().to_string();
+        said.replace(&format!("file:{path}: "), "")
+            .replace(&format!("file:{path}"), "it")
+            .replace(&path, "it")
+    })
 }
 
 #[derive(Deserialize)]
@@ -326,10 +332,13 @@ mod tests {
         let stderr = "[mov,mp4 @ 0x55] moov atom not found\nfile:/data/tmp/upload-x: Invalid data found when processing input\n";
         let status = std::process::ExitStatus::default();
         assert_eq!(
-            reason(stderr, Path::new("/data/tmp/upload-x"), status),
+            reason(stderr, &[Path::new("/data/tmp/job/o.mp4"), Path::new("/data/tmp/upload-x")], status),
             "Invalid data found when processing input"
         );
-        assert_eq!(reason("", Path::new("/x"), status), "it ended with exit status: 0");
+        assert_eq!(reason("", &[Path::new("/x")], status), "it ended with exit status: 0");
+        let said = "/data/a: No such file\nfile:/data/b: Is a directory";
+        let files = [Path::new("/data/a"), Path::new("/data/b")];
+        assert_eq!(without_paths(said, &files), "it: No such file\nIs a directory");
     }
 
     proptest! {

@@ -90,3 +90,26 @@ async fn the_key_changes_without_losing_a_member_or_a_job() {
     assert!(line["error"].as_str().unwrap().contains("line 1 is not a key"), "{line}");
     assert!(cluster.nodes[1].metric("starling_transcodes_total").await >= 3);
 }
+
+#[tokio::test]
+async fn a_node_that_is_open_to_the_world_without_a_key_says_so() {
+    let warning =
+        "the cluster has no key: whoever reaches the HTTP port can act as a member of it; give --key-file";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    std::fs::write(&file, new_key()).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let key = format!("--key-file={}", file.display());
+    for (http, args, warned) in
+        [("0.0.0.0:0", None, 1), ("0.0.0.0:0", Some(&key), 0), ("127.0.0.1:0", None, 0)]
+    {
+        let mut options =
+            NodeOptions::new("node1", "FRA").arg("--gossip=127.0.0.1:0").arg(format!("--http={http}"));
+        options.args.extend(args.cloned());
+        let mut node = Node::start(options);
+        // Stopped, it has said all that it had to say.
+        assert!(node.terminate().await.success());
+        node.logged("stopped: every request was answered", |_| true).await;
+        assert_eq!(node.count(warning), warned, "{http} {args:?}");
+    }
+}

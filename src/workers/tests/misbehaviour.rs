@@ -58,6 +58,23 @@ async fn a_video_that_is_not_the_one_asked_for_is_no_result() {
 }
 
 #[tokio::test]
+async fn a_video_that_is_cut_off_is_no_result_although_its_index_is_there() {
+    let tools = Tools::find("ffmpeg".as_ref(), "ffprobe".as_ref()).unwrap();
+    let scripts = tempfile::tempdir().unwrap();
+    let body = format!("{} \"$@\" && truncate -s -3000 \"$out\"", tools.ffmpeg.display());
+    let rig = Rig::new(&Setup { ffmpeg: &stub(&scripts, &body), ..Setup::default() });
+    let source = "-f lavfi -i testsrc2=size=320x240:rate=25:duration=1 -c:v libx264";
+    for (profile, source) in [("360p", source), ("audio", "-f lavfi -i sine=duration=2 -c:a aac")] {
+        let job = rig.clip_job(profile, source).await;
+        let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
+        assert!(
+            matches!(&error, TranscodeError::BadOutput { reason } if reason == "it is cut off"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_called_so() {
     let error =
         failure("echo 'av_interleaved_write_frame(): No space left on device' >&2; exit 1", SOON).await;

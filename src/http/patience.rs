@@ -1,0 +1,141 @@
+//! A connection that does not wait for ever until its client takes what it is sent.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Longest that a client may take nothing.
+const STALL_MAX: Duration = Duration::from_secs(60);
+/// Fewest bytes a second that it takes on average while it is waited for, after the first `STALL_MAX` of that: a byte
+/// now and then keeps no connection.
+const BYTES_PER_S_MIN: u64 = 1024;
+
+/// A stream whose writes fail when the other side has stopped taking them.
+pub(super) struct Patient<S> {
+    stream: S,
+    /// Since when the other side takes nothing, and when that has been long enough.
+    stalled: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// All the time that it was waited for, and what it took.
+    waited: Duration,
+    sent: u64,
+}
+
+impl<S> Patient<S> {
+    pub(super) const fn new(stream: S) -> Self {
+        Self { stream, stalled: None, waited: Duration::ZERO, sent: 0 }
+    }
+
+    /// Judges what became of a write.
+    fn judge<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        wrote: Poll<io::Result<T>>,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        match wrote {
+            Poll::Pending => {
+                let (_, end) =
+                    self.stalled.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(STALL_MAX))));
+                end.as_mut().poll(context).map(|()| Err(too_slow()))
+            }
+            Poll::Ready(Ok(done)) => {
+                self.sent += bytes(&done) as u64;
+                if let Some((since, _)) = self.stalled.take() {
+                    // No more than it may last, also where this machine stood still meanwhile.
+                    self.waited += since.elapsed().min(STALL_MAX);
+                }
+                let little = (self.sent as f64) < self.waited.as_secs_f64() * BYTES_PER_S_MIN as f64;
+                Poll::Ready(if self.waited > STALL_MAX && little { Err(too_slow()) } else { Ok(done) })
+            }
+            failed @ Poll::Ready(Err(_)) => failed,
+        }
+    }
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(context, buffer);
+        self.judge(context, wrote, |bytes| *bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.judge(context, wrote, |bytes| *bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// Writes a megabyte to a client that takes `bytes` every `pause`, on a clock of the test's own.
+    async fn write_to(bytes: usize, pause: Duration) -> io::Result<()> {
+        let (server, mut client) = duplex(4096);
+        let client = tokio::spawn(async move {
+            let mut buffer = vec![0; bytes];
+            while client.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                tokio::time::sleep(pause).await;
+            }
+        });
+        let result = Patient::new(server).write_all(&vec![0; 1 << 20]).await;
+        client.abort();
+        result
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_it_gets_it_all() {
+        write_to(4096, Duration::ZERO).await.unwrap();
+        // Four kilobytes a second take their time.
+        write_to(4096, Duration::from_secs(1)).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_or_next_to_nothing_is_left() {
+        for (bytes, pause) in [(4096, 3600), (1, 1), (100, 10), (4096, 59)] {
+            let begun = Instant::now();
+            let error = write_to(bytes, Duration::from_secs(pause)).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{bytes} bytes every {pause} s");
+            assert!(begun.elapsed() < 3 * STALL_MAX, "{bytes} bytes every {pause} s: {:?}", begun.elapsed());
+        }
+    }
+}

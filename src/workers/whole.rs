@@ -1,0 +1,67 @@
+//! Whether a written MP4 is all there. Its index stands first and tells of all of it, so a file that was cut off behind it
+//! looks whole to whoever reads only that, ffprobe for one.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// More boxes than this at the top are of no file that was written here.
+const BOXES_MAX: usize = 1000;
+
+/// Whether the boxes of an ISO media file end where it ends. (A size of 0 means: to the end.)
+pub(super) fn boxes_end_with_the_file(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut at = 0u64;
+    for _ in 0..BOXES_MAX {
+        if at == length {
+            return Ok(length > 0);
+        }
+        let mut head = [0; 16];
+        let available = (length - at).min(16) as usize;
+        file.read_exact_at(&mut head[..available], at)?;
+        // The size, the kind, and where the size is 1 a longer one.
+        let head = u128::from_be_bytes(head);
+        let size = match (head >> 96) as u32 {
+            0 => return Ok(available >= 8),
+            1 if available == 16 => head as u64,
+            short => short.into(),
+        };
+        match at.checked_add(size) {
+            Some(end) if size >= 8 && end <= length => at = end,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn check(bytes: &[u8]) -> bool {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        boxes_end_with_the_file(&file).unwrap()
+    }
+
+    fn small(kind: &[u8], content: &[u8]) -> Vec<u8> {
+        [&(content.len() as u32 + 8).to_be_bytes()[..], kind, content].concat()
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_anywhere_but_between_boxes_is_not_whole() {
+        let big = [&[0, 0, 0, 1][..], b"mdat", &24u64.to_be_bytes(), b"pictures"].concat();
+        let whole = [small(b"ftyp", b"isom"), small(b"moov", &[7; 100]), big].concat();
+        assert!(check(&whole));
+        let ends = [12, 120];
+        for cut in 0..whole.len() {
+            assert_eq!(check(&whole[..cut]), ends.contains(&cut), "{cut}");
+        }
+        assert!(check(&[&whole[..12], &[0, 0, 0, 0], b"mdat", b"to the end"].concat()));
+        assert!(!check(&[&whole[..12], &u32::MAX.to_be_bytes(), b"mdat"].concat()));
+        assert!(!check(&[&whole[..12], &[0, 0, 0, 1], b"mdat", &u64::MAX.to_be_bytes()].concat()));
+        assert!(!check(&small(b"free", b"").repeat(BOXES_MAX + 1)), "it ends, too");
+    }
+}

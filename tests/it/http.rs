@@ -1,0 +1,177 @@
+//! What HTTP has for uploads and results, and what strangers make of it.
+
+use base64::Engine as _;
+use bytes::Bytes;
+use hyper::Method;
+use starling::content::ContentId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::bad_input::{assert_nothing_left, raw};
+use crate::support::{Clip, Node, NodeOptions, eventually};
+
+fn node() -> Node {
+    Node::start(NodeOptions::new("node1", "FRA"))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let digest = base64::engine::general_purpose::STANDARD.encode(ContentId::of(bytes).0);
+    format!("sha-256=:{digest}:")
+}
+
+fn form(clip: &[u8]) -> Vec<u8> {
+    let mut form =
+        b"--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"clip.mp4\"\r\n\r\n".to_vec();
+    form.extend_from_slice(clip);
+    form.extend_from_slice(
+        b"\r\n--B\r\nContent-Disposition: form-data; name=\"later\"\r\n\r\nx\r\n--B--\r\n",
+    );
+    form
+}
+
+#[tokio::test]
+async fn an_announced_digest_is_checked_on_arrival() {
+    let node = node();
+    let clip = Clip::default().make();
+    let form = Bytes::from(form(&clip));
+    let form_type = ("content-type", "multipart/form-data; boundary=B");
+    let send = async |headers: &[(&str, &str)], body: &Bytes| {
+        node.http.send(Method::POST, "/upload", headers, body.clone()).await.unwrap()
+    };
+    let wrong = digest(b"something else");
+    for (headers, body) in [(&[][..], &clip), (&[form_type], &form)] {
+        let with = |value| [headers, &[("content-digest", value)]].concat();
+        send(&with(&wrong), body).await.assert_problem(400, "digest-mismatch");
+        send(&with("sha-256=:AAAA:"), body).await.assert_problem(400, "bad-request");
+        assert_nothing_left(&node).await;
+        // What is of the body as it was sent.
+        send(&with(&digest(body)), body).await.assert_video();
+    }
+    let both = [("content-digest", wrong.as_str()), ("x-content-sha256", &ContentId::of(&clip).to_string())];
+    send(&both, &clip).await.assert_problem(400, "bad-request");
+    assert_eq!(node.metric("starling_transcodes_total").await, 1, "one content");
+    // Known beforehand, the body need not come, by either header.
+    let known = send(&[("content-digest", &digest(&clip))], &Bytes::from_static(b"anything")).await;
+    assert_eq!(known.header("x-cache"), "hit");
+}
+
+/// An upload whose client waits to be asked for the body.
+async fn expecting(node: &Node, target: &str, digest: &str, length: usize) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\n\
+         x-content-sha256: {digest}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut first = vec![0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    (stream, String::from_utf8(first).unwrap())
+}
+
+#[tokio::test]
+async fn a_client_that_waits_is_asked_for_the_body_only_where_it_is_wanted() {
+    let node = node();
+    let clip = Clip::default().make();
+    let digest = ContentId::of(&clip).to_string();
+    let (mut stream, first) = expecting(&node, "/upload", &digest, clip.len()).await;
+    assert_eq!(first, "HTTP/1.1 100");
+    stream.write_all(&clip).await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.contains("HTTP/1.1 200 OK\r\n") && rest.contains("x-cache: miss"), "{rest:.400}");
+    // Nobody sends it: it is known, too large, or asked for in vain.
+    let (mut stream, first) = expecting(&node, "/upload", &digest, clip.len()).await;
+    assert_eq!(first, "HTTP/1.1 200");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(String::from_utf8_lossy(&rest).contains("x-cache: hit"));
+    for (target, length, status) in
+        [("/upload", 1 << 40, 413), ("/upload?profile=8k", 1000, 400), ("/nowhere", 1000, 404)]
+    {
+        let (_, first) = expecting(&node, target, &digest, length).await;
+        assert_eq!(first, format!("HTTP/1.1 {status}"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_ended() {
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--upload-bytes-max=1MB"));
+    let clip = Clip::default().make();
+    for (first, status) in [(&clip[..], 413), (&b"no video at all, and without end "[..], 415)] {
+        let (mut read, mut write) = TcpStream::connect(&node.http_address).await.unwrap().into_split();
+        let mut chunk = format!("{:x}\r\n", first.len()).into_bytes();
+        chunk.extend_from_slice(first);
+        chunk.extend_from_slice(b"\r\n");
+        let sender = tokio::spawn(async move {
+            let head = b"POST /upload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+            let mut sent = write.write_all(head).await;
+            // Until the node closes.
+            while sent.is_ok() {
+                sent = write.write_all(&chunk).await;
+            }
+        });
+        let mut answer = vec![0; 12];
+        read.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8(answer).unwrap(), format!("HTTP/1.1 {status}"));
+        drop(read);
+        sender.await.unwrap();
+        assert_nothing_left(&node).await;
+    }
+    node.http.upload(clip).await.assert_video();
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_connections() {
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--connections-per-client=2"));
+    let first = TcpStream::connect(&node.http_address).await.unwrap();
+    let _second = TcpStream::connect(&node.http_address).await.unwrap();
+    let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("/too-many-connections\""), "{answer}");
+    // Another one has room.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(node.http_address.parse().unwrap()).await.unwrap();
+    other.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(first);
+    eventually("there is room again", async || {
+        let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        answer.starts_with("HTTP/1.1 200 ")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn parts_and_conditions_of_a_result() {
+    let node = node();
+    let clip = Clip::default().make();
+    let whole = node.http.upload(clip.clone()).await;
+    let path = format!("/objects/{}/360p", ContentId::of(&clip));
+    let ask = async |method: Method, headers: &[(&str, &str)]| {
+        node.http.send(method, &path, headers, Bytes::new()).await.unwrap()
+    };
+    let total = whole.body.len();
+    let none = ask(Method::GET, &[("range", "bytes=99999999-")]).await;
+    none.assert_problem(416, "no-such-range");
+    assert_eq!(none.header("content-range"), format!("bytes */{total}"));
+    assert_eq!(none.header("cache-control"), "no-store");
+    let other = ask(Method::GET, &[("if-match", "\"another\"")]).await;
+    other.assert_problem(412, "precondition-failed");
+    let tag = whole.header("etag").to_owned();
+    let list = format!("\"a\", W/{tag}, \"b\"");
+    for method in [Method::GET, Method::HEAD] {
+        let same = ask(method.clone(), &[("if-none-match", &list), ("range", "bytes=0-1")]).await;
+        assert_eq!((same.status.as_u16(), same.body.len()), (304, 0));
+        assert_eq!(same.header("etag"), tag);
+        assert!(!same.headers.contains_key("content-length"), "{method}: not of the result: {same:?}");
+        let all = ask(method.clone(), &[("range", "bytes=0-1,5-9")]).await;
+        assert_eq!((all.status.as_u16(), all.header("content-length")), (200, total.to_string().as_str()));
+        let part = ask(method, &[("range", "bytes=-5"), ("if-range", &tag)]).await;
+        assert_eq!(part.status, 206);
+        assert_eq!(part.header("content-range"), format!("bytes {}-{}/{total}", total - 5, total - 1));
+        assert_eq!(part.header("repr-digest"), digest(&whole.body));
+    }
+}
