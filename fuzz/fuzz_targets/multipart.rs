@@ -15,11 +15,13 @@ use hyper::body::{Body, Frame};
 use libfuzzer_sys::fuzz_target;
 use starling::ingest::multipart::{MultipartError, file_part};
 
-/// Fields that may come before the file.
+/// Fields that may come beside the file.
 const FIELDS_MAX: usize = 16;
 
-/// The name that the client has for the file, the fields before it, and its bytes if it came whole.
-type Taken = (Option<String>, Vec<(String, String)>, Option<Vec<u8>>);
+type Fields = Vec<(String, String)>;
+
+/// The name that the client has for the file, the fields before it, and if it came whole its bytes and what follows it.
+type Taken = (Option<String>, Fields, Option<(Vec<u8>, Result<Fields, String>)>);
 
 // How the pieces are cut, what it is a form of, the boundary's length; then the boundary and the rest.
 fuzz_target!(|input: &[u8]| {
@@ -57,17 +59,21 @@ fn well_formed(content_type: &str, boundary: &str, rest: &[u8], cut: u8) {
     }
     form.extend_from_slice(delimiter.as_bytes());
     form.extend_from_slice(b"--\r\n");
-    let (name, fields, bytes) = take(content_type, &form, cut).expect("a well-formed form is taken");
+    let (name, fields, whole) = take(content_type, &form, cut).expect("a well-formed form is taken");
     assert_eq!(name.as_deref(), Some("a b.mp4"));
     assert_eq!(fields, [("profile".to_owned(), String::from_utf8_lossy(value).into_owned())]);
-    assert!(bytes.expect("it is there whole") == file, "the file's bytes are others");
+    let (bytes, rest) = whole.expect("it is there whole");
+    assert!(bytes == file, "the file's bytes are others");
+    assert_eq!(rest, Ok(Vec::new()));
 }
 
 /// However it is cut, the same comes out.
 fn any_bytes(content_type: &str, form: &[u8], cut: u8) {
     let whole = take(content_type, form, 255);
     if let Ok((_, fields, bytes)) = &whole {
-        assert!(fields.len() <= FIELDS_MAX && bytes.as_ref().is_none_or(|bytes| bytes.len() < form.len()));
+        let behind = bytes.iter().flat_map(|(_, rest)| rest.as_ref().ok()).map(Vec::len).sum::<usize>();
+        assert!(fields.len() + behind <= FIELDS_MAX);
+        assert!(bytes.as_ref().is_none_or(|(bytes, _)| bytes.len() < form.len()));
     }
     match (whole, take(content_type, form, cut)) {
         (Ok(whole), Ok(cut)) => assert_eq!(whole, cut),
@@ -90,8 +96,14 @@ fn pieces(form: &[u8], cut: u8) -> impl Body<Data = Bytes, Error = Infallible> +
 fn take(content_type: &str, form: &[u8], cut: u8) -> Result<Taken, MultipartError> {
     block_on(async {
         let part = file_part(content_type, pieces(form, cut)).await?;
-        let bytes = part.body.collect().await.ok().map(|bytes| bytes.to_bytes().to_vec());
-        Ok((part.file_name, part.fields, bytes))
+        let whole = match part.body.collect().await {
+            Ok(bytes) => {
+                let rest = part.rest.fields().await.map_err(|error| error.to_string());
+                Some((bytes.to_bytes().to_vec(), rest))
+            }
+            Err(_) => None,
+        };
+        Ok((part.file_name, part.fields, whole))
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::Deadline;
+use super::{DEADLINE_MAX, Deadline};
 use crate::auth::AuthError;
 use crate::ingest::IngestError;
 use crate::workers::{ProbeError, SubmitError, TranscodeError};
@@ -97,7 +97,7 @@ pub enum ApiError {
         total: u64,
     },
     /// Every node that could do the job is full.
-    #[error("every node that could do this is busy: try again in {} s", .retry_after.as_secs().max(1))]
+    #[error("every node that could do this is busy: try again in {} s", wait_seconds(*.retry_after))]
     Saturated {
         /// When a place is expected.
         retry_after: Duration,
@@ -188,7 +188,9 @@ impl ApiError {
     /// When to try again, for the errors where that helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Saturated { retry_after } => Some((*retry_after).max(Duration::from_secs(1))),
+            Self::Saturated { retry_after } => {
+                Some((*retry_after).clamp(Duration::from_secs(1), DEADLINE_MAX))
+            }
             Self::Draining | Self::TooManyUploads { .. } | Self::TooManyConnections { .. } => {
                 Some(Duration::from_secs(1))
             }
@@ -213,9 +215,14 @@ impl ApiError {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: self.to_string(),
-            retry_after_s: self.retry_after().map(|after| after.as_secs_f64().ceil() as u64),
+            retry_after_s: self.retry_after().map(wait_seconds),
         }
     }
+}
+
+/// Whole seconds to wait, as the Retry-After header has them: never too few, and none that nobody can wait.
+fn wait_seconds(after: Duration) -> u64 {
+    (after.min(DEADLINE_MAX).as_secs_f64().ceil() as u64).max(1)
 }
 
 impl From<IngestError> for ApiError {
@@ -297,5 +304,8 @@ mod tests {
         assert_eq!((problem.status, problem.retry_after_s), (503, Some(3)));
         assert_eq!(ApiError::Saturated { retry_after: Duration::ZERO }.problem().retry_after_s, Some(1));
         assert_eq!(ApiError::EmptyBody.problem().retry_after_s, None);
+        let never = ApiError::Saturated { retry_after: Duration::MAX }.problem();
+        assert_eq!(never.retry_after_s, Some(24 * 3600));
+        assert!(never.detail.ends_with("try again in 86400 s"), "{}", never.detail);
     }
 }

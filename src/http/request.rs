@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 
 use super::{ApiError, HEADER};
@@ -128,6 +128,28 @@ fn content_digest(head: &Parts) -> Result<Option<ContentId>, ApiError> {
         }
     }
     Ok(None)
+}
+
+/// A body is taken as it is: what it was packed with on its way is refused, rather than taken for a damaged video.
+pub fn is_plain(head: &Parts) -> Result<(), ApiError> {
+    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match head.headers.get_all(CONTENT_ENCODING).iter().find(|value| !identity(value)) {
+        None => Ok(()),
+        Some(value) => Err(ApiError::UnsupportedMedia(format!(
+            "it has the Content-Encoding {:.80}: send it without",
+            String::from_utf8_lossy(value.as_bytes())
+        ))),
+    }
+}
+
+/// The profile that a form asks for, if it does.
+pub fn form_profile(fields: &[(String, String)]) -> Result<Option<&str>, ApiError> {
+    let mut asked = fields.iter().filter(|(name, _)| name == "profile").map(|(_, value)| value.trim());
+    let first = asked.next();
+    if asked.any(|other| Some(other) != first) {
+        return Err(ApiError::BadRequest("the form asks for two profiles: send an upload for each".into()));
+    }
+    Ok(first)
 }
 
 /// The upload's file name made safe for a Content-Disposition header, if there is one: its last path component

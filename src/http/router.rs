@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::header::HOST;
+use hyper::{Method, Request, Response, Version};
 
 use super::respond::problem;
 use super::{ApiError, Body, health, internal, members, objects, upload};
@@ -15,6 +16,10 @@ pub(super) async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<In
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        // RFC 9112, section 3.2.
+        return problem(&ApiError::BadRequest("the request has no Host header".to_owned()));
+    }
     let read = matches!(method, Method::GET | Method::HEAD);
     let post = method == Method::POST;
     match segments.as_slice() {

@@ -24,6 +24,8 @@ use crate::profile::Profile;
 /// reset connection.
 const LINGER_BYTES_MAX: usize = 256 * 1024 * 1024;
 const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Longest that what stands before a form's file may take, and what stands behind it.
+const FORM_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// An upload whose head is in order; nothing of its body was read.
 struct Admitted {
@@ -82,6 +84,7 @@ fn admit(node: &Node, head: &Parts, body: &Incoming, arrived: Instant) -> Result
     if node.is_draining() {
         return Err(ApiError::Draining);
     }
+    request::is_plain(head)?;
     let max = node.config().upload_bytes_max;
     match body.size_hint().exact() {
         Some(0) => return Err(ApiError::EmptyBody),
@@ -130,15 +133,28 @@ async fn receive(
         return Ok((node.ingest(body, announced).await?, profile));
     };
     let body = FormBody::new(body, form_announced);
-    let part = multipart::file_part(&content_type, body.clone()).await?;
-    let named = part.fields.iter().find(|(name, _)| name == "profile").map(|(_, value)| value.trim());
-    let profile = profile.map_or_else(|| node.profile(named), Ok)?;
+    let part = soon(multipart::file_part(&content_type, body.clone())).await?;
+    // Known to be bad before the file comes, it need not come.
+    let early = request::form_profile(&part.fields)?.map(|name| node.profile(Some(name))).transpose()?;
+    let mut fields = part.fields;
     if filename.is_none() {
         *filename = part.file_name.as_deref().and_then(request::safe_filename);
     }
     let upload = node.ingest(part.body, announced).await?;
+    fields.extend(soon(part.rest.fields()).await?);
     body.check().await?;
+    let named = request::form_profile(&fields)?;
+    let profile = match profile.or(early) {
+        Some(profile) => profile,
+        None => node.profile(named)?,
+    };
     Ok((upload, profile))
+}
+
+/// What stands beside a form's file is little, and has to come soon.
+async fn soon<T>(step: impl Future<Output = Result<T, MultipartError>>) -> Result<T, ApiError> {
+    let too_slow = |_| ApiError::ClientTooSlow(format!("the form's fields take over {FORM_TIME_MAX:?}"));
+    Ok(tokio::time::timeout(FORM_TIME_MAX, step).await.map_err(too_slow)??)
 }
 
 impl From<MultipartError> for ApiError {

@@ -1,5 +1,5 @@
 //! Uploads as `multipart/form-data`, as a browser's form or `curl -F` sends them: the file's part as a body of its own,
-//! streamed; what stands before it within a bound.
+//! streamed; what stands before and behind it within a bound.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -14,13 +14,13 @@ use multer::{Field, Multipart};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Bytes that may be read before the file's part is found: a preamble, the form's other fields, and what multer reads
-/// ahead, which is up to a piece at each of its steps.
-const BEFORE_FILE_BYTES_MAX: usize = 128 << 10;
+/// Bytes that may be read beside the file's part: a preamble, the form's other fields, and what multer reads ahead, which
+/// is up to a piece at each of its steps.
+const BESIDE_FILE_BYTES_MAX: usize = 128 << 10;
 /// Until the file is found, its own bytes must not count: so the form is looked at in small pieces; but not in smaller
 /// ones than need be, since multer looks through all it has at each.
 const PIECE_BYTES: usize = 1 << 10;
-/// Fields that may come before the file's part.
+/// Fields that a form may have beside its file.
 const FIELDS_MAX: usize = 16;
 
 /// The file of a form.
@@ -31,6 +31,15 @@ pub struct FilePart {
     pub file_name: Option<String>,
     /// The text fields that came before it.
     pub fields: Vec<(String, String)>,
+    /// What comes behind it.
+    pub rest: Rest,
+}
+
+/// A form behind its file.
+pub struct Rest {
+    form: Multipart<'static>,
+    fields_left: usize,
+    found: Arc<AtomicBool>,
 }
 
 /// A form that has no file to take.
@@ -42,9 +51,12 @@ pub enum MultipartError {
     /// No part with a file name came.
     #[error("the form has no file: send one as a part with a file name, as curl -F file=@clip.mp4 does")]
     NoFile,
-    /// Too much came before the file.
-    #[error("too much stands before the file in the form: send the file first, or fewer and shorter fields")]
-    TooMuchBefore,
+    /// There is another one.
+    #[error("the form has two files: send an upload for each")]
+    TwoFiles,
+    /// Too much came beside the file.
+    #[error("too much stands beside the file in the form: send fewer and shorter fields")]
+    TooMuchBeside,
     /// It is no form, or it broke off.
     #[error("the form can't be read: {0}")]
     Broken(#[source] BoxError),
@@ -69,7 +81,7 @@ where
         rest: Bytes::new(),
         gave: false,
         ended: false,
-        before_left: BEFORE_FILE_BYTES_MAX,
+        beside_left: BESIDE_FILE_BYTES_MAX,
         found: Arc::clone(&found),
     };
     let mut form = Multipart::new(source, boundary);
@@ -77,26 +89,50 @@ where
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if let Some(name) = field.file_name().map(str::to_owned) {
             found.store(true, Ordering::Relaxed);
+            let fields_left = FIELDS_MAX - fields.len();
             return Ok(FilePart {
                 body: PartBody { field },
                 file_name: Some(name).filter(|n| !n.is_empty()),
                 fields,
+                rest: Rest { form, fields_left, found },
             });
         }
         if fields.len() == FIELDS_MAX {
-            return Err(MultipartError::TooMuchBefore);
+            return Err(MultipartError::TooMuchBeside);
         }
-        let name = field.name().unwrap_or_default().to_owned();
-        let bytes = field.bytes().await.map_err(broken)?;
-        fields.push((name, String::from_utf8_lossy(&bytes).into_owned()));
+        fields.push(text(field).await?);
     }
     Err(MultipartError::NoFile)
 }
 
+async fn text(field: Field<'static>) -> Result<(String, String), MultipartError> {
+    let name = field.name().unwrap_or_default().to_owned();
+    let bytes = field.bytes().await.map_err(broken)?;
+    Ok((name, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+impl Rest {
+    /// Reads the form to its end, once the file's body was read and dropped: the text fields that follow it.
+    pub async fn fields(mut self) -> Result<Vec<(String, String)>, MultipartError> {
+        self.found.store(false, Ordering::Relaxed);
+        let mut fields = Vec::new();
+        while let Some(field) = self.form.next_field().await.map_err(broken)? {
+            if field.file_name().is_some() {
+                return Err(MultipartError::TwoFiles);
+            }
+            if fields.len() == self.fields_left {
+                return Err(MultipartError::TooMuchBeside);
+            }
+            fields.push(text(field).await?);
+        }
+        Ok(fields)
+    }
+}
+
 fn broken(error: multer::Error) -> MultipartError {
     match error {
-        multer::Error::StreamReadFailed(source) if source.is::<BeforeTooLong>() => {
-            MultipartError::TooMuchBefore
+        multer::Error::StreamReadFailed(source) if source.is::<BesideTooLong>() => {
+            MultipartError::TooMuchBeside
         }
         multer::Error::StreamReadFailed(source) => MultipartError::Broken(source),
         other => MultipartError::Broken(other.into()),
@@ -104,8 +140,8 @@ fn broken(error: multer::Error) -> MultipartError {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("more than {BEFORE_FILE_BYTES_MAX} bytes before the file")]
-struct BeforeTooLong;
+#[error("more than {BESIDE_FILE_BYTES_MAX} bytes beside the file")]
+struct BesideTooLong;
 
 /// The request's body, a chunk a poll. multer reads for as long as there is something to read, all into memory; a pause
 /// after each chunk makes it look at what it has, and so holds back the sender.
@@ -115,7 +151,7 @@ struct Source<B> {
     rest: Bytes,
     gave: bool,
     ended: bool,
-    before_left: usize,
+    beside_left: usize,
     found: Arc<AtomicBool>,
 }
 
@@ -165,10 +201,10 @@ where
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.rest))));
         }
         let piece = PIECE_BYTES.min(self.rest.len());
-        if piece > self.before_left {
-            return Poll::Ready(Some(Err(BeforeTooLong.into())));
+        if piece > self.beside_left {
+            return Poll::Ready(Some(Err(BesideTooLong.into())));
         }
-        self.before_left -= piece;
+        self.beside_left -= piece;
         Poll::Ready(Some(Ok(self.rest.split_to(piece))))
     }
 }
@@ -232,6 +268,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_follows_the_file_is_read_too() {
+        const FIELD: &[u8] = b"\r\n--x-y\r\nContent-Disposition: form-data; name=\"profile\"\r\n\r\n480p";
+        const FILE: &[u8] =
+            b"\r\n--x-y\r\nContent-Disposition: form-data; name=\"f\"; filename=\"b\"\r\n\r\nsecond";
+        let rest = async |more: &[u8], chunk| {
+            let start = form(&[7; 9000]);
+            let whole = [&start[..start.len() - 11], more, b"\r\n--x-y--\r\n"].concat();
+            let mut part = file_part(TYPE, chunked(&whole, chunk)).await.unwrap();
+            assert_eq!((&mut part.body).collect().await.unwrap().to_bytes().len(), 9000);
+            drop(part.body);
+            part.rest.fields().await
+        };
+        for chunk in [1, 7, 1000, 100_000] {
+            assert_eq!(rest(b"", chunk).await.unwrap(), []);
+            assert_eq!(rest(FIELD, chunk).await.unwrap(), [("profile".to_owned(), "480p".to_owned())]);
+            assert!(matches!(rest(FILE, chunk).await, Err(MultipartError::TwoFiles)));
+            let many = FIELD.repeat(FIELDS_MAX);
+            assert!(
+                matches!(rest(&many, chunk).await, Err(MultipartError::TooMuchBeside)),
+                "one came before"
+            );
+            let long = [FIELD, &vec![b'x'; 2 * BESIDE_FILE_BYTES_MAX]].concat();
+            assert!(matches!(rest(&long, chunk).await, Err(MultipartError::TooMuchBeside)), "{chunk}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_no_form_with_a_file_is_refused() {
         let refused = async |content_type: &str, body: &[u8]| {
             file_part(content_type, Full::new(Bytes::copy_from_slice(body))).await.err().unwrap()
@@ -243,7 +306,7 @@ mod tests {
         let text = b"--x-y\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x-y--\r\n";
         assert!(matches!(refused(TYPE, text).await, MultipartError::NoFile));
         let many = b"--x-y\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n".repeat(20);
-        assert!(matches!(refused(TYPE, &many).await, MultipartError::TooMuchBefore));
+        assert!(matches!(refused(TYPE, &many).await, MultipartError::TooMuchBeside));
     }
 
     #[tokio::test]
@@ -260,7 +323,7 @@ mod tests {
                 Ok::<_, Infallible>(Frame::data(Bytes::from_static(endless.as_bytes())))
             });
             let refused = file_part(TYPE, StreamBody::new(stream)).await.err().unwrap();
-            assert!(matches!(refused, MultipartError::TooMuchBefore), "{refused}");
+            assert!(matches!(refused, MultipartError::TooMuchBeside), "{refused}");
         }
     }
 
@@ -272,7 +335,7 @@ mod tests {
             rest: Bytes::new(),
             gave: false,
             ended: false,
-            before_left: BEFORE_FILE_BYTES_MAX,
+            beside_left: BESIDE_FILE_BYTES_MAX,
             found: Arc::default(),
         };
         let first = futures_util::StreamExt::next(&mut source).await.unwrap().unwrap();

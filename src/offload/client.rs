@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Accepted, Offer};
 use crate::auth::Authority;
-use crate::http::{ApiError, Body, HEADER, Problem, file_body, full_body};
+use crate::http::{ApiError, Body, DEADLINE_MAX, HEADER, Problem, file_body, full_body};
 use crate::lease::{Claim, End, Verdict};
 
 /// Longest wait for a connection to a peer.
@@ -247,7 +247,8 @@ async fn refusal(response: Response<Incoming>) -> OffloadError {
         Some(verdict) => OffloadError::Verdict(verdict),
         None => OffloadError::Refused {
             reason: problem.detail,
-            retry_after: problem.retry_after_s.map(Duration::from_secs),
+            // Whatever it says, it is added to clocks here.
+            retry_after: problem.retry_after_s.map(|s| Duration::from_secs(s).min(DEADLINE_MAX)),
         },
     }
 }

@@ -175,3 +175,112 @@ async fn parts_and_conditions_of_a_result() {
         assert_eq!(part.header("repr-digest"), digest(&whole.body));
     }
 }
+
+#[tokio::test]
+async fn a_form_says_what_it_wants_before_or_behind_its_file() {
+    let node = node();
+    let clip = Clip::default().make();
+    let file = |name: &str| {
+        let head = format!("Content-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+        [head.as_bytes(), &clip[..]].concat()
+    };
+    let profile =
+        |name: &str| format!("Content-Disposition: form-data; name=\"profile\"\r\n\r\n{name}").into_bytes();
+    let send = async |target: &str, parts: &[Vec<u8>]| {
+        let mut body = Vec::new();
+        for part in parts {
+            body.extend_from_slice(b"--B\r\n");
+            body.extend_from_slice(part);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--B--\r\n");
+        let headers = [("content-type", "multipart/form-data; boundary=B")];
+        node.http.send(Method::POST, target, &headers, body.into()).await.unwrap()
+    };
+    // As curl -F file=@clip.mp4 -F profile=480p sends it.
+    for parts in [[file("a.mp4"), profile("480p")], [profile("480p"), file("a.mp4")]] {
+        let answer = send("/upload", &parts).await;
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.header("content-disposition"), "attachment; filename=\"a-480p.mp4\"");
+    }
+    send("/upload?profile=360p", &[file("a.mp4"), profile("480p")]).await.assert_video();
+    let refused: [(&[Vec<u8>], &str); 5] = [
+        (&[file("a.mp4"), profile("8k")], "unknown-profile"),
+        (&[profile("8k"), file("a.mp4")], "unknown-profile"),
+        (&[profile("360p"), file("a.mp4"), profile("480p")], "bad-request"),
+        (&[file("a.mp4"), file("b.mp4")], "bad-request"),
+        (&[profile("360p")], "bad-request"),
+    ];
+    for (parts, slug) in refused {
+        send("/upload", parts).await.assert_problem(400, slug);
+    }
+    assert_nothing_left(&node).await;
+    assert_eq!(node.metric("starling_transcodes_total").await, 2);
+}
+
+#[tokio::test]
+async fn requests_that_no_client_should_send() {
+    let node = node();
+    let clip = Clip::default().make();
+    let packed = node.http.upload_with("/upload", &[("content-encoding", "gzip")], clip.clone()).await;
+    packed.assert_problem(415, "not-a-video");
+    node.http.upload_with("/upload", &[("content-encoding", "identity")], clip.clone()).await.assert_video();
+    let post = "POST /upload HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+    let get = "GET /health HTTP/1.1\r\nhost: x\r\n";
+    let odd: [(String, &str); 14] = [
+        ("GET /health HTTP/1.1\r\nconnection: close\r\n\r\n".into(), "400"),
+        ("GET /health HTTP/1.0\r\n\r\n".into(), "200"),
+        ("GET /health\r\n\r\n".into(), "400"),
+        (format!("{get}x: a\r\n b\r\n\r\n"), "400"),
+        (format!("{get}x: a\0b\r\n\r\n"), "400"),
+        (format!("{get}{}\r\n", "x: y\r\n".repeat(200)), "431"),
+        ("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".into(), "404"),
+        (format!("{post}\r\n"), "400"),
+        (format!("{post}content-length: 0\r\n\r\n"), "400"),
+        (format!("{post}content-length: -5\r\n\r\nhello"), "400"),
+        (format!("{post}content-length: 5\r\ncontent-length: 6\r\n\r\nhello!"), "400"),
+        (format!("{post}transfer-encoding: gzip\r\n\r\nhello"), "400"),
+        (format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n"), "400"),
+        (format!("{post}content-type: multipart/form-data\r\ncontent-length: 5\r\n\r\nhello"), "400"),
+    ];
+    for (request, status) in odd {
+        let answer = raw(&node, request.as_bytes()).await;
+        let version_1_0 = request.contains("HTTP/1.0");
+        let start = if version_1_0 { "HTTP/1.0 " } else { "HTTP/1.1 " };
+        assert!(answer.starts_with(&format!("{start}{status} ")), "{request:?}: {answer}");
+    }
+    // One behind the other, the refused one among them: each has its answer, in order.
+    let many = format!(
+        "{get}\r\n{}{get}connection: close\r\n\r\n",
+        post.replace("connection: close\r\n", "content-length: 5\r\n\r\nhello")
+    );
+    let answers = raw(&node, many.as_bytes()).await;
+    let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(statuses, ["200", "415", "200"]);
+    assert_nothing_left(&node).await;
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_longer_than_need_be() {
+    let node = node();
+    let clip = Clip::default().make();
+    let form = "content-type: multipart/form-data; boundary=B\r\nx-deadline-ms: 3600000\r\ncontent-length: 10000000\r\n\r\n--B\r\n";
+    let mut behind = format!("POST /upload HTTP/1.1\r\nhost: x\r\n{form}").into_bytes();
+    behind.extend_from_slice(b"Content-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\n");
+    behind.extend_from_slice(&clip);
+    behind.extend_from_slice(b"\r\n--B\r\n");
+    let silent = [
+        // Before a form's file, behind it, in a document for a peer.
+        format!("POST /upload HTTP/1.1\r\nhost: x\r\n{form}").into_bytes(),
+        behind,
+        b"POST /internal/offers HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{".to_vec(),
+    ];
+    let answers = silent.iter().map(|request| raw(&node, request));
+    for answer in futures_util::future::join_all(answers).await {
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("/client-too-slow\""), "{answer}");
+    }
+    // A connection at rest is closed, too.
+    let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_nothing_left(&node).await;
+}

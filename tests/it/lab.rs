@@ -74,6 +74,14 @@ impl Lab {
         assert!(status.success());
     }
 
+    /// What a node has logged so far; it has to log JSON. The last line may not be all there yet.
+    pub fn log(&self, name: &str) -> Vec<Value> {
+        let logs = self.base.join(self.report["id"].as_str().unwrap()).join("logs");
+        let text = std::fs::read(logs.join(format!("{name}.log"))).unwrap();
+        let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
     /// Whoever orders faults on its links.
     pub fn netem(&self) -> Client {
         let socket = self.base.join(self.report["id"].as_str().unwrap()).join("netem.sock");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that is surprised is a test that fails")]
 
 mod bad_input;
+mod busy;
 mod cli;
 mod compose;
 mod failures;
