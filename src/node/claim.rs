@@ -75,8 +75,9 @@ impl Node {
         if !is_worth_asking(rtt, service) {
             return Claimed::Unasked;
         }
-        // Who has no use for the work itself only wants to know whether somebody does it.
-        let mut wait_max = if info.is_some() { WAIT_MAX } else { Duration::ZERO };
+        // The first question is answered at once, so that a home which is frozen costs no more than that. Only one that
+        // knows of somebody at work is waited for.
+        let mut wait_max = Duration::ZERO;
         while !job.deadline.left().is_zero() {
             match self.ask(&home, rtt, &key, job.deadline.left(), wait_max).await {
                 Ok(Verdict::Yours) => {
@@ -86,6 +87,11 @@ impl Node {
                 Ok(Verdict::Held { holders }) => {
                     if let Some(done) = self.fetch_from(job, &holders).await {
                         return Claimed::Found(done);
+                    }
+                    if home.name == self.identity.name {
+                        // What is known here is wrong: forgotten, and asked anew.
+                        self.leases.lost(&key);
+                        continue;
                     }
                     // Said to be there, and it is not: made here, and then that is what the home knows.
                     let (node, holders) = (Arc::clone(self), Vec::new());

@@ -48,6 +48,36 @@ async fn the_death_of_any_one_node_costs_double_work_at_most() {
     }
 }
 
+/// The home of a content among these nodes, as src/lease/home.rs reckons it.
+fn home<'a>(content: &[u8], nodes: &[&'a str]) -> &'a str {
+    let weight = |name: &str| {
+        let content = starling::content::ContentId::of(content);
+        starling::content::ContentId::of(&[&content.as_bytes()[..], b"360p\0", name.as_bytes()].concat()).0
+    };
+    nodes.iter().copied().max_by_key(|name| weight(name)).unwrap()
+}
+
+#[tokio::test]
+async fn a_frozen_home_is_not_waited_for() {
+    // With this timing gossip takes several times as long to miss it.
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |mut options| {
+        options.log = Some("starling=debug");
+        options.arg("--timing=wan")
+    })
+    .await;
+    let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
+    let mut clips = (0..).map(|tag| Clip { tag, ..Clip::default() }.make());
+    let clip = clips.find(|clip| home(clip, &["node1", "node2"]) == "node2").unwrap();
+    far.signal(rustix::process::Signal::STOP);
+    let answer = near.http.upload(clip).await;
+    near.logged("failed", |line| line["member"] == "node2").await;
+    far.signal(rustix::process::Signal::CONT);
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), "node1");
+    let given_up = near.position("the content's home does not answer: working without it");
+    assert!(given_up.is_some() && given_up < near.position("failed"), "waited until gossip missed it");
+}
+
 #[tokio::test]
 async fn a_form_is_an_upload_and_its_fields_choose() {
     let node = Node::start(NodeOptions::new("node1", "FRA"));

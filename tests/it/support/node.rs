@@ -22,6 +22,8 @@ pub struct NodeOptions {
     pub args: Vec<String>,
     /// Comes first on PATH: stub tools.
     pub path: Option<PathBuf>,
+    /// `RUST_LOG`, where more is to be seen than usual.
+    pub log: Option<&'static str>,
     /// Kept over a restart.
     pub data_dir: Option<PathBuf>,
 }
@@ -99,7 +101,10 @@ impl Node {
         });
         let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
         command.arg("node").args(["--name", &options.name, "--zone", &options.zone]);
-        command.args(["--log", "json", "--timing", "local", "--workers", "1", "--deadline", "5m"]);
+        command.args(["--log", "json", "--workers", "1", "--deadline", "5m"]);
+        if !options.args.iter().any(|arg| arg.starts_with("--timing")) {
+            command.args(["--timing", "local"]);
+        }
         command.arg("--data-dir").arg(data_dir);
         if !options.args.iter().any(|arg| arg.starts_with("--gossip")) {
             command.args(["--gossip", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
@@ -113,6 +118,7 @@ impl Node {
             command.env("PATH", format!("{}:{rest}", path.display()));
         }
         command.env("STARLING_DIE_WITH_PARENT", "1").env_remove("RUST_LOG");
+        command.envs(options.log.map(|filter| ("RUST_LOG", filter)));
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let stderr = child.stderr.take().unwrap();
@@ -160,6 +166,11 @@ impl Node {
     /// How many lines the log has: a mark for [`Self::logged_since`].
     pub fn mark(&self) -> usize {
         self.log.lines.lock().unwrap().0.len()
+    }
+
+    /// Where the first line with this message stands in the log.
+    pub fn position(&self, message: &str) -> Option<usize> {
+        self.log.lines.lock().unwrap().0.iter().position(|line| line["message"] == message)
     }
 
     /// How many lines with this message there are.
