@@ -171,7 +171,7 @@ async fn a_slow_sender_is_given_up() {
         }))
     };
     let error = receive(StreamBody::new(trickle()), &rig.dir, &limits()).await.unwrap_err();
-    assert!(error.to_string().starts_with("the upload was too slow: next to nothing came for 1"), "{error}");
+    assert!(error.to_string().starts_with("the upload was too slow: next to nothing came in 1"), "{error}");
     let patient = Limits { total_max: Duration::from_secs(20), bytes_per_s_min: 0, ..limits() };
     let error = receive(StreamBody::new(trickle()), &rig.dir, &patient).await.unwrap_err();
     assert_eq!(error.to_string(), "the upload was too slow: all of it has to come within 20s");
