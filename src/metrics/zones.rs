@@ -108,6 +108,7 @@ mod tests {
             http_port: 5000,
             zone: zone.parse().unwrap(),
             capacity_jobs: 1,
+            versions: starling_overlay::Versions::SPOKEN,
         };
         let load = age_s.map(|age| Load {
             sample: LoadSample::default(),

@@ -111,7 +111,9 @@ impl World {
             Fault::Heal => self.heal_all(),
             Fault::Pause(node, time) => self.pause(*node, *time),
             Fault::Starve(nodes, stopped, free) => {
-                nodes.iter().for_each(|node| self.starve(*node, *stopped, *free));
+                for node in nodes {
+                    self.starve(*node, *stopped, *free);
+                }
             }
             Fault::Slow(node, by) => self.slow_down(*node, *by),
             process => self.apply_to_process(process),
@@ -124,11 +126,10 @@ impl World {
                 self.fired_mut().killed += u64::from(self.is_up(*node));
                 self.kill(*node);
             }
+            Fault::Start(node) if self.is_up(*node) => {}
             Fault::Start(node) => {
-                if !self.is_up(*node) {
-                    self.fired_mut().restarted += 1;
-                    self.start(*node);
-                }
+                self.fired_mut().restarted += 1;
+                self.start(*node);
             }
             Fault::ClockStep(node, by_ms) => {
                 self.fired_mut().clock_steps += 1;

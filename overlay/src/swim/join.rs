@@ -166,7 +166,7 @@ impl Swim {
         }
         self.gossip.push(self.key);
         for slot in self.pick_live(LEAVE_FANOUT, None) {
-            let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { continue };
+            let Some(to) = self.members.get(slot).map(Peer::address) else { continue };
             self.send(to, Some(slot), &Message::News);
         }
         self.phase = Phase::Leaving { rounds: rounds - 1 };

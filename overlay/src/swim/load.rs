@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::Swim;
-use crate::members::Slot;
+use crate::members::{Peer, Slot};
 use crate::wire::{Encoder, LOADS_MAX, LoadEntry};
 use crate::{LoadSample, NodeKey, Time, Zone};
 
@@ -265,11 +265,11 @@ impl Swim {
         let mut adverts = 0;
         for _ in 0..(self.live() / LIVE_PER_DRAW).min(DRAWS_MAX) {
             let slot = self.rng.random_range(0..self.members.slots().max(1));
-            let near = |peer: &&crate::members::Peer| peer.is_live() && peer.identity.zone == self.me.zone;
-            let Some(to) = self.members.get(slot).filter(near).map(|peer| peer.identity.gossip) else {
+            let near = |peer: &&Peer| peer.is_live() && peer.identity.zone == self.me.zone;
+            let Some(to) = self.members.get(slot).filter(near).map(Peer::address) else {
                 continue;
             };
-            let mut encoder = self.begin();
+            let mut encoder = self.begin(self.version_for(Some(slot)));
             encoder.load(&sample, self.now.since(taken));
             self.put_updates(&mut encoder, Some(slot), None);
             self.finish(to, encoder);

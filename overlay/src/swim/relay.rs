@@ -1,7 +1,7 @@
 //! Pings for others (SWIM's ping-req), and their answers.
 
 use super::Swim;
-use crate::members::Slot;
+use crate::members::{Peer, Slot};
 use crate::pings::Purpose;
 use crate::wire::{Head, Message, Subject, Update};
 use crate::{BootEpoch, Incarnation, MemberState, NodeKey, Time};
@@ -26,7 +26,7 @@ impl Swim {
         let Some(sender) = sender.and_then(|slot| self.members.get(slot)) else { return };
         let origin = sender.key;
         let Some(slot) = self.members.find(target) else { return };
-        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
+        let Some(to) = self.members.get(slot).map(Peer::address) else { return };
         if self.relays.len() >= RELAYS_MAX {
             return;
         }
@@ -40,7 +40,7 @@ impl Swim {
         while let Some(relay) = self.relays.front().copied().filter(|relay| relay.nack_at <= self.now) {
             self.relays.pop_front();
             let Some(origin) = self.members.find(relay.origin) else { continue };
-            let Some(to) = self.members.get(origin).map(|peer| peer.address()) else { continue };
+            let Some(to) = self.members.get(origin).map(Peer::address) else { continue };
             if self.pings.get(relay.ping).is_some() {
                 self.send(to, Some(origin), &Message::Nack { seq: relay.seq });
             }
@@ -50,7 +50,7 @@ impl Swim {
     /// A member pinged for another one answered, in time or not.
     pub(super) fn pass_on_ack(&mut self, origin: NodeKey, seq: u32, head: &Head) {
         let Some(slot) = self.members.find(origin) else { return };
-        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
+        let Some(to) = self.members.get(slot).map(Peer::address) else { return };
         let (target, boot, incarnation) = (head.from(), head.boot(), head.incarnation());
         self.send(to, Some(slot), &Message::Relayed { seq, target, boot, incarnation });
     }

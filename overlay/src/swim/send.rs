@@ -7,7 +7,7 @@ use rand::seq::IteratorRandom;
 
 use super::{Output, Phase, Swim, Timer};
 use crate::config::{GOSSIP_FANOUT, Params};
-use crate::members::Slot;
+use crate::members::{Peer, Slot};
 use crate::wire::{
     DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Encoder, Head, Message, Subject, UPDATES_MAX, Update,
 };
@@ -155,7 +155,7 @@ impl Swim {
             if self.gossip.is_empty() {
                 break;
             }
-            let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { continue };
+            let Some(to) = self.members.get(slot).map(Peer::address) else { continue };
             self.send(to, Some(slot), &Message::News);
         }
         if !self.gossip.is_empty() && self.members.live() > 0 {
@@ -176,7 +176,7 @@ impl Swim {
 
     fn pick(&mut self, picked: &mut [Option<Slot>], but: Option<Slot>) {
         let usable = |members: &crate::members::Members, slot: Slot| {
-            Some(slot) != but && members.get(slot).is_some_and(crate::members::Peer::is_live)
+            Some(slot) != but && members.get(slot).is_some_and(Peer::is_live)
         };
         let others = self.members.live();
         if others > 4 * picked.len() {

@@ -43,7 +43,7 @@ impl Swim {
 
     /// Sends what this node knows in a range, or the digests of its parts.
     fn send_ranges(&mut self, slot: Slot, range: RangeInclusive<u64>) {
-        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
+        let Some(to) = self.members.get(slot).map(Peer::address) else { return };
         let keys = self.live_keys(range.clone());
         let (bytes_max, records_max) = self.sync_size();
         if keys.len() <= records_max {
@@ -87,7 +87,7 @@ impl Swim {
     }
 
     fn send_records(&mut self, slot: Slot, range: RangeInclusive<u64>, bytes_max: usize) {
-        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
+        let Some(to) = self.members.get(slot).map(Peer::address) else { return };
         let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.message(&Message::Records { first: *range.start(), last: *range.end() });
         encoder.limit(bytes_max - self.seal.trailer_bytes());
@@ -108,7 +108,7 @@ impl Swim {
         range: RangeInclusive<u64>,
         updates: &[Update<Record<'_>>],
     ) {
-        let Some(to) = self.members.get(slot).map(|peer| peer.address()) else { return };
+        let Some(to) = self.members.get(slot).map(Peer::address) else { return };
         let known = |key: NodeKey| {
             let update = updates.iter().find(|update| subject_of(update).0 == key)?;
             Some(Claim::new(subject_of(update).1, update.incarnation, update.state))

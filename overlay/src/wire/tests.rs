@@ -236,7 +236,7 @@ proptest! {
         let head_end = begun.len() - plain.trailer_bytes();
         let mut encoder = Encoder::new(Vec::new(), plain, 1, &mut rng(), &head);
         encoder.message(&messages(kind, seq, number, &identity));
-        encoder.load(&load, 7);
+        encoder.load(&load, Duration::from_millis(40));
         encoder.coordinate(&place);
         encoder.promise(Duration::from_millis(500));
         for update in &news {

@@ -54,7 +54,7 @@ fn settled(topology: Topology, seed: u64, count: usize) -> World {
 }
 
 /// Whom `by` suspected or failed by its own evidence, since this place in the log.
-fn doubted<'a>(log: &'a [Entry]) -> impl Iterator<Item = (usize, &'a str)> {
+fn doubted(log: &[Entry]) -> impl Iterator<Item = (usize, &str)> {
     log.iter().filter_map(|entry| match &entry.event {
         Event::Failed(member) | Event::Suspected { member, .. } => {
             Some((entry.node, member.identity.name.as_str()))
@@ -78,7 +78,9 @@ fn watch(world: &mut World, checker: &mut Checker, time: Duration) {
 fn stands(mut world: World, faults: &[Fault], time: Duration) -> (World, usize) {
     let seen = world.log().len();
     let mut checker = Checker::default();
-    faults.iter().for_each(|fault| world.apply(fault));
+    for fault in faults {
+        world.apply(fault);
+    }
     watch(&mut world, &mut checker, time);
     assert_eq!(failures(&world.log()[seen..]), [], "{faults:?}");
     world.apply(&Fault::Heal);
@@ -108,7 +110,9 @@ fn any_mix_of_faults_keeps_the_rules_and_comes_to_rest() {
         reports.iter().filter(broken).map(|r| format!("seed {}: {:#?}", r.seed, r.violations)).collect();
     assert!(failed.is_empty(), "{} of 200 runs: {}", failed.len(), failed.join("\n"));
     let mut fired = Fired::default();
-    reports.iter().for_each(|report| fired.add(&report.fired));
+    for report in &reports {
+        fired.add(&report.fired);
+    }
     for (what, count) in fired.counters() {
         // Held messages are Lifeguard's experiment, which is none of these faults.
         assert!(count > 0 || what == "held", "no fault of 200 runs did this: {what}");

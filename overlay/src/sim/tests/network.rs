@@ -25,7 +25,8 @@ fn what_a_network_does_to_datagrams_fails_nobody() {
     ];
     for (fault, counter) in faults {
         for seed in 0..4 {
-            let (world, _) = stands(settled(Topology::paper(), seed, 20), &[fault.clone()], 60 * SECOND);
+            let (world, _) =
+                stands(settled(Topology::paper(), seed, 20), std::slice::from_ref(&fault), 60 * SECOND);
             let takes_long = fault != Fault::Delay(400 * MS);
             assert_eq!(counter(&world.fired()) > 0, takes_long, "seed {seed}: {fault:?} did fire");
         }
@@ -65,9 +66,13 @@ fn where_large_datagrams_vanish_members_still_find_each_other() {
             // Many come at once, so that datagrams are full; those behind the tunnel have all to learn.
             let again: Vec<usize> =
                 (2..16).chain(behind.iter().copied().filter(|node| *node >= 16)).collect();
-            again.iter().for_each(|node| world.apply(&Fault::Kill(*node)));
+            for node in &again {
+                world.apply(&Fault::Kill(*node));
+            }
             watch(&mut world, &mut checker, SECOND / 2);
-            again.iter().for_each(|node| world.apply(&Fault::Start(*node)));
+            for node in &again {
+                world.apply(&Fault::Start(*node));
+            }
             let end = world.now() + 10 * SECOND;
             assert!(world.run_until(end, agreed), "seed {seed}: {} behind {bytes} bytes", behind.len());
             watch(&mut world, &mut checker, 20 * SECOND);
@@ -98,7 +103,9 @@ fn a_nat_that_rebinds_a_port_fails_nobody_and_nothing_flaps() {
         let topology = if seed % 4 < 2 { Topology::paper() } else { Topology::flat(MS) };
         let mut world = settled(topology, seed, 20);
         let mut checker = Checker::default();
-        [3, 4, 11].iter().for_each(|node| world.apply(&Fault::Rebind(*node, keeps_old)));
+        for node in [3, 4, 11] {
+            world.apply(&Fault::Rebind(node, keeps_old));
+        }
         watch(&mut world, &mut checker, 60 * SECOND);
         let seen = world.log().len();
         // By now each has heard of each other one at its new port. And again.

@@ -43,7 +43,7 @@ fn a_process_that_was_stopped_blames_nobody() {
         let mut world = settled(Topology::flat(MS), seed, 8);
         let mut checker = Checker::default();
         world.apply(&Fault::Pause(2, seconds * SECOND));
-        watch(&mut world, &mut checker, (seconds as u32 + 10) * SECOND);
+        watch(&mut world, &mut checker, (seconds + 10) * SECOND);
         let failed = failures(world.log());
         assert!(failed.iter().all(|(at, name)| name == "node3" && *at != 2), "seed {seed}: {failed:?}");
         assert!(world.fired().put_off > 0);

@@ -122,7 +122,9 @@ fn a_node_that_is_half_reachable_makes_no_other_one_flap() {
         for (faults, related) in [(to, 3..4), (from, 3..4), (half, 10..20)] {
             let mut world = settled(Topology::flat(MS), seed, 20);
             let mut checker = Checker::default();
-            faults.iter().for_each(|fault: &Fault| world.apply(fault));
+            for fault in &faults {
+                world.apply(fault);
+            }
             watch(&mut world, &mut checker, 120 * SECOND);
             let unrelated = doubted(world.log()).filter(|(at, _)| *at != 3);
             let unrelated: Vec<_> =

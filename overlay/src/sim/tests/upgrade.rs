@@ -9,7 +9,7 @@ fn roll(world: &mut World, checker: &mut Checker, versions: Versions, loads: &mu
         world.apply(&Fault::Upgrade((index * 7) % world.len(), versions));
         *loads += 1;
         for node in 0..world.len() {
-            let sample = crate::LoadSample { seq: *loads, workers: 2, ..crate::LoadSample::default() };
+            let sample = crate::LoadSample { seq: *loads as u16, workers: 2, ..crate::LoadSample::default() };
             world.input(node, Input::Load(sample));
         }
         watch(world, checker, 400 * MS);
