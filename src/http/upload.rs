@@ -17,7 +17,7 @@ use super::{ApiError, Body, HEADER, objects, request};
 use crate::content::ContentId;
 use crate::ingest::multipart::{self, MultipartError};
 use crate::ingest::{FormBody, Upload};
-use crate::node::{Job, Node, Served};
+use crate::node::{Job, Node, Served, Trail};
 use crate::profile::Profile;
 
 /// What of a refused body is still read, so that a client that first sends and then reads gets the answer and not a
@@ -48,6 +48,7 @@ struct Answered {
 
 pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let arrived = Instant::now();
+    let trail = Trail::new(arrived);
     let (head, body) = request.into_parts();
     // Held until the answer.
     let slot = node.clients().enter(client);
@@ -61,18 +62,18 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
             drop(body);
             Err(error)
         }
-        Ok(admitted) => serve(node, &head, admitted, body).await,
+        Ok(admitted) => serve(node, &head, admitted, body, &trail).await,
     };
     if let Some(rest) = lender.take_back() {
         linger(&head, rest, &outcome);
     }
     let mut response = match outcome {
         Ok(answered) => {
-            node.log_served(&answered.served, &answered.profile, arrived.elapsed());
+            node.log_served(&answered.served, &answered.profile, &trail);
             result(&answered)
         }
         Err(error) => {
-            node.log_refused(&error, arrived.elapsed());
+            node.log_refused(&error, &trail);
             problem(&error)
         }
     };
@@ -102,7 +103,13 @@ fn admit(node: &Node, head: &Parts, body: &Incoming, arrived: Instant) -> Result
     })
 }
 
-async fn serve(node: &Arc<Node>, head: &Parts, admitted: Admitted, body: Lent) -> Result<Answered, ApiError> {
+async fn serve(
+    node: &Arc<Node>,
+    head: &Parts,
+    admitted: Admitted,
+    body: Lent,
+    trail: &Trail,
+) -> Result<Answered, ApiError> {
     let deadline = admitted.deadline;
     let mut filename = request::filename(head);
     // The client knows the digest: if the result is here, its body need not come at all.
@@ -113,11 +120,16 @@ async fn serve(node: &Arc<Node>, head: &Parts, admitted: Admitted, body: Lent) -
         if let Some(served) = node.held(content, &profile).await {
             return Ok(Answered { served, profile, filename });
         }
+        if let Some(refusal) = node.refuse_unread(content, &profile, &deadline).await {
+            trail.mark("unread");
+            return Err(refusal);
+        }
     }
     let receive = receive(node, admitted, body, &mut filename);
     let (upload, profile) =
         tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
-    let served = node.transcode(Job::new(upload, Arc::clone(&profile), deadline)).await?;
+    trail.mark("body");
+    let served = node.transcode(Job::new(upload, Arc::clone(&profile), deadline, trail.clone())).await?;
     Ok(Answered { served, profile, filename })
 }
 

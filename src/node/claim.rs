@@ -5,14 +5,21 @@ use std::time::{Duration, Instant};
 
 use starling_overlay::{Identity, MemberState, NodeName};
 
-use super::{CacheState, Done, Job, Node, dispatch};
-use crate::content::MediaInfo;
+use super::transcode::Scope;
+use super::{CacheState, Done, Job, Node, Outcome, dispatch};
+use crate::cache::Key;
+use crate::content::ContentId;
+use crate::http::{ApiError, Deadline};
 use crate::lease::{Claim, End, LeaseKey, Lessee, Verdict, home_of};
 use crate::offload::OffloadError;
+use crate::profile::Profile;
 use crate::route::RouteKind;
+use crate::workers::Place;
 
 /// Longest wait of one question to a home for somebody else's work; then it is asked again.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for the home's word on an upload whose body waits to be asked for.
+const UNREAD_ANSWER_MAX: Duration = Duration::from_millis(800);
 
 /// What the home said.
 pub(super) enum Claimed {
@@ -63,48 +70,89 @@ impl Drop for Lease {
 }
 
 impl Node {
-    /// Asks the home of a job's content. Answers [`Claimed::Unasked`] rather than wait for a home that does not answer.
-    /// `info`: what is known of the job.
-    pub(super) async fn claim(self: &Arc<Self>, job: &Job, info: Option<&MediaInfo>) -> Claimed {
+    /// Asks the home of a job's content, and waits while somebody else makes it. Answers [`Claimed::Unasked`] rather than wait
+    /// for a home that does not answer: at [`Job::settled_by`], unless the job has a place then, which it keeps in `place`.
+    async fn claim(self: &Arc<Self>, job: &Job, place: &mut Option<Place>) -> Claimed {
         let key: LeaseKey = (job.upload.content, job.profile.name.clone());
-        let view = self.view();
-        let home = Arc::clone(home_of(&view, &key.0, &key.1));
-        let home_peer = view.peers.iter().find(|peer| peer.identity.name == home.name);
-        let rtt = home_peer.and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
-        let service = info.and_then(|info| self.pool.estimate(&job.profile, info).service);
-        if !is_worth_asking(rtt, service) {
+        let (home, rtt) = self.home(&key);
+        if !is_worth_asking(rtt, self.pool.usual_service(&job.profile)) {
             return Claimed::Unasked;
         }
-        // The first question is answered at once, so that a home which is frozen costs no more than that. Only one that
-        // knows of somebody at work is waited for.
-        let mut wait_max = Duration::ZERO;
-        while !job.deadline.left().is_zero() {
-            match self.ask(&home, rtt, &key, job.deadline.left(), wait_max).await {
-                Ok(Verdict::Yours) => {
-                    let (node, holders) = (Arc::clone(self), Vec::new());
-                    return Claimed::Lease(Lease { node, home, key, holders });
-                }
+        let mine =
+            |holders| Lease { node: Arc::clone(self), home: Arc::clone(&home), key: key.clone(), holders };
+        let mut first = std::pin::pin!(self.ask(&home, rtt, &key, job.deadline.left(), Duration::ZERO));
+        let in_time = tokio::time::timeout_at(job.settled_by.into(), &mut first).await;
+        let mut answer = if let Ok(answer) = in_time {
+            answer
+        } else {
+            *place = self.expect(job);
+            if place.is_none() {
+                // It may have been given all the same.
+                drop(mine(Vec::new()));
+                return Claimed::Unasked;
+            }
+            first.await
+        };
+        loop {
+            match answer {
+                Ok(Verdict::Yours) => return Claimed::Lease(mine(Vec::new())),
                 Ok(Verdict::Held { holders }) => {
                     if let Some(done) = self.fetch_from(job, &holders).await {
                         return Claimed::Found(done);
                     }
-                    if home.name == self.identity.name {
-                        // What is known here is wrong: forgotten, and asked anew.
-                        self.leases.lost(&key);
-                        continue;
+                    if home.name != self.identity.name {
+                        // Said to be there, and it is not: made here, and then that is what the home knows.
+                        return Claimed::Lease(mine(Vec::new()));
                     }
-                    // Said to be there, and it is not: made here, and then that is what the home knows.
-                    let (node, holders) = (Arc::clone(self), Vec::new());
-                    return Claimed::Lease(Lease { node, home, key, holders });
+                    // What is known here is wrong: forgotten, and asked anew.
+                    self.leases.lost(&key);
                 }
-                Ok(Verdict::Busy) => wait_max = WAIT_MAX,
+                // No place is held for what somebody else makes.
+                Ok(Verdict::Busy) => drop(place.take()),
                 Err(error) => {
                     tracing::debug!(home = %home.name, %error, "the content's home does not answer: working without it");
                     return Claimed::Unasked;
                 }
             }
+            if job.deadline.left().is_zero() {
+                return Claimed::Unasked;
+            }
+            answer = self.ask(&home, rtt, &key, job.deadline.left(), WAIT_MAX).await;
         }
-        Claimed::Unasked
+    }
+
+    /// Who is home of this, and how far away.
+    fn home(&self, key: &LeaseKey) -> (Arc<Identity>, Option<Duration>) {
+        let view = self.view();
+        let home = Arc::clone(home_of(&view, &key.0, &key.1));
+        let peer = view.peers.iter().find(|peer| peer.identity.name == home.name);
+        let rtt = peer.and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
+        (home, rtt)
+    }
+
+    /// The refusal of an upload whose body need not come: its content is known, nobody has time for it, and by what its home
+    /// says nobody holds or makes its result. None if the body has to come.
+    pub async fn refuse_unread(
+        &self,
+        content: ContentId,
+        profile: &Profile,
+        deadline: &Deadline,
+    ) -> Option<ApiError> {
+        let key: LeaseKey = (content, profile.name.clone());
+        if self.flights.is_under_way(&(Key::new(content, profile), Scope::Anywhere))
+            || !self.is_hopeless(profile, content, deadline)
+        {
+            return None;
+        }
+        let (home, rtt) = self.home(&key);
+        // A lease that is over at once: only to hear whether somebody else has one.
+        let answer = self.ask(&home, rtt, &key, Duration::ZERO, Duration::ZERO);
+        match tokio::time::timeout(UNREAD_ANSWER_MAX, answer).await {
+            Ok(Ok(Verdict::Yours) | Err(_)) | Err(_) => {
+                Some(self.refuse_content(profile, content, None, deadline.allowed, None))
+            }
+            Ok(Ok(Verdict::Busy | Verdict::Held { .. })) => None,
+        }
     }
 
     async fn ask(
@@ -212,29 +260,43 @@ fn is_worth_asking(rtt: Option<Duration>, service: Option<Duration>) -> bool {
     }
 }
 
-/// Does a job once in the whole cluster, as far as its content's home can be asked.
-pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> super::Outcome {
-    let place = node.pool.expect(&job.profile, job.upload.content, job.deadline.at);
-    let permit = if place.is_none() { node.permit_to_look(job).await } else { None };
-    if place.is_none() && permit.is_none() {
-        // It may still be held, or be under way. If not, the end of the lease says so.
-        return match node.claim(job, None).await {
-            Claimed::Found(done) => Ok(done),
-            Claimed::Lease(_) | Claimed::Unasked => Err(node.refuse(job, None, None)),
-        };
+/// Does a job once in the whole cluster, as far as its content's home can be asked. Only what is this node's to make needs a
+/// place, and ffprobe is run only for what has one.
+pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
+    let mut place = None;
+    let claimed = node.claim(job, &mut place).await;
+    job.trail.mark("home");
+    let lease = match claimed {
+        Claimed::Found(done) => return Ok(done),
+        Claimed::Lease(lease) => Some(lease),
+        Claimed::Unasked => None,
+    };
+    let done = find_place(node, job, place).await?;
+    if let Some(lease) = lease {
+        lease.done(&done);
     }
+    Ok(done)
+}
+
+async fn find_place(node: &Arc<Node>, job: &Job, place: Option<Place>) -> Outcome {
+    if let Some(place) = place.or_else(|| node.expect(job)) {
+        return with_place(node, job, place).await;
+    }
+    match dispatch::elsewhere(node, job).await {
+        Ok(outcome) => outcome,
+        // To ask took time, in which a place may have come free.
+        Err(retry_after) => match node.expect(job) {
+            Some(place) => with_place(node, job, place).await,
+            None => Err(node.refuse(job, retry_after)),
+        },
+    }
+}
+
+async fn with_place(node: &Arc<Node>, job: &Job, place: Place) -> Outcome {
     let info = node.probe(job).await?;
-    drop(permit);
-    let job = Job { info: Some(Arc::clone(&info)), ..job.clone() };
-    match node.claim(&job, Some(&info)).await {
-        Claimed::Found(done) => Ok(done),
-        Claimed::Unasked => dispatch::dispatch(node, &job, info, place).await,
-        Claimed::Lease(lease) => {
-            let done = dispatch::dispatch(node, &job, info, place).await?;
-            lease.done(&done);
-            Ok(done)
-        }
-    }
+    job.trail.mark("look");
+    let job = Job { info: Some(info), ..job.clone() };
+    dispatch::dispatch(node, &job, place).await
 }
 
 #[cfg(test)]

@@ -3,204 +3,119 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use starling_overlay::{Identity, LoadSample, MemberState};
-use tokio::sync::SemaphorePermit;
+use starling_overlay::{LoadSample, MemberState};
 
-use super::{Done, Job, Node, Outcome};
-use crate::content::MediaInfo;
-use crate::http::ApiError;
-use crate::offload::{Offer, OffloadError};
-use crate::route::{Candidate, RouteKind, SAMPLE_AGE_MAX, Situation};
+use super::attempts::{Attempt, Attempts};
+use super::{Job, Node, Outcome};
+use crate::content::{ContentId, MediaInfo};
+use crate::http::{ApiError, Deadline};
+use crate::profile::Profile;
+use crate::route::{Candidate, SAMPLE_AGE_MAX, Situation};
 use crate::workers::Place;
 
 /// How many peers are asked at the most before the job is done here or refused.
 const PEERS_ASKED_MAX: usize = 8;
-/// How long may be spent on offers that are refused: whoever is refused in the end hears it soon.
+/// How long somebody who has a place here may be kept asking for a better one.
 const ASKING_MAX: Duration = Duration::from_millis(500);
-/// How long an upload for which there is no time here waits for its turn to be looked at, to be offered to others.
-const LOOK_WAIT_MAX: Duration = Duration::from_millis(200);
 /// What a job takes on a node that does not know yet.
 const SERVICE_GUESS: Duration = Duration::from_secs(5);
 /// What a client is told when nobody could say when a place will be free.
 const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 
-/// Does a job where the policy finds it best, and when that fails, where it finds it next best.
-/// `place`: one that is held for it here.
-pub(super) async fn dispatch(
-    node: &Arc<Node>,
-    job: &Job,
-    info: Arc<MediaInfo>,
-    place: Option<Place>,
-) -> Outcome {
-    let ranked = node.rank(place.as_ref());
-    let scores: Arc<str> = scores_text(&ranked).into();
-    tracing::debug!(content = %job.upload.content, %scores, "candidates ranked");
-    let mut attempts =
-        Attempts { node, job, info, place, scores, retry_after: None, fault: None, refusing: Duration::ZERO };
+/// Does a job that has a place here: where the policy finds it best, and when that fails, where it finds it next best.
+pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outcome {
+    let booked = place.is_booked();
+    let ranked = node.rank(Some(&place));
+    let mut attempts = Attempts::new(node, job, Some(place), scores_text(&job.upload.content, &ranked));
+    // What was told to come back now is not sent on: its place is here.
+    if booked && let Some(outcome) = decided(attempts.here().await) {
+        return outcome;
+    }
+    if attempts.leaving {
+        return hand_on(node, job, attempts).await;
+    }
     let mut peers_asked = 0;
     let mut local_refused = false;
-    // What was told to come back now is not sent on: its place is here.
-    if node.pool.is_booked(&job.profile, job.upload.content) {
-        match attempts.here().await {
-            Err(Attempt::Elsewhere) => {}
-            Err(Attempt::Verdict(error)) => return Err(error),
-            Ok(done) => return Ok(done),
-        }
-    }
     for candidate in &ranked {
         if job.deadline.left().is_zero() {
             return Err(job.deadline.passed());
         }
-        if candidate.is_local() {
-            match attempts.here().await {
-                Err(Attempt::Elsewhere) => local_refused = attempts.fault.is_none(),
-                Err(Attempt::Verdict(error)) => return Err(error),
-                Ok(done) => return Ok(done),
-            }
-        } else if peers_asked < PEERS_ASKED_MAX && attempts.is_worth_asking(candidate) {
+        let attempt = if candidate.is_local() {
+            let attempt = attempts.here().await;
+            local_refused = attempts.fault.is_none();
+            attempt
+        } else if peers_asked < PEERS_ASKED_MAX
+            && attempts.refusing < ASKING_MAX
+            && !is_full(candidate.load.as_ref(), job.deadline.left())
+        {
             peers_asked += 1;
-            match attempts.there(candidate).await {
-                Err(Attempt::Elsewhere) => {}
-                Err(Attempt::Verdict(error)) => return Err(error),
-                Ok(done) => return Ok(done),
-            }
+            attempts.there(candidate, job.deadline.at).await
+        } else {
+            continue;
+        };
+        if let Some(outcome) = decided(attempt) {
+            return outcome;
+        }
+        if attempts.leaving {
+            return hand_on(node, job, attempts).await;
         }
     }
     // The queue here was full when it was this node's turn; asking the others took time in which a place came free.
-    if local_refused {
-        match attempts.here().await {
-            Err(Attempt::Elsewhere) => {}
-            Err(Attempt::Verdict(error)) => return Err(error),
-            Ok(done) => return Ok(done),
+    if local_refused && let Some(outcome) = decided(attempts.here().await) {
+        return outcome;
+    }
+    if attempts.leaving {
+        return hand_on(node, job, attempts).await;
+    }
+    let Attempts { fault, retry_after, .. } = attempts;
+    Err(fault.unwrap_or_else(|| node.refuse(job, retry_after)))
+}
+
+/// Finds a peer for a job that was taken here, where it can't be done any more: this node is leaving. Each may say no, but all
+/// are asked.
+async fn hand_on(node: &Arc<Node>, job: &Job, mut attempts: Attempts<'_>) -> Outcome {
+    for candidate in node.rank(None).iter().filter(|candidate| !candidate.is_local()) {
+        if job.deadline.left().is_zero() {
+            return Err(job.deadline.passed());
+        }
+        if let Some(outcome) = decided(attempts.there(candidate, job.deadline.at).await) {
+            return outcome;
         }
     }
-    let Attempts { fault, info, retry_after, .. } = attempts;
-    Err(fault.unwrap_or_else(|| node.refuse(job, Some(&info), retry_after)))
+    Err(ApiError::Draining)
 }
 
-/// Why an attempt has no result.
-enum Attempt {
-    /// Another node may do it.
-    Elsewhere,
-    /// No node would.
-    Verdict(ApiError),
-}
-
-struct Attempts<'a> {
-    node: &'a Arc<Node>,
-    job: &'a Job,
-    info: Arc<MediaInfo>,
-    /// Held here until it is this node's turn.
-    place: Option<Place>,
-    scores: Arc<str>,
-    /// Soonest time at which somebody who refused expects a place.
-    retry_after: Option<Duration>,
-    /// What this node itself failed with.
-    fault: Option<ApiError>,
-    /// Time spent on offers that were refused.
-    refusing: Duration,
-}
-
-impl Attempts<'_> {
-    /// Not one of which gossip says that it has no time, and none when too much time has gone into asking.
-    fn is_worth_asking(&self, candidate: &Candidate) -> bool {
-        // Who has a place here anyway can wait for a better one; the others are to hear soon that there is none.
-        let spent = if self.place.is_some() { self.refusing } else { self.job.deadline.spent() };
-        spent < ASKING_MAX && !candidate.load.is_some_and(|load| is_too_late(&load, self.job.deadline.left()))
-    }
-
-    async fn here(&mut self) -> Result<Done, Attempt> {
-        // For the one that it gets now that it is known what it takes.
-        self.place = None;
-        let job = Job { info: Some(Arc::clone(&self.info)), ..self.job.clone() };
-        let result = self.node.transcode_here(job, None).await;
-        match result {
-            Ok(served) => Ok(Done {
-                object: served.object,
-                by: served.by,
-                route: RouteKind::Local,
-                cache: served.cache,
-                scores: Arc::clone(&self.scores),
-            }),
-            Err(ApiError::Saturated { retry_after }) => Err(self.refused_for(Some(retry_after))),
-            Err(ApiError::Draining) => Err(self.refused_for(None)),
-            // This node's own fault: another one may do better.
-            Err(error @ (ApiError::Internal(_) | ApiError::DiskFull)) => {
-                tracing::error!(content = %self.job.upload.content, %error, "can't do it here: next candidate");
-                self.fault = Some(error);
-                Err(Attempt::Elsewhere)
-            }
-            Err(error) => Err(Attempt::Verdict(error)),
+/// Finds a peer for a job that has no place here, of which no more is known than its content: neither ffprobe's time nor more
+/// than [`Job::settled_by`] is spent on what may be refused in the end. None if no peer takes it.
+pub(super) async fn elsewhere(node: &Arc<Node>, job: &Job) -> Result<Outcome, Option<Duration>> {
+    let ranked = node.rank(None);
+    let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
+    let peers = ranked.iter().filter(|candidate| !candidate.is_local());
+    for candidate in
+        peers.filter(|peer| !is_full(peer.load.as_ref(), job.deadline.left())).take(PEERS_ASKED_MAX)
+    {
+        if Instant::now() >= job.settled_by {
+            break;
+        }
+        if let Some(outcome) = decided(attempts.there(candidate, job.settled_by).await) {
+            return Ok(outcome);
         }
     }
+    Err(attempts.retry_after)
+}
 
-    async fn there(&mut self, candidate: &Candidate) -> Result<Done, Attempt> {
-        let peer = &candidate.identity;
-        let asked = Instant::now();
-        match self.hand_over(candidate).await {
-            Ok(done) => Ok(done),
-            Err(OffloadError::Verdict(error)) => Err(Attempt::Verdict(error)),
-            Err(OffloadError::Refused { reason, retry_after }) => {
-                self.refusing += asked.elapsed();
-                tracing::info!(content = %self.job.upload.content, peer = %peer.name, reason, "offer refused: next candidate");
-                Err(self.refused_for(retry_after))
-            }
-            Err(OffloadError::Unreachable(reason)) => {
-                tracing::warn!(content = %self.job.upload.content, peer = %peer.name, reason, "peer lost: next candidate");
-                Err(Attempt::Elsewhere)
-            }
-        }
-    }
-
-    fn refused_for(&mut self, retry_after: Option<Duration>) -> Attempt {
-        self.retry_after = [self.retry_after, retry_after].into_iter().flatten().min();
-        Attempt::Elsewhere
-    }
-
-    async fn hand_over(&self, candidate: &Candidate) -> Result<Done, OffloadError> {
-        let (node, job, peer) = (self.node, self.job, &candidate.identity);
-        let offer = Offer {
-            from: node.identity.name.clone(),
-            content: job.upload.content,
-            bytes: job.upload.bytes,
-            profile: job.profile.name.clone(),
-            deadline_ms: job.deadline.left().as_millis() as u64,
-            backlog: node.policy.weighs_load().then(|| node.pool.backlog(self.place.as_ref())),
-            info: MediaInfo::clone(&self.info),
-        };
-        let accepted = node.peers.offer(peer, candidate.rtt, &offer).await?;
-        let exchange = async {
-            let file = job.upload.open().map_err(|error| unreadable(&error))?;
-            let body = (Arc::new(file), job.upload.bytes, Arc::clone(&job.upload));
-            let response = node.peers.send(peer, &accepted, body, job.limit.left()).await?;
-            node.take_result(job, peer, response).await
-        };
-        let (object, cache) = tokio::select! {
-            result = exchange => result?,
-            () = node.lost(peer) => {
-                return Err(OffloadError::Unreachable("gossip found it dead while it had the job".into()));
-            }
-            () = tokio::time::sleep_until(job.limit.at.into()) => {
-                return Err(OffloadError::Verdict(job.limit.passed()));
-            }
-        };
-        Ok(Done {
-            object,
-            by: Arc::clone(peer),
-            route: candidate.route,
-            cache,
-            scores: Arc::clone(&self.scores),
-        })
+fn decided(attempt: Result<super::Done, Attempt>) -> Option<Outcome> {
+    match attempt {
+        Ok(done) => Some(Ok(done)),
+        Err(Attempt::Verdict(error)) => Some(Err(error)),
+        Err(Attempt::Elsewhere) => None,
     }
 }
 
-fn unreadable(error: &std::io::Error) -> OffloadError {
-    OffloadError::Verdict(ApiError::Internal(format!("the upload can't be read back: {error}")))
-}
-
-/// Whether a node that says this of itself will hardly take a job that has this much time left. Rather yes than no: to ask
-/// in vain costs time when there is none.
-fn is_too_late(load: &LoadSample, left: Duration) -> bool {
+/// Whether a node that says this of itself will hardly take a job that has this much time left; who says nothing may. Rather
+/// yes than no: to ask in vain costs time when there is none.
+fn is_full(load: Option<&LoadSample>, left: Duration) -> bool {
+    let Some(load) = load else { return false };
     let workers = u32::from(load.workers.max(1));
     let jobs = u32::from(load.queued_jobs) + u32::from(load.running_jobs);
     if jobs < workers {
@@ -229,55 +144,61 @@ impl Node {
         ranked
     }
 
-    /// Leave to run ffprobe on an upload for which there is no time here: if, by what gossip says, somebody else has it, and
-    /// there are not too many such uploads already.
-    pub(super) async fn permit_to_look(&self, job: &Job) -> Option<SemaphorePermit<'_>> {
-        let (now, left) = (Instant::now(), job.deadline.left());
-        let somebody = self.view().peers.iter().filter(|peer| peer.state == MemberState::Alive).any(|peer| {
-            let load = peer.load.filter(|load| load.age(now) <= SAMPLE_AGE_MAX);
-            !load.is_some_and(|load| is_too_late(&load.sample, left))
-        });
-        if !somebody {
-            return None;
+    /// A place here for a job of which no more is known than its content.
+    pub(super) fn expect(&self, job: &Job) -> Option<Place> {
+        let place = self.pool.expect(&job.profile, job.upload.content, job.deadline.at);
+        job.trail.mark(if place.is_some() { "place" } else { "no-place" });
+        if place.is_some() {
+            self.publish_load();
         }
-        tokio::time::timeout(LOOK_WAIT_MAX, self.looks.acquire()).await.ok()?.ok()
+        place
+    }
+
+    /// Whether it can be told before its body comes that an upload will be refused: there is no time for it here, and gossip
+    /// says the same of everybody else.
+    pub(super) fn is_hopeless(&self, profile: &Profile, content: ContentId, deadline: &Deadline) -> bool {
+        let (now, left) = (Instant::now(), deadline.left());
+        let view = self.view();
+        let mut others = view.peers.iter().filter(|peer| peer.state == MemberState::Alive);
+        !self.pool.would_take(profile, content, deadline.at)
+            && others.all(|peer| {
+                let load = peer.load.as_ref().filter(|load| load.age(now) <= SAMPLE_AGE_MAX);
+                is_full(load.map(|load| &load.sample), left)
+            })
     }
 
     /// The answer for a job that nobody takes: when it is to be sent again, and then has its place here. `elsewhere`: what
     /// peers said.
-    pub(super) fn refuse(
-        &self,
-        job: &Job,
-        info: Option<&MediaInfo>,
-        elsewhere: Option<Duration>,
-    ) -> ApiError {
-        let own = self.pool.book(&job.profile, job.upload.content, info, job.deadline.allowed);
-        ApiError::Saturated { retry_after: own.or(elsewhere).unwrap_or(RETRY_AFTER_UNKNOWN) }
+    pub(super) fn refuse(&self, job: &Job, elsewhere: Option<Duration>) -> ApiError {
+        let (content, info) = (job.upload.content, job.info.as_deref());
+        self.refuse_content(&job.profile, content, info, job.deadline.allowed, elsewhere)
     }
 
-    /// Waits until this boot of a peer is no longer believed to live.
-    pub(super) async fn lost(&self, peer: &Identity) {
-        let mut view = self.view.clone();
-        let gone = view.wait_for(|view| {
-            !view.peers.iter().any(|member| {
-                member.identity.name == peer.name
-                    && member.identity.boot == peer.boot
-                    && matches!(member.state, MemberState::Alive | MemberState::Suspect)
-            })
-        });
-        if gone.await.is_err() {
-            // The overlay has stopped, so nobody watches any more; the connection still does.
-            std::future::pending::<()>().await;
+    /// The same for a content of which there is no job yet.
+    pub(super) fn refuse_content(
+        &self,
+        profile: &Profile,
+        content: ContentId,
+        info: Option<&MediaInfo>,
+        allowed: Duration,
+        elsewhere: Option<Duration>,
+    ) -> ApiError {
+        if self.is_draining() {
+            return ApiError::Draining;
         }
+        let own = self.pool.book(profile, content, info, allowed);
+        ApiError::Saturated { retry_after: own.or(elsewhere).unwrap_or(RETRY_AFTER_UNKNOWN) }
     }
 }
 
 /// `node1/FRA=0.120 node4/FRA=0.031 …`, best first.
-fn scores_text(ranked: &[Candidate]) -> String {
+fn scores_text(content: &ContentId, ranked: &[Candidate]) -> Arc<str> {
     let one = |Candidate { identity, score, .. }: &Candidate| {
         format!("{}/{}={score:.3}", identity.name, identity.zone)
     };
-    ranked.iter().take(PEERS_ASKED_MAX + 1).map(one).collect::<Vec<_>>().join(" ")
+    let scores = ranked.iter().take(PEERS_ASKED_MAX + 1).map(one).collect::<Vec<_>>().join(" ");
+    tracing::debug!(%content, scores, "candidates ranked");
+    scores.into()
 }
 
 #[cfg(test)]
@@ -294,10 +215,11 @@ mod tests {
             ..LoadSample::default()
         };
         let left = Duration::from_secs(40);
-        assert!(!is_too_late(&load(0, 0, 30_000), left), "an idle one always");
-        assert!(!is_too_late(&load(1, 1, 5_000), left));
-        assert!(is_too_late(&load(3, 1, 5_000), left));
-        assert!(is_too_late(&load(3, 1, 0), left), "before it knows its own speed");
-        assert!(is_too_late(&load(0, 1, 5_000), Duration::from_secs(10)));
+        assert!(!is_full(None, left), "nobody knows");
+        assert!(!is_full(Some(&load(0, 0, 30_000)), left), "an idle one always");
+        assert!(!is_full(Some(&load(1, 1, 5_000)), left));
+        assert!(is_full(Some(&load(3, 1, 5_000)), left));
+        assert!(is_full(Some(&load(3, 1, 0)), left), "before it knows its own speed");
+        assert!(is_full(Some(&load(0, 1, 5_000)), Duration::from_secs(10)));
     }
 }

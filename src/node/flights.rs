@@ -88,6 +88,13 @@ where
         (flight, Role::Leader)
     }
 
+    /// Whether a caller would join and not begin.
+    pub fn is_under_way(&self, key: &K) -> bool {
+        // Dropped after the guard: dropping a flight takes the same lock.
+        let flight = self.under_way.lock().get(key).and_then(Weak::upgrade);
+        flight.is_some_and(|flight| flight.is_open())
+    }
+
     /// How many pieces of work are under way.
     #[cfg(test)]
     fn len(&self) -> usize {

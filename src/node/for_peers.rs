@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Job, Node, Served};
+use super::{Job, Node, Served, Trail};
 use crate::http::{ApiError, DEADLINE_MAX, Deadline};
 use crate::offload::{Accepted, Offer, OfferId};
 use crate::workers::Backlog;
@@ -25,11 +25,18 @@ impl Node {
         let in_vain = |there: Backlog| {
             backlog.is_worse_than(&there) || (there.is_full() && !there.is_worse_than(&backlog))
         };
+        let retry_after = Duration::from_millis(backlog.wait_ms.unwrap_or_default().into());
         if offer.backlog.is_some_and(in_vain) {
-            let retry_after = Duration::from_millis(backlog.wait_ms.unwrap_or_default().into());
             return Err(ApiError::Saturated { retry_after });
         }
-        let place = self.pool.reserve(&profile, &offer.info, deadline)?;
+        let place = match &offer.info {
+            Some(info) => self.pool.reserve(&profile, info, deadline)?,
+            None => self
+                .pool
+                .expect(&profile, offer.content, deadline)
+                .ok_or(ApiError::Saturated { retry_after })?,
+        };
+        self.publish_load();
         Ok(Accepted { offer: self.offers.hold(offer, place) })
     }
 
@@ -49,8 +56,8 @@ impl Node {
         let receive = self.ingest(body, Some(offer.content));
         let upload =
             tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
-        let mut job = Job::new(upload, profile, deadline);
-        job.info = Some(offer.info.into());
+        let mut job = Job::new(upload, profile, deadline, Trail::new(Instant::now()));
+        job.info = offer.info.map(Arc::new);
         let served = self.transcode_here(job, Some(place)).await?;
         tracing::info!(
             from = %offer.from,

@@ -2,15 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use starling_overlay::Identity;
 
+use super::Trail;
 use crate::cache::{Key, Object};
 use crate::content::MediaInfo;
 use crate::http::Deadline;
 use crate::ingest::Upload;
 use crate::profile::Profile;
 use crate::route::RouteKind;
+
+/// From an upload's arrival until it is settled whether it is refused.
+const SETTLED_WITHIN: Duration = Duration::from_millis(700);
+/// The same from the end of its body, where that took long.
+const SETTLED_AFTER_BODY: Duration = Duration::from_millis(300);
 
 /// A video that is on this node's disk, and what is to be made of it.
 #[derive(Clone)]
@@ -26,13 +33,18 @@ pub struct Job {
     pub limit: Deadline,
     /// What ffprobe found in it, once it was asked.
     pub info: Option<Arc<MediaInfo>>,
+    /// By when it is settled whether anybody does it, for a job that finds no place: a refusal is to come soon.
+    pub settled_by: Instant,
+    /// What was done for it, and when.
+    pub trail: Trail,
 }
 
 impl Job {
     /// A job of its own for an upload.
-    pub fn new(upload: Upload, profile: Arc<Profile>, deadline: Deadline) -> Self {
+    pub fn new(upload: Upload, profile: Arc<Profile>, deadline: Deadline, trail: Trail) -> Self {
         let limit = Deadline { allowed: deadline.allowed * 2, at: deadline.at + deadline.allowed };
-        Self { upload: Arc::new(upload), profile, deadline, limit, info: None }
+        let settled_by = (trail.arrived() + SETTLED_WITHIN).max(Instant::now() + SETTLED_AFTER_BODY);
+        Self { upload: Arc::new(upload), profile, deadline, limit, info: None, settled_by, trail }
     }
 
     /// What its result is called in the cache.

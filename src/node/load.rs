@@ -20,7 +20,8 @@ impl Node {
             seq: self.sample_seq.load(Ordering::Relaxed),
             cpu_permille: machine.cpu_permille,
             memory_permille: machine.memory_permille,
-            queued_jobs: small(pool.queued),
+            // Promised is as good as there.
+            queued_jobs: small(pool.queued + pool.reserved),
             queue_capacity_jobs: small(pool.queue_capacity),
             running_jobs: small(pool.running),
             workers: small(pool.workers),

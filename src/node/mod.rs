@@ -4,6 +4,7 @@
 //!   candidates of [`crate::route`]) -> the result as a cached object;
 //! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
 
+mod attempts;
 mod claim;
 mod dispatch;
 mod flights;
@@ -12,6 +13,7 @@ mod job;
 mod load;
 mod report;
 mod run;
+mod trail;
 mod transcode;
 mod work;
 
@@ -21,10 +23,11 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use starling_overlay::{Identity, LoadPublisher, MemberState, View};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use job::{CacheState, Done, Job, Served};
 pub use run::{StartError, run};
+pub use trail::Trail;
 
 use crate::auth::Authority;
 use crate::cache::{Cache, Key, Object};
@@ -61,8 +64,6 @@ pub struct Node {
     authority: Arc<Authority>,
     peers: PeerClient,
     offers: Offers<Place>,
-    /// Uploads at once that are looked at although there is no time for them here.
-    looks: Semaphore,
     leases: Leases,
     flights: flights::Flights<(Key, transcode::Scope), Outcome>,
     metrics: Metrics,

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use starling_overlay::{BootEpoch, Identity, MemberState, Overlay, Versions};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Node, load};
@@ -30,9 +30,6 @@ use crate::workers::{Located, Pool, PoolConfig, Queued, Tools};
 
 /// Time to tell the others that this node leaves.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Uploads at once that are looked at although there is no time for them here.
-const LOOKS_MAX: usize = 4;
 
 /// Why a node did not start. It left nothing behind.
 #[derive(Debug, thiserror::Error)]
@@ -214,7 +211,6 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         peers: PeerClient::new(Arc::clone(&authority)),
         authority,
         offers: Offers::default(),
-        looks: Semaphore::new(LOOKS_MAX),
         leases: Leases::default(),
         flights: super::flights::Flights::default(),
         metrics: Metrics::default(),

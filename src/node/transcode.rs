@@ -67,6 +67,8 @@ impl Node {
             let (flight, role) = self.flights.join_or_lead((key.clone(), scope), || {
                 Arc::clone(self).work(scope, job.clone(), place.take())
             });
+            // Who joins needs none.
+            drop(place.take());
             let outcome = tokio::time::timeout_at(job.deadline.at.into(), flight.outcome())
                 .await
                 .map_err(|_| job.deadline.passed())?;

@@ -76,7 +76,7 @@ mod tests {
             profile: "360p".parse().unwrap(),
             deadline_ms: 1_000,
             backlog: None,
-            info: MediaInfo::default(),
+            info: Some(MediaInfo::default()),
         };
         let offers = Offers::default();
         let place = Arc::new(());

@@ -31,8 +31,8 @@ pub struct Offer {
     /// What stands before the job where it is now: a node where it would begin later refuses it. None from a policy that
     /// does not look at load.
     pub backlog: Option<Backlog>,
-    /// What ffprobe found in it, so that it is probed once.
-    pub info: MediaInfo,
+    /// What ffprobe found in it, so that it is probed once; none where nobody has looked yet.
+    pub info: Option<MediaInfo>,
 }
 
 /// The answer when it will.

@@ -14,10 +14,18 @@ use super::ticket::Ticket;
 pub struct Place {
     pub(super) shared: Arc<Shared>,
     pub(super) held: bool,
+    /// For a job that was told to come at this time.
+    pub(super) booked: bool,
 }
 
 impl Place {
-    /// Puts the job into the place.
+    /// Whether it is for a job that was told to come at this time.
+    pub fn is_booked(&self) -> bool {
+        self.booked
+    }
+
+    /// Puts the job into the place. Whoever holds a place is refused only if, now that more is known, it can't be done in time
+    /// even if all goes as estimated.
     pub fn submit(mut self, job: Job) -> Result<Ticket, SubmitError> {
         job.profile.suits(&job.info)?;
         let (reply_to, reply) = oneshot::channel();
@@ -34,6 +42,13 @@ impl Place {
         }
         state.reserved -= 1;
         self.held = false;
+        let estimate = self.shared.estimate(&state, &task.job.profile, &task.job.info);
+        let needs = estimate.wait + estimate.service.unwrap_or_default();
+        let left = task.job.deadline.saturating_duration_since(task.submitted);
+        if left.is_zero() || needs > left {
+            return Err(SubmitError::TooLate { needs, left });
+        }
+        state.bookings.remove(&(task.job.content, task.job.profile.name.clone()));
         state.queue.push_back(Arc::clone(&task));
         drop(state);
         self.shared.work.notify_one();

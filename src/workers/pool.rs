@@ -45,6 +45,8 @@ pub struct PoolConfig {
 pub struct PoolStats {
     /// Jobs waiting.
     pub queued: usize,
+    /// Places held for jobs that are on their way.
+    pub reserved: usize,
     /// Jobs that may wait.
     pub queue_capacity: usize,
     /// Jobs being transcoded.
@@ -91,8 +93,9 @@ impl Pool {
     pub fn start(config: PoolConfig) -> io::Result<Self> {
         let cores = thread::available_parallelism()?.get();
         let tools = Arc::new(config.tools);
-        // A look at a file is short, and somebody waits for it before all the work that is nice.
-        let quick = Sandbox { nice: 0, ..config.sandbox.clone() };
+        // A look at a file is short, and somebody waits for it: before the work that is nice, and after the node, which others
+        // wait for too.
+        let quick = Sandbox { nice: config.sandbox.nice / 2, ..config.sandbox.clone() };
         let prober = Prober::new(Arc::clone(&tools), quick, config.limits.clone(), cores);
         let bench = Bench {
             tools,
@@ -159,20 +162,20 @@ impl Pool {
             needs: wait + estimate.service.unwrap_or_default(),
             left,
         };
-        let idle = shared.workers.saturating_sub(state.running.len());
-        let taken = state.queue.len() + state.reserved;
         if left.is_zero() || estimate.service.is_some_and(|service| service > left) {
             return Err(late(estimate.wait));
         }
-        if taken >= shared.queue_capacity + idle {
+        if !shared.has_room(&state) {
+            let queued = state.queue.len() + state.reserved;
             let retry_after = estimate.wait.max(Duration::from_secs(1));
-            return Err(SubmitError::QueueFull { queued: taken, retry_after });
+            return Err(SubmitError::QueueFull { queued, retry_after });
         }
-        if let Some(key) = key.filter(|key| state.bookings.is_due(now, key)) {
+        let booked = key.filter(|key| state.bookings.is_due(now, key));
+        if let Some(key) = booked {
             if estimate.wait > admission::wait_max(left, estimate.service, Standing::Booked) {
                 return Err(late(estimate.wait));
             }
-            state.bookings.remove(key);
+            state.bookings.arrived(key);
         } else {
             let wait_max = admission::wait_max(left, estimate.service, Standing::New);
             let cost = shared.share(state.cost(Work::of(profile, info)));
@@ -180,35 +183,28 @@ impl Pool {
                 return Err(late(estimate.wait));
             }
         }
+        let booked = booked.is_some();
         state.reserved += 1;
-        Ok(Place { shared: Arc::clone(shared), held: true })
+        Ok(Place { shared: Arc::clone(shared), held: true, booked })
     }
 
-    /// A place for a job of which nothing is known yet but its content, if one like it would be taken. It is to be dropped
-    /// for the real one as soon as more is known: until then those who come later see that it is there.
+    /// A place for a job of which nothing is known yet but its content, if one like it would be taken.
     pub fn expect(&self, profile: &Profile, content: ContentId, deadline: Instant) -> Option<Place> {
         let shared = &self.0.0;
-        let now = Instant::now();
         let mut state = shared.lock();
-        if state.draining || state.closed {
-            return None;
+        let key = (content, profile.name.clone());
+        let booked = shared.would_take(&mut state, profile, &key, deadline)?;
+        if booked {
+            state.bookings.arrived(&key);
         }
-        state.bookings.prune(now);
-        let cost = state.usual_cost(profile);
-        let left = deadline.saturating_duration_since(now);
-        let wait_max = admission::wait_max(left, Some(cost), Standing::New);
-        let is_taken = state.bookings.is_due(now, &(content, profile.name.clone()))
-            || state.bookings.admit(now, shared.wait(&state), shared.share(cost), wait_max);
-        is_taken.then(|| {
-            state.reserved += 1;
-            Place { shared: Arc::clone(shared), held: true }
-        })
+        state.reserved += 1;
+        Some(Place { shared: Arc::clone(shared), held: true, booked })
     }
 
-    /// Whether this job was told to come back at this time.
-    pub fn is_booked(&self, profile: &Profile, content: ContentId) -> bool {
-        let key = (content, profile.name.clone());
-        self.0.0.lock().bookings.is_due(Instant::now(), &key)
+    /// Whether [`Self::expect`] would give a place.
+    pub fn would_take(&self, profile: &Profile, content: ContentId, deadline: Instant) -> bool {
+        let shared = &self.0.0;
+        shared.would_take(&mut shared.lock(), profile, &(content, profile.name.clone()), deadline).is_some()
     }
 
     /// When a job that is refused now will be taken, if it is there at that time and has then as long as `allowed`: that
@@ -252,6 +248,11 @@ impl Pool {
         backlog
     }
 
+    /// How long a job of this profile keeps a worker here, once enough of them were done to tell.
+    pub fn usual_service(&self, profile: &Profile) -> Option<Duration> {
+        self.0.0.lock().speeds.usual(&profile.name)
+    }
+
     /// How long such a job would wait and take here.
     pub fn estimate(&self, profile: &Profile, info: &MediaInfo) -> Estimate {
         self.0.0.estimate(&self.0.0.lock(), profile, info)
@@ -273,6 +274,7 @@ impl Pool {
         let state = shared.lock();
         PoolStats {
             queued: state.queue.len(),
+            reserved: state.reserved,
             queue_capacity: shared.queue_capacity,
             running: state.running.len(),
             workers: shared.workers,

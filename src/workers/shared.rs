@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::admission::{self, Standing};
 use super::backlog::Backlog;
-use super::bookings::Bookings;
+use super::bookings::{BookingKey, Bookings};
 use super::cancel::Cancel;
 use super::error::TranscodeError;
 use super::estimate::{USUAL_GUESS, Work};
@@ -143,6 +144,35 @@ impl Shared {
         let running: Duration = state.running.iter().map(|running| state.remains(running)).sum();
         let reserved = state.usual().unwrap_or(USUAL_GUESS) * count(state.reserved);
         self.share(queued + reserved + running)
+    }
+
+    /// Whether one more job may wait.
+    pub(super) fn has_room(&self, state: &State) -> bool {
+        let idle = self.workers.saturating_sub(state.running.len());
+        state.queue.len() + state.reserved < self.queue_capacity + idle
+    }
+
+    /// Whether a job of which nothing is known but its content would be taken, and if so, whether because it was told to come
+    /// now.
+    pub(super) fn would_take(
+        &self,
+        state: &mut State,
+        profile: &Profile,
+        key: &BookingKey,
+        deadline: Instant,
+    ) -> Option<bool> {
+        if state.draining || state.closed || !self.has_room(state) {
+            return None;
+        }
+        let now = Instant::now();
+        state.bookings.prune(now);
+        if state.bookings.is_due(now, key) {
+            return Some(true);
+        }
+        let cost = state.usual_cost(profile);
+        let left = deadline.saturating_duration_since(now);
+        let wait_max = admission::wait_max(left, Some(cost), Standing::New);
+        state.bookings.admit(now, self.wait(state), self.share(cost), wait_max).then_some(false)
     }
 
     /// What so much work adds to the wait of those behind it.

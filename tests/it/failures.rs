@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::{Clip, Cluster, Http, eventually};
 
 #[tokio::test]
@@ -72,27 +74,60 @@ async fn a_stopped_node_answers_what_it_has_taken() {
 }
 
 #[tokio::test]
+async fn a_stopped_node_finishes_what_runs_and_hands_on_what_waits() {
+    // Turns: here, there, here.
+    let mut cluster =
+        Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin").arg("--drain=4m"))
+            .await;
+    let upload = |cluster: &Cluster, clip: Clip| {
+        let http = cluster.nodes[0].http.clone();
+        tokio::spawn(async move { http.upload(clip.make()).await })
+    };
+    let runs = upload(&cluster, Clip::long(1));
+    cluster.nodes[0].busy(1, 0).await;
+    cluster.nodes[0].pause_ffmpeg().await;
+    upload(&cluster, Clip::default()).await.unwrap().assert_video();
+    let waits = upload(&cluster, Clip { tag: 2, ..Clip::default() });
+    cluster.nodes[0].busy(1, 1).await;
+    cluster.nodes[0].signal(Signal::TERM);
+    let answer = waits.await.unwrap();
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), "node2");
+    assert!(!runs.is_finished());
+    cluster.nodes[0].resume_ffmpeg();
+    let answer = runs.await.unwrap();
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), "node1");
+    assert!(cluster.nodes[0].exited().await.success());
+}
+
+#[tokio::test]
+async fn a_peer_that_freezes_with_a_job_is_noticed_by_gossip() {
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin")).await;
+    let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
+    near.http.upload(Clip::default().make()).await.assert_video();
+    let http = near.http.clone();
+    let upload = tokio::spawn(async move { http.upload(Clip::long(1).make()).await });
+    far.busy(1, 0).await;
+    // Its connections stay open, and nothing comes of them any more.
+    far.signal(Signal::STOP);
+    let answer = upload.await.unwrap();
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), "node1");
+    let lost = near.logged("peer lost: next candidate", |line| line["peer"] == "node2").await;
+    assert!(lost["reason"].as_str().unwrap().contains("gossip found it dead"), "{lost}");
+}
+
+#[tokio::test]
 async fn a_killed_node_takes_its_ffmpeg_with_it() {
     let mut cluster = Cluster::start(&["FRA"]).await;
     let (http, clip) = (cluster.nodes[0].http.clone(), Clip::long(1).make());
     let upload = tokio::spawn(async move { http.upload(clip).await });
     cluster.nodes[0].busy(1, 0).await;
-    let data = cluster.nodes[0].options.data_dir.clone().unwrap();
-    eventually("ffmpeg is at work", async || tools_in(&data) > 0).await;
+    eventually("ffmpeg is at work", async || !cluster.nodes[0].ffmpegs().is_empty()).await;
     cluster.nodes[0].kill();
     upload.abort();
-    eventually("ffmpeg is gone", async || tools_in(&data) == 0).await;
-}
-
-/// Processes whose command line names this folder.
-fn tools_in(data: &std::path::Path) -> usize {
-    let needle = data.as_os_str().as_encoded_bytes();
-    std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
-        .filter(|line| line.starts_with(b"ffmpeg") || line.windows(7).take(64).any(|word| word == b"/ffmpeg"))
-        .filter(|line| line.windows(needle.len()).any(|word| word == needle))
-        .count()
+    eventually("ffmpeg is gone", async || cluster.nodes[0].ffmpegs().is_empty()).await;
 }
 
 #[tokio::test]

@@ -100,15 +100,15 @@ async fn who_is_refused_is_taken_at_the_time_that_it_was_told() {
     let soon = || Instant::now() + Duration::from_secs(5);
     assert!(rig.pool.expect(&profile, ContentId::of(b"another"), soon()).is_none());
     let told = rig.pool.book(&profile, content, Some(&info), Duration::from_secs(5)).unwrap();
-    assert!(told >= Duration::from_secs(1) && !rig.pool.is_booked(&profile, content), "{told:?}");
+    assert!(told >= Duration::from_secs(1) && !rig.pool.would_take(&profile, content, soon()), "{told:?}");
     // The queue goes down meanwhile; the place that comes free is not a newcomer's.
     drop(taken.pop());
     tokio::time::sleep(told).await;
-    assert!(rig.pool.is_booked(&profile, content));
-    assert!(rig.pool.expect(&profile, content, soon()).is_some());
-    let job = || Job { content, ..rig.job(Duration::from_secs(5)) };
-    rig.pool.submit(job()).unwrap();
-    assert!(!rig.pool.is_booked(&profile, content), "once");
+    assert!(rig.pool.would_take(&profile, content, soon()));
+    assert!(rig.pool.expect(&profile, content, soon()).is_some_and(|place| place.is_booked()));
+    let place = rig.pool.expect(&profile, content, soon()).expect("a place that was given back is there");
+    let _taken = place.submit(Job { content, ..rig.job(Duration::from_secs(5)) }).unwrap();
+    assert!(!rig.pool.would_take(&profile, content, soon()), "once");
     rig.pool.drain(Duration::ZERO, Queued::HandOver).await;
     assert_eq!(rig.pool.book(&profile, content, None, Duration::from_secs(5)), None);
 }

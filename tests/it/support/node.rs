@@ -208,9 +208,48 @@ impl Node {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// The ffmpegs at work for it: processes whose command line names its folder.
+    pub fn ffmpegs(&self) -> Vec<Pid> {
+        let folder = self.options.data_dir.as_ref().unwrap().as_os_str().as_encoded_bytes();
+        let is_its_own = |line: &[u8]| {
+            (line.starts_with(b"ffmpeg") || line.windows(7).take(64).any(|word| word == b"/ffmpeg"))
+                && line.windows(folder.len()).any(|word| word == folder)
+        };
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+                is_its_own(&line).then(|| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))?
+            })
+            .collect()
+    }
+
+    /// Freezes its ffmpegs, once there are any: what runs then neither ends nor fails.
+    pub async fn pause_ffmpeg(&self) {
+        eventually("ffmpeg is at work", async || !self.ffmpegs().is_empty()).await;
+        self.signal_ffmpegs(Signal::STOP);
+    }
+
+    /// And lets them go on.
+    pub fn resume_ffmpeg(&self) {
+        self.signal_ffmpegs(Signal::CONT);
+    }
+
+    fn signal_ffmpegs(&self, signal: Signal) {
+        for pid in self.ffmpegs() {
+            kill_process(pid, signal).unwrap();
+        }
+    }
+
     /// SIGTERM, and its exit status.
     pub async fn terminate(&mut self) -> std::process::ExitStatus {
         self.signal(Signal::TERM);
+        self.exited().await
+    }
+
+    /// Its exit status, when it ends by itself.
+    pub async fn exited(&mut self) -> std::process::ExitStatus {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -1,0 +1,173 @@
+//! One job and one candidate: done there, or why not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use starling_overlay::{Identity, MemberState};
+
+use super::{Done, Job, Node};
+use crate::http::ApiError;
+use crate::offload::{Accepted, Offer, OffloadError};
+use crate::route::{Candidate, RouteKind};
+use crate::workers::Place;
+
+/// Why an attempt has no result.
+pub(super) enum Attempt {
+    /// Another node may do it.
+    Elsewhere,
+    /// No node would.
+    Verdict(ApiError),
+}
+
+/// What has been tried for a job so far.
+pub(super) struct Attempts<'a> {
+    pub(super) node: &'a Arc<Node>,
+    pub(super) job: &'a Job,
+    /// Held here until it is this node's turn.
+    pub(super) place: Option<Place>,
+    pub(super) scores: Arc<str>,
+    /// Soonest time at which somebody who refused expects a place.
+    pub(super) retry_after: Option<Duration>,
+    /// What this node itself failed with.
+    pub(super) fault: Option<ApiError>,
+    /// Time spent on offers that were refused.
+    pub(super) refusing: Duration,
+    /// This node had taken the job, and then began to shut down.
+    pub(super) leaving: bool,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(node: &'a Arc<Node>, job: &'a Job, place: Option<Place>, scores: Arc<str>) -> Self {
+        Self {
+            node,
+            job,
+            place,
+            scores,
+            retry_after: None,
+            fault: None,
+            refusing: Duration::ZERO,
+            leaving: false,
+        }
+    }
+
+    /// Does it on this node.
+    pub(super) async fn here(&mut self) -> Result<Done, Attempt> {
+        let result = self.node.transcode_here(self.job.clone(), self.place.take()).await;
+        self.job.trail.mark(if result.is_ok() { "here" } else { "not-here" });
+        match result {
+            Ok(served) => Ok(Done {
+                object: served.object,
+                by: served.by,
+                route: RouteKind::Local,
+                cache: served.cache,
+                scores: Arc::clone(&self.scores),
+            }),
+            Err(ApiError::Saturated { retry_after }) => Err(self.refused_for(Some(retry_after))),
+            Err(ApiError::Draining) => {
+                self.leaving = true;
+                Err(self.refused_for(None))
+            }
+            // This node's own fault: another one may do better.
+            Err(error @ (ApiError::Internal(_) | ApiError::DiskFull)) => {
+                tracing::error!(content = %self.job.upload.content, %error, "can't do it here: next candidate");
+                self.fault = Some(error);
+                Err(Attempt::Elsewhere)
+            }
+            Err(error) => Err(Attempt::Verdict(error)),
+        }
+    }
+
+    /// Has a peer do it; its answer to the offer is waited for until `answer_by`.
+    pub(super) async fn there(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Done, Attempt> {
+        let peer = &candidate.identity;
+        let asked = Instant::now();
+        let handed = self.hand_over(candidate, answer_by).await;
+        self.job.trail.mark(if handed.is_ok() { "peer" } else { "no-peer" });
+        match handed {
+            Ok(done) => Ok(done),
+            Err(OffloadError::Verdict(error)) => Err(Attempt::Verdict(error)),
+            Err(OffloadError::Refused { reason, retry_after }) => {
+                self.refusing += asked.elapsed();
+                tracing::info!(content = %self.job.upload.content, peer = %peer.name, reason, "offer refused: next candidate");
+                Err(self.refused_for(retry_after))
+            }
+            Err(OffloadError::Unreachable(reason)) => {
+                tracing::warn!(content = %self.job.upload.content, peer = %peer.name, reason, "peer lost: next candidate");
+                Err(Attempt::Elsewhere)
+            }
+        }
+    }
+
+    fn refused_for(&mut self, retry_after: Option<Duration>) -> Attempt {
+        self.retry_after = [self.retry_after, retry_after].into_iter().flatten().min();
+        Attempt::Elsewhere
+    }
+
+    async fn hand_over(&self, candidate: &Candidate, answer_by: Instant) -> Result<Done, OffloadError> {
+        let (node, job, peer) = (self.node, self.job, &candidate.identity);
+        let offer = Offer {
+            from: node.identity.name.clone(),
+            content: job.upload.content,
+            bytes: job.upload.bytes,
+            profile: job.profile.name.clone(),
+            deadline_ms: job.deadline.left().as_millis() as u64,
+            // Who is leaving has no place to compare with.
+            backlog: (node.policy.weighs_load() && !self.leaving)
+                .then(|| node.pool.backlog(self.place.as_ref())),
+            info: job.info.as_deref().cloned(),
+        };
+        let answer = node.peers.offer(peer, candidate.rtt, &offer);
+        let accepted = tokio::time::timeout_at(answer_by.into(), answer).await.map_err(|_| {
+            OffloadError::Refused { reason: "no time for its answer".into(), retry_after: None }
+        })??;
+        self.send(candidate, &accepted).await
+    }
+
+    async fn send(&self, candidate: &Candidate, accepted: &Accepted) -> Result<Done, OffloadError> {
+        let (node, job, peer) = (self.node, self.job, &candidate.identity);
+        let exchange = async {
+            let file = job.upload.open().map_err(|error| unreadable(&error))?;
+            let body = (Arc::new(file), job.upload.bytes, Arc::clone(&job.upload));
+            let response = node.peers.send(peer, accepted, body, job.limit.left()).await?;
+            node.take_result(job, peer, response).await
+        };
+        let (object, cache) = tokio::select! {
+            result = exchange => result?,
+            () = node.lost(peer) => {
+                return Err(OffloadError::Unreachable("gossip found it dead while it had the job".into()));
+            }
+            () = tokio::time::sleep_until(job.limit.at.into()) => {
+                return Err(OffloadError::Verdict(job.limit.passed()));
+            }
+        };
+        Ok(Done {
+            object,
+            by: Arc::clone(peer),
+            route: candidate.route,
+            cache,
+            scores: Arc::clone(&self.scores),
+        })
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> OffloadError {
+    OffloadError::Verdict(ApiError::Internal(format!("the upload can't be read back: {error}")))
+}
+
+impl Node {
+    /// Waits until this boot of a peer is no longer believed to live.
+    pub(super) async fn lost(&self, peer: &Identity) {
+        let mut view = self.view.clone();
+        let gone = view.wait_for(|view| {
+            !view.peers.iter().any(|member| {
+                member.identity.name == peer.name
+                    && member.identity.boot == peer.boot
+                    && matches!(member.state, MemberState::Alive | MemberState::Suspect)
+            })
+        });
+        if gone.await.is_err() {
+            // The overlay has stopped, so nobody watches any more; the connection still does.
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Nodes that have no time: who is refused, what for, and what that costs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use starling::content::ContentId;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::support::{Clip, Cluster, Http, Node, NodeOptions, PATIENCE};
+
+/// Room for one job with the worker and one that waits.
+const QUEUE: &str = "--queue=1";
+
+fn upload(http: &Http, clip: Bytes) -> JoinHandle<()> {
+    let http = http.clone();
+    tokio::spawn(async move { http.upload(clip).await.assert_video() })
+}
+
+/// The steps that a request took, by its log line.
+fn steps(line: &serde_json::Value) -> Vec<String> {
+    let trail = line["trail"].as_str().unwrap();
+    trail.split(' ').filter_map(|step| Some(step.split_once('=')?.0.to_owned())).collect()
+}
+
+/// Sends the head of an upload whose body waits to be asked for; the first line of the answer.
+async fn announce(node: &Node, content: ContentId) -> String {
+    let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\nexpect: 100-continue\r\n\
+         x-content-sha256: {content}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut line, mut stream) = (String::new(), BufReader::new(stream));
+    tokio::time::timeout(PATIENCE, stream.read_line(&mut line)).await.expect("an answer").unwrap();
+    line
+}
+
+#[tokio::test]
+async fn a_full_node_refuses_before_ffprobe_and_before_a_body_that_it_need_not_see() {
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg(QUEUE));
+    let clips = [Clip::long(1).make(), Clip { tag: 2, ..Clip::default() }.make()];
+    let runs = upload(&node.http, clips[0].clone());
+    node.busy(1, 0).await;
+    node.pause_ffmpeg().await;
+    let waits = upload(&node.http, clips[1].clone());
+    node.busy(1, 1).await;
+
+    let clip = Clip { tag: 3, ..Clip::default() }.make();
+    let refused = node.http.upload(clip.clone()).await;
+    refused.assert_problem(503, "saturated");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    let line = node.logged("upload refused", |_| true).await;
+    assert_eq!(steps(&line).first().map(String::as_str), Some("body"), "{line}");
+    assert!(!steps(&line).contains(&"look".to_owned()), "no ffprobe for what is refused anyway: {line}");
+
+    // The same content announced: its body never comes.
+    let mark = node.mark();
+    let answer = announce(&node, ContentId::of(&clip)).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let line = node.logged_since(mark, "upload refused", |_| true).await;
+    assert_eq!(steps(&line), ["unread"], "{line}");
+    // One that is being made costs nothing more.
+    let answer = announce(&node, ContentId::of(&clips[0])).await;
+    assert!(answer.starts_with("HTTP/1.1 100 "), "{answer}");
+
+    node.resume_ffmpeg();
+    runs.await.unwrap();
+    waits.await.unwrap();
+    // As it was told, until it is its turn; there is nobody else any more.
+    loop {
+        let answer = node.http.upload(clip.clone()).await;
+        if answer.status == 200 {
+            answer.assert_video();
+            break;
+        }
+        answer.assert_problem(503, "saturated");
+        tokio::time::sleep(Duration::from_secs(answer.header("retry-after").parse().unwrap())).await;
+    }
+    assert_eq!(node.metric("starling_transcodes_total").await, 3);
+}
+
+#[tokio::test]
+async fn what_finds_no_place_here_is_looked_at_only_by_the_peer_that_takes_it() {
+    // Turns: here, there, here; then there is no place here.
+    let cluster =
+        Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin").arg(QUEUE)).await;
+    let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
+    let runs = upload(&near.http, Clip::long(1).make());
+    near.busy(1, 0).await;
+    near.pause_ffmpeg().await;
+    near.http.upload(Clip { tag: 2, ..Clip::default() }.make()).await.assert_video();
+    let waits = upload(&near.http, Clip { tag: 3, ..Clip::default() }.make());
+    near.busy(1, 1).await;
+
+    let clip = Clip { tag: 4, ..Clip::default() }.make();
+    let answer = near.http.upload(clip.clone()).await;
+    answer.assert_video();
+    assert_eq!(answer.header("x-route"), "node1/FRA -> node2/IAD");
+    let line = near.logged("upload served", |line| steps(line).contains(&"no-place".to_owned())).await;
+    let steps = steps(&line);
+    assert_eq!(steps.last().map(String::as_str), Some("peer"), "{line}");
+    assert!(!steps.contains(&"look".to_owned()), "{line}");
+    let content = ContentId::of(&clip).to_string();
+    far.logged("job done for a peer", move |line| line["content"] == content.as_str()).await;
+
+    // What is no video is that peer's to say.
+    let broken = near.http.upload(clip.slice(..clip.len() / 2)).await;
+    broken.assert_problem(422, "unusable-video");
+    near.resume_ffmpeg();
+    runs.await.unwrap();
+    waits.await.unwrap();
+}
