@@ -1,0 +1,34 @@
+//! What a router at each node knows of the others.
+
+use super::SECOND;
+use crate::sim::{Report, Scenario, run};
+
+/// Means over seeds of clusters at rest: what it is of a report, and of how many seeds.
+fn mean(nodes: usize, seeds: u64, of: impl Fn(&Report) -> f64) -> f64 {
+    let one = |seed| {
+        let report = run(&Scenario { nodes, duration: 20 * SECOND, ..Scenario::new(seed) });
+        assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}");
+        of(&report)
+    };
+    (1..=seeds).map(one).sum::<f64>() / seeds as f64
+}
+
+#[test]
+fn of_its_own_zone_a_router_has_fresh_samples_of_nearly_all_when_it_is_small() {
+    let fresh = mean(20, 6, |report| report.load_fresh_own_zone);
+    assert!(fresh >= 0.95, "{fresh}");
+}
+
+#[test]
+fn routers_find_candidates_that_are_free_near_them_and_far_away() {
+    let own = mean(100, 2, |report| report.candidates_own_zone);
+    let others = mean(100, 2, |report| report.candidates_other_zones);
+    assert!(own >= 0.8 && others >= 0.75, "own zone {own}, other zones {others}");
+}
+
+#[test]
+fn bytes_do_not_grow_with_the_cluster() {
+    let bytes = |nodes, seeds| mean(nodes, seeds, |report| report.bytes_per_node_per_s);
+    let (small, large) = (bytes(100, 1), bytes(400, 1));
+    assert!(large <= 1.1 * small, "100 nodes {small}, 400 nodes {large} bytes a node and second");
+}
