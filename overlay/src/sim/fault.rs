@@ -134,7 +134,8 @@ impl World {
             Fault::ClockStep(node, by_ms) => {
                 self.fired_mut().clock_steps += 1;
                 let boot = &mut self.config_mut(*node).identity.boot;
-                *boot = BootEpoch(boot.0.saturating_add_signed(*by_ms));
+                // No clock stands at the epoch itself.
+                *boot = BootEpoch(boot.0.saturating_add_signed(*by_ms).max(1));
                 self.boot(*node);
             }
             Fault::Move(node) => {
@@ -148,6 +149,9 @@ impl World {
                 self.fired_mut().swapped += 2;
                 self.kill(*a);
                 self.kill(*b);
+                // Or the second one's own port would take the first one's new place.
+                self.bind_back(*a);
+                self.bind_back(*b);
                 let (of_a, of_b) = (self.nodes[*a].address, self.nodes[*b].address);
                 self.readdress(*a, of_b);
                 self.readdress(*b, of_a);
