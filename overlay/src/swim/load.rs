@@ -136,10 +136,15 @@ impl LoadDesk {
     fn find_or_add(&mut self, zone: &Zone) -> Option<&mut ZoneDesk> {
         let index = match self.find(zone) {
             Some(index) => index,
-            None if self.zones.len() >= ZONES_MAX => return None,
-            None => {
+            None if self.zones.len() < ZONES_MAX => {
                 self.zones.push(ZoneDesk { zone: zone.clone(), best: Vec::new() });
                 self.zones.len() - 1
+            }
+            None => {
+                // Zones that were given up make room.
+                let empty = self.zones.iter().position(|desk| desk.best.is_empty())?;
+                self.zones[empty].zone = zone.clone();
+                empty
             }
         };
         Some(&mut self.zones[index])
@@ -278,5 +283,25 @@ impl Swim {
                 break;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_bounded_and_empty_ones_make_room() {
+        let mut desk = LoadDesk::default();
+        let zone = |number: usize| format!("zone{number}").parse::<Zone>().unwrap();
+        let key = |number: usize| NodeKey::of(&format!("node{number}").parse().unwrap());
+        for number in 0..ZONES_MAX {
+            let zone = desk.find_or_add(&zone(number)).unwrap();
+            zone.rank(key(number), &LoadSample::default(), Time::ZERO, BEST_FAR, Time::ZERO);
+        }
+        assert!(desk.find_or_add(&zone(ZONES_MAX)).is_none());
+        desk.remove(key(7));
+        assert_eq!(desk.find_or_add(&zone(ZONES_MAX)).unwrap().zone, zone(ZONES_MAX));
+        assert!(desk.find(&zone(7)).is_none() && desk.zones.len() == ZONES_MAX);
     }
 }
