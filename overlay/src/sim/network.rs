@@ -107,14 +107,16 @@ impl World {
         };
         self.meet(from, target, bytes.len());
         let stopped = self.is_stopped(from, target, bytes.len());
+        let is_rebound = self.nodes[from].source != self.nodes[from].address;
+        self.met.rebound += u64::from(is_rebound && !stopped);
         let fate = if stopped { Fate::Lost } else { self.travel(from, target, bytes.len()) };
         let Fate::Arrives { at, twice } = fate else {
             self.fired.lost += u64::from(!stopped);
             self.spare.push(bytes);
             return;
         };
-        let Node { source, address, .. } = self.nodes[from];
-        self.fired.rebound += u64::from(source != address);
+        let source = self.nodes[from].source;
+        self.fired.rebound += u64::from(is_rebound);
         let at = self.arrival(from, target, Time::ZERO + at);
         self.fired.slowed += u64::from(!self.nodes[target].slow.is_zero());
         if twice {
@@ -147,7 +149,6 @@ impl World {
         met.corrupted += u64::from(network.corrupt >= SHARE_SEEN);
         met.swallowed += u64::from(network.holes.get(&(from, to)).is_some_and(|most| bytes > *most));
         met.flapped += u64::from(network.flapping.contains_key(&(from, to)));
-        met.rebound += u64::from(self.nodes[from].source != self.nodes[from].address);
         met.slowed += u64::from(!self.nodes[to].slow.is_zero());
         met.put_off += u64::from(self.nodes[to].paused > self.now && self.nodes[to].swim.is_some());
     }
