@@ -76,6 +76,11 @@ pub(crate) fn is_name(text: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BootEpoch(pub u64);
 
+impl BootEpoch {
+    /// The greatest one that there is: they travel in six bytes.
+    pub const MAX: Self = Self((1 << 48) - 1);
+}
+
 /// A member's version of itself within one boot; only the member itself raises it, to refute (SWIM, section 4.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation(pub u32);

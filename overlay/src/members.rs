@@ -33,7 +33,7 @@ pub(crate) struct Known {
     pub heard: Option<(Time, u32)>,
     /// The boot of this node that it knows all about: it has answered to it.
     pub introduced: Option<BootEpoch>,
-    /// Whether it ever answered: proof that its address is its own.
+    /// Whether it ever answered from the address of its identity: proof that this is its own.
     pub answered: bool,
     pub rtt: RttEstimator,
     /// Where else than at the address of its identity it can be spoken to.
@@ -59,6 +59,13 @@ impl Peer {
     pub fn address(&self) -> SocketAddr {
         let path = self.known.as_ref().and_then(|known| known.path.as_ref()?.proven);
         path.unwrap_or(self.identity.gossip)
+    }
+
+    /// Whether it has answered from this address, so that the address is its own.
+    pub fn is_proven(&self, address: SocketAddr) -> bool {
+        let Some(known) = &self.known else { return false };
+        let path = known.path.as_ref().and_then(|path| path.proven);
+        path == Some(address) || (known.answered && address == self.identity.gossip)
     }
 
     pub fn known_mut(&mut self) -> &mut Known {

@@ -22,7 +22,8 @@ use crate::{Config, Event, Input, Keyring, Load, LoadSample, Member, Output, Sta
 const BURST_MAX: usize = 256;
 /// Changes of load and RTT are published together at this interval; changes of membership at once.
 const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
-
+/// Times before the start can be told: others' samples are older than this node.
+const BEFORE: Duration = Duration::from_secs(60);
 /// How often the last known members are written to disk, where they have changed.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -84,9 +85,10 @@ impl Task {
         };
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
-        let origin = Instant::now();
-        let swim = Swim::new(&config, seed, Time::ZERO);
-        let view = watch::Sender::new(Arc::new(view_of(&swim, origin, origin)));
+        let start = Instant::now();
+        let origin = start.checked_sub(BEFORE).unwrap_or(start);
+        let swim = Swim::new(&config, seed, Time::ZERO + (start - origin));
+        let view = watch::Sender::new(Arc::new(view_of(&swim, origin, start)));
         Ok(Self {
             swim,
             socket,
@@ -94,7 +96,7 @@ impl Task {
             contacts: config.contacts.into(),
             snapshot: config.snapshot,
             snapshot_version: 0,
-            snapshot_at: origin + SNAPSHOT_INTERVAL,
+            snapshot_at: start + SNAPSHOT_INTERVAL,
             writing: JoinSet::new(),
             origin,
             events,

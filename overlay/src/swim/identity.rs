@@ -43,7 +43,7 @@ impl Swim {
         {
             if other == self.me.gossip {
                 // An earlier self, started when the clock was ahead.
-                self.outbid(boot);
+                self.outbid(boot, update.incarnation);
             } else if self.conflict.is_none_or(|conflict| conflict.boot < boot) {
                 self.conflict = Some(Conflict { other, boot, tries: 0 });
                 self.timers.set(Timer::Conflict, self.now);
@@ -55,7 +55,7 @@ impl Swim {
     /// the newer boot.
     fn break_tie(&mut self, other: SocketAddr) {
         if self.me.gossip > other {
-            self.outbid(self.me.boot);
+            self.outbid(self.me.boot, self.incarnation);
         }
     }
 
@@ -64,7 +64,7 @@ impl Swim {
         match said.0.checked_add(1) {
             Some(next) => self.incarnation = Incarnation(next),
             // No incarnation is left to refute with: begin a new boot.
-            None => return self.outbid(self.me.boot),
+            None => return self.outbid(self.me.boot, said),
         }
         self.health.worse(1);
         self.stats.refutations += 1;
@@ -72,11 +72,17 @@ impl Swim {
         self.spread(self.key);
     }
 
-    /// Takes a boot epoch above `boot`, so that this node's word counts again.
-    fn outbid(&mut self, boot: BootEpoch) {
-        let boot = BootEpoch(boot.0.max(self.me.boot.0).saturating_add(1));
+    /// Takes a boot epoch above `boot`, so that this node's word counts again; where there is none above, an incarnation
+    /// above the one that was `said` of it.
+    fn outbid(&mut self, boot: BootEpoch, said: Incarnation) {
+        let highest = boot.max(self.me.boot);
+        let (boot, incarnation) = if highest < BootEpoch::MAX {
+            (BootEpoch(highest.0 + 1), Incarnation(0))
+        } else {
+            (BootEpoch::MAX, Incarnation(said.0.saturating_add(1)))
+        };
         self.me = Arc::new(crate::Identity { boot, ..(*self.me).clone() });
-        self.incarnation = Incarnation(0);
+        self.incarnation = incarnation;
         self.conflict = None;
         self.timers.clear(Timer::Conflict);
         self.disturbed();
@@ -89,7 +95,7 @@ impl Swim {
         let Some(conflict) = &mut self.conflict else { return };
         if conflict.tries == CONFLICT_TRIES {
             let boot = conflict.boot;
-            return self.outbid(boot);
+            return self.outbid(boot, Incarnation(0));
         }
         conflict.tries += 1;
         let other = conflict.other;

@@ -12,6 +12,8 @@ use crate::{MemberState, NodeKey};
 
 /// Most addresses that one look at the seeds tries.
 const SEED_ADDRESSES_MAX: usize = 32;
+/// Addresses of forgotten members that are remembered.
+pub(super) const LOST_MAX: usize = 64;
 /// Tries to reach one's own seeds although others are known by now: about 2 T in all. When all nodes start at once, each in
 /// a ring knows who came to it before its own seed is up; without these tries the ring would be islands until the
 /// next look at the seeds.
@@ -35,38 +37,80 @@ impl Swim {
     }
 
     pub(super) fn on_look_at_seeds(&mut self) {
-        if self.phase == Phase::Running {
+        if self.phase != Phase::Running {
+            return;
+        }
+        if self.has_seeds {
             self.outputs.push_back(Output::Resolve);
+        }
+        self.look_for_the_lost();
+        if self.has_seeds || !self.lost.is_empty() {
             self.timers.set(Timer::Seeds, self.now + self.params.seeds_interval());
         }
     }
 
     /// Asks every seed that is not a live member yet to take this node in: to join, or to find the members that a
-    /// partition has hidden for so long that they were forgotten.
+    /// partition has hidden for so long that they were forgotten. Of more than [`SEED_ADDRESSES_MAX`] so many at a time, in
+    /// turn.
     pub(super) fn on_seeds(&mut self, addresses: &[SocketAddr]) {
         if self.phase != Phase::Running {
             return;
         }
-        let mut strangers = 0;
         let turn = self.knocks;
         self.knocks = turn.wrapping_add(1);
-        for address in addresses.iter().take(SEED_ADDRESSES_MAX) {
+        // Every other time small, for paths that take no large ones.
+        let padded = (turn / self.me.versions.count()).is_multiple_of(2);
+        let first = self.seeds_from % addresses.len().max(1);
+        let mut strangers = 0;
+        for (place, address) in addresses.iter().enumerate().cycle().skip(first).take(addresses.len()) {
             if *address == self.me.gossip || self.is_member_at(*address) {
                 continue;
             }
-            strangers += 1;
-            let seq = self.pings.add(Ping { target: NodeKey(0), sent: self.now, purpose: Purpose::Join });
-            let me = self.me.clone();
-            let mut encoder = self.begin(me.versions.in_turn(turn));
-            encoder.message(&Message::Join { seq, from: (&*me).into() });
-            // Every other time small, for paths that take no large ones.
-            if (turn / me.versions.count()).is_multiple_of(2) {
-                encoder.pad();
+            if strangers == SEED_ADDRESSES_MAX {
+                self.seeds_from = place;
+                break;
             }
-            self.finish(*address, encoder);
+            strangers += 1;
+            self.ask_to_join(*address, turn, padded);
         }
         if strangers == 0 && !addresses.is_empty() && self.members.live() > 0 {
             self.stop_knocking();
+        }
+    }
+
+    /// Sends a join, which is tried in each of this node's versions in turn.
+    fn ask_to_join(&mut self, address: SocketAddr, turn: u32, padded: bool) {
+        let seq = self.pings.add(Ping { target: NodeKey(0), sent: self.now, purpose: Purpose::Join });
+        let me = self.me.clone();
+        let mut encoder = self.begin(me.versions.in_turn(turn));
+        encoder.message(&Message::Join { seq, from: (&*me).into() });
+        if padded {
+            encoder.pad();
+        }
+        self.finish(address, encoder);
+    }
+
+    /// A dead member is forgotten, but not where it was: behind a partition it may live on, and have forgotten this node,
+    /// too.
+    pub(super) fn lose(&mut self, address: SocketAddr) {
+        self.lost.retain(|other| *other != address);
+        if self.lost.len() == LOST_MAX {
+            self.lost.pop_front();
+        }
+        self.lost.push_back(address);
+        self.timers.set_by(Timer::Seeds, self.now + self.params.seeds_interval());
+    }
+
+    /// Asks the next one of the lost whether it is there again; whoever has come back is not lost.
+    fn look_for_the_lost(&mut self) {
+        for _ in 0..self.lost.len() {
+            let Some(address) = self.lost.pop_front() else { return };
+            if address != self.me.gossip && !self.is_member_at(address) {
+                self.lost.push_back(address);
+                let turn = self.knocks;
+                self.knocks = turn.wrapping_add(1);
+                return self.ask_to_join(address, turn, false);
+            }
         }
     }
 

@@ -12,6 +12,10 @@ use crate::precedence::{Claim, is_live};
 use crate::wire::{Record, Subject, Update};
 use crate::{Incarnation, MemberState, NodeKey};
 
+/// Newcomers that wait to be measured, at most; beyond it their turn in the round-robin comes first.
+pub(super) const MEASURE_MAX: usize = 128;
+/// Forgotten at once, at most: the rest a little later, so that nothing else waits long.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
 /// Most members, the dead included; beyond it nobody new is taken in.
 const MEMBERS_MAX: usize = 65_536;
 
@@ -99,6 +103,12 @@ impl Swim {
             if update.state == MemberState::Suspect {
                 self.suspect(slot, update.incarnation, update.by);
             }
+        } else if was_live && update.state == MemberState::Dead && self.parts.hearsay_probes {
+            // Its restart is as new here as its death, and that is for this node to find out.
+            self.members.set(slot, MemberState::Alive, update.incarnation, self.now);
+            self.arrived(slot, Event::Rejoined);
+            self.suspect(slot, update.incarnation, update.by);
+            self.confirm_fully(slot);
         } else {
             self.members.set(slot, update.state, update.incarnation, self.now);
             if was_live {
@@ -113,7 +123,10 @@ impl Swim {
         let Some(before) = self.members.get(slot).map(|peer| peer.state) else { return };
         if let Subject::Full(record) = &update.subject
             && let Some(identity) = record.identity()
-            && self.members.get(slot).is_some_and(|peer| *peer.identity != identity)
+            // Only the member itself raises its incarnation, and so may have changed what it says of itself.
+            && self.members.get(slot).is_some_and(|peer| {
+                update.incarnation > peer.incarnation && *peer.identity != identity
+            })
         {
             self.members.replace_identity(slot, Arc::new(identity));
         }
@@ -175,9 +188,13 @@ impl Swim {
         self.disturbed();
         self.told(slot, Some(event));
         let chance = MEASURERS as f64 / self.members.live().max(1) as f64;
-        if self.rng.random_bool(chance.min(1.0)) {
+        let wanted = self.measure.len() < MEASURE_MAX && !self.measure.contains(&slot);
+        if wanted && self.rng.random_bool(chance.min(1.0)) {
             self.measure.push_back(slot);
-            self.timers.set_by(Timer::Measure, self.now);
+            // While it is set, some were measured just now.
+            if self.timers.at(Timer::Measure) == crate::Time::NEVER {
+                self.timers.set(Timer::Measure, self.now);
+            }
         }
         self.joined();
     }
@@ -212,19 +229,37 @@ impl Swim {
     pub(super) fn on_forget(&mut self) {
         let keep = self.params.forget();
         let old = |peer: &Peer, now: crate::Time| now.since(peer.since) > keep;
-        let gone: Vec<(Slot, NodeKey)> =
-            self.members.gone().filter(|(_, p)| old(p, self.now)).map(|(slot, p)| (slot, p.key)).collect();
-        for (slot, key) in gone {
-            self.forget_doubts(slot);
-            self.watch.forget(slot);
-            self.members.remove(slot);
-            self.gossip.remove(key);
-            self.load_desk.remove(key);
-            self.round.retain(|other| *other != slot);
-            self.measure.retain(|other| *other != slot);
-            self.membership_version += 1;
+        let mut gone: Vec<(Slot, NodeKey)> = self
+            .members
+            .gone()
+            .filter(|(_, peer)| old(peer, self.now))
+            .map(|(slot, peer)| (slot, peer.key))
+            .take(FORGOTTEN_AT_ONCE)
+            .collect();
+        gone.sort_unstable();
+        let is_gone = |slot: Slot| gone.binary_search_by_key(&slot, |(slot, _)| *slot).is_ok();
+        self.round.retain(|slot| !is_gone(*slot));
+        self.measure.retain(|slot| !is_gone(*slot));
+        for (slot, key) in &gone {
+            self.forget(*slot, *key);
         }
         self.round_next = self.round_next.min(self.round.len());
-        self.timers.set(Timer::Forget, self.now + keep / 10);
+        let more = gone.len() == FORGOTTEN_AT_ONCE;
+        let wait = if more { self.params.period / 10 } else { keep / 10 };
+        self.timers.set(Timer::Forget, self.now + wait);
+    }
+
+    fn forget(&mut self, slot: Slot, key: NodeKey) {
+        self.forget_doubts(slot);
+        self.watch.forget(slot);
+        self.gossip.remove(key);
+        self.load_desk.remove(key);
+        self.membership_version += 1;
+        let Some(peer) = self.members.get(slot) else { return };
+        let (address, died) = (peer.identity.gossip, peer.state == MemberState::Dead);
+        self.members.remove(slot);
+        if died {
+            self.lose(address);
+        }
     }
 }

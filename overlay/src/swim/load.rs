@@ -133,7 +133,7 @@ impl LoadDesk {
         self.zones.iter().position(|desk| desk.zone == *zone)
     }
 
-    fn find_or_add(&mut self, zone: &Zone) -> Option<&mut ZoneDesk> {
+    fn find_or_add(&mut self, zone: &Zone, now: Time) -> Option<&mut ZoneDesk> {
         let index = match self.find(zone) {
             Some(index) => index,
             None if self.zones.len() < ZONES_MAX => {
@@ -141,10 +141,11 @@ impl LoadDesk {
                 self.zones.len() - 1
             }
             None => {
-                // Zones that were given up make room.
-                let empty = self.zones.iter().position(|desk| desk.best.is_empty())?;
-                self.zones[empty].zone = zone.clone();
-                empty
+                // Zones that nobody is heard of any more make room.
+                let useless = |candidate: &Candidate| now.since(candidate.taken) >= USELESS;
+                let silent = self.zones.iter().position(|desk| desk.best.iter().all(useless))?;
+                self.zones[silent] = ZoneDesk { zone: zone.clone(), best: Vec::new() };
+                silent
             }
         };
         Some(&mut self.zones[index])
@@ -167,34 +168,35 @@ fn differs(old: &LoadSample, new: &LoadSample) -> bool {
 }
 
 impl Swim {
-    /// A member's sample has come in, from itself or passed on.
-    pub(super) fn on_load(&mut self, slot: Slot, sample: LoadSample, age: Duration) {
+    /// A member's sample has come in, from itself or passed on. False if a newer one is known.
+    pub(super) fn on_load(&mut self, slot: Slot, sample: LoadSample, age: Duration) -> bool {
         let now = self.now;
         let taken = Time::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
-        let Some(peer) = self.members.get_mut(slot) else { return };
+        let Some(peer) = self.members.get_mut(slot) else { return false };
         let known = peer.known_mut();
         if known.load.is_some_and(|(old, at)| !sample.is_newer_than(&old) && now.since(at) < SEQ_TRUSTED) {
-            return;
+            return false;
         }
         known.load = Some((sample, taken));
         self.detail_version += 1;
-        let Some(peer) = self.members.get(slot) else { return };
+        let Some(peer) = self.members.get(slot) else { return false };
         let count = if peer.identity.zone == self.me.zone { BEST_NEAR } else { BEST_FAR };
-        if let Some(desk) = self.load_desk.find_or_add(&peer.identity.zone) {
+        if let Some(desk) = self.load_desk.find_or_add(&peer.identity.zone, now) {
             desk.rank(peer.key, &sample, taken, count, now);
         }
+        true
     }
 
     pub(super) fn on_load_entry(&mut self, entry: &LoadEntry) {
         let Some(slot) = self.members.find_head(entry.of) else { return };
-        let Some(peer) = self.members.get_mut(slot) else { return };
-        if peer.identity.boot.0 as u16 != entry.boot_low {
+        let is_this_boot = |peer: &Peer| peer.identity.boot.0 as u16 == entry.boot_low;
+        if !self.members.get(slot).is_some_and(is_this_boot) || !self.on_load(slot, entry.sample, entry.age) {
             return;
         }
-        if entry.coordinate.is_some() {
+        // A coordinate is as old as the sample that it comes with.
+        if let Some(peer) = self.members.get_mut(slot).filter(|_| entry.coordinate.is_some()) {
             peer.known_mut().coordinate = entry.coordinate;
         }
-        self.on_load(slot, entry.sample, entry.age);
     }
 
     /// Passes on what is most useful to the receiver: of its own zone if that is this node's, too.
@@ -249,14 +251,15 @@ impl Swim {
         else {
             return true;
         };
-        candidate.times_left[way as usize] -= 1;
-        encoder.load_entry(&LoadEntry {
+        let fits = encoder.load_entry(&LoadEntry {
             of: candidate.key.head(),
             boot_low: peer.identity.boot.0 as u16,
             age: self.now.since(taken),
             sample,
             coordinate: coordinate.filter(|_| way == Way::Far),
-        })
+        });
+        candidate.times_left[way as usize] -= u8::from(fits);
+        fits
     }
 
     /// Tells some of its zone of this node at first hand, if it is among the zone's best and the zone is large.
@@ -276,7 +279,7 @@ impl Swim {
             };
             let mut encoder = self.begin(self.version_for(Some(slot)));
             encoder.load(&sample, self.now.since(taken));
-            self.put_updates(&mut encoder, Some(slot), None);
+            self.put_updates(&mut encoder, Some(slot));
             self.finish(to, encoder);
             adverts += 1;
             if adverts == ADVERTS_MAX {
@@ -291,17 +294,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zones_are_bounded_and_empty_ones_make_room() {
+    fn zones_are_bounded_and_silent_ones_make_room() {
         let mut desk = LoadDesk::default();
         let zone = |number: usize| format!("zone{number}").parse::<Zone>().unwrap();
         let key = |number: usize| NodeKey::of(&format!("node{number}").parse().unwrap());
         for number in 0..ZONES_MAX {
-            let zone = desk.find_or_add(&zone(number)).unwrap();
+            let zone = desk.find_or_add(&zone(number), Time::ZERO).unwrap();
             zone.rank(key(number), &LoadSample::default(), Time::ZERO, BEST_FAR, Time::ZERO);
         }
-        assert!(desk.find_or_add(&zone(ZONES_MAX)).is_none());
+        assert!(desk.find_or_add(&zone(ZONES_MAX), Time::ZERO).is_none());
         desk.remove(key(7));
-        assert_eq!(desk.find_or_add(&zone(ZONES_MAX)).unwrap().zone, zone(ZONES_MAX));
+        assert_eq!(desk.find_or_add(&zone(ZONES_MAX), Time::ZERO).unwrap().zone, zone(ZONES_MAX));
         assert!(desk.find(&zone(7)).is_none() && desk.zones.len() == ZONES_MAX);
+        assert!(desk.find_or_add(&zone(ZONES_MAX + 1), Time::ZERO + USELESS).is_some());
     }
 }

@@ -23,6 +23,8 @@ mod send;
 mod silence;
 mod suspect;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod watch;
 
@@ -154,6 +156,10 @@ pub struct Swim {
     disturbance: Disturbance,
     /// Who has shown since the last change to hold the same live set.
     witnesses: BTreeSet<Slot>,
+    /// Where among the seeds' addresses the next look at them begins, if they are too many for one.
+    seeds_from: usize,
+    /// Where members were that died and are forgotten.
+    lost: VecDeque<SocketAddr>,
     /// Which member was last seen at a seed's address.
     seen_at: BTreeMap<SocketAddr, NodeKey>,
 
@@ -227,6 +233,8 @@ impl Swim {
             knocks: 0,
             disturbance: Disturbance::begun(now),
             witnesses: BTreeSet::new(),
+            seeds_from: 0,
+            lost: VecDeque::new(),
             seen_at: BTreeMap::new(),
             timers,
             gossiped: now,
@@ -335,7 +343,7 @@ impl Swim {
     }
 
     /// Everything that grows, how large it is and how large it may be.
-    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 7] {
+    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 9] {
         let members = self.members.len();
         [
             ("probes", self.probes.len(), probe::PROBES_MAX),
@@ -345,6 +353,8 @@ impl Swim {
             ("gossip", self.gossip.len(), members + 1),
             ("loads", self.load_desk.len(), load::FOLLOWED_MAX),
             ("round", self.round.len(), members),
+            ("measure", self.measure.len(), learn::MEASURE_MAX),
+            ("lost", self.lost.len(), join::LOST_MAX),
         ]
     }
 
@@ -420,7 +430,7 @@ impl Swim {
             probe.started = probe.started + late;
         }
         for suspicion in self.suspicions.values_mut() {
-            suspicion.deadline = suspicion.deadline + late;
+            suspicion.postpone(suspicion.deadline + late);
         }
         self.watch.put_off(late);
         self.heard = self.heard + late;

@@ -39,7 +39,8 @@ impl Swim {
         let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.message(&Message::Ping { seq, to: key, from: None });
         encoder.limit(length.min(DATAGRAM_BYTES_SURE).saturating_sub(self.seal.trailer_bytes()));
-        self.put_updates(&mut encoder, Some(slot), None);
+        self.put_first_updates(&mut encoder, Some(slot), None);
+        self.put_updates(&mut encoder, Some(slot));
         self.finish(from, encoder);
     }
 

@@ -180,7 +180,11 @@ impl Swim {
             self.health.worse(probe.nacks_missing);
             self.probes[index].unjudged = false;
         }
-        match probe.kind {
+        // Others suspect it meanwhile: what this node finds confirms that, or tells it.
+        if probe.kind == Kind::Turn && state == MemberState::Suspect && self.parts.hearsay_probes {
+            self.probes[index].kind = Kind::Verify;
+        }
+        match self.probes[index].kind {
             Kind::Measure if probe.attempts >= MEASURE_ATTEMPTS_MAX => return false,
             Kind::Turn if state == MemberState::Alive && enough && self.floor_passed(&probe) => {
                 if self.is_deaf() || self.is_deaf_since(probe.started) {
@@ -375,7 +379,13 @@ impl Swim {
             .probes
             .iter()
             .position(|probe| self.members.get(probe.slot).is_some_and(|peer| peer.address() == to));
-        if let Some(index) = probed
+        let index = probed.or_else(|| {
+            let there = |peer: &Peer| peer.is_live() && peer.address() == to;
+            let slot = self.members.iter().find(|(_, peer)| there(peer)).map(|(slot, _)| slot)?;
+            self.probe(slot, Kind::Turn);
+            self.probes.iter().position(|probe| probe.slot == slot)
+        });
+        if let Some(index) = index
             && !self.probes[index].refused
         {
             let soon = self.now + self.params.probe_floor() / 10;

@@ -87,9 +87,8 @@ impl Swim {
         let slot = self.members.find(head.from())?;
         let now = self.now;
         let peer = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot())?;
-        let known = peer.known_mut();
-        known.heard = Some((now, head.live()));
-        let (answered, live) = (known.answered, peer.is_live());
+        peer.known_mut().heard = Some((now, head.live()));
+        let (answered, live) = (peer.is_proven(peer.address()), peer.is_live());
         if live && head.live() == self.live_digest() {
             self.agrees(slot);
         } else if live && answered {
@@ -156,15 +155,20 @@ impl Swim {
         record.is_some_and(|record| known.is_some_and(|known| known != record.gossip()))
     }
 
-    /// A member that does not know this node (any more): ping it again, with all that there is to say.
+    /// A member that does not know this node (any more): ping it again, with all that there is to say. If it has been told
+    /// all already it can't take this node in, because it knows too many; but it lives.
     fn on_who(&mut self, seq: u32, head: &Head) {
         let Some(ping) = self.pings.get(seq).filter(|ping| ping.target == head.from()) else { return };
         let Some(slot) = self.members.find(ping.target) else { return };
         let Some(peer) = self.members.get_mut(slot) else { return };
-        peer.known_mut().introduced = None;
         let to = peer.address();
-        self.pings.take(seq);
-        self.ping(slot, ping.target, to, ping.purpose);
+        if peer.known_mut().introduced.take() == Some(self.me.boot) {
+            let again = self.ping(slot, ping.target, to, ping.purpose);
+            self.relays_ping_again(seq, again);
+        } else if matches!(ping.purpose, Purpose::Probe { .. } | Purpose::Path) {
+            self.pings.take(seq);
+            self.on_probe_answered(slot, None);
+        }
     }
 
     /// No answer to an address that has not yet shown to be its owner's is larger than three times the question (the
@@ -181,10 +185,7 @@ impl Swim {
 
     /// Whether this member has answered from this address before, so that the address is its own.
     fn is_proven(&self, slot: Slot, address: SocketAddr) -> bool {
-        self.members.get(slot).is_some_and(|peer| {
-            let its_own = peer.identity.gossip == address || peer.address() == address;
-            its_own && peer.known.as_ref().is_some_and(|known| known.answered)
-        })
+        self.members.get(slot).is_some_and(|peer| peer.is_proven(address))
     }
 
     /// An ack has come back: the member lives, and this is the RTT to it.
@@ -198,8 +199,10 @@ impl Swim {
         let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot()) else {
             return;
         };
+        let told = peer.identity.gossip;
         let known = peer.known_mut();
-        known.answered = true;
+        // Whoever answers from elsewhere may have claimed an address that is not its own.
+        known.answered |= from == told;
         known.via = None;
         known.introduced = Some(self.me.boot);
         if ping.sent >= self.thawed {

@@ -36,6 +36,13 @@ impl Swim {
         self.relays.insert(place, Relay { nack_at, ping, origin, seq });
     }
 
+    /// What was ping `before` is `now` another one.
+    pub(super) fn relays_ping_again(&mut self, before: u32, now: u32) {
+        for relay in self.relays.iter_mut().filter(|relay| relay.ping == before) {
+            relay.ping = now;
+        }
+    }
+
     pub(super) fn run_relays(&mut self) {
         while let Some(relay) = self.relays.front().copied().filter(|relay| relay.nack_at <= self.now) {
             self.relays.pop_front();

@@ -49,11 +49,13 @@ impl Swim {
             encoder.coordinate(&self.coordinate);
         }
         encoder.limit(bytes_max.min(DATAGRAM_BYTES_MAX).saturating_sub(self.seal.trailer_bytes()));
-        self.put_updates(&mut encoder, receiver, first);
+        self.put_first_updates(&mut encoder, receiver, first);
+        // Before all other news: they are few, and much news would leave no room for them.
         if carries_load {
             self.put_near_loads(&mut encoder, receiver);
             self.put_far_loads(&mut encoder, receiver);
         }
+        self.put_updates(&mut encoder, receiver);
         self.finish(to, encoder);
     }
 
@@ -85,17 +87,15 @@ impl Swim {
         (self.members.digest() ^ self.key.live_part(self.me.boot)) as u32
     }
 
-    /// Whoever is doubted hears it first, so that it can refute; then what was sent least.
-    pub(super) fn put_updates(
-        &mut self,
+    /// Whoever is doubted hears it first, so that it can refute.
+    pub(super) fn put_first_updates(
+        &self,
         encoder: &mut Encoder,
         receiver: Option<Slot>,
         first: Option<NodeKey>,
     ) {
-        let receiver = receiver.and_then(|slot| self.members.get(slot));
-        let buddy = receiver.filter(|_| self.parts.buddy);
+        let buddy = receiver.and_then(|slot| self.members.get(slot)).filter(|_| self.parts.buddy);
         let doubted = buddy.filter(|peer| peer.state != MemberState::Alive).map(|peer| peer.key);
-        let receiver = receiver.map(|peer| peer.key);
         for key in [doubted, first].into_iter().flatten() {
             if let Some(update) = self.update_about(key, first.is_some())
                 && !encoder.update(&update)
@@ -103,9 +103,14 @@ impl Swim {
                 return;
             }
         }
+    }
+
+    /// The news, what was sent least first.
+    pub(super) fn put_updates(&mut self, encoder: &mut Encoder, receiver: Option<Slot>) {
         if self.gossip.is_empty() {
             return;
         }
+        let receiver = receiver.and_then(|slot| self.members.get(slot)).map(|peer| peer.key);
         let limit = Params::transmissions(self.live());
         let mut keys = std::mem::take(&mut self.keys);
         keys.clear();

@@ -18,7 +18,7 @@ impl Swim {
         }
         let least = self.now + self.params.suspicion_min(self.live());
         for suspicion in self.suspicions.values_mut() {
-            suspicion.deadline = suspicion.deadline.max(least);
+            suspicion.postpone(least);
         }
         for probe in &mut self.probes {
             probe.answered_late();

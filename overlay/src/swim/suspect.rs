@@ -16,6 +16,8 @@ pub(super) struct Suspicion {
     since: Time,
     /// When silence becomes a verdict.
     pub deadline: Time,
+    /// Whatever others confirm, it does not before this time.
+    not_before: Time,
     /// Who has said so, the first one first; bounded by [`CONFIRMATIONS`] and one.
     by: Vec<NodeKey>,
     /// Confirmations that came without names.
@@ -23,6 +25,12 @@ pub(super) struct Suspicion {
 }
 
 impl Suspicion {
+    /// Silence means nothing before this time.
+    pub fn postpone(&mut self, to: Time) {
+        self.not_before = self.not_before.max(to);
+        self.deadline = self.deadline.max(to);
+    }
+
     /// In whose name to pass the suspicion on: one's own if one has evidence, so that confirmations add up.
     pub fn spokesman(&self, me: NodeKey) -> Option<NodeKey> {
         self.by.iter().copied().find(|by| *by == me).or(self.by.last().copied())
@@ -41,8 +49,13 @@ impl Swim {
     pub(super) fn suspect(&mut self, slot: Slot, incarnation: Incarnation, by: Option<NodeKey>) {
         self.members.set(slot, MemberState::Suspect, incarnation, self.now);
         let since = self.now;
-        let suspicion =
-            Suspicion { since, deadline: since, by: by.into_iter().collect(), confirmations_beyond: 0 };
+        let suspicion = Suspicion {
+            since,
+            deadline: since,
+            not_before: since,
+            by: by.into_iter().collect(),
+            confirmations_beyond: 0,
+        };
         self.suspicions.insert(slot, suspicion);
         self.reckon(slot);
         let name = by.and_then(|by| match self.members.by_key(by) {
@@ -79,7 +92,7 @@ impl Swim {
     pub(super) fn heard_alive(&mut self, slot: Slot) {
         let deadline = self.now + self.params.suspicion_min(self.live());
         if let Some(suspicion) = self.suspicions.get_mut(&slot) {
-            suspicion.deadline = suspicion.deadline.max(deadline);
+            suspicion.postpone(deadline);
         }
     }
 
@@ -103,7 +116,7 @@ impl Swim {
             };
             // A deadline that is past already is now: it was not this node that was late.
             let deadline = suspicion.since + least + most.saturating_sub(least).mul_f64(1.0 - shrink);
-            suspicion.deadline = deadline.max(self.now);
+            suspicion.deadline = deadline.max(suspicion.not_before).max(self.now);
         }
     }
 
@@ -134,7 +147,7 @@ impl Swim {
                 self.bury(slot, incarnation);
                 continue;
             }
-            // Nobody is declared dead on hearsay alone, nor after fewer unanswered pings than chance explains.
+            // No silence is a verdict on hearsay alone, nor after fewer unanswered pings than chance explains.
             let enough = self.loss.attempts_to_verdict();
             match self.attempts_since_answer(slot) {
                 Some(attempts) if attempts >= enough => self.bury(slot, incarnation),

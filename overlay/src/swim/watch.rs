@@ -12,7 +12,7 @@ use crate::members::{Peer, Slot};
 use crate::wire::DATAGRAM_BYTES_SURE;
 use crate::{MemberState, Time};
 
-/// Most promises waited for; the ones due last are dropped first.
+/// Most promises waited for; beyond it new ones are not.
 pub(super) const WATCHED_MAX: usize = 64;
 
 /// Promises received and given.
@@ -78,8 +78,9 @@ impl Swim {
         let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.promise(if again { self.params.period } else { Duration::ZERO });
         encoder.limit(DATAGRAM_BYTES_SURE - self.seal.trailer_bytes());
-        self.put_updates(&mut encoder, Some(slot), None);
+        self.put_first_updates(&mut encoder, Some(slot), None);
         self.put_near_loads(&mut encoder, Some(slot));
+        self.put_updates(&mut encoder, Some(slot));
         self.finish(to, encoder);
         if !again {
             self.watch.promised_to = None;

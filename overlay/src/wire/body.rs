@@ -224,7 +224,7 @@ impl WireCoordinate {
 }
 
 pub(super) fn boot_to_wire(boot: BootEpoch) -> [u8; 6] {
-    let bytes = boot.0.min((1 << 48) - 1).to_le_bytes();
+    let bytes = boot.min(BootEpoch::MAX).0.to_le_bytes();
     [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]]
 }
 

@@ -154,3 +154,26 @@ fn links_that_come_and_go_fail_nobody() {
         assert!(world.fired().flapped > 0);
     }
 }
+
+#[test]
+fn islands_that_have_forgotten_each_other_and_whose_seeds_are_dead_find_each_other() {
+    for seed in 0..3 {
+        let mut world = World::ring(Topology::flat(MS), seed, 6, Timing::Local);
+        // All joined through two nodes that do not live to see the end.
+        for node in 0..6 {
+            world.config_mut(node).seeds = vec!["node1".into(), "node4".into()];
+        }
+        world.start_all();
+        assert!(world.run_until(at(10 * SECOND), agreed), "seed {seed}");
+        world.run(SECOND);
+        world.apply(&Fault::Kill(0));
+        world.apply(&Fault::Kill(3));
+        world.apply(&Fault::Partition(vec![1, 2]));
+        // The dead are forgotten after 120 s.
+        world.run(150 * SECOND);
+        assert_eq!(world.node(1).unwrap().peers().count(), 1, "seed {seed}: the rest is forgotten");
+        world.apply(&Fault::Heal);
+        let end = world.now() + 20 * SECOND;
+        assert!(world.run_until(end, agreed), "seed {seed}: still islands");
+    }
+}

@@ -1,0 +1,474 @@
+//! One state machine alone, told by hand what others say.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::probe::Kind;
+use super::{Input, Output, Swim, Timer};
+use crate::pings::Purpose;
+use crate::wire::{
+    DATAGRAM_BYTES_MAX, Datagram, Encoder, Head, Lists, LoadEntry, Message, Seal, Subject, Update, decode,
+};
+use crate::{
+    BootEpoch, Config, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time, Versions,
+};
+
+const US: &str = "10.0.0.1:1";
+
+fn ms(ms: u64) -> Time {
+    Time::from_micros(ms * 1_000)
+}
+
+fn key(name: &str) -> NodeKey {
+    NodeKey::of(&name.parse().unwrap())
+}
+
+fn identity(name: &str, boot: u64, address: &str) -> Identity {
+    Identity {
+        name: name.parse().unwrap(),
+        boot: BootEpoch(boot),
+        gossip: address.parse().unwrap(),
+        http_port: 80,
+        zone: "FRA".parse().unwrap(),
+        capacity_jobs: 2,
+        versions: Versions::SPOKEN,
+    }
+}
+
+fn seal() -> Seal {
+    Seal::new("starling", None, Versions::SPOKEN)
+}
+
+/// A node, and what it sends.
+struct Alone(Swim);
+
+impl Alone {
+    fn new() -> Self {
+        Self::with(&Config::new(identity("us", 1_000, US)))
+    }
+
+    fn with(config: &Config) -> Self {
+        Self(Swim::new(config, 7, Time::ZERO))
+    }
+
+    /// All that it sends now.
+    fn sent(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut sent = Vec::new();
+        loop {
+            match self.0.poll() {
+                Output::Send { to, bytes } => sent.push((to, bytes)),
+                Output::Timeout(_) => return sent,
+                _ => {}
+            }
+        }
+    }
+
+    /// A datagram comes in.
+    fn hears(&mut self, now: Time, from: &str, mut bytes: Vec<u8>) {
+        self.0.handle(now, Input::Datagram { from: from.parse().unwrap(), bytes: &mut bytes });
+    }
+
+    /// This member says that.
+    fn told(&mut self, now: Time, by: &Identity, say: impl FnOnce(&mut Encoder)) {
+        self.hears(now, &by.gossip.to_string(), datagram(by, say));
+        self.sent();
+    }
+
+    /// This one joins.
+    fn joined(&mut self, now: Time, who: &Identity) {
+        self.told(now, who, |say| say.message(&Message::Join { seq: 1, from: who.into() }));
+    }
+
+    /// Many are told of at once, by one datagram after the other.
+    fn told_of(&mut self, now: Time, by: &Identity, names: std::ops::Range<usize>, state: MemberState) {
+        let mut names = names.peekable();
+        while names.peek().is_some() {
+            self.told(now, by, |say| {
+                while let Some(name) = names.peek() {
+                    let one = identity(&format!("n{name}"), 1, "10.1.0.3:1");
+                    if !say.update(&about(&one, 0, state)) {
+                        break;
+                    }
+                    names.next();
+                }
+            });
+        }
+    }
+
+    fn slot(&self, name: &str) -> u32 {
+        self.0.members.find(key(name)).unwrap()
+    }
+
+    fn state_of(&self, name: &str) -> MemberState {
+        self.0.members.by_key(key(name)).unwrap().state
+    }
+
+    /// Runs its timers until then.
+    fn runs_until(&mut self, end: Time) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut sent = self.sent();
+        while self.0.next_timeout() <= end {
+            let next = self.0.next_timeout();
+            self.0.handle(next, Input::Timeout);
+            sent.extend(self.sent());
+        }
+        sent
+    }
+}
+
+fn datagram(by: &Identity, say: impl FnOnce(&mut Encoder)) -> Vec<u8> {
+    let head = Head::new(NodeKey::of(&by.name), by.boot, Incarnation(0), 0);
+    let mut encoder = Encoder::new(Vec::new(), &seal(), 1, &mut ChaCha8Rng::seed_from_u64(1), &head);
+    say(&mut encoder);
+    encoder.finish(&seal())
+}
+
+fn read(bytes: &mut [u8]) -> Datagram<'_> {
+    decode(&seal(), bytes, Lists::default()).unwrap()
+}
+
+fn about(subject: &Identity, incarnation: u32, state: MemberState) -> Update<&Identity> {
+    Update { subject: Subject::Full(subject), incarnation: Incarnation(incarnation), state, by: None }
+}
+
+fn sample(seq: u16) -> LoadSample {
+    LoadSample { seq, ..LoadSample::default() }
+}
+
+#[test]
+fn of_many_addresses_all_are_tried_in_turn() {
+    let mut config = Config::new(identity("us", 1_000, US));
+    config.seeds = vec!["seed:1".into()];
+    let mut us = Alone::with(&config);
+    let addresses: Vec<SocketAddr> =
+        (0..70).map(|place| format!("10.0.1.{place}:1").parse().unwrap()).collect();
+    let mut looks = Vec::new();
+    for look in 0..5 {
+        us.0.handle(ms(1 + look), Input::Seeds(&addresses));
+        looks.push(us.sent().into_iter().map(|(to, _)| to).collect::<Vec<_>>());
+    }
+    assert!(looks.iter().all(|look| look.len() == 32));
+    assert_eq!(looks[..3].concat()[..70], addresses, "each one, before any again");
+    // Fewer than fit: all of them, each time.
+    us.0.handle(ms(9), Input::Seeds(&addresses[..3]));
+    assert_eq!(us.sent().len(), 3);
+}
+
+#[test]
+fn who_cannot_take_this_node_in_is_not_asked_for_ever() {
+    let mut us = Alone::new();
+    let full = identity("full", 1, "10.0.0.2:1");
+    us.joined(ms(1), &full);
+    let slot = us.slot("full");
+    us.0.ping(slot, key("full"), full.gossip, Purpose::Probe { attempt: 1 });
+    // It answers each ping that it does not know this node.
+    let mut pings = us.sent();
+    let mut rounds = 0;
+    while let Some((_, mut ping)) = pings.pop() {
+        let Message::Ping { seq, .. } = read(&mut ping).message else { continue };
+        rounds += 1;
+        assert!(rounds < 10, "asked again and again");
+        us.hears(ms(2 + rounds), "10.0.0.2:1", datagram(&full, |say| say.message(&Message::Who { seq })));
+        pings.extend(us.sent());
+    }
+    assert_eq!(us.state_of("full"), MemberState::Alive);
+}
+
+#[test]
+fn who_has_forgotten_this_node_is_told_all_at_once_and_a_relay_says_nothing_false_of_it() {
+    for answers in [true, false] {
+        let mut us = Alone::new();
+        let (target, origin) = (identity("target", 1, "10.0.0.2:1"), identity("origin", 1, "10.0.0.3:1"));
+        us.joined(ms(1), &target);
+        us.joined(ms(1), &origin);
+        let slot = us.slot("target");
+        us.0.members.get_mut(slot).unwrap().known_mut().introduced = Some(BootEpoch(1_000));
+        us.0.probes.clear();
+        us.told(ms(10), &origin, |_| ());
+        let asked =
+            datagram(&origin, |say| say.message(&Message::PingReq { seq: 77, target: key("target") }));
+        us.hears(ms(10), "10.0.0.3:1", asked);
+        let (_, mut ping) = us.sent().pop().unwrap();
+        let Message::Ping { seq, from: None, .. } = read(&mut ping).message else { panic!("a bare ping") };
+        us.hears(ms(11), "10.0.0.2:1", datagram(&target, |say| say.message(&Message::Who { seq })));
+        let (_, mut ping) = us.sent().pop().unwrap();
+        let Message::Ping { seq, from: Some(_), .. } = read(&mut ping).message else { panic!("all of it") };
+        let mut sent = Vec::new();
+        if answers {
+            us.hears(ms(12), "10.0.0.2:1", datagram(&target, |say| say.message(&Message::Ack { seq })));
+            sent.extend(us.sent());
+        }
+        sent.extend(us.runs_until(ms(900)));
+        let mut said = Vec::new();
+        for (_, mut bytes) in sent.into_iter().filter(|(to, _)| *to == origin.gossip) {
+            match read(&mut bytes).message {
+                Message::Relayed { seq: 77, .. } => said.push("answered"),
+                Message::Nack { seq: 77 } => said.push("not answered"),
+                _ => {}
+            }
+        }
+        assert_eq!(said, [if answers { "answered" } else { "not answered" }]);
+    }
+}
+
+#[test]
+fn the_greatest_boot_leaves_a_node_its_word() {
+    let mut us = Alone::new();
+    let other = identity("other", 1, "10.0.0.2:1");
+    us.joined(ms(1), &other);
+    let former = identity("us", BootEpoch::MAX.0, US);
+    us.told(ms(2), &other, |say| assert!(say.update(&about(&former, 0, MemberState::Alive))));
+    assert_eq!(us.0.identity().boot, BootEpoch::MAX);
+    for said in [0, 1, 41] {
+        let before = us.0.incarnation();
+        us.told(ms(3), &other, |say| assert!(say.update(&about(&former, said, MemberState::Suspect))));
+        assert!(
+            us.0.incarnation().0 > said && us.0.incarnation() >= before,
+            "{said}: {}",
+            us.0.incarnation()
+        );
+    }
+    // And what is said at the very end changes nothing more, and is no reason to panic.
+    us.told(ms(4), &other, |say| assert!(say.update(&about(&former, u32::MAX, MemberState::Dead))));
+    assert_eq!((us.0.identity().boot, us.0.incarnation()), (BootEpoch::MAX, Incarnation(u32::MAX)));
+}
+
+#[test]
+fn much_news_leaves_room_for_loads() {
+    let mut us = Alone::new();
+    let (receiver, idle) = (identity("receiver", 1, "10.0.0.2:1"), identity("idle", 1, "10.0.0.4:1"));
+    us.joined(ms(1), &receiver);
+    us.joined(ms(1), &idle);
+    us.told_of(ms(2), &receiver, 0..200, MemberState::Alive);
+    us.told(ms(3), &idle, |say| say.load(&sample(1), Duration::ZERO));
+    let slot = us.slot("receiver");
+    us.0.ping(slot, key("receiver"), receiver.gossip, Purpose::Probe { attempt: 2 });
+    let (_, mut ping) = us.sent().pop().unwrap();
+    let ping = read(&mut ping);
+    assert!(ping.lists.updates.len() > 5, "{} updates", ping.lists.updates.len());
+    assert_eq!(ping.lists.loads.iter().map(|load| load.of).collect::<Vec<_>>(), [key("idle").head()]);
+}
+
+#[test]
+fn a_turn_that_finds_a_suspect_of_others_is_not_in_vain() {
+    for seed in 0..20 {
+        let mut us = Alone(Swim::new(&Config::new(identity("us", 1_000, US)), seed, Time::ZERO));
+        let others: Vec<Identity> =
+            (0..200).map(|i| identity(&format!("n{i}"), 1, &format!("10.0.1.{i}:1"))).collect();
+        for other in &others {
+            us.joined(ms(1), other);
+        }
+        us.0.probes.clear();
+        us.0.measure.clear();
+        us.0.watch.clear();
+        us.0.now = ms(5_000);
+        for timer in [Timer::Period, Timer::Measure, Timer::Converge, Timer::Gossip] {
+            us.0.timers.clear(timer);
+        }
+        let slot = us.slot("n7");
+        us.0.probe(slot, Kind::Turn);
+        us.0.suspect(slot, Incarnation(0), Some(key("n9")));
+        us.sent();
+        for step in 1..=20 {
+            // Others are heard of meanwhile.
+            us.hears(ms(5_000 + step * 100), "10.0.1.9:1", datagram(&others[9], |_| ()));
+            us.runs_until(ms(5_000 + step * 100));
+        }
+        let own = us.0.suspicions.get(&slot).is_none_or(|doubt| doubt.spokesman(us.0.key) == Some(us.0.key));
+        assert!(own, "seed {seed}: its own silence towards this node was never told");
+    }
+}
+
+#[test]
+fn an_answer_from_elsewhere_proves_no_address() {
+    let mut us = Alone::new();
+    let liar = identity("liar", 1, "10.9.9.9:53");
+    us.hears(
+        ms(1),
+        "10.0.5.1:7",
+        datagram(&liar, |say| say.message(&Message::Join { seq: 1, from: (&liar).into() })),
+    );
+    us.sent();
+    us.hears(
+        ms(2),
+        "10.0.5.1:7",
+        datagram(&liar, |say| {
+            say.message(&Message::Ping { seq: 5, to: key("us"), from: None });
+        }),
+    );
+    let seqs: Vec<u32> = us
+        .sent()
+        .into_iter()
+        .filter_map(|(to, mut bytes)| match read(&mut bytes).message {
+            Message::Ping { seq, .. } if to == "10.0.5.1:7".parse().unwrap() => Some(seq),
+            _ => None,
+        })
+        .collect();
+    assert!(!seqs.is_empty(), "it is pinged where it came from");
+    for seq in seqs {
+        us.hears(ms(3), "10.0.5.1:8", datagram(&liar, |say| say.message(&Message::Ack { seq })));
+    }
+    us.sent();
+    let peer = us.0.members.by_key(key("liar")).unwrap();
+    assert!(!peer.is_proven(liar.gossip) && !peer.is_proven("10.0.5.1:7".parse().unwrap()));
+    // What it says now is no reason to send much to whose address it claims.
+    let mut bytes = 0;
+    for round in 0..100 {
+        us.hears(ms(10_000 + round * 100), "10.0.5.1:7", datagram(&liar, |_| ()));
+        bytes += us
+            .sent()
+            .iter()
+            .filter(|(to, _)| *to == liar.gossip)
+            .map(|(_, bytes)| bytes.len())
+            .sum::<usize>();
+    }
+    assert!(bytes <= DATAGRAM_BYTES_MAX, "{bytes} bytes to somebody who never asked");
+}
+
+#[test]
+fn who_answers_where_it_is_told_to_be_is_proven_there() {
+    let mut us = Alone::new();
+    let other = identity("other", 1, "10.0.0.2:1");
+    us.joined(ms(1), &other);
+    let slot = us.slot("other");
+    let seq = us.0.ping(slot, key("other"), other.gossip, Purpose::Probe { attempt: 1 });
+    us.told(ms(2), &other, |say| say.message(&Message::Ack { seq }));
+    assert!(us.0.members.get(slot).unwrap().is_proven(other.gossip));
+}
+
+#[test]
+fn newcomers_to_be_measured_are_bounded_and_their_pings_spread() {
+    let mut us = Alone::new();
+    let teller = identity("teller", 1, "10.0.0.2:1");
+    us.joined(ms(1), &teller);
+    // The same member again and again, each time as a newer boot.
+    for boot in 1..4_000 {
+        let flapping = identity("flapping", boot, "10.0.0.3:1");
+        us.told(ms(2), &teller, |say| assert!(say.update(&about(&flapping, 0, MemberState::Alive))));
+    }
+    us.told_of(ms(2), &teller, 0..2_000, MemberState::Alive);
+    assert!(us.0.sizes().iter().all(|(what, size, most)| size <= most || panic!("{what}: {size} of {most}")));
+    let probes = us.0.probes.len();
+    us.0.handle(ms(3), Input::Timeout);
+    us.told_of(ms(3), &teller, 2_000..2_100, MemberState::Alive);
+    us.0.handle(ms(4), Input::Timeout);
+    assert!(us.0.probes.len() <= probes + 4, "four at once: {} after {probes}", us.0.probes.len());
+}
+
+#[test]
+fn an_older_sample_brings_no_older_coordinate() {
+    let mut us = Alone::new();
+    let (far, teller) = (identity("far", 1, "10.0.0.2:1"), identity("teller", 1, "10.0.0.3:1"));
+    us.joined(ms(1), &far);
+    us.joined(ms(1), &teller);
+    let there = |x: f32| Coordinate { position: [x, 0.0, 0.0], height: 1.0, error: 0.1 };
+    us.told(ms(20_000), &far, |say| {
+        say.load(&sample(9), Duration::ZERO);
+        say.coordinate(&there(100.0));
+    });
+    let entry = |seq, x| LoadEntry {
+        of: key("far").head(),
+        boot_low: 1,
+        age: Duration::from_secs(8),
+        sample: sample(seq),
+        coordinate: Some(there(x)),
+    };
+    let place = |us: &Alone| {
+        us.0.members.by_key(key("far")).unwrap().known.as_ref().unwrap().coordinate.unwrap().position[0]
+    };
+    us.told(ms(20_001), &teller, |say| assert!(say.load_entry(&entry(2, -500.0))));
+    assert!((place(&us) - 100.0).abs() < 0.1);
+    us.told(ms(20_002), &teller, |say| assert!(say.load_entry(&entry(10, -500.0))));
+    assert!((place(&us) + 500.0).abs() < 0.1);
+}
+
+#[test]
+fn a_refused_datagram_makes_this_node_look_closer_whatever_it_was() {
+    let mut us = Alone::new();
+    let gone = identity("gone", 1, "10.0.0.2:1");
+    us.joined(ms(1), &gone);
+    us.0.probes.clear();
+    us.0.handle(ms(2), Input::Refused(gone.gossip));
+    let slot = us.slot("gone");
+    assert!(us.0.probes.iter().any(|probe| probe.slot == slot && probe.kind == Kind::Turn));
+    assert_eq!(us.state_of("gone"), MemberState::Alive, "that is no verdict");
+    // Of whom nobody is a member, nothing is concluded.
+    us.0.handle(ms(3), Input::Refused("10.0.0.99:1".parse().unwrap()));
+    assert_eq!(us.0.probes.len(), 1);
+}
+
+#[test]
+fn a_confirmation_takes_no_postponement_back() {
+    let mut us = Alone::new();
+    for i in 2..12 {
+        us.joined(ms(1), &identity(&format!("n{i}"), 1, &format!("10.0.0.{i}:1")));
+    }
+    let slot = us.slot("n2");
+    us.0.now = ms(10_000);
+    us.0.suspect(slot, Incarnation(0), Some(key("n3")));
+    us.0.confirm(slot, Some(key("n4")));
+    us.0.confirm(slot, Some(key("n5")));
+    us.0.now = ms(12_000);
+    us.0.heard_alive(slot);
+    let postponed = us.0.suspicions[&slot].deadline;
+    us.0.confirm(slot, Some(key("n6")));
+    assert!(us.0.suspicions[&slot].deadline >= postponed);
+}
+
+#[test]
+fn a_verdict_of_others_on_a_boot_that_is_new_here_is_looked_into() {
+    let mut us = Alone::new();
+    let (other, teller) = (identity("other", 1, "10.0.0.2:1"), identity("teller", 1, "10.0.0.3:1"));
+    us.joined(ms(1), &other);
+    us.joined(ms(1), &teller);
+    let newer = identity("other", 2, "10.0.0.2:1");
+    us.told(ms(2), &teller, |say| assert!(say.update(&about(&newer, 0, MemberState::Dead))));
+    assert_eq!(us.state_of("other"), MemberState::Suspect);
+    let slot = us.slot("other");
+    assert!(us.0.probes.iter().any(|probe| probe.slot == slot && probe.kind == Kind::Verify));
+}
+
+#[test]
+fn doubts_of_others_move_nobody_to_another_address() {
+    let mut us = Alone::new();
+    let (other, teller) = (identity("other", 1, "10.0.0.2:1"), identity("teller", 1, "10.0.0.3:1"));
+    us.joined(ms(1), &other);
+    us.joined(ms(1), &teller);
+    let elsewhere = identity("other", 1, "10.6.6.6:6");
+    us.told(ms(2), &teller, |say| assert!(say.update(&about(&elsewhere, 0, MemberState::Suspect))));
+    let peer = us.0.members.by_key(key("other")).unwrap();
+    assert_eq!((peer.state, peer.identity.gossip), (MemberState::Suspect, other.gossip));
+}
+
+#[test]
+fn the_long_dead_are_forgotten_some_at_a_time_and_where_they_were_is_not() {
+    let mut us = Alone::new();
+    let teller = identity("teller", 1, "10.0.0.2:1");
+    us.joined(ms(1), &teller);
+    us.told_of(ms(1), &teller, 0..3_000, MemberState::Alive);
+    us.told_of(ms(2), &teller, 0..3_000, MemberState::Left);
+    let dead = identity("dead", 1, "10.0.7.7:1");
+    us.joined(ms(3), &dead);
+    let slot = us.slot("dead");
+    us.0.now = ms(4);
+    us.0.bury(slot, Incarnation(0));
+    us.0.now = ms(700_000);
+    us.0.on_forget();
+    assert_eq!(us.0.members.gone().count(), 2_001, "a thousand at a time");
+    for _ in 0..3 {
+        us.0.on_forget();
+    }
+    assert_eq!((us.0.members.gone().count(), us.0.contradiction()), (0, None));
+    // It has no seeds, and still looks for the one that did not leave.
+    us.sent();
+    us.0.on_look_at_seeds();
+    let asked: Vec<_> = us.sent().into_iter().map(|(to, _)| to).collect();
+    assert_eq!(asked, [dead.gossip]);
+    // Until it is back.
+    us.joined(ms(700_001), &dead);
+    us.0.on_look_at_seeds();
+    assert_eq!(us.sent().len(), 0);
+    assert!(us.0.lost.is_empty());
+}
