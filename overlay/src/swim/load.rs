@@ -279,6 +279,7 @@ impl Swim {
             };
             let mut encoder = self.begin(self.version_for(Some(slot)));
             encoder.load(&sample, self.now.since(taken));
+            self.put_first_updates(&mut encoder, Some(slot), None);
             self.put_updates(&mut encoder, Some(slot));
             self.finish(to, encoder);
             adverts += 1;

@@ -17,7 +17,7 @@ pub(super) fn age_from_wire(age: u8) -> Duration {
 
 const AGE_STEP_MS: u128 = 40;
 
-/// A load sample in at most 22 bytes, mostly 14.
+/// A load sample in at most 20 bytes, mostly 12.
 #[derive(Encode, Decode)]
 pub(super) struct WireLoad {
     seq: [u8; 2],
