@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+/// Results are shorter than this, in bytes: those that are made here, and those that a peer sends.
+pub const RESULT_BYTES_MAX: u64 = 4 << 30;
+
 /// How much a media file may ask of a node. One file may be hostile; these bound what it can cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MediaLimits {
@@ -27,7 +30,7 @@ impl Default for MediaLimits {
             picture_pixels_max: 8192 * 4320,
             fps_max: 240.0,
             streams_max: 32,
-            output_bytes_max: 4 << 30,
+            output_bytes_max: RESULT_BYTES_MAX,
             alloc_bytes_max: 512 << 20,
             probe_time_max: Duration::from_secs(10),
         }

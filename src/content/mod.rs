@@ -5,5 +5,5 @@ mod limits;
 mod media;
 
 pub use id::{ContentId, ParseContentIdError};
-pub use limits::MediaLimits;
+pub use limits::{MediaLimits, RESULT_BYTES_MAX};
 pub use media::{AudioInfo, MediaInfo, VideoInfo};

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::batch::{Active, Batch, Sink};
 use super::sniff::{HEAD_BYTES, HEAD_BYTES_MIN};
 use super::{Container, DataDir, IngestError, NotVideo, Scratch, sniff};
-use crate::content::ContentId;
+use crate::content::{ContentId, RESULT_BYTES_MAX};
 
 /// Bounds of one upload.
 #[derive(Clone, Debug)]
@@ -41,6 +41,13 @@ impl Default for Limits {
             total_max: Duration::from_secs(3600),
             announced: None,
         }
+    }
+}
+
+impl Limits {
+    /// Those of a peer's result with this digest: it may be as big as one that is made here.
+    pub fn of_result(announced: ContentId) -> Self {
+        Self { bytes_max: RESULT_BYTES_MAX, announced: Some(announced), ..Self::default() }
     }
 }
 

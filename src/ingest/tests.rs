@@ -178,6 +178,33 @@ async fn a_slow_sender_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_result_may_be_as_big_as_those_that_are_made_here() {
+    struct Claims(u64);
+    impl hyper::body::Body for Claims {
+        type Data = Bytes;
+        type Error = &'static str;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+            Poll::Ready(Some(Err("it breaks off")))
+        }
+
+        fn size_hint(&self) -> hyper::body::SizeHint {
+            hyper::body::SizeHint::with_exact(self.0)
+        }
+    }
+    let rig = rig();
+    let made_here = crate::content::MediaLimits::default().output_bytes_max;
+    let limits = Limits::of_result(ContentId::of(b""));
+    let refused = receive_result(Claims(made_here), &rig.dir, &limits).await.unwrap_err();
+    assert!(matches!(refused, IngestError::Body(_)), "{refused}");
+    let refused = receive_result(Claims(made_here + 1), &rig.dir, &limits).await.unwrap_err();
+    assert!(matches!(refused, IngestError::TooLarge { .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn a_full_disk_is_called_so() {
     // A device that is always full takes the place of the file.
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();

@@ -77,7 +77,7 @@ impl Node {
         } else {
             CacheState::Miss
         };
-        let limits = ingest::Limits { announced: Some(announced), ..ingest::Limits::default() };
+        let limits = ingest::Limits::of_result(announced);
         let received = ingest::receive_result(response.into_body(), &self.data, &limits)
             .await
             .map_err(|error| broken(&format!("could not be taken: {error}")))?;
