@@ -112,9 +112,9 @@ async fn serve(
 ) -> Result<Answered, ApiError> {
     let deadline = admitted.deadline;
     let mut filename = request::filename(head);
-    // The client knows the digest: if the result is here, its body need not come at all.
+    // The client knows the digest: if the result is here, its body need not come at all. Unless a form may name its profile yet.
     if let Some(content) = admitted.announced
-        && admitted.form.is_none()
+        && (admitted.form.is_none() || admitted.profile.is_some())
     {
         let profile = admitted.profile.clone().map_or_else(|| node.profile(None), Ok)?;
         if let Some(served) = node.held(content, &profile).await {

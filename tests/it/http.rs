@@ -57,10 +57,21 @@ async fn an_announced_digest_is_checked_on_arrival() {
 
 /// An upload whose client waits to be asked for the body.
 async fn expecting(node: &Node, target: &str, digest: &str, length: usize) -> (TcpStream, String) {
+    expecting_with(node, target, digest, length, "").await
+}
+
+/// The same with further headers.
+async fn expecting_with(
+    node: &Node,
+    target: &str,
+    digest: &str,
+    length: usize,
+    headers: &str,
+) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
     let head = format!(
         "POST {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\n\
-         x-content-sha256: {digest}\r\ncontent-length: {length}\r\n\r\n"
+         x-content-sha256: {digest}\r\ncontent-length: {length}\r\n{headers}\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut first = vec![0; 12];
@@ -86,6 +97,17 @@ async fn a_client_that_waits_is_asked_for_the_body_only_where_it_is_wanted() {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.unwrap();
     assert!(String::from_utf8_lossy(&rest).contains("x-cache: hit"));
+    // A form has to come where it may name a profile yet, and only there.
+    let form = "content-type: multipart/form-data; boundary=B\r\n";
+    for (target, headers, status) in [
+        ("/upload", form.to_owned(), 100),
+        ("/upload?profile=360p", form.to_owned(), 200),
+        ("/upload", format!("{form}x-profile: 360p\r\n"), 200),
+        ("/upload?profile=720p", form.to_owned(), 100),
+    ] {
+        let (_, first) = expecting_with(&node, target, &digest, clip.len(), &headers).await;
+        assert_eq!(first, format!("HTTP/1.1 {status}"), "{target} {headers}");
+    }
     for (target, length, status) in
         [("/upload", 1 << 40, 413), ("/upload?profile=8k", 1000, 400), ("/nowhere", 1000, 404)]
     {
