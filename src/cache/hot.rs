@@ -14,7 +14,7 @@ pub(super) const CONTENT_BYTES_MAX: u64 = 1 << 20;
 /// All of them together.
 const BYTES_MAX: u64 = 24 << 20;
 /// Each keeps a descriptor open.
-const ENTRIES_MAX: usize = 256;
+pub const ENTRIES_MAX: usize = 256;
 /// How often the time of use is kept on disk while a result is served from memory.
 const TOUCH_PERIOD: Duration = Duration::from_secs(60);
 

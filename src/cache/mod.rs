@@ -15,6 +15,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use hot::ENTRIES_MAX as OPEN_RESULTS_MAX;
 pub use key::{Key, Meta};
 pub use object::Object;
 pub use store::{Cache, CacheError, CacheStats, NewObject};

@@ -65,9 +65,9 @@ options! {
     cache_bytes: String, env "STARLING_CACHE_BYTES", value "SIZE";
     /// Largest upload taken, as 500MB or 2GiB [default: 4GiB]
     upload_bytes_max: String, env "STARLING_UPLOAD_BYTES_MAX", value "SIZE";
-    /// Connections served at once [default: 4096]
+    /// Connections served at once; fewer where the hard limit on open files is too low [default: 4096]
     connections_max: u32, env "STARLING_CONNECTIONS_MAX", value "N";
-    /// Connections that one client (IPv4 address, IPv6 /64) may have here at once [default: 1024]
+    /// Connections that one client (IPv4 address, IPv6 /64) may have here at once [default: a quarter of all, at most 1024]
     connections_per_client: u32, env "STARLING_CONNECTIONS_PER_CLIENT", value "N";
     /// Uploads that one client (IPv4 address, IPv6 /64) may have under way here at once [default: 256]
     uploads_per_client: u32, env "STARLING_UPLOADS_PER_CLIENT", value "N";

@@ -43,8 +43,8 @@ pub struct NodeConfig {
     pub upload_bytes_max: u64,
     /// Connections served at once.
     pub connections_max: u32,
-    /// Connections at once of one client.
-    pub connections_per_client: u32,
+    /// Connections at once of one client; `None`: a share of those that are served.
+    pub connections_per_client: Option<u32>,
     /// Uploads under way at once of one client.
     pub uploads_per_client: u32,
     /// Where jobs go.
@@ -211,11 +211,10 @@ impl NodeConfig {
                 options.connections_max.unwrap_or(4096),
                 1..=1_000_000,
             )?,
-            connections_per_client: in_range(
-                "connections-per-client",
-                options.connections_per_client.unwrap_or(1024),
-                1..=1_000_000,
-            )?,
+            connections_per_client: options
+                .connections_per_client
+                .map(|max| in_range("connections-per-client", max, 1..=1_000_000))
+                .transpose()?,
             uploads_per_client: in_range(
                 "uploads-per-client",
                 options.uploads_per_client.unwrap_or(256),

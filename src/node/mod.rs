@@ -6,6 +6,7 @@
 
 mod attempts;
 mod claim;
+mod descriptors;
 mod dispatch;
 mod flights;
 mod for_peers;

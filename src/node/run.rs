@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Node, load};
+use super::{Node, descriptors, load};
 use crate::auth::Authority;
 use crate::cache::Cache;
 use crate::config::NodeConfig;
@@ -30,6 +30,8 @@ use crate::workers::{Located, Pool, PoolConfig, Queued, Tools};
 
 /// Time to tell the others that this node leaves.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections that one client may have at most, unless it was said otherwise.
+const PER_CLIENT_DEFAULT_MAX: u32 = 1024;
 
 /// Why a node did not start. It left nothing behind.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +73,15 @@ pub async fn run(
     reload: mpsc::Receiver<()>,
 ) -> Result<(), StartError> {
     let drain = config.drain;
+    // Before anything is opened that could be in the way.
+    let connections_max = descriptors::raise_for(config.connections_max, config.workers);
     let Started { node, overlay, listeners, mut tasks } = start(config, inherited).await?;
     let limits = ServerLimits {
-        connections_max: node.config.connections_max,
-        connections_per_client: node.config.connections_per_client,
+        connections_max,
+        connections_per_client: node
+            .config
+            .connections_per_client
+            .unwrap_or_else(|| per_client_default(connections_max)),
     };
     let server = Server::start(&node, listeners, limits);
     tracing::info!(
@@ -91,6 +98,11 @@ pub async fn run(
     shutdown(&node, overlay, server, drain).await;
     tasks.shutdown().await;
     Ok(())
+}
+
+/// A quarter of all: one client can't take all there is, nor can three.
+fn per_client_default(connections_max: u32) -> u32 {
+    (connections_max / 4).clamp(1, PER_CLIENT_DEFAULT_MAX)
 }
 
 /// Without a key whoever reaches the ports is a member; the overlay warns of its own.

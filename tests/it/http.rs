@@ -151,19 +151,56 @@ async fn one_client_cannot_take_all_connections() {
     let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("/too-many-connections\""), "{answer}");
     // Another one has room.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = socket.connect(node.http_address.parse().unwrap()).await.unwrap();
-    other.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    other.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(health_from_elsewhere(&node).await, "HTTP/1.1 200 OK");
     drop(first);
     eventually("there is room again", async || {
         let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
         answer.starts_with("HTTP/1.1 200 ")
     })
     .await;
+}
+
+/// The status line of `GET /health` as another client gets it.
+async fn health_from_elsewhere(node: &Node) -> String {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(node.http_address.parse().unwrap()).await.unwrap();
+    other.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+async fn connections(node: &Node, count: usize) -> Vec<TcpStream> {
+    let connect = |_| TcpStream::connect(&node.http_address);
+    futures_util::future::try_join_all((0..count).map(connect)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_low_soft_limit_on_open_files_is_raised() {
+    let mut options = NodeOptions::new("node1", "FRA");
+    options.ulimit = Some("-Sn 64");
+    let node = Node::start(options);
+    let _idle = connections(&node, 200).await;
+    assert_eq!(health_from_elsewhere(&node).await, "HTTP/1.1 200 OK");
+    node.http.upload(Clip::default().make()).await.assert_video();
+}
+
+#[tokio::test]
+async fn a_low_hard_limit_on_open_files_means_fewer_connections_for_each() {
+    let mut options = NodeOptions::new("node1", "FRA");
+    options.ulimit = Some("-n 500");
+    let node = Node::start(options);
+    let warning = |line: &serde_json::Value| line["open_files"] == 500 && line["connections_max"] == 4096;
+    let told = "too few open files for --connections-max: fewer connections are served; raise the hard limit \
+                (ulimit -Hn, LimitNOFILE=, docker run --ulimit nofile=), or lower --connections-max";
+    let served = node.logged(told, warning).await["connections"].as_u64().unwrap();
+    assert!((20..100).contains(&served), "{served}");
+    // A quarter for one client.
+    let _idle = connections(&node, served as usize / 4).await;
+    let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert_eq!(health_from_elsewhere(&node).await, "HTTP/1.1 200 OK");
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub struct NodeOptions {
     pub log: Option<&'static str>,
     /// Kept over a restart.
     pub data_dir: Option<PathBuf>,
+    /// What is given to the shell's `ulimit` before.
+    pub ulimit: Option<&'static str>,
 }
 
 impl NodeOptions {
@@ -100,6 +102,11 @@ impl Node {
             dir.path().to_owned()
         });
         let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
+        if let Some(ulimit) = options.ulimit {
+            command = Command::new("sh");
+            command.args(["-c", &format!("ulimit {ulimit} && exec \"$0\" \"$@\"")]);
+            command.arg(env!("CARGO_BIN_EXE_starling"));
+        }
         command.arg("node").args(["--name", &options.name, "--zone", &options.zone]);
         command.args(["--log", "json", "--workers", "1", "--deadline", "5m"]);
         if !options.args.iter().any(|arg| arg.starts_with("--timing")) {
