@@ -1,11 +1,12 @@
 //! The files of one entry.
 
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::index::Stamp;
@@ -31,7 +32,7 @@ pub(super) fn open_verified(
     verified: Option<Stamp>,
 ) -> io::Result<(File, Stamp)> {
     let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut file = File::open(folder.join(DATA))?;
+    let mut file = open(File::options().read(true), &folder.join(DATA))?;
     let stamp = Stamp::of(&file)?;
     if stamp.bytes != meta.bytes {
         return Err(damaged("its length is wrong"));
@@ -55,9 +56,8 @@ pub(super) fn open_verified(
 /// The time of an entry's last use is its description's time on disk, so that it outlives the node.
 pub(super) fn touch(folder: &Path) {
     let now = FileTimes::new().set_modified(SystemTime::now());
-    if let Err(error) =
-        File::options().write(true).open(folder.join(META)).and_then(|file| file.set_times(now))
-    {
+    let meta = open(File::options().write(true), &folder.join(META));
+    if let Err(error) = meta.and_then(|file| file.set_times(now)) {
         tracing::debug!(%error, "the time of use of a cache entry can't be kept");
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn touch(folder: &Path) {
 /// Reads an entry back at start: its description, and when it was last used.
 pub(super) fn read_entry(folder: &Path, name: &str) -> io::Result<(SystemTime, Meta)> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let file = File::open(folder.join(META))?;
+    let file = open(File::options().read(true), &folder.join(META))?;
     let used = file.metadata()?.modified()?;
     let mut text = Vec::new();
     file.take(META_BYTES_MAX).read_to_end(&mut text)?;
@@ -73,14 +73,23 @@ pub(super) fn read_entry(folder: &Path, name: &str) -> io::Result<(SystemTime, M
     if !name.starts_with(&format!("{}-{}-", meta.content, meta.profile)) {
         return Err(bad("its description is of another"));
     }
-    if fs::metadata(folder.join(DATA))?.len() != meta.bytes {
+    let data = fs::symlink_metadata(folder.join(DATA))?;
+    if !data.is_file() || data.len() != meta.bytes {
         return Err(bad("its length is wrong"));
     }
     Ok((used, meta))
 }
 
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+/// Opens a file of an entry: no link to a file elsewhere, and nothing that is no file.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // To open a pipe would wait for its other end.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"))
+    }
 }
 
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {

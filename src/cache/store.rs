@@ -2,20 +2,20 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use super::disk::{DATA, META, open_verified, read_entry, remove, sync_folder, touch};
+use super::disk::{DATA, META, open_verified, read_entry, sync_folder, touch};
 use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
 use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
 use super::object::{Hold, Object};
 use crate::content::ContentId;
-use crate::ingest::{DataDir, Scratch};
+use crate::ingest::{DataDir, Reserve, Scratch, layout};
 
 /// The cache of finished results. Clones are the same cache.
 #[derive(Clone, Debug)]
@@ -102,6 +102,8 @@ impl Cache {
         }));
         cache.rebuild().map_err(failed)?;
         cache.evict_down_to(budget_bytes);
+        let reserve: Weak<Inner> = Arc::downgrade(&cache.0);
+        dir.set_reserve(reserve);
         Ok(cache)
     }
 
@@ -140,16 +142,14 @@ impl Cache {
         spawn_blocking(move || cache.insert_blocking(&key, new)).await.map_err(io::Error::other)?
     }
 
-    /// Gives up entries until at least `bytes` are free of what is now taken; for when the disk is full.
-    pub async fn make_room(&self, bytes: u64) {
+    /// Gives up entries that nobody uses until at least `bytes` are free of what is now taken; for when the disk is full.
+    /// False: there was none to give up.
+    pub async fn make_room(&self, bytes: u64) -> bool {
         let cache = self.clone();
-        let done = spawn_blocking(move || {
-            let target = cache.index().bytes().saturating_sub(bytes);
-            cache.evict_down_to(target);
-        });
-        if let Err(error) = done.await {
+        spawn_blocking(move || cache.give_up(bytes) > 0).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the cache could not make room");
-        }
+            false
+        })
     }
 
     /// A reading of the cache.
@@ -233,14 +233,12 @@ impl Cache {
                 "the result changed after it was verified",
             ));
         }
-        let staged = match self.stage(&file, &new.file, &meta) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                self.evict_down_to(self.index().bytes().saturating_sub(meta.bytes.max(1 << 20)));
-                self.stage(&file, &new.file, &meta)
-            }
-            other => other,
-        };
-        let hold = match staged.and_then(|staged| self.commit(&name, staged, &meta, stamp)) {
+        // What it needs of the disk is little: the result itself lies there already.
+        let put = self.0.dir.with_room(0, || {
+            let staged = self.stage(&file, &new.file, &meta)?;
+            self.commit(&name, staged, &meta, stamp)
+        });
+        let hold = match put {
             Ok(pin) => {
                 // The file lies in the entry now, under another name.
                 drop(new.file);
@@ -257,7 +255,7 @@ impl Cache {
 
     /// Makes the entry's folder in `tmp/`, synced. The file is linked, not moved: if anything fails it is still there.
     fn stage(&self, file: &File, path: &Path, meta: &Meta) -> io::Result<tempfile::TempDir> {
-        let folder = tempfile::Builder::new().prefix("object-").tempdir_in(self.0.dir.tmp())?;
+        let folder = self.0.dir.scratch_folder("object-")?;
         fs::hard_link(path, folder.path().join(DATA))?;
         file.sync_all()?;
         let mut description = File::create_new(folder.path().join(META))?;
@@ -299,7 +297,7 @@ impl Cache {
 
     /// Takes an entry out of place, atomically; the deletion of what is then in `tmp/` may take its time.
     fn move_away(&self, name: &str) -> io::Result<tempfile::TempDir> {
-        let grave = tempfile::Builder::new().prefix("evicted-").tempdir_in(self.0.dir.tmp())?;
+        let grave = self.0.dir.scratch_folder("evicted-")?;
         fs::rename(self.folder(name), grave.path().join("entry"))?;
         Ok(grave)
     }
@@ -330,13 +328,31 @@ impl Cache {
     }
 
     fn evict_down_to(&self, target_bytes: u64) {
+        self.evict_while(|index, _| index.bytes() > target_bytes);
+    }
+
+    /// Gives up entries until `bytes` are free of what they took. Answers with how many bytes are.
+    fn give_up(&self, bytes: u64) -> u64 {
+        let freed = self.evict_while(|_, freed| freed < bytes);
+        if freed > 0 {
+            tracing::info!(freed, "the disk is full: results left the cache to make room");
+        }
+        freed
+    }
+
+    /// Evicts for as long as `more` says so of the index and the bytes freed, and there is something that nobody uses.
+    /// Answers with the bytes freed. Takes the index's lock: whoever calls must not hold it.
+    fn evict_while(&self, more: impl Fn(&Index, u64) -> bool) -> u64 {
+        let mut freed = 0;
         loop {
             let moves = self.moves();
             let mut index = self.index();
-            if index.bytes() <= target_bytes {
-                return;
+            if !more(&index, freed) {
+                return freed;
             }
-            let Some(name) = index.evict_one() else { return };
+            let before = index.bytes();
+            let Some(name) = index.evict_one() else { return freed };
+            freed += before - index.bytes();
             drop(index);
             tracing::debug!(entry = name, "evicted");
             let grave = self.take_away(&name);
@@ -357,22 +373,15 @@ impl Cache {
 
     fn rebuild(&self) -> io::Result<()> {
         let mut found = Vec::new();
-        for shelf in fs::read_dir(self.0.dir.objects())? {
-            let shelf = shelf?.path();
-            if !shelf.is_dir() {
-                fs::remove_file(&shelf)?;
-                continue;
-            }
-            for entry in fs::read_dir(&shelf)? {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                match read_entry(&entry.path(), &name) {
-                    Ok((used, meta)) => found.push((used, name, meta)),
-                    Err(error) => {
-                        tracing::warn!(entry = name, %error, "a cache entry is not whole: removed");
-                        remove(&entry.path())?;
-                    }
-                }
+        for (name, path, meta) in layout::list(self.0.dir.objects())? {
+            if !layout::is_shelf(&name) {
+                tracing::warn!(path = %path.display(), "not from a node: left alone");
+            } else if meta.is_dir() {
+                Self::read_shelf(&path, &mut found)?;
+            } else {
+                // In the way of what belongs there; where a link points to is nobody's business here.
+                tracing::warn!(path = %path.display(), "no folder, where one belongs: removed");
+                layout::remove(&path, &meta)?;
             }
         }
         found.sort_by(|(used, name, _), (other_used, other_name, _)| {
@@ -383,5 +392,34 @@ impl Cache {
             index.insert(&name, Arc::new(meta), None);
         }
         Ok(())
+    }
+
+    /// Reads the entries of one shelf back; those that aren't whole are removed.
+    fn read_shelf(shelf: &Path, found: &mut Vec<(SystemTime, String, Meta)>) -> io::Result<()> {
+        for (name, path, file) in layout::list(shelf)? {
+            if !layout::is_entry(&name) {
+                tracing::warn!(path = %path.display(), "not from a node: left alone");
+                continue;
+            }
+            let read = if file.is_dir() {
+                read_entry(&path, &name)
+            } else {
+                Err(io::ErrorKind::NotADirectory.into())
+            };
+            match read {
+                Ok((used, meta)) => found.push((used, name, meta)),
+                Err(error) => {
+                    tracing::warn!(entry = name, %error, "a cache entry is not whole: removed");
+                    layout::remove(&path, &file)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reserve for Inner {
+    fn give_up(self: Arc<Self>, bytes: u64) -> bool {
+        Cache(self).give_up(bytes) > 0
     }
 }

@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::DataDir;
+
 /// What all uploads of a process together may hold in batches, roughly: each holds two.
 const BUDGET_BYTES: usize = 24 << 20;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -76,6 +78,8 @@ impl Batch {
 /// Writes and hashes batches, each on a thread of its own that may block, one batch behind the body.
 pub(super) struct Sink {
     state: State,
+    /// Where the file lies: makes room when the disk is full.
+    dir: DataDir,
 }
 
 enum State {
@@ -85,16 +89,16 @@ enum State {
 }
 
 impl Sink {
-    pub(super) fn new(file: File) -> Self {
-        Self { state: State::Idle { file, hash: Box::default() } }
+    pub(super) fn new(file: File, dir: DataDir) -> Self {
+        Self { state: State::Idle { file, hash: Box::default() }, dir }
     }
 
     /// Hands on a batch as soon as the one before is done. This is where a slow disk holds back the sender.
     pub(super) async fn push(&mut self, batch: Vec<Bytes>) -> io::Result<()> {
         let (mut file, mut hash) = self.settle().await?;
-        let shared = batch.clone();
+        let (shared, dir) = (batch.clone(), self.dir.clone());
         let write = spawn_blocking(move || {
-            shared.iter().try_for_each(|bytes| file.write_all(bytes))?;
+            shared.iter().try_for_each(|bytes| write_all(&dir, &mut file, bytes))?;
             Ok(file)
         });
         let hash = spawn_blocking(move || {
@@ -116,9 +120,10 @@ impl Sink {
         }
         // A small rest is not worth a second thread.
         let (mut file, mut hash) = self.settle().await?;
+        let dir = self.dir.clone();
         let done = spawn_blocking(move || {
             for bytes in &last {
-                file.write_all(bytes)?;
+                write_all(&dir, &mut file, bytes)?;
                 hash.update(bytes);
             }
             Ok((file, hash.finalize().into()))
@@ -136,6 +141,19 @@ impl Sink {
             State::Broken => Err(io::Error::other("an earlier batch of this upload failed")),
         }
     }
+}
+
+/// Writes all of it; where the disk is full, as soon as room was made.
+fn write_all(dir: &DataDir, file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = dir.with_room(bytes.len() as u64, || match file.write(bytes) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            done => done,
+        })?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
 }
 
 fn joined<T>(result: Result<T, tokio::task::JoinError>) -> io::Result<T> {

@@ -48,9 +48,11 @@ pub enum IngestError {
 
 impl From<io::Error> for IngestError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
-            _ => Self::Io(error),
-        }
+        if is_full(&error) { Self::DiskFull } else { Self::Io(error) }
     }
+}
+
+/// Whether an error says that there is no room on the disk, or none for this user.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

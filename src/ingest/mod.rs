@@ -7,14 +7,15 @@ mod batch;
 mod datadir;
 mod error;
 mod form_digest;
+pub mod layout;
 pub mod multipart;
 mod receive;
 mod sniff;
 #[cfg(test)]
 mod tests;
 
-pub use datadir::{DataDir, DataDirError, Scratch};
-pub use error::IngestError;
+pub use datadir::{DataDir, DataDirError, Reserve, Scratch};
+pub use error::{IngestError, is_full};
 pub use form_digest::FormBody;
 pub use receive::{Limits, Received, Upload, receive, receive_result};
 pub use sniff::{Container, NotVideo, sniff};

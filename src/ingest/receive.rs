@@ -213,10 +213,10 @@ async fn open<'a>(
     dir: &DataDir,
 ) -> io::Result<&'a mut (Sink, Scratch)> {
     if disk.is_none() {
-        let dir = dir.clone();
+        let (here, dir) = (dir.clone(), dir.clone());
         let (file, scratch) =
-            spawn_blocking(move || dir.scratch_file("upload-")).await.map_err(io::Error::other)??;
-        *disk = Some((Sink::new(file), scratch));
+            spawn_blocking(move || here.scratch_file("upload-")).await.map_err(io::Error::other)??;
+        *disk = Some((Sink::new(file, dir), scratch));
     }
     Ok(disk.as_mut().unwrap_or_else(|| unreachable!("filled above")))
 }

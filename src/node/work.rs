@@ -14,7 +14,7 @@ use crate::http::{ApiError, HEADER};
 use crate::ingest::{self, Scratch};
 use crate::offload::OffloadError;
 use crate::route::RouteKind;
-use crate::workers::{self, Place};
+use crate::workers::{self, Place, Transcoded};
 
 impl Node {
     /// What ffprobe finds in a job's video, unless somebody has asked it already.
@@ -30,11 +30,30 @@ impl Node {
     /// Transcodes a job with this node's own workers and puts the result into the cache.
     pub(super) async fn run_worker(&self, job: &Job, place: Option<Place>) -> Outcome {
         let info = self.probe(job).await?;
+        let made = match self.make(job, &info, place).await {
+            // Full of results that can be made anew, perhaps. Once: it costs a transcode.
+            Err(ApiError::DiskFull) if self.cache.make_room(2 * job.upload.bytes).await => {
+                self.make(job, &info, None).await
+            }
+            made => made,
+        }?;
+        let object = self.keep(job, made.output, made.bytes, made.sha256).await?;
+        Ok(Done {
+            object,
+            by: Arc::clone(&self.identity),
+            route: RouteKind::Local,
+            cache: CacheState::Miss,
+            scores: "".into(),
+        })
+    }
+
+    /// Has this node's own workers make a job's result.
+    async fn make(&self, job: &Job, info: &MediaInfo, place: Option<Place>) -> Result<Transcoded, ApiError> {
         let work = workers::Job {
             input: Arc::clone(&job.upload) as _,
             content: job.upload.content,
             profile: Arc::clone(&job.profile),
-            info: MediaInfo::clone(&info),
+            info: info.clone(),
             deadline: job.deadline.at,
             limit: job.limit.at,
         };
@@ -45,19 +64,11 @@ impl Node {
         self.publish_load();
         let made = ticket.wait().await;
         self.publish_load();
-        let made = made.map_err(|error| {
+        made.map_err(|error| {
             if error.is_tool_fault() {
                 tracing::warn!(content = %job.upload.content, profile = %job.profile.name, %error, "no result");
             }
             ApiError::from_transcode(error, job.limit)
-        })?;
-        let object = self.keep(job, made.output, made.bytes, made.sha256).await?;
-        Ok(Done {
-            object,
-            by: Arc::clone(&self.identity),
-            route: RouteKind::Local,
-            cache: CacheState::Miss,
-            scores: "".into(),
         })
     }
 

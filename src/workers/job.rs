@@ -92,7 +92,7 @@ impl Bench {
         on_progress: impl FnMut(Progress),
     ) -> Result<Made, TranscodeError> {
         let input = (*job.input).as_ref();
-        let folder = tempfile::Builder::new().prefix("job-").tempdir_in(self.dir.tmp())?;
+        let folder = self.dir.scratch_folder("job-")?;
         let output = folder.path().join(format!("output.{}", job.profile.extension()));
         let mut cpu = Duration::ZERO;
         let began = Instant::now();
@@ -157,7 +157,8 @@ impl Bench {
             Ended::Deadline => return Err(TranscodeError::DeadlinePassed { running: true }),
             Ended::Cancelled | Ended::Refused => return Err(TranscodeError::Cancelled),
         };
-        if status.success() {
+        // What it could not write at the very end is no failure to it.
+        if status.success() && !said_disk_full(&outcome.stderr) {
             return Ok(());
         }
         Err(self.failure(status, &outcome.stderr, files))
@@ -168,7 +169,7 @@ impl Bench {
         if status.signal() == Some(Signal::XFSZ.as_raw()) || said("File too large") {
             return TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max };
         }
-        if said("No space left on device") || said("Disk quota exceeded") {
+        if said_disk_full(stderr) {
             return TranscodeError::DiskFull;
         }
         if said("Cannot allocate memory") {
@@ -218,6 +219,10 @@ impl Bench {
         }
         Ok(info)
     }
+}
+
+fn said_disk_full(stderr: &str) -> bool {
+    stderr.contains("No space left on device") || stderr.contains("Disk quota exceeded")
 }
 
 /// ffmpeg calls it a success when the input ends early; its complaint is all there is to know it by.

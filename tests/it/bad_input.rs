@@ -207,6 +207,49 @@ async fn a_full_disk_is_said_and_survived() {
     assert_goes_on(&node).await;
 }
 
+#[tokio::test]
+async fn a_disk_full_of_results_takes_new_ones() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    std::fs::write(disk.path().join("other things"), vec![1; 600_000]).unwrap();
+    let mut options = NodeOptions::new("node1", "FRA");
+    options.data_dir = Some(disk.path().join("data"));
+    let node = Node::start(options);
+    let (mut most, mut full) = (0, 0);
+    for tag in 0..200 {
+        node.http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
+        let cached = node.metric("starling_cached_results").await;
+        // One came, and not one more is there.
+        full += u32::from(cached <= most);
+        most = most.max(cached);
+        if full == 5 {
+            return;
+        }
+    }
+    panic!("the disk was never full, with {most} results");
+}
+
+/// A node that is to refuse its data folder: what it says, once it has ended.
+fn refused_folder(folder: &std::path::Path) -> String {
+    let node = ["node", "--name", "node1", "--gossip", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
+    // Should it run all the same, then no longer than the test.
+    command.env("STARLING_DIE_WITH_PARENT", "1").args(node).arg(folder);
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_no_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("tmp/thesis")).unwrap();
+    std::fs::write(folder.path().join("tmp/thesis/final.tex"), "x").unwrap();
+    let said = refused_folder(folder.path());
+    assert!(said.contains("tmp/thesis is none of") && said.contains("--data-dir"), "{said}");
+    assert!(folder.path().join("tmp/thesis/final.tex").exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was put there");
+}
+
 #[test]
 fn a_bad_configuration_is_one_clear_line_and_exit_2() {
     let bad: [&[&str]; 4] = [

@@ -150,12 +150,10 @@ async fn what_is_no_entry_is_removed_at_the_start() {
     let rig = rig();
     drop(rig.put(&rig.open(PLENTY), 1).await);
     let entry = rig.entries().remove(0);
-    let objects = rig.folder.path().join("objects");
-    std::fs::write(objects.join("stray"), "").unwrap();
-    std::fs::write(entry.parent().unwrap().join("stray"), "").unwrap();
-    std::fs::create_dir(entry.parent().unwrap().join("empty")).unwrap();
-    let renamed =
-        entry.parent().unwrap().join(entry.file_name().unwrap().to_str().unwrap().replace("360p", "720p"));
+    let name = entry.file_name().unwrap().to_str().unwrap();
+    std::fs::create_dir(entry.with_file_name(name.replace("360p", "240p"))).unwrap();
+    std::fs::write(entry.with_file_name(name.replace("360p", "480p")), "").unwrap();
+    let renamed = entry.with_file_name(name.replace("360p", "720p"));
     std::fs::create_dir(&renamed).unwrap();
     for file in ["data", "meta.json"] {
         std::fs::copy(entry.join(file), renamed.join(file)).unwrap();
@@ -166,6 +164,91 @@ async fn what_is_no_entry_is_removed_at_the_start() {
     std::fs::write(entry.join("meta.json"), "{\"content\":").unwrap();
     assert_eq!(rig.open(PLENTY).stats().entries, 0);
     assert_eq!(rig.entries(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn what_has_no_name_of_an_entry_is_left_alone() {
+    let rig = rig();
+    drop(rig.put(&rig.open(PLENTY), 1).await);
+    let objects = rig.folder.path().join("objects");
+    let shelf = rig.entries().remove(0).parent().unwrap().to_owned();
+    for path in [objects.join("photos"), objects.join("AA"), shelf.join("empty")] {
+        std::fs::create_dir(path).unwrap();
+    }
+    let strays =
+        [objects.join("stray"), objects.join("photos/me.jpg"), shelf.join("stray"), shelf.join("empty/x")];
+    for path in &strays {
+        std::fs::write(path, "").unwrap();
+    }
+    let cache = rig.open(PLENTY);
+    assert_eq!(cache.stats().entries, 1);
+    cache.make_room(PLENTY).await;
+    assert!(strays.iter().all(|path| path.exists()));
+}
+
+#[tokio::test]
+async fn links_are_removed_and_not_followed() {
+    use std::os::unix::fs::symlink;
+    let rig = rig();
+    drop(rig.put(&rig.open(PLENTY), 1).await);
+    let entry = rig.entries().remove(0);
+    let name = entry.file_name().unwrap().to_str().unwrap();
+    // Elsewhere, and with names such as an entry has.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let there = elsewhere.path().join(name);
+    std::fs::create_dir(&there).unwrap();
+    for file in ["data", "meta.json"] {
+        std::fs::copy(entry.join(file), there.join(file)).unwrap();
+    }
+    std::fs::create_dir(elsewhere.path().join(name.replace("360p", "720p"))).unwrap();
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    std::fs::File::options().write(true).open(there.join("meta.json")).unwrap().set_modified(then).unwrap();
+    let is_untouched = || {
+        std::fs::read(there.join("data")).unwrap() == result(1, 1000)
+            && there.join("meta.json").metadata().unwrap().modified().unwrap() == then
+            && std::fs::read_dir(&elsewhere).unwrap().count() == 2
+    };
+    let shelf = entry.parent().unwrap();
+    let put_link = |what: &std::path::Path, target: &std::path::Path| {
+        if what.is_dir() {
+            std::fs::remove_dir_all(what).unwrap();
+        } else {
+            std::fs::remove_file(what).unwrap();
+        }
+        symlink(target, what).unwrap();
+    };
+    for (what, target) in [
+        (entry.join("data"), there.join("data")),
+        (entry.join("meta.json"), there.join("meta.json")),
+        (entry.clone(), there.clone()),
+        (shelf.to_owned(), elsewhere.path().to_owned()),
+    ] {
+        put_link(&what, &target);
+        let cache = rig.open(PLENTY);
+        assert!(is_untouched() && cache.stats().entries == 0, "{}", what.display());
+        assert!(std::fs::symlink_metadata(&what).is_err(), "{}: the link itself goes", what.display());
+        drop(rig.put(&cache, 1).await);
+        assert!(is_untouched() && entry.join("data").exists());
+    }
+    // Nor where it comes while the node runs.
+    for file in ["data", "meta.json"] {
+        let cache = rig.open(PLENTY);
+        put_link(&entry.join(file), &there.join(file));
+        assert_eq!(cache.get(&key(1)).await.is_some(), file == "meta.json");
+        assert!(is_untouched(), "{file}");
+        drop(rig.put(&cache, 1).await);
+    }
+}
+
+#[test]
+fn its_names_are_known_for_its_own() {
+    for name in ["360p", "1080p", "audio-only", "a-b-"] {
+        let profile = Profile { name: name.parse().unwrap(), ..Profile::clone(&profile("360p")) };
+        let folder = Key::new(ContentId::of(b"video"), &profile).folder("5.1.9");
+        assert!(crate::ingest::layout::is_entry(&folder), "{folder}");
+        assert!(crate::ingest::layout::is_shelf(&folder[..2]));
+        assert!(!crate::ingest::layout::is_entry(&folder.to_uppercase()));
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,9 @@ async fn a_full_disk_is_called_so() {
     let error =
         failure("echo 'av_interleaved_write_frame(): No space left on device' >&2; exit 1", SOON).await;
     assert!(matches!(error, TranscodeError::DiskFull), "{error}");
+    // As ffmpeg 5.1 does when the end of the file finds no room.
+    let error = failure("echo broken >\"$out\"; echo 'trailer: No space left on device' >&2", SOON).await;
+    assert!(matches!(error, TranscodeError::DiskFull), "{error}");
     // Two hundred gigabytes that take no room: what counts is the length.
     let error = failure("truncate -s 200G \"$out\"", SOON).await;
     assert!(matches!(error, TranscodeError::OutputTooLarge { .. }), "{error}");
