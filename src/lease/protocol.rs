@@ -6,7 +6,7 @@ use starling_overlay::{BootEpoch, NodeName};
 use crate::content::ContentId;
 use crate::profile::ProfileName;
 
-/// `POST /internal/leases`: may I make this?
+/// `POST /internal/leases`: may I make this? The same again by who has the lease renews it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -18,7 +18,7 @@ pub struct Claim {
     pub from: NodeName,
     /// Which boot of it.
     pub boot: BootEpoch,
-    /// Milliseconds for which the lease is asked.
+    /// Milliseconds for which the lease is asked; [`super::LEASE_MAX`] is the most that is given.
     pub lease_ms: u64,
     /// Milliseconds to wait for another one's lease to end before the answer is [`Verdict::Busy`].
     pub wait_ms: u64,

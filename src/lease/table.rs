@@ -15,8 +15,9 @@ use crate::profile::ProfileName;
 const ENTRIES_MAX: usize = 65_536;
 /// How long the holders of a result are remembered.
 const HELD: Duration = Duration::from_secs(3600);
-/// Longest lease, whatever is asked for.
-const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest lease, whatever is asked for: its holder renews it while it works. One that its holder never learned of, or whose
+/// end was lost, keeps others waiting no longer than that.
+pub const LEASE_MAX: Duration = Duration::from_secs(6);
 /// Holders named in an answer.
 const HOLDERS_MAX: usize = 4;
 /// How often somebody who waits looks whether the lessee still lives.
@@ -183,7 +184,11 @@ mod tests {
         assert_eq!(claim(&b, now, true), Verdict::Busy);
         assert_eq!(claim(&b, now, false), Verdict::Yours, "the lessee died");
         assert_eq!(claim(&a, now, true), Verdict::Busy);
-        assert_eq!(claim(&a, now + MINUTE, true), Verdict::Yours, "the lease ran out");
+        let renewed = now + LEASE_MAX / 2;
+        assert_eq!(claim(&b, renewed, true), Verdict::Yours, "renewed");
+        assert_eq!(claim(&a, now + LEASE_MAX, true), Verdict::Busy);
+        let over = renewed + LEASE_MAX;
+        assert_eq!(claim(&a, over, true), Verdict::Yours, "nobody renewed it, though a minute was asked for");
         leases.end(key(), &b, vec![], now);
         assert_eq!(claim(&b, now, true), Verdict::Busy, "somebody else's lease is not b's to end");
         leases.end(key(), &a, vec![a.name.clone()], now);

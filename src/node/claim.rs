@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use starling_overlay::{Identity, MemberState, NodeName};
 
+use super::lease::Lease;
 use super::transcode::Scope;
 use super::{CacheState, Done, Job, Node, Outcome, dispatch};
-use crate::cache::Key;
+use crate::cache::{Key, Object};
 use crate::content::ContentId;
 use crate::http::{ApiError, Deadline};
 use crate::lease::{Claim, End, LeaseKey, Lessee, Verdict, home_of};
@@ -18,6 +19,10 @@ use crate::workers::Place;
 
 /// Longest wait of one question to a home for somebody else's work; then it is asked again.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Least time that somebody else's work is waited for, where there is as much: many times the longest that is usual.
+const PATIENCE_MIN: Duration = Duration::from_secs(60);
+/// And so many times what such work usually takes.
+const PATIENCE_SERVICES: u32 = 10;
 /// Longest wait for the home's word on an upload whose body waits to be asked for.
 const UNREAD_ANSWER_MAX: Duration = Duration::from_millis(800);
 
@@ -25,99 +30,77 @@ const UNREAD_ANSWER_MAX: Duration = Duration::from_millis(800);
 pub(super) enum Claimed {
     /// The result was there, or came while this node waited.
     Found(Done),
-    /// The work is this node's to do; the home is told when this is dropped.
+    /// The work is this node's to do, by its home's word or without one; the home is told when this is dropped.
     Lease(Lease),
-    /// The home could not be asked, or it was not worth it.
+    /// To ask was not worth it, or there is no time left.
     Unasked,
 }
 
-/// A lease, ended on drop.
-pub(super) struct Lease {
-    node: Arc<Node>,
-    home: Arc<Identity>,
-    key: LeaseKey,
-    holders: Vec<NodeName>,
-}
-
-impl Lease {
-    /// The work succeeded: whoever asks next is sent to these nodes.
-    pub(super) fn done(mut self, done: &Done) {
-        self.holders = vec![self.node.identity.name.clone()];
-        if done.by.name != self.node.identity.name {
-            self.holders.push(done.by.name.clone());
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let holders = std::mem::take(&mut self.holders);
-        if self.home.name == self.node.identity.name {
-            self.node.leases.end(self.key.clone(), &self.node.lessee(), holders, Instant::now());
-            return;
-        }
-        let (content, profile) = self.key.clone();
-        let Lessee { name: from, boot } = self.node.lessee();
-        let end = End { content, profile, from, boot, holders };
-        let (node, home) = (Arc::clone(&self.node), Arc::clone(&self.home));
-        // Ends by itself: with the answer, or with the time that the peer client gives it.
-        tokio::spawn(async move {
-            if let Err(error) = node.peers.end_lease(&home, &end).await {
-                tracing::debug!(home = %home.name, %error, "a lease's end was not told: it runs out by itself");
-            }
-        });
-    }
-}
-
 impl Node {
-    /// Asks the home of a job's content, and waits while somebody else makes it. Answers [`Claimed::Unasked`] rather than wait
+    /// Asks the home of a job's content, and waits while somebody else makes it. Answers [`Claimed::Lease`] rather than wait
     /// for a home that does not answer: at [`Job::settled_by`], unless the job has a place then, which it keeps in `place`.
     async fn claim(self: &Arc<Self>, job: &Job, place: &mut Option<Place>) -> Claimed {
         let key: LeaseKey = (job.upload.content, job.profile.name.clone());
         let (home, rtt) = self.home(&key);
-        if !is_worth_asking(rtt, self.pool.usual_service(&job.profile)) {
+        let usual = self.pool.usual_service(&job.profile);
+        if !is_worth_asking(rtt, usual) {
             return Claimed::Unasked;
         }
-        let mine =
-            |holders| Lease { node: Arc::clone(self), home: Arc::clone(&home), key: key.clone(), holders };
-        let mut first = std::pin::pin!(self.ask(&home, rtt, &key, job.deadline.left(), Duration::ZERO));
+        // Before the first question: the home hears of the end, whatever becomes of it.
+        let lease = Lease::new(self, Arc::clone(&home), rtt, key.clone());
+        tracing::debug!(content = %key.0, home = %home.name, "asking the content's home");
+        let mut first = Box::pin(lease.ask(Duration::ZERO));
         let in_time = tokio::time::timeout_at(job.settled_by.into(), &mut first).await;
         let mut answer = if let Ok(answer) = in_time {
             answer
         } else {
             *place = self.expect(job);
             if place.is_none() {
-                // It may have been given all the same.
-                drop(mine(Vec::new()));
-                return Claimed::Unasked;
+                drop(first);
+                return Claimed::Lease(lease.kept());
             }
-            first.await
+            first.as_mut().await
         };
+        drop(first);
+        let patient_until = Instant::now() + patience(job.deadline.left(), usual);
         loop {
             match answer {
-                Ok(Verdict::Yours) => return Claimed::Lease(mine(Vec::new())),
+                Ok(Verdict::Yours) => return Claimed::Lease(lease.kept()),
                 Ok(Verdict::Held { holders }) => {
                     if let Some(done) = self.fetch_from(job, &holders).await {
                         return Claimed::Found(done);
                     }
                     if home.name != self.identity.name {
                         // Said to be there, and it is not: made here, and then that is what the home knows.
-                        return Claimed::Lease(mine(Vec::new()));
+                        return Claimed::Lease(lease.kept());
                     }
                     // What is known here is wrong: forgotten, and asked anew.
                     self.leases.lost(&key);
                 }
-                // No place is held for what somebody else makes.
-                Ok(Verdict::Busy) => drop(place.take()),
+                // No place is held for what somebody else makes; unless that lasts, and it can be made here as well.
+                Ok(Verdict::Busy) => {
+                    drop(place.take());
+                    if Instant::now() >= patient_until {
+                        *place = self.expect(job);
+                        if place.is_some() {
+                            tracing::info!(content = %key.0, "not done elsewhere for long: made here as well");
+                            return Claimed::Lease(lease.kept());
+                        }
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(home = %home.name, %error, "the content's home does not answer: working without it");
-                    return Claimed::Unasked;
+                    return Claimed::Lease(lease.kept());
                 }
             }
-            if job.deadline.left().is_zero() {
+            let left = job.deadline.left();
+            if left.is_zero() {
                 return Claimed::Unasked;
             }
-            answer = self.ask(&home, rtt, &key, job.deadline.left(), WAIT_MAX).await;
+            // At the end of patience the answer is wanted at once.
+            let patient = patient_until.saturating_duration_since(Instant::now());
+            let wait = if patient.is_zero() { WAIT_MAX } else { patient.min(WAIT_MAX) };
+            answer = lease.ask(left.min(wait)).await;
         }
     }
 
@@ -146,7 +129,7 @@ impl Node {
         }
         let (home, rtt) = self.home(&key);
         // A lease that is over at once: only to hear whether somebody else has one.
-        let answer = self.ask(&home, rtt, &key, Duration::ZERO, Duration::ZERO);
+        let answer = self.ask_home(&home, rtt, &key, Duration::ZERO, Duration::ZERO);
         match tokio::time::timeout(UNREAD_ANSWER_MAX, answer).await {
             Ok(Ok(Verdict::Yours) | Err(_)) | Err(_) => {
                 Some(self.refuse_content(profile, content, None, deadline.allowed, None))
@@ -155,17 +138,17 @@ impl Node {
         }
     }
 
-    async fn ask(
+    /// One question to a home: for a lease this long, with the answer kept back for `wait` while somebody else has one.
+    pub(super) async fn ask_home(
         &self,
         home: &Identity,
         rtt: Option<Duration>,
         key: &LeaseKey,
-        left: Duration,
-        wait_max: Duration,
+        lease: Duration,
+        wait: Duration,
     ) -> Result<Verdict, OffloadError> {
-        let wait = left.min(wait_max);
         if home.name == self.identity.name {
-            return Ok(self.give_lease(key, &self.lessee(), left, wait).await);
+            return Ok(self.give_lease(key, &self.lessee(), lease, wait).await);
         }
         let Lessee { name: from, boot } = self.lessee();
         let claim = Claim {
@@ -173,7 +156,7 @@ impl Node {
             profile: key.1.clone(),
             from,
             boot,
-            lease_ms: left.as_millis() as u64,
+            lease_ms: lease.as_millis() as u64,
             wait_ms: wait.as_millis() as u64,
         };
         tokio::select! {
@@ -212,7 +195,8 @@ impl Node {
             })
     }
 
-    /// The result from one of the nodes that hold it, nearest first.
+    /// The result from one of the nodes that hold it, nearest first. Half of the time that is left is for making it, if none
+    /// of them gives it.
     async fn fetch_from(&self, job: &Job, holders: &[NodeName]) -> Option<Done> {
         let view = self.view();
         let mut live: Vec<_> = view
@@ -221,17 +205,17 @@ impl Node {
             .filter(|peer| peer.state == MemberState::Alive && holders.contains(&peer.identity.name))
             .collect();
         live.sort_by_key(|peer| peer.rtt.map_or(Duration::MAX, |rtt| rtt.mean));
+        let end = Instant::now() + job.deadline.left() / 2;
         for peer in live {
-            let path = format!("/objects/{}/{}", job.upload.content, job.profile.name);
-            let exchange = async {
-                match self.peers.fetch(&peer.identity, &path).await? {
-                    Some(response) => self.take_result(job, &peer.identity, response).await.map(Some),
-                    None => Ok(None),
+            let fetched = tokio::select! {
+                fetched = self.fetch(job, &peer.identity) => fetched,
+                () = self.lost(&peer.identity) => {
+                    Err(OffloadError::Unreachable("gossip found it dead while it was asked".into()))
                 }
+                () = tokio::time::sleep_until(end.into()) => return None,
             };
-            let fetched = tokio::time::timeout_at(job.deadline.at.into(), exchange).await;
             match fetched {
-                Ok(Ok(Some((object, _)))) => {
+                Ok(Some(object)) => {
                     let route = if peer.identity.zone == self.identity.zone {
                         RouteKind::SameRegion
                     } else {
@@ -240,14 +224,19 @@ impl Node {
                     let by = Arc::clone(&peer.identity);
                     return Some(Done { object, by, route, cache: CacheState::Hit, scores: "".into() });
                 }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => {
+                Ok(None) => {}
+                Err(error) => {
                     tracing::info!(peer = %peer.identity.name, %error, "a held result could not be fetched");
                 }
-                Err(_) => return None,
             }
         }
         None
+    }
+
+    async fn fetch(&self, job: &Job, peer: &Identity) -> Result<Option<Object>, OffloadError> {
+        let path = format!("/objects/{}/{}", job.upload.content, job.profile.name);
+        let Some(response) = self.peers.fetch(peer, &path).await? else { return Ok(None) };
+        self.take_result(job, peer, response).await.map(|(object, _)| Some(object))
     }
 }
 
@@ -258,6 +247,12 @@ fn is_worth_asking(rtt: Option<Duration>, service: Option<Duration>) -> bool {
         (Some(rtt), Some(service)) => rtt.saturating_mul(2) <= service,
         _ => true,
     }
+}
+
+/// How long somebody else's work is waited for before it is done here as well, if it can be: what is left then is enough for
+/// a work that takes as long as this one was waited for.
+fn patience(left: Duration, usual: Option<Duration>) -> Duration {
+    (usual.unwrap_or_default() * PATIENCE_SERVICES).max(PATIENCE_MIN).min(left / 2)
 }
 
 /// Does a job once in the whole cluster, as far as its content's home can be asked. Only what is this node's to make needs a
@@ -314,5 +309,14 @@ mod tests {
         assert!(
             is_worth_asking(None, ms(1)) && is_worth_asking(ms(900), None) && is_worth_asking(None, None)
         );
+    }
+
+    #[test]
+    fn somebody_elses_work_is_never_waited_for_to_the_deadline() {
+        let seconds = Duration::from_secs;
+        assert_eq!(patience(seconds(40), None), seconds(20));
+        assert_eq!(patience(seconds(24 * 3600), None), PATIENCE_MIN);
+        assert_eq!(patience(seconds(24 * 3600), Some(seconds(1))), PATIENCE_MIN);
+        assert_eq!(patience(seconds(24 * 3600), Some(seconds(60))), seconds(600));
     }
 }

@@ -11,6 +11,7 @@ mod dispatch;
 mod flights;
 mod for_peers;
 mod job;
+mod lease;
 mod load;
 mod report;
 mod run;

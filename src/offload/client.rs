@@ -28,6 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Least and greatest time for the answer to a question; in between it follows the round trip.
 const QUESTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const QUESTION_TIMEOUT_MAX: Duration = Duration::from_secs(4);
+/// Time for the head of a held result; the first look at one after a start reads all of it.
+const FETCH_HEAD_TIMEOUT: Duration = QUESTION_TIMEOUT_MAX;
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a peer that could not be reached is passed over; gossip finds it dead or well in that time.
@@ -96,12 +98,12 @@ impl PeerClient {
         self.ask(home, "/internal/leases", claim, bound).await
     }
 
-    /// Tells a content's home how the work ended.
+    /// Tells a content's home how the work ended; also one that did not answer a moment ago, since it waits for this.
     pub async fn end_lease(&self, home: &Identity, end: &End) -> Result<(), OffloadError> {
-        self.ask(home, "/internal/leases/end", end, QUESTION_TIMEOUT_MAX).await
+        self.exchange_documents(home, "/internal/leases/end", end, QUESTION_TIMEOUT_MAX).await
     }
 
-    /// Sends a small document and reads the small answer.
+    /// Asks a peer that is not passed over.
     async fn ask<Q: Serialize, A: DeserializeOwned>(
         &self,
         peer: &Identity,
@@ -109,12 +111,18 @@ impl PeerClient {
         question: &Q,
         bound: Duration,
     ) -> Result<A, OffloadError> {
-        if let Some(left) = self.shunned_for(peer) {
-            return Err(OffloadError::Unreachable(format!(
-                "not asked: it could not be reached {} ms ago",
-                SHUN.saturating_sub(left).as_millis()
-            )));
-        }
+        self.is_asked(peer)?;
+        self.exchange_documents(peer, path, question, bound).await
+    }
+
+    /// Sends a small document and reads the small answer.
+    async fn exchange_documents<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        peer: &Identity,
+        path: &str,
+        question: &Q,
+        bound: Duration,
+    ) -> Result<A, OffloadError> {
         let json = serde_json::to_vec(question).map_err(|error| unreachable(&error))?;
         let request = self
             .signed(peer, path, Some(&json))?
@@ -152,7 +160,7 @@ impl PeerClient {
         result
     }
 
-    /// Asks a peer for a result that it holds; `None` if it does not.
+    /// Asks a peer for a result that it holds; `None` if it does not. Answers with the head, which has to come soon.
     pub async fn fetch(
         &self,
         peer: &Identity,
@@ -163,7 +171,14 @@ impl PeerClient {
             .uri(uri(peer, path)?)
             .body(full_body(""))
             .map_err(|error| unreachable(&error))?;
-        let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
+        self.is_asked(peer)?;
+        let head = tokio::time::timeout(FETCH_HEAD_TIMEOUT, self.http.request(request)).await;
+        let head = match head {
+            Ok(head) => head.map_err(|error| unreachable(&error)),
+            Err(_) => Err(OffloadError::Unreachable(format!("no answer within {FETCH_HEAD_TIMEOUT:?}"))),
+        };
+        self.remember(peer, &head);
+        let response = head?;
         match response.status() {
             StatusCode::OK => Ok(Some(response)),
             StatusCode::NOT_FOUND => {
@@ -189,11 +204,17 @@ impl PeerClient {
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
     }
 
-    fn shunned_for(&self, peer: &Identity) -> Option<Duration> {
+    /// Whether a peer is not passed over; the error says since when it is.
+    fn is_asked(&self, peer: &Identity) -> Result<(), OffloadError> {
         let mut shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
         shunned.retain(|_, (_, since)| since.elapsed() < SHUN);
-        let (boot, since) = shunned.get(&peer.name)?;
-        (*boot == peer.boot).then(|| SHUN.saturating_sub(since.elapsed()))
+        match shunned.get(&peer.name) {
+            Some((boot, since)) if *boot == peer.boot => Err(OffloadError::Unreachable(format!(
+                "not asked: it could not be reached {} ms ago",
+                since.elapsed().as_millis()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn remember<T>(&self, peer: &Identity, result: &Result<T, OffloadError>) {

@@ -1,9 +1,14 @@
 //! One transcode per content in the whole cluster.
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use hyper::{Method, StatusCode};
+use rustix::process::Signal;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::support::{Clip, Cluster, Node, NodeOptions};
+use crate::lab::alive;
+use crate::support::{Clip, Cluster, Node, NodeOptions, eventually};
 
 #[tokio::test]
 async fn a_result_that_a_peer_holds_is_fetched_and_not_made_again() {
@@ -68,14 +73,111 @@ async fn a_frozen_home_is_not_waited_for() {
     let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
     let mut clips = (0..).map(|tag| Clip { tag, ..Clip::default() }.make());
     let clip = clips.find(|clip| home(clip, &["node1", "node2"]) == "node2").unwrap();
-    far.signal(rustix::process::Signal::STOP);
+    far.signal(Signal::STOP);
     let answer = near.http.upload(clip).await;
     near.logged("failed", |line| line["member"] == "node2").await;
-    far.signal(rustix::process::Signal::CONT);
+    far.signal(Signal::CONT);
     answer.assert_video();
     assert_eq!(answer.header("x-served-by"), "node1");
     let given_up = near.position("the content's home does not answer: working without it");
     assert!(given_up.is_some() && given_up < near.position("failed"), "waited until gossip missed it");
+}
+
+/// Three nodes whose gossip takes longer to miss a member than one question takes, and all that they do in their logs.
+async fn three_patient_nodes() -> Cluster {
+    Cluster::start_with(&["FRA", "IAD", "BOM"], |mut options| {
+        options.log = Some("starling=debug");
+        options.arg("--timing=wan").arg("--load-weight=0").arg("--rtt-weight=1")
+    })
+    .await
+}
+
+/// A new clip with this home.
+fn clip_at_home_in(name: &str, first_tag: u32) -> Bytes {
+    let mut clips = (first_tag..).map(|tag| Clip { tag, ..Clip::default() }.make());
+    clips.find(|clip| home(clip, &["node1", "node2", "node3"]) == name).unwrap()
+}
+
+/// Waits until all nodes see each other alive.
+async fn all_alive(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        eventually("all are alive again", async || alive(&node.http).await == cluster.nodes.len()).await;
+    }
+}
+
+/// An upload whose client waits for it for ever, on a connection of its own that can be closed.
+async fn begin_upload(node: &Node, clip: &Bytes) -> TcpStream {
+    let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nhost: x\r\nx-deadline-ms: 3600000\r\ncontent-length: {}\r\n\r\n",
+        clip.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(clip).await.unwrap();
+    stream
+}
+
+const MINUTE: [(&str, &str); 1] = [("x-deadline-ms", "60000")];
+
+#[tokio::test]
+async fn a_lease_that_its_asker_never_learned_of_keeps_nobody_waiting() {
+    let cluster = three_patient_nodes().await;
+    let [asker, home, other] = &cluster.nodes[..] else { panic!("three nodes") };
+    // The client leaves while the question is on its way.
+    let clip = clip_at_home_in("node2", 0);
+    home.signal(Signal::STOP);
+    let client = begin_upload(asker, &clip).await;
+    asker.logged("asking the content's home", |_| true).await;
+    drop(client);
+    asker.logged("a connection ended early", |_| true).await;
+    home.signal(Signal::CONT);
+    all_alive(&cluster).await;
+    other.http.upload_with("/upload", &MINUTE, clip).await.assert_video();
+
+    // The asker goes on without an answer.
+    let clip = clip_at_home_in("node2", 100);
+    home.signal(Signal::STOP);
+    asker.http.upload_with("/upload", &[("x-deadline-ms", "3600000")], clip.clone()).await.assert_video();
+    home.signal(Signal::CONT);
+    all_alive(&cluster).await;
+    other.http.upload_with("/upload", &MINUTE, clip).await.assert_video();
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_while_its_holder_works_and_not_waited_for_to_the_deadline() {
+    let cluster = three_patient_nodes().await;
+    let [holder, home, other] = &cluster.nodes[..] else { panic!("three nodes") };
+    let clip = clip_at_home_in("node2", 200);
+    let (http, body) = (holder.http.clone(), clip.clone());
+    let first = tokio::spawn(async move { http.upload(body).await });
+    holder.pause_ffmpeg().await;
+    let (http, body) = (other.http.clone(), clip.clone());
+    let waits = tokio::spawn(async move { http.upload(body).await });
+    // Longer than a lease that nobody renews.
+    eventually("renewed often", async || holder.count("lease renewed") >= 5).await;
+    assert_eq!(cluster.transcodes().await, 1);
+    // Who has little time does it on its own before that is over.
+    let answer = home.http.upload_with("/upload", &[("x-deadline-ms", "20000")], clip).await;
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), "node2");
+    waits.await.unwrap().assert_video();
+    holder.resume_ffmpeg();
+    first.await.unwrap().assert_video();
+}
+
+#[tokio::test]
+async fn a_result_whose_holder_is_frozen_is_made_anew() {
+    let cluster = three_patient_nodes().await;
+    let [holder, other, _] = &cluster.nodes[..] else { panic!("three nodes") };
+    let clip = clip_at_home_in("node3", 300);
+    let first = holder.http.upload(clip.clone()).await;
+    first.assert_video();
+    assert_eq!(first.header("x-served-by"), "node1");
+    holder.signal(Signal::STOP);
+    let answer = other.http.upload_with("/upload", &[("x-deadline-ms", "30000")], clip).await;
+    holder.signal(Signal::CONT);
+    answer.assert_video();
+    other.logged("a held result could not be fetched", |line| line["peer"] == "node1").await;
 }
 
 #[tokio::test]
