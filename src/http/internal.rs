@@ -88,9 +88,9 @@ pub(super) async fn job(node: &Arc<Node>, id: &str, request: Request<Incoming>) 
 
 async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let arrived = Instant::now();
-    let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
     let (head, mut body) = request.into_parts();
     member(node, &head.method, head.uri.path(), &head.headers)?;
+    let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
     let deadline = request::deadline(&head, node.config().deadline, arrived)?;
     let served = node.work_for_peer(id, &mut body, deadline).await?;
     let mut response = objects::whole(&served.object);

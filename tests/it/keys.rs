@@ -34,6 +34,7 @@ async fn members_with_the_key_work_together_and_nobody_else_gets_in() {
         "/internal/leases",
         "/internal/leases/end",
         "/internal/jobs/00000000000000000000000000000000",
+        "/internal/jobs/no-offer",
     ] {
         let answer = near.http.send(Method::POST, path, &[], Bytes::from_static(b"{}")).await.unwrap();
         answer.assert_problem(401, "unauthorized");
