@@ -96,8 +96,8 @@ pub enum ApiError {
         /// Its length.
         total: u64,
     },
-    /// Every node that could do the job is full.
-    #[error("every node that could do this is busy: try again in {} s", wait_seconds(*.retry_after))]
+    /// No node has time for the job now.
+    #[error("no node has time for this now: try again in {} s", wait_seconds(*.retry_after))]
     Saturated {
         /// When a place is expected.
         retry_after: Duration,
@@ -110,6 +110,18 @@ pub enum ApiError {
     DeadlinePassed {
         /// What the request had.
         allowed: Duration,
+    },
+    /// It takes longer than the request allows, also on a node that has nothing else to do.
+    #[error(
+        "this takes about {} here, and {} were allowed: allow more with X-Deadline-Ms",
+        humantime::format_duration(rounded(*.needs)),
+        humantime::format_duration(*.allowed)
+    )]
+    DeadlineTooShort {
+        /// What the request had.
+        allowed: Duration,
+        /// From its arrival to its result, as estimated.
+        needs: Duration,
     },
     /// No space left for the upload or its result.
     #[error("this node's disk is full: try another node or later")]
@@ -175,6 +187,9 @@ impl ApiError {
             Self::DeadlinePassed { .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, "deadline-passed", "Deadline passed")
             }
+            Self::DeadlineTooShort { .. } => {
+                (StatusCode::GATEWAY_TIMEOUT, "deadline-too-short", "Deadline too short")
+            }
             Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
@@ -223,6 +238,13 @@ impl ApiError {
 /// Whole seconds to wait, as the Retry-After header has them: never too few, and none that nobody can wait.
 fn wait_seconds(after: Duration) -> u64 {
     (after.min(DEADLINE_MAX).as_secs_f64().ceil() as u64).max(1)
+}
+
+/// An estimate as it is told: in whole tenths of a second, upwards.
+fn rounded(estimate: Duration) -> Duration {
+    Duration::from_millis(
+        u64::try_from(estimate.as_millis().div_ceil(100)).unwrap_or(u64::MAX).saturating_mul(100),
+    )
 }
 
 impl From<IngestError> for ApiError {
@@ -296,6 +318,15 @@ mod tests {
         {
             assert_eq!(ApiError::verdict_of(&error.problem()), None, "{error}");
         }
+    }
+
+    #[test]
+    fn a_deadline_that_is_too_short_says_how_long_it_has_to_be_and_not_to_come_back() {
+        let (allowed, needs) = (Duration::from_millis(400), Duration::from_millis(2_345));
+        let problem = ApiError::DeadlineTooShort { allowed, needs }.problem();
+        assert_eq!((problem.status, problem.retry_after_s), (504, None));
+        assert!(problem.detail.starts_with("this takes about 2s 400ms here, and 400ms were"), "{problem:?}");
+        assert_eq!(rounded(Duration::MAX), Duration::from_millis(u64::MAX));
     }
 
     #[test]

@@ -288,9 +288,11 @@ async fn find_place(node: &Arc<Node>, job: &Job, place: Option<Place>) -> Outcom
 }
 
 async fn with_place(node: &Arc<Node>, job: &Job, place: Place) -> Outcome {
+    let begun = Instant::now();
     let info = node.probe(job).await?;
     job.trail.mark("look");
-    let job = Job { info: Some(info), ..job.clone() };
+    let time_for_work = job.time_for_work.saturating_sub(begun.elapsed());
+    let job = Job { info: Some(info), time_for_work, ..job.clone() };
     dispatch::dispatch(node, &job, place).await
 }
 

@@ -167,10 +167,22 @@ impl Node {
             })
     }
 
-    /// The answer for a job that nobody takes: when it is to be sent again, and then has its place here. `elsewhere`: what
-    /// peers said.
+    /// The answer for a job that nobody takes: when it is to be sent again, and then has its place here; or that it takes
+    /// longer than its request allows, whenever it is sent. `elsewhere`: what peers said.
     pub(super) fn refuse(&self, job: &Job, elsewhere: Option<Duration>) -> ApiError {
+        if job.deadline.left().is_zero() {
+            // Nobody is there to come back.
+            return job.deadline.passed();
+        }
         let (content, info) = (job.upload.content, job.info.as_deref());
+        let service = info.and_then(|info| self.pool.estimate(&job.profile, info).service);
+        if let Some(service) = service.filter(|service| *service > job.time_for_work)
+            && !self.is_draining()
+        {
+            let allowed = job.deadline.allowed;
+            let needs = allowed.saturating_sub(job.time_for_work) + service;
+            return ApiError::DeadlineTooShort { allowed, needs };
+        }
         self.refuse_content(&job.profile, content, info, job.deadline.allowed, elsewhere)
     }
 

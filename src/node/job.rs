@@ -31,6 +31,9 @@ pub struct Job {
     /// How long work on it goes on for requests that came later and wait for the same. Without any it ends with the
     /// request that began it.
     pub limit: Deadline,
+    /// What its request leaves for the work, if nothing else stands before it: what its body takes to come, and ffprobe, is
+    /// gone whenever it is sent.
+    pub time_for_work: Duration,
     /// What ffprobe found in it, once it was asked.
     pub info: Option<Arc<MediaInfo>>,
     /// By when it is settled whether anybody does it, for a job that finds no place: a refusal is to come soon.
@@ -44,7 +47,9 @@ impl Job {
     pub fn new(upload: Upload, profile: Arc<Profile>, deadline: Deadline, trail: Trail) -> Self {
         let limit = Deadline { allowed: deadline.allowed * 2, at: deadline.at + deadline.allowed };
         let settled_by = (trail.arrived() + SETTLED_WITHIN).max(Instant::now() + SETTLED_AFTER_BODY);
-        Self { upload: Arc::new(upload), profile, deadline, limit, info: None, settled_by, trail }
+        let time_for_work = deadline.left();
+        let upload = Arc::new(upload);
+        Self { upload, profile, deadline, limit, time_for_work, info: None, settled_by, trail }
     }
 
     /// What its result is called in the cache.
