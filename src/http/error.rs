@@ -213,6 +213,11 @@ impl ApiError {
         }
     }
 
+    /// Whether a request that has more time may fare better.
+    pub const fn is_want_of_time(&self) -> bool {
+        matches!(self, Self::Saturated { .. } | Self::DeadlinePassed { .. } | Self::DeadlineTooShort { .. })
+    }
+
     /// The error in a peer's answer, if it speaks of the job itself and not of that peer: any node would say the same.
     pub fn verdict_of(problem: &Problem) -> Option<Self> {
         let slug = problem.kind.strip_prefix(PROBLEM_TYPE_BASE)?;

@@ -67,7 +67,7 @@ pub struct Node {
     peers: PeerClient,
     offers: Offers<Place>,
     leases: Leases,
-    flights: flights::Flights<(Key, transcode::Scope), Outcome>,
+    flights: flights::Flights<(Key, transcode::Scope), transcode::Ended>,
     metrics: Metrics,
     joined: AtomicBool,
     draining: AtomicBool,

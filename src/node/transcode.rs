@@ -1,6 +1,7 @@
 //! From an upload to its result: cache, single flight, work.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
@@ -13,6 +14,29 @@ use crate::ingest::{self, Upload};
 use crate::profile::Profile;
 use crate::route::RouteKind;
 use crate::workers::Place;
+
+/// A request that has so much more time than the one that was refused may fare better.
+const MORE_TIME: Duration = Duration::from_millis(250);
+
+/// How shared work ended.
+#[derive(Clone)]
+pub(super) struct Ended {
+    outcome: Outcome,
+    /// The deadline of the request that began it.
+    deadline: Instant,
+}
+
+impl Ended {
+    /// Whether it says nothing of a request with this deadline that joined it.
+    fn is_another_case(&self, deadline: Instant) -> bool {
+        match &self.outcome {
+            // The one who began it had less time than this request has.
+            Err(ApiError::DeadlinePassed { .. }) => true,
+            Err(error) => error.is_want_of_time() && deadline > self.deadline + MORE_TIME,
+            Ok(_) => false,
+        }
+    }
+}
 
 /// Where a shared piece of work may take place. Work here never waits for work anywhere: two nodes that hand each
 /// other one content at the same moment would wait for each other.
@@ -65,22 +89,25 @@ impl Node {
                 return Ok(self.hit(job.upload.bytes, object));
             }
             let (flight, role) = self.flights.join_or_lead((key.clone(), scope), || {
-                Arc::clone(self).work(scope, job.clone(), place.take())
+                let (deadline, work) =
+                    (job.deadline.at, Arc::clone(self).work(scope, job.clone(), place.take()));
+                async move { Ended { outcome: work.await, deadline } }
             });
+            if role == Role::Joined {
+                tracing::debug!(content = %job.upload.content, "joins work under way");
+            }
             // Who joins needs none.
             drop(place.take());
-            let outcome = tokio::time::timeout_at(job.deadline.at.into(), flight.outcome())
+            let ended = tokio::time::timeout_at(job.deadline.at.into(), flight.outcome())
                 .await
                 .map_err(|_| job.deadline.passed())?;
-            return match outcome {
-                Some(Ok(done)) => Ok(self.served(&job, done, role)),
-                // The one who began it had less time than this request has.
-                Some(Err(ApiError::DeadlinePassed { .. })) if role == Role::Joined => continue,
-                Some(Err(error)) => Err(error),
-                None => Err(ApiError::Internal(
-                    "the work ended without an outcome; the node's log says why".into(),
-                )),
-            };
+            let ended = ended.ok_or_else(|| {
+                ApiError::Internal("the work ended without an outcome; the node's log says why".into())
+            })?;
+            if role == Role::Joined && ended.is_another_case(job.deadline.at) {
+                continue;
+            }
+            return ended.outcome.map(|done| self.served(&job, done, role));
         }
     }
 
@@ -120,5 +147,25 @@ impl Node {
             bytes_in: job.upload.bytes,
             scores: done.scores,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_for_want_of_time_concerns_those_with_as_little() {
+        let deadline = Instant::now();
+        let ended = |error: ApiError| Ended { outcome: Err(error), deadline };
+        let (second, millisecond) = (Duration::from_secs(1), Duration::from_millis(1));
+        let refused = ended(ApiError::Saturated { retry_after: second });
+        assert!(refused.is_another_case(deadline + second));
+        assert!(!refused.is_another_case(deadline + millisecond));
+        let short = ended(ApiError::DeadlineTooShort { allowed: second, needs: second });
+        assert!(short.is_another_case(deadline + second));
+        assert!(!short.is_another_case(deadline));
+        assert!(ended(ApiError::DeadlinePassed { allowed: second }).is_another_case(deadline));
+        assert!(!ended(ApiError::DiskFull).is_another_case(deadline + second));
     }
 }

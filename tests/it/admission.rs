@@ -1,5 +1,8 @@
 //! Nodes that have no time: who is refused, what for, and what that costs.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -111,4 +114,50 @@ async fn what_finds_no_place_here_is_looked_at_only_by_the_peer_that_takes_it() 
     near.resume_ffmpeg();
     runs.await.unwrap();
     waits.await.unwrap();
+}
+
+/// Puts an ffprobe into this folder that waits until it is told to `go`.
+fn put_ffprobe(dir: &Path) {
+    let output = Command::new("sh").args(["-c", "command -v ffprobe"]).output().unwrap();
+    let real = String::from_utf8(output.stdout).unwrap();
+    let script = format!(
+        "#!/bin/sh\nwhile [ ! -e \"${{0%/*}}/go\" ]; do sleep 0.05; done\nexec {} \"$@\"\n",
+        real.trim()
+    );
+    std::fs::write(dir.join("ffprobe"), script).unwrap();
+    std::fs::set_permissions(dir.join("ffprobe"), PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_it_is_allowed_is_refused_for_good_and_for_no_other_request() {
+    let tools = tempfile::tempdir().unwrap();
+    put_ffprobe(tools.path());
+    let go = tools.path().join("go");
+    std::fs::write(&go, "").unwrap();
+    let mut options = NodeOptions::new("node1", "FRA");
+    (options.path, options.log) = (Some(tools.path().to_owned()), Some("starling=debug"));
+    let node = Node::start(options);
+    // From the third one on it knows what such a job takes.
+    for tag in 0..3 {
+        let clip = Clip { size: "640x480", seconds: 2.0, tag, ..Clip::default() };
+        node.http.upload(clip.make()).await.assert_video();
+    }
+    let clip = Clip { size: "640x480", seconds: 90.0, tag: 3, ..Clip::default() }.make();
+    let short = [("x-deadline-ms", "5000")];
+    for _ in 0..2 {
+        let refused = node.http.upload_with("/upload", &short, clip.clone()).await;
+        refused.assert_problem(504, "deadline-too-short");
+        assert_eq!(refused.header("retry-after"), "");
+    }
+    // Another request for the same has more time, and waits for the same ffprobe.
+    std::fs::remove_file(&go).unwrap();
+    let (http, body) = (node.http.clone(), clip.clone());
+    let refused = tokio::spawn(async move { http.upload_with("/upload", &short, body).await });
+    node.busy(0, 1).await;
+    let done = upload(&node.http, clip);
+    node.logged("joins work under way", |_| true).await;
+    std::fs::write(&go, "").unwrap();
+    refused.await.unwrap().assert_problem(504, "deadline-too-short");
+    done.await.unwrap();
+    assert_eq!(node.metric("starling_transcodes_total").await, 4);
 }
