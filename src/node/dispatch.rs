@@ -72,13 +72,15 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
 }
 
 /// Finds a peer for a job that was taken here, where it can't be done any more: this node is leaving. Each may say no, but all
-/// are asked.
+/// are asked, first the one that is likely to begin soonest.
 async fn hand_on(node: &Arc<Node>, job: &Job, mut attempts: Attempts<'_>) -> Outcome {
-    for candidate in node.rank(None).iter().filter(|candidate| !candidate.is_local()) {
+    let mut peers = node.rank(None);
+    peers.retain(|candidate| !candidate.is_local());
+    while let Some((candidate, _turn)) = node.handovers.next(&mut peers) {
         if job.deadline.left().is_zero() {
             return Err(job.deadline.passed());
         }
-        if let Some(outcome) = decided(attempts.there(candidate, job.deadline.at).await) {
+        if let Some(outcome) = decided(attempts.there(&candidate, job.deadline.at).await) {
             return outcome;
         }
     }
@@ -116,18 +118,26 @@ fn decided(attempt: Result<super::Done, Attempt>) -> Option<Outcome> {
 /// yes than no: to ask in vain costs time when there is none.
 fn is_full(load: Option<&LoadSample>, left: Duration) -> bool {
     let Some(load) = load else { return false };
+    let wait = wait_there(load, 0);
+    !wait.is_zero() && wait + usual_there(load) * 2 > left / 2
+}
+
+/// How long a job waits on a node that says this of itself, and has been given so many more jobs since.
+pub(super) fn wait_there(load: &LoadSample, more: u32) -> Duration {
     let workers = u32::from(load.workers.max(1));
-    let jobs = u32::from(load.queued_jobs) + u32::from(load.running_jobs);
+    let jobs = u32::from(load.queued_jobs) + u32::from(load.running_jobs) + more;
     if jobs < workers {
-        return false;
+        return Duration::ZERO;
     }
-    let service = match load.service_ms {
+    // Of what runs, half is done on average.
+    usual_there(load) * (2 * jobs - u32::from(load.running_jobs)) / 2 / workers
+}
+
+fn usual_there(load: &LoadSample) -> Duration {
+    match load.service_ms {
         0 => SERVICE_GUESS,
         ms => Duration::from_millis(ms.into()),
-    };
-    // Of what runs, half is done on average.
-    let ahead = service * (2 * jobs - u32::from(load.running_jobs)) / 2;
-    ahead / workers + service * 2 > left / 2
+    }
 }
 
 impl Node {

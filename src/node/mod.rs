@@ -10,6 +10,7 @@ mod descriptors;
 mod dispatch;
 mod flights;
 mod for_peers;
+mod handover;
 mod job;
 mod lease;
 mod load;
@@ -68,6 +69,7 @@ pub struct Node {
     offers: Offers<Place>,
     leases: Leases,
     flights: flights::Flights<(Key, transcode::Scope), transcode::Ended>,
+    handovers: handover::Handovers,
     metrics: Metrics,
     joined: AtomicBool,
     draining: AtomicBool,

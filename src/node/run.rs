@@ -225,6 +225,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         offers: Offers::default(),
         leases: Leases::default(),
         flights: super::flights::Flights::default(),
+        handovers: super::handover::Handovers::default(),
         metrics: Metrics::default(),
         joined: AtomicBool::new(false),
         draining: AtomicBool::new(false),

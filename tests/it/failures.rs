@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
-use crate::support::{Clip, Cluster, Http, eventually};
+use crate::support::{Clip, Cluster, Http, Node, NodeOptions, eventually};
 
 #[tokio::test]
 async fn a_job_lost_with_its_node_is_done_elsewhere_and_the_node_takes_part_again() {
@@ -99,6 +100,44 @@ async fn a_stopped_node_finishes_what_runs_and_hands_on_what_waits() {
     answer.assert_video();
     assert_eq!(answer.header("x-served-by"), "node1");
     assert!(cluster.nodes[0].exited().await.success());
+}
+
+#[tokio::test]
+async fn what_waits_on_a_node_that_stops_is_spread_over_the_others() {
+    let mut options = NodeOptions::new("node1", "FRA").arg("--drain=4m");
+    options.log = Some("starling=debug");
+    let mut near = Node::start(options);
+    let upload = |clip: Clip| {
+        let http = near.http.clone();
+        tokio::spawn(async move { http.upload(clip.make()).await })
+    };
+    let runs = upload(Clip::long(1));
+    near.busy(1, 0).await;
+    near.pause_ffmpeg().await;
+    let waits: Vec<_> = (2..6).map(|tag| upload(Clip { tag, ..Clip::default() })).collect();
+    // In its queue for good, and not only promised a place there.
+    eventually("all are ranked", async || near.count("candidates ranked") == 5).await;
+    near.busy(1, 4).await;
+    let others = ["node2", "node3"].map(|name| Node::start(NodeOptions::new(name, "FRA").join(&near.gossip)));
+    eventually("node1 knows what the others have to do", async || {
+        let members = near.http.json("/members").await;
+        let known = |member: &&Value| member["state"] == "alive" && !member["load"].is_null();
+        members["members"].as_array().unwrap().iter().filter(known).count() == 3
+    })
+    .await;
+    near.signal(Signal::TERM);
+    let mut served = Vec::new();
+    for answer in waits {
+        let answer = answer.await.unwrap();
+        answer.assert_video();
+        served.push(answer.header("x-served-by").to_owned());
+    }
+    served.sort();
+    assert_eq!(served, ["node2", "node2", "node3", "node3"]);
+    near.resume_ffmpeg();
+    runs.await.unwrap().assert_video();
+    assert!(near.exited().await.success());
+    drop(others);
 }
 
 #[tokio::test]
