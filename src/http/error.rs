@@ -10,7 +10,7 @@ use crate::auth::AuthError;
 use crate::ingest::IngestError;
 use crate::workers::{ProbeError, SubmitError, TranscodeError};
 
-/// Problem types are this and a stable slug; they are documented under the same anchors in docs/OPERATIONS.md.
+/// Problem types are this and a stable slug; they are documented in docs/API.md.
 pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
 
 const UNPROCESSABLE: &str = "the video can't be used: ";
