@@ -14,6 +14,7 @@ use crate::workers::{ProbeError, SubmitError, TranscodeError};
 pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
 
 const UNPROCESSABLE: &str = "the video can't be used: ";
+const CRASHED: &str = "not done, and it may be the video's fault: ";
 
 /// A request that can't be answered with what it asked for. Nothing of it is left behind on the node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +127,10 @@ pub enum ApiError {
     /// No space left for the upload or its result.
     #[error("this node's disk is full: try another node or later")]
     DiskFull,
+    /// ffprobe or ffmpeg came to grief over this video here; the log has the details. When they do so on a second node, too,
+    /// it is the video.
+    #[error("{CRASHED}{0}")]
+    Crashed(String),
     /// A fault of ours; the log has the details.
     #[error("internal error: {0}")]
     Internal(String),
@@ -191,6 +196,7 @@ impl ApiError {
                 (StatusCode::GATEWAY_TIMEOUT, "deadline-too-short", "Deadline too short")
             }
             Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
+            Self::Crashed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "crashed", "ffmpeg crashed"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }
@@ -218,13 +224,16 @@ impl ApiError {
         matches!(self, Self::Saturated { .. } | Self::DeadlinePassed { .. } | Self::DeadlineTooShort { .. })
     }
 
-    /// The error in a peer's answer, if it speaks of the job itself and not of that peer: any node would say the same.
+    /// The error in a peer's answer, if it speaks of the job itself and not of that peer alone: any node would say the same,
+    /// or (after a crash) may.
     pub fn verdict_of(problem: &Problem) -> Option<Self> {
         let slug = problem.kind.strip_prefix(PROBLEM_TYPE_BASE)?;
-        (slug == "unusable-video").then(|| {
-            let detail = problem.detail.as_str();
-            Self::Unprocessable(detail.strip_prefix(UNPROCESSABLE).unwrap_or(detail).to_owned())
-        })
+        let told = |prefix| problem.detail.strip_prefix(prefix).unwrap_or(&problem.detail).to_owned();
+        match slug {
+            "unusable-video" => Some(Self::Unprocessable(told(UNPROCESSABLE))),
+            "crashed" => Some(Self::Crashed(told(CRASHED))),
+            _ => None,
+        }
     }
 
     /// The document that tells it.
@@ -271,10 +280,11 @@ impl From<IngestError> for ApiError {
 
 impl From<ProbeError> for ApiError {
     fn from(error: ProbeError) -> Self {
-        if error.is_input_fault() {
-            Self::Unprocessable(error.to_string())
-        } else {
-            Self::Internal(error.to_string())
+        match error {
+            // What ffprobe or the system says in such a case is for the log: it may tell of the node's inside.
+            ProbeError::Crashed { how, .. } => Self::Crashed(format!("ffprobe {how} on a node")),
+            ProbeError::Tool(_) => Self::Internal("ffprobe could not look at it on this node".to_owned()),
+            error => Self::Unprocessable(error.to_string()),
         }
     }
 }
@@ -303,7 +313,16 @@ impl ApiError {
             TranscodeError::DiskFull => Self::DiskFull,
             error if error.is_input_fault() => Self::Unprocessable(error.to_string()),
             // What ffmpeg or the system says in such a case is for the log: it may tell of the node's inside.
-            TranscodeError::Crashed { status, .. } => Self::Internal(format!("ffmpeg crashed ({status})")),
+            TranscodeError::Crashed { status, .. } => {
+                Self::Crashed(format!("ffmpeg crashed ({status}) on a node"))
+            }
+            TranscodeError::OutOfMemory { .. } => Self::Crashed(error.to_string()),
+            TranscodeError::Failed { status, .. } => {
+                Self::Internal(format!("ffmpeg failed on this node ({status})"))
+            }
+            TranscodeError::Unverified(_) => {
+                Self::Internal("the result could not be looked at on this node".to_owned())
+            }
             TranscodeError::Io(_) => Self::Internal("the job could not be run on this node".to_owned()),
             error => Self::Internal(error.to_string()),
         }
@@ -318,6 +337,8 @@ mod tests {
     fn a_verdict_survives_the_way_through_a_peer_and_nothing_else_is_one() {
         let verdict = ApiError::Unprocessable("no video stream".into());
         assert_eq!(ApiError::verdict_of(&verdict.problem()), Some(verdict));
+        let crashed = ApiError::Crashed("ffmpeg crashed (signal: 11) on a node".into());
+        assert_eq!(ApiError::verdict_of(&crashed.problem()), Some(crashed));
         for error in
             [ApiError::Draining, ApiError::DiskFull, ApiError::Internal("x".into()), ApiError::EmptyBody]
         {

@@ -30,6 +30,8 @@ pub(super) struct Attempts<'a> {
     pub(super) retry_after: Option<Duration>,
     /// What this node itself failed with.
     pub(super) fault: Option<ApiError>,
+    /// The first node's crash over it.
+    pub(super) crash: Option<ApiError>,
     /// Time spent on offers that were refused.
     pub(super) refusing: Duration,
     /// This node had taken the job, and then began to shut down.
@@ -45,6 +47,7 @@ impl<'a> Attempts<'a> {
             scores,
             retry_after: None,
             fault: None,
+            crash: None,
             refusing: Duration::ZERO,
             leaving: false,
         }
@@ -73,7 +76,24 @@ impl<'a> Attempts<'a> {
                 self.fault = Some(error);
                 Err(Attempt::Elsewhere)
             }
+            Err(ApiError::Crashed(what)) => {
+                let attempt = self.crashed(what);
+                self.fault.clone_from(&self.crash);
+                Err(attempt)
+            }
             Err(error) => Err(Attempt::Verdict(error)),
+        }
+    }
+
+    /// A tool came to grief over it, here or there.
+    fn crashed(&mut self, what: String) -> Attempt {
+        match self.job.crashed(what) {
+            error @ ApiError::Crashed(_) => {
+                tracing::warn!(content = %self.job.upload.content, %error, "one more node may try");
+                self.crash = Some(error);
+                Attempt::Elsewhere
+            }
+            verdict => Attempt::Verdict(verdict),
         }
     }
 
@@ -85,6 +105,7 @@ impl<'a> Attempts<'a> {
         self.job.trail.mark(if handed.is_ok() { "peer" } else { "no-peer" });
         match handed {
             Ok(done) => Ok(done),
+            Err(OffloadError::Verdict(ApiError::Crashed(what))) => Err(self.crashed(what)),
             Err(OffloadError::Verdict(error)) => Err(Attempt::Verdict(error)),
             Err(OffloadError::Refused { reason, retry_after }) => {
                 self.refusing += asked.elapsed();

@@ -289,7 +289,14 @@ async fn find_place(node: &Arc<Node>, job: &Job, place: Option<Place>) -> Outcom
 
 async fn with_place(node: &Arc<Node>, job: &Job, place: Place) -> Outcome {
     let begun = Instant::now();
-    let info = node.probe(job).await?;
+    let info = match node.probe(job).await {
+        Ok(info) => info,
+        Err(fault @ (ApiError::Internal(_) | ApiError::Crashed(_))) => {
+            drop(place);
+            return dispatch::after_fault(node, job, fault).await;
+        }
+        Err(verdict) => return Err(verdict),
+    };
     job.trail.mark("look");
     let time_for_work = job.time_for_work.saturating_sub(begun.elapsed());
     let job = Job { info: Some(info), time_for_work, ..job.clone() };

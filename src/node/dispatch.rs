@@ -41,6 +41,10 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
             return Err(job.deadline.passed());
         }
         let attempt = if candidate.is_local() {
+            if attempts.fault.is_some() {
+                // It came to a booked place, and failed in it.
+                continue;
+            }
             let attempt = attempts.here().await;
             local_refused = attempts.fault.is_none();
             attempt
@@ -67,8 +71,8 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
     if attempts.leaving {
         return hand_on(node, job, attempts).await;
     }
-    let Attempts { fault, retry_after, .. } = attempts;
-    Err(fault.unwrap_or_else(|| node.refuse(job, retry_after)))
+    let Attempts { fault, crash, retry_after, .. } = attempts;
+    Err(fault.or(crash).unwrap_or_else(|| node.refuse(job, retry_after)))
 }
 
 /// Finds a peer for a job that was taken here, where it can't be done any more: this node is leaving. Each may say no, but all
@@ -85,6 +89,28 @@ async fn hand_on(node: &Arc<Node>, job: &Job, mut attempts: Attempts<'_>) -> Out
         }
     }
     Err(ApiError::Draining)
+}
+
+/// Finds a peer for a job that this node can't so much as look at, by its own fault or perhaps the video's.
+pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) -> Outcome {
+    let fault = match fault {
+        ApiError::Crashed(what) => job.crashed(what),
+        other => other,
+    };
+    if matches!(fault, ApiError::Unprocessable(_)) {
+        return Err(fault);
+    }
+    let ranked = node.rank(None);
+    let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
+    for candidate in ranked.iter().filter(|candidate| !candidate.is_local()).take(PEERS_ASKED_MAX) {
+        if job.deadline.left().is_zero() {
+            return Err(job.deadline.passed());
+        }
+        if let Some(outcome) = decided(attempts.there(candidate, job.deadline.at).await) {
+            return outcome;
+        }
+    }
+    Err(fault)
 }
 
 /// Finds a peer for a job that has no place here, of which no more is known than its content: neither ffprobe's time nor more

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use starling_overlay::Identity;
@@ -9,7 +10,7 @@ use starling_overlay::Identity;
 use super::Trail;
 use crate::cache::{Key, Object};
 use crate::content::MediaInfo;
-use crate::http::Deadline;
+use crate::http::{ApiError, Deadline};
 use crate::ingest::Upload;
 use crate::profile::Profile;
 use crate::route::RouteKind;
@@ -40,6 +41,8 @@ pub struct Job {
     pub settled_by: Instant,
     /// What was done for it, and when.
     pub trail: Trail,
+    /// Nodes on which ffprobe or ffmpeg came to grief over it.
+    pub(super) crashes: Arc<AtomicU32>,
 }
 
 impl Job {
@@ -48,8 +51,26 @@ impl Job {
         let limit = Deadline { allowed: deadline.allowed * 2, at: deadline.at + deadline.allowed };
         let settled_by = (trail.arrived() + SETTLED_WITHIN).max(Instant::now() + SETTLED_AFTER_BODY);
         let time_for_work = deadline.left();
-        let upload = Arc::new(upload);
-        Self { upload, profile, deadline, limit, time_for_work, info: None, settled_by, trail }
+        Self {
+            upload: Arc::new(upload),
+            profile,
+            deadline,
+            limit,
+            time_for_work,
+            info: None,
+            settled_by,
+            trail,
+            crashes: Arc::default(),
+        }
+    }
+
+    /// What it means that ffprobe or ffmpeg came to grief over it on one more node: that node may be to blame; a second one is
+    /// not, and no third one is put at risk.
+    pub(super) fn crashed(&self, what: String) -> ApiError {
+        match self.crashes.fetch_add(1, Ordering::Relaxed) {
+            0 => ApiError::Crashed(what),
+            _ => ApiError::Unprocessable(format!("{what}, and it was not the first")),
+        }
     }
 
     /// What its result is called in the cache.

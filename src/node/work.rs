@@ -22,7 +22,11 @@ impl Node {
         if let Some(info) = &job.info {
             return Ok(Arc::clone(info));
         }
-        let info = self.pool.prober().probe(job.upload.as_ref().as_ref()).await?;
+        let looked = self.pool.prober().probe(job.upload.as_ref().as_ref()).await;
+        if let Some(error) = looked.as_ref().err().filter(|error| !error.is_input_fault()) {
+            tracing::warn!(content = %job.upload.content, %error, "ffprobe failed here");
+        }
+        let info = looked?;
         job.profile.suits(&info).map_err(|error| ApiError::Unprocessable(error.to_string()))?;
         Ok(Arc::new(info))
     }

@@ -1,6 +1,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::probe::ProbeError;
 use crate::profile::Unsuitable;
 
 /// Why a job was not taken. Nothing was started.
@@ -68,8 +69,8 @@ pub enum TranscodeError {
         /// The limit.
         max: u64,
     },
-    /// It needs more memory than a child gets.
-    #[error("it needs more memory than the {max} bytes that one job gets")]
+    /// It needs more memory than a child gets, or than the node has.
+    #[error("it needs more memory than the {max} bytes that one job gets, or than this node has")]
     OutOfMemory {
         /// The limit.
         max: u64,
@@ -77,7 +78,7 @@ pub enum TranscodeError {
     /// No room on this node's disk.
     #[error("this node's disk is full")]
     DiskFull,
-    /// ffmpeg died of a signal, or of its own fault.
+    /// ffmpeg came to grief. The input may have made it, or this node: another node can tell.
     #[error("ffmpeg crashed ({status}): {stderr}")]
     Crashed {
         /// How.
@@ -85,6 +86,17 @@ pub enum TranscodeError {
         /// The end of its stderr.
         stderr: String,
     },
+    /// ffmpeg was killed, could not be run, or failed for want of what the node has to give.
+    #[error("ffmpeg failed by this node's fault ({status}): {stderr}")]
+    Failed {
+        /// How.
+        status: String,
+        /// The end of its stderr.
+        stderr: String,
+    },
+    /// ffprobe, which looks at the result, failed by this node's fault.
+    #[error(transparent)]
+    Unverified(ProbeError),
     /// ffmpeg said that it was done, and what it left is not what was asked for.
     #[error("ffmpeg's result is not usable: {reason}")]
     BadOutput {
@@ -99,18 +111,20 @@ pub enum TranscodeError {
 impl TranscodeError {
     /// Whether the input is to blame: then no other node will do better.
     pub const fn is_input_fault(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused { .. }
-                | Self::Incomplete { .. }
-                | Self::OutputTooLarge { .. }
-                | Self::OutOfMemory { .. }
-        )
+        matches!(self, Self::Refused { .. } | Self::Incomplete { .. } | Self::OutputTooLarge { .. })
     }
 
     /// Whether ffmpeg, or this node itself, did what it should not: somebody has to look into it.
     pub const fn is_tool_fault(&self) -> bool {
-        matches!(self, Self::Crashed { .. } | Self::BadOutput { .. } | Self::Io(_))
+        matches!(
+            self,
+            Self::Crashed { .. }
+                | Self::OutOfMemory { .. }
+                | Self::Failed { .. }
+                | Self::Unverified(_)
+                | Self::BadOutput { .. }
+                | Self::Io(_)
+        )
     }
 }
 

@@ -3,18 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::shared::{Running, State, Task};
+use super::speed::{TELLING_PART, guess_s};
 use crate::content::MediaInfo;
 use crate::profile::{Profile, ProfileName};
 
-/// What is thought of a job before anything was learned: so many pixels of work a second with one worker. Rather too
-/// few: a queue that is too short costs less than work that comes too late.
-const PIXELS_PER_S_GUESS: f64 = 50e6;
-/// And for so long it is set up and looked at.
-const FIXED_GUESS: Duration = Duration::from_millis(500);
-/// The same for a job of which nothing is known.
+/// What is thought of a job of which nothing is known, before anything was learned.
 pub(super) const USUAL_GUESS: Duration = Duration::from_secs(5);
-/// From this part on, what is done of a running job tells how long it takes.
-const TELLING_PART: f64 = 0.05;
 /// A job that has less than this part of its time left is not begun.
 const HOPELESS_PART: f64 = 0.6;
 
@@ -46,7 +40,7 @@ impl State {
     /// Whether a job can't be done in time any more: to begin it would be in vain.
     pub(super) fn is_hopeless(&self, task: &Task, now: Instant) -> bool {
         let left = task.job.deadline.saturating_duration_since(now);
-        let service = self.speeds.estimate(&task.job.profile.name, task.job.work_pixels());
+        let service = self.speeds.estimate(&task.job.profile.name, task.job.work_pixels(), now);
         left.is_zero() || service.is_some_and(|service| left < service.mul_f64(HOPELESS_PART))
     }
 
@@ -57,7 +51,8 @@ impl State {
 
     /// How long a job keeps a worker: as learned, else as it looks from what runs, else as guessed.
     pub(super) fn cost(&self, work: Work) -> Duration {
-        let guess = || FIXED_GUESS + Duration::from_secs_f64(work.pixels as f64 / PIXELS_PER_S_GUESS);
+        let now = Instant::now();
+        let guess = || Duration::try_from_secs_f64(guess_s(work.pixels)).unwrap_or(Duration::MAX);
         let from_running = || {
             let (pixels, took) = self.telling().fold((0.0, 0.0), |(pixels, took), (running, part)| {
                 let done = running.task.job.work_pixels() as f64 * part;
@@ -68,20 +63,20 @@ impl State {
                 .flatten()
         };
         self.speeds
-            .estimate(work.profile, work.pixels)
+            .estimate(work.profile, work.pixels, now)
             .or_else(from_running)
-            .or_else(|| self.speeds.service())
+            .or_else(|| self.speeds.service(now))
             .unwrap_or_else(guess)
     }
 
     /// How long a job takes of which nothing is known but its profile.
     pub(super) fn usual_cost(&self, profile: &Profile) -> Duration {
-        self.speeds.usual(&profile.name).or_else(|| self.usual()).unwrap_or(USUAL_GUESS)
+        self.speeds.usual(&profile.name, Instant::now()).or_else(|| self.usual()).unwrap_or(USUAL_GUESS)
     }
 
     /// How long a job takes of which nothing is known; none before anything was learned.
     pub(super) fn usual(&self) -> Option<Duration> {
-        self.speeds.service().or_else(|| {
+        self.speeds.service(Instant::now()).or_else(|| {
             let (count, sum) =
                 self.telling().fold((0u32, Duration::ZERO), |(count, sum), (running, part)| {
                     (count + 1, sum + running.since.elapsed().div_f64(part))

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
+use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
 use super::child::{self, Ended, Outcome};
 use super::error::TranscodeError;
-use super::probe::{ProbeError, Prober, reason, without_paths};
+use super::probe::Prober;
 use super::progress::{Progress, Reader};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
@@ -141,7 +142,8 @@ impl Bench {
             true
         })?;
         *cpu = outcome.cpu;
-        self.judge(&outcome, &[input, output])?;
+        let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
+        self.judge(&outcome, &[input, output], spent)?;
         let expected =
             job.info.picture_duration().filter(|_| matches!(job.profile.recipe, Recipe::Video { .. }));
         if let Some(expected) = expected.filter(|_| cut_off(&outcome.stderr)) {
@@ -151,7 +153,7 @@ impl Bench {
     }
 
     /// What an ended ffmpeg means.
-    fn judge(&self, outcome: &Outcome, files: &[&Path]) -> Result<(), TranscodeError> {
+    fn judge(&self, outcome: &Outcome, files: &[&Path], spent: bool) -> Result<(), TranscodeError> {
         let status = match outcome.ended {
             Ended::Exited(status) => status,
             Ended::Deadline => return Err(TranscodeError::DeadlinePassed { running: true }),
@@ -161,10 +163,10 @@ impl Bench {
         if status.success() && !said_disk_full(&outcome.stderr) {
             return Ok(());
         }
-        Err(self.failure(status, &outcome.stderr, files))
+        Err(self.failure(status, &outcome.stderr, files, spent))
     }
 
-    fn failure(&self, status: ExitStatus, stderr: &str, files: &[&Path]) -> TranscodeError {
+    fn failure(&self, status: ExitStatus, stderr: &str, files: &[&Path], spent: bool) -> TranscodeError {
         let said = |words: &str| stderr.contains(words);
         if status.signal() == Some(Signal::XFSZ.as_raw()) || said("File too large") {
             return TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max };
@@ -172,18 +174,17 @@ impl Bench {
         if said_disk_full(stderr) {
             return TranscodeError::DiskFull;
         }
-        if said("Cannot allocate memory") {
-            return TranscodeError::OutOfMemory { max: self.sandbox.memory_bytes_max };
-        }
-        if matches!(status.code(), Some(126 | 127)) {
-            return TranscodeError::Io(io::Error::other(without_paths(stderr, files)));
-        }
-        // ffmpeg's own exit code for a file that it can't convert is 1, or (later) 256 minus an error of its own.
-        match status.code() {
-            Some(_) if !stderr.is_empty() => {
+        let (how, words) = (status.to_string(), stderr.to_owned());
+        match blame(status, stderr, files, spent) {
+            Blame::Video => {
+                tracing::info!(stderr, "ffmpeg refuses a file");
                 TranscodeError::Refused { reason: reason(stderr, files, status) }
             }
-            _ => TranscodeError::Crashed { status: status.to_string(), stderr: without_paths(stderr, files) },
+            Blame::Node => TranscodeError::Failed { status: how, stderr: words },
+            Blame::Open if said("Cannot allocate memory") => {
+                TranscodeError::OutOfMemory { max: self.sandbox.memory_bytes_max }
+            }
+            Blame::Open => TranscodeError::Crashed { status: how, stderr: words },
         }
     }
 
@@ -203,8 +204,8 @@ impl Bench {
         }
         let info = self.prober.probe_blocking(output, OWN_DEMUXERS, cancel).map_err(|error| match error {
             _ if cancel.is_set() => TranscodeError::Cancelled,
-            ProbeError::Tool(error) => TranscodeError::Io(error),
-            other => bad(other.to_string()),
+            error if error.is_input_fault() => bad(error.to_string()),
+            error => TranscodeError::Unverified(error),
         })?;
         job.profile.delivers(&info).map_err(|reason| bad(reason.to_owned()))?;
         if matches!(job.profile.extension(), "mp4" | "m4a") && !boxes_end_with_the_file(&File::open(output)?)?

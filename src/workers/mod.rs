@@ -6,6 +6,7 @@
 
 mod admission;
 mod backlog;
+mod blame;
 mod bookings;
 mod cancel;
 mod child;

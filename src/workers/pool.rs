@@ -208,7 +208,8 @@ impl Pool {
     }
 
     /// When a job that is refused now will be taken, if it is there at that time and has then as long as `allowed`: that
-    /// place is kept for it. `info` is what is known of it. None from a pool that takes nothing more.
+    /// place is kept for it. `info` is what is known of it. None from a pool that takes nothing more, and where it would not be
+    /// done even then, so that no place is kept in vain.
     pub fn book(
         &self,
         profile: &Profile,
@@ -223,6 +224,10 @@ impl Pool {
             return None;
         }
         state.bookings.prune(now);
+        let service = info.and_then(|info| shared.estimate(&state, profile, info).service);
+        if service.is_some_and(|service| service > allowed) {
+            return None;
+        }
         let cost = match info {
             Some(info) => state.cost(Work::of(profile, info)),
             None => state.usual_cost(profile),
@@ -231,7 +236,7 @@ impl Pool {
         let queue_max = shared.share(state.usual_cost(profile) * count(shared.queue_capacity));
         let wait_max = admission::wait_max(allowed, Some(cost), Standing::New).min(queue_max);
         let (mut wait, mut share) = (shared.wait(&state), shared.share(cost));
-        if state.speeds.service().is_none() {
+        if state.speeds.service(now).is_none() {
             // Guesses. Who comes too late loses nothing: others fill the time until then.
             (wait, share) = (wait * 2, share * 2);
         }
@@ -250,7 +255,7 @@ impl Pool {
 
     /// How long a job of this profile keeps a worker here, once enough of them were done to tell.
     pub fn usual_service(&self, profile: &Profile) -> Option<Duration> {
-        self.0.0.lock().speeds.usual(&profile.name)
+        self.0.0.lock().speeds.usual(&profile.name, Instant::now())
     }
 
     /// How long such a job would wait and take here.
@@ -278,7 +283,7 @@ impl Pool {
             queue_capacity: shared.queue_capacity,
             running: state.running.len(),
             workers: shared.workers,
-            service_ms: state.speeds.service().map_or(0, millis),
+            service_ms: state.speeds.service(Instant::now()).map_or(0, millis),
             kilopixels_per_s: state.speeds.pixels_per_s().map_or(0, |speed| (speed / 1000.0) as u32),
             wait_ms: millis(shared.wait(&state)),
             transcodes_total: state.totals.transcodes,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
 use super::child::{self, Ended};
 use super::sandbox::{Allowed, Sandbox};
@@ -19,6 +21,8 @@ use crate::profile::{DEMUXERS, probe_argv};
 
 /// More than this on ffprobe's stdout is no honest file's.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
+/// An ffprobe that ran into its time limit and used less of it than this part was kept from its work.
+const IDLE_PART_MAX: f64 = 0.25;
 
 /// Runs ffprobe, a bounded number at once. Clones share the bound.
 #[derive(Clone, Debug)]
@@ -49,10 +53,18 @@ pub enum ProbeError {
         /// What is given.
         max: String,
     },
-    /// ffprobe took too long, which no honest file makes it do.
+    /// ffprobe worked on it for too long, which no honest file makes it do.
     #[error("ffprobe was not done with it after {0:?}")]
     TimedOut(Duration),
-    /// ffprobe could not be run; not the file's fault.
+    /// ffprobe came to grief. The file may have made it, or this node: another node can tell.
+    #[error("ffprobe {how} on this node: {said}")]
+    Crashed {
+        /// In which way.
+        how: String,
+        /// What it said.
+        said: String,
+    },
+    /// ffprobe could not be run, was killed, or failed for want of what the node has to give; not the file's fault.
     #[error("ffprobe can't be run on this node: {0}")]
     Tool(#[source] io::Error),
 }
@@ -60,7 +72,7 @@ pub enum ProbeError {
 impl ProbeError {
     /// Whether the file is to blame, not the node.
     pub const fn is_input_fault(&self) -> bool {
-        !matches!(self, Self::Tool(_))
+        !matches!(self, Self::Tool(_) | Self::Crashed { .. })
     }
 }
 
@@ -128,17 +140,40 @@ impl Prober {
         self.cpu.add(done, outcome.cpu);
         match outcome.ended {
             Ended::Exited(status) if status.success() => parse(&json),
-            Ended::Exited(status) if matches!(status.code(), Some(126 | 127)) => {
-                Err(ProbeError::Tool(io::Error::other(outcome.stderr)))
-            }
             Ended::Exited(status) => {
-                Err(ProbeError::Refused { reason: reason(&outcome.stderr, &[path], status) })
+                let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
+                Err(failure(status, &outcome.stderr, path, spent))
             }
-            Ended::Deadline | Ended::Cancelled => Err(ProbeError::TimedOut(self.limits.probe_time_max)),
+            Ended::Deadline | Ended::Cancelled => Err(timed_out(self.limits.probe_time_max, outcome.cpu)),
             Ended::Refused => {
                 Err(ProbeError::Refused { reason: "it describes far too many streams".to_owned() })
             }
         }
+    }
+}
+
+/// What can hang a process that reads one file and opens no socket is its own work, or a machine that gives it no CPU and no
+/// disk: what it has worked tells.
+fn timed_out(max: Duration, cpu: Duration) -> ProbeError {
+    if cpu < max.mul_f64(IDLE_PART_MAX) {
+        return ProbeError::Crashed {
+            how: format!("hung for {max:?}"),
+            said: format!("nothing, and used {cpu:?} of CPU"),
+        };
+    }
+    ProbeError::TimedOut(max)
+}
+
+/// What an ffprobe that failed means for the file.
+fn failure(status: ExitStatus, stderr: &str, path: &Path, spent: bool) -> ProbeError {
+    let said = if stderr.is_empty() { "nothing" } else { stderr };
+    match blame(status, stderr, &[path], spent) {
+        Blame::Video => {
+            tracing::info!(stderr, "ffprobe refuses a file");
+            ProbeError::Refused { reason: reason(stderr, &[path], status) }
+        }
+        Blame::Open => ProbeError::Crashed { how: format!("crashed ({status})"), said: said.to_owned() },
+        Blame::Node => ProbeError::Tool(io::Error::other(format!("it ended with {status} and said {said}"))),
     }
 }
 
@@ -171,23 +206,6 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.set();
     }
-}
-
-/// A tool's last words, without the paths of these files on this node.
-pub(super) fn reason(stderr: &str, files: &[&Path], status: std::process::ExitStatus) -> String {
-    let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let line = without_paths(line, files);
-    if line.is_empty() { format!("it ended with {status}") } else { line.trim().to_owned() }
-}
-
-/// What a tool says, without the paths of these files on this node.
-pub(super) fn without_paths(said: &str, files: &[&Path]) -> String {
-    files.iter().fold(said.to_owned(), |said, path| {
-        let path = path.display().to_string();
-        said.replace(&format!("file:{path}: "), "")
-            .replace(&format!("file:{path}"), "it")
-            .replace(&path, "it")
-    })
 }
 
 #[derive(Deserialize)]
@@ -231,8 +249,14 @@ struct Disposition {
 /// Reads ffprobe's JSON. Every field may be missing or nonsense; what is left has to be a media file.
 pub(crate) fn parse(json: &[u8]) -> Result<MediaInfo, ProbeError> {
     let refused = |reason: &str| ProbeError::Refused { reason: reason.to_owned() };
-    let probed: Probed =
-        serde_json::from_slice(json).map_err(|_| refused("its description can't be read"))?;
+    let probed: Probed = serde_json::from_slice(json).map_err(|error| {
+        // Nonsense may stand in a file, and then in its description; but what ffprobe writes is JSON.
+        if error.is_data() {
+            refused("its description can't be read")
+        } else {
+            ProbeError::Tool(error.into())
+        }
+    })?;
     let duration = seconds(probed.format.duration.as_deref());
     let video = probed
         .streams
@@ -316,7 +340,6 @@ mod tests {
     #[test]
     fn nothing_to_see_or_hear_is_refused_with_a_reason() {
         for json in [
-            "",
             "{}",
             "[]",
             "null",
@@ -328,17 +351,17 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_does_not_tell_where_the_file_lies() {
-        let stderr = "[mov,mp4 @ 0x55] moov atom not found\nfile:/data/tmp/upload-x: Invalid data found when processing input\n";
-        let status = std::process::ExitStatus::default();
-        assert_eq!(
-            reason(stderr, &[Path::new("/data/tmp/job/o.mp4"), Path::new("/data/tmp/upload-x")], status),
-            "Invalid data found when processing input"
-        );
-        assert_eq!(reason("", &[Path::new("/x")], status), "it ended with exit status: 0");
-        let said = "/data/a: No such file\nfile:/data/b: Is a directory";
-        let files = [Path::new("/data/a"), Path::new("/data/b")];
-        assert_eq!(without_paths(said, &files), "it: No such file\nIs a directory");
+    fn a_hang_is_the_files_doing_only_where_there_was_work() {
+        let (max, ms) = (Duration::from_secs(10), Duration::from_millis);
+        assert!(matches!(timed_out(max, ms(2_499)), ProbeError::Crashed { .. }));
+        assert!(matches!(timed_out(max, ms(2_500)), ProbeError::TimedOut(_)));
+    }
+
+    #[test]
+    fn what_is_no_json_is_not_the_files_fault() {
+        for json in [&b""[..], b"{", b"\xff\x00garbage", &CLIP.as_bytes()[..200]] {
+            assert!(matches!(parse(json), Err(ProbeError::Tool(_))), "{}", String::from_utf8_lossy(json));
+        }
     }
 
     proptest! {

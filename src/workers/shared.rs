@@ -184,14 +184,14 @@ impl Shared {
         let jobs = (state.queue.len() + state.reserved + state.running.len()) * 1000 / self.workers;
         Backlog {
             jobs_per_worker_permille: u32::try_from(jobs).unwrap_or(u32::MAX),
-            wait_ms: state.speeds.service().map(|_| millis(self.wait(state))),
+            wait_ms: state.speeds.service(Instant::now()).map(|_| millis(self.wait(state))),
         }
     }
 
     pub(super) fn estimate(&self, state: &State, profile: &Profile, info: &MediaInfo) -> Estimate {
         Estimate {
             wait: self.wait(state),
-            service: state.speeds.estimate(&profile.name, profile.work_pixels(info)),
+            service: state.speeds.estimate(&profile.name, profile.work_pixels(info), Instant::now()),
         }
     }
 
@@ -254,16 +254,23 @@ impl Shared {
     }
 
     fn finished(&self, task: &Arc<Task>, elapsed: Duration, result: Result<&Made, &TranscodeError>) {
+        let (now, job) = (Instant::now(), &task.job);
+        let (profile, work) = (&job.profile.name, job.work_pixels());
         let mut state = self.lock();
         state.running.retain(|running| !Arc::ptr_eq(&running.task, task));
         match result {
             Ok(made) => {
                 state.cores_used = made.cores_used.or(state.cores_used);
                 state.totals.completed += 1;
-                state.speeds.learn(&task.job.profile.name, task.job.work_pixels(), elapsed);
+                state.speeds.learn(profile, work, elapsed, now);
             }
             Err(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
                 state.totals.cancelled += 1;
+                // At its deadline whoever asked goes, and the job is cancelled; a client that goes before says nothing.
+                if now >= job.deadline {
+                    let part = task.progress.borrow().fraction;
+                    state.speeds.learn_unfinished(profile, work, elapsed, part, now);
+                }
             }
             Err(_) => state.totals.failures += 1,
         }

@@ -186,30 +186,37 @@ async fn the_sandbox_leaves_a_program_its_input_its_output_and_nothing_else() {
             .unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    assert_eq!(shell("cat ../input && echo x > result && cat result"), (true, "inputx".to_owned()));
-    assert!(shell("perl -e 'use Socket; exit 0'").0, "the tests below need perl");
+    // Each is one process: a second one is among what is forbidden.
+    assert_eq!(shell("exec cat ../input"), (true, "input".to_owned()));
+    assert_eq!(shell("echo x > result && exec cat result"), (true, "x".to_owned()));
+    assert!(shell("exec perl -e 'use Socket; use POSIX; exit 0'").0, "the tests below need perl");
     for forbidden in [
-        format!("cat {}", folder.secret()),
-        "cat /etc/passwd".to_owned(),
-        "cat /proc/self/environ".to_owned(),
-        "cat /proc/$PPID/environ".to_owned(),
-        "ls /".to_owned(),
+        format!("exec cat {}", folder.secret()),
+        "exec cat /etc/passwd".to_owned(),
+        "exec cat /proc/self/environ".to_owned(),
+        "exec cat /proc/$PPID/environ".to_owned(),
+        "exec ls /".to_owned(),
         "echo x > ../input".to_owned(),
         "echo x > /tmp/starling-test-escape".to_owned(),
-        "rm ../input".to_owned(),
+        "exec rm ../input".to_owned(),
         // Longer than a file may be.
-        "head -c 2000000 /dev/zero > big".to_owned(),
+        "exec head -c 2000000 /dev/zero > big".to_owned(),
         // Signals to what is outside, this test for one.
         "kill -0 $PPID".to_owned(),
         // More memory than it may have.
-        "perl -e '$x = \"a\" x 5_000_000_000'".to_owned(),
+        "exec perl -e '$x = \"a\" x 5_000_000_000'".to_owned(),
         // Sockets of any kind.
-        "perl -e 'use Socket; socket(S, PF_INET, SOCK_DGRAM, 0) or exit 1'".to_owned(),
-        "perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0) or exit 1'".to_owned(),
+        "exec perl -e 'use Socket; socket(S, PF_INET, SOCK_DGRAM, 0) or exit 1'".to_owned(),
+        "exec perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0) or exit 1'".to_owned(),
+        // Another process, which would outlive this one, and every way out of the group that is killed.
+        "exec perl -e 'defined(fork) or exit 1'".to_owned(),
+        "(exit 0); exit 0".to_owned(),
+        "exec perl -e 'use POSIX; POSIX::setsid() > 0 or exit 1'".to_owned(),
+        "exec perl -e 'setpgrp(0, 0) or exit 1'".to_owned(),
     ] {
         assert!(!shell(&forbidden).0, "{forbidden} was allowed");
     }
-    assert_eq!(shell("ulimit -c; ulimit -t; nice").1, "0\n20\n10");
+    assert_eq!(shell("ulimit -c; ulimit -t; exec nice").1, "0\n20\n10");
     assert_eq!(std::fs::read(&input).unwrap(), b"input");
 }
 

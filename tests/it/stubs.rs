@@ -7,9 +7,10 @@ use std::process::Command;
 use bytes::Bytes;
 
 use crate::bad_input::{SmallDisk, assert_nothing_left};
-use crate::support::{Clip, Node, NodeOptions};
+use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, eventually};
 
-/// A folder with a program named ffmpeg in it, whose part can be changed while a node uses it.
+/// A folder with programs named ffmpeg and ffprobe in it, whose part can be changed while a node uses it. It runs in the sandbox, where
+/// nobody can start a second process: what a part calls, it becomes by `exec`.
 struct Stub {
     dir: tempfile::TempDir,
 }
@@ -23,8 +24,13 @@ impl Stub {
              for out; do :; done\nout=${{out#file:}}\n. \"${{0%/*}}/part\"\n"
         );
         std::fs::write(dir.path().join("ffmpeg"), script).unwrap();
-        std::fs::set_permissions(dir.path().join("ffmpeg"), PermissionsExt::from_mode(0o755)).unwrap();
-        Self { dir }
+        std::fs::write(dir.path().join("ffprobe"), "#!/bin/sh\n. \"${0%/*}/look\"\n").unwrap();
+        for program in ["ffmpeg", "ffprobe"] {
+            std::fs::set_permissions(dir.path().join(program), PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let stub = Self { dir };
+        stub.looks(&format!("exec {} \"$@\"", real("ffprobe").display()));
+        stub
     }
 
     /// What it does from now on; `$out` is the file that it is to write.
@@ -32,8 +38,13 @@ impl Stub {
         std::fs::write(self.dir.path().join("part"), part).unwrap();
     }
 
+    /// What ffprobe does from now on.
+    fn looks(&self, part: &str) {
+        std::fs::write(self.dir.path().join("look"), part).unwrap();
+    }
+
     fn plays_itself(&self) {
-        self.plays(&format!("exec {} \"$@\"", real_ffmpeg().display()));
+        self.plays(&format!("exec {} \"$@\"", real("ffmpeg").display()));
     }
 
     fn node(&self, data: Option<&Path>) -> Node {
@@ -44,8 +55,8 @@ impl Stub {
     }
 }
 
-fn real_ffmpeg() -> PathBuf {
-    let output = Command::new("sh").args(["-c", "command -v ffmpeg"]).output().unwrap();
+fn real(program: &str) -> PathBuf {
+    let output = Command::new("sh").args(["-c", "command -v \"$0\"", program]).output().unwrap();
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
@@ -59,8 +70,11 @@ async fn assert_failed(node: &Node, clip: &Bytes, deadline_ms: &str, status: u16
     let headers = [("x-deadline-ms", deadline_ms)];
     let answer = node.http.upload_with("/upload", &headers, clip.clone()).await;
     answer.assert_problem(status, slug);
-    let data = node.options.data_dir.as_ref().unwrap().display().to_string();
-    assert!(!String::from_utf8_lossy(&answer.body).contains(&data), "{answer:?}");
+    let said = String::from_utf8_lossy(&answer.body);
+    for inside in [&node.options.data_dir, &node.options.path] {
+        assert!(!said.contains(&inside.as_ref().unwrap().display().to_string()), "{said}");
+    }
+    assert!(!said.contains("0x55cd12ab"), "{said}");
     node.busy(0, 0).await;
     assert_nothing_left(node).await;
     assert_eq!(cached(node), 0);
@@ -72,19 +86,28 @@ async fn whatever_ffmpeg_does_the_client_is_told_and_the_node_goes_on() {
     let node = stub.node(None);
     let clip = Clip::default().make();
     let parts = [
-        ("trap '' TERM INT HUP; while :; do sleep 1; done", "3000", 504, "deadline-passed"),
-        ("exec >&- 2>&-; while :; do sleep 1; done", "3000", 504, "deadline-passed"),
-        ("kill -SEGV $$", "60000", 500, "internal"),
+        ("trap '' TERM INT HUP; exec sleep 1000", "3000", 504, "deadline-passed"),
+        ("exec >&- 2>&-; exec sleep 1000", "3000", 504, "deadline-passed"),
+        ("kill -SEGV $$", "60000", 500, "crashed"),
+        ("kill -KILL $$", "60000", 500, "internal"),
+        ("echo \"cannot create $out: Directory nonexistent\" >&2; exit 2", "60000", 500, "internal"),
+        ("echo 'Error: Cannot allocate memory' >&2; exit 1", "60000", 500, "crashed"),
         (
             "echo \"$out: Invalid data found when processing input\" >&2; exit 1",
             "60000",
             422,
             "unusable-video",
         ),
-        ("head -c 100000 /dev/urandom >\"$out\"", "60000", 500, "internal"),
+        ("exec head -c 100000 /dev/urandom >\"$out\"", "60000", 500, "internal"),
         (": >\"$out\"", "60000", 500, "internal"),
         ("exit 0", "60000", 500, "internal"),
-        ("yes \"$out: too much to say\" | head -c 30000000 >&2; kill -ABRT $$", "60000", 500, "internal"),
+        (
+            "exec perl -e 'print STDERR \"$ARGV[0]: too much to say\\n\" x 1000000; kill ABRT => $$' \"$out\"",
+            "60000",
+            500,
+            "crashed",
+        ),
+        ("echo \"[mov @ 0x55cd12ab] $0: 3: boom\" >&2; exit 1", "60000", 422, "unusable-video"),
     ];
     for (part, deadline_ms, status, slug) in parts {
         stub.plays(part);
@@ -94,7 +117,9 @@ async fn whatever_ffmpeg_does_the_client_is_told_and_the_node_goes_on() {
     node.logged("no result", |line| line["error"].as_str().is_some_and(|e| e.contains("too much to say")))
         .await;
     // Cut off, with an index that says otherwise.
-    stub.plays(&format!("{} \"$@\" && truncate -s -3000 \"$out\"", real_ffmpeg().display()));
+    let whole = Node::start(NodeOptions::new("node2", "FRA")).http.upload(clip.clone()).await.body;
+    std::fs::write(stub.dir.path().join("cut"), &whole[..whole.len() - 3000]).unwrap();
+    stub.plays("exec cat \"${0%/*}/cut\" >\"$out\"");
     assert_failed(&node, &clip, "60000", 500, "internal").await;
     // No failure is remembered.
     stub.plays_itself();
@@ -102,8 +127,95 @@ async fn whatever_ffmpeg_does_the_client_is_told_and_the_node_goes_on() {
     answer.assert_video();
     assert_eq!(answer.header("x-cache"), "miss");
     assert_eq!(cached(&node), 1);
-    assert_eq!(node.metric("starling_transcodes_total").await, 10);
+    assert_eq!(node.metric("starling_transcodes_total").await, 14);
     assert_eq!(node.metric("starling_cached_results").await, 1);
+}
+
+/// The answer to an upload that peers have to do, and how often it was sent: on a busy machine a peer may not answer an offer in
+/// time, and then there is nobody else.
+async fn answered_by_peers(node: &Node, clip: Bytes) -> (Answer, usize) {
+    for sent in 1..=20 {
+        let lost = node.count("peer lost: next candidate");
+        let answer = node.http.upload(clip.clone()).await;
+        if answer.status != 500 {
+            return (answer, sent);
+        }
+        eventually("no peer answered", async || node.count("peer lost: next candidate") > lost).await;
+    }
+    panic!("no peer ever answers");
+}
+
+#[tokio::test]
+async fn what_one_nodes_ffprobe_cannot_look_at_another_one_can_and_no_third_is_put_at_risk() {
+    let stub = Stub::new("8.1");
+    stub.plays_itself();
+    let with_stub = |names: &'static [&'static str]| {
+        let path = stub.dir.path().to_owned();
+        move |mut options: NodeOptions| {
+            options.path = names.contains(&options.name.as_str()).then(|| path.clone());
+            options
+        }
+    };
+    let clip = |tag| Clip { tag, ..Clip::default() }.make();
+    let cluster = Cluster::start_with(&["FRA", "IAD"], with_stub(&["node1"])).await;
+    let parts =
+        ["kill -KILL $$", "exec head -c 1000 /dev/urandom", "kill -SEGV $$", "echo Cannot fork >&2; exit 2"];
+    for (tag, part) in (1..).zip(parts) {
+        stub.looks(part);
+        let (answer, _) = answered_by_peers(&cluster.nodes[0], clip(tag)).await;
+        answer.assert_video();
+        assert_eq!(answer.header("x-served-by"), "node2", "{part}");
+    }
+    assert!(cluster.nodes[0].count("ffprobe failed here") >= parts.len());
+    drop(cluster);
+
+    let names: &[&str] = &["node1", "node2", "node3"];
+    let cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], with_stub(names)).await;
+    let failed = || cluster.nodes.iter().map(|node| node.count("ffprobe failed here")).sum::<usize>();
+    stub.looks("kill -SEGV $$");
+    let (answer, asked) = answered_by_peers(&cluster.nodes[0], clip(11)).await;
+    answer.assert_problem(422, "unusable-video");
+    eventually("it was the video's second node", async || failed() == asked + 1).await;
+    stub.looks("kill -KILL $$");
+    let answer = cluster.nodes[0].http.upload(clip(12)).await;
+    assert!(matches!(answer.status.as_u16(), 500 | 503), "{answer:?}");
+    drop(cluster);
+
+    let node = stub.node(None);
+    node.http.upload(clip(21)).await.assert_problem(500, "internal");
+    stub.looks("kill -SEGV $$");
+    node.http.upload(clip(21)).await.assert_problem(500, "crashed");
+}
+
+#[tokio::test]
+async fn a_machine_that_has_become_too_slow_refuses_work_until_it_is_fast_again() {
+    let stub = Stub::new("8.1");
+    stub.plays_itself();
+    let node = stub.node(None);
+    let upload = async |tag, deadline_ms| {
+        let clip = Clip { tag, ..Clip::default() }.make();
+        node.http.upload_with("/upload", &[("x-deadline-ms", deadline_ms)], clip).await
+    };
+    for tag in 0..4 {
+        upload(tag, "60000").await.assert_video();
+    }
+    stub.plays("exec sleep 1000");
+    let mut refused = 10;
+    loop {
+        let answer = upload(refused, "4000").await;
+        node.busy(0, 0).await;
+        if answer.status == 503 {
+            answer.assert_problem(503, "saturated");
+            break;
+        }
+        answer.assert_problem(504, "deadline-passed");
+        refused += 1;
+        assert!(refused <= 16, "it goes on taking what it can't do");
+    }
+    // One that has the time is taken still, and shows that those can be done, too, that have less.
+    stub.plays_itself();
+    upload(100, "120000").await.assert_video();
+    upload(refused, "4000").await.assert_video();
 }
 
 #[tokio::test]
@@ -112,7 +224,7 @@ async fn an_ffmpeg_that_fills_the_disk() {
     let stub = Stub::new("8.1");
     let node = stub.node(Some(disk.path()));
     let clip = Clip::default().make();
-    stub.plays("head -c 100000000 /dev/zero >\"$out\"");
+    stub.plays("exec head -c 100000000 /dev/zero >\"$out\"");
     assert_failed(&node, &clip, "60000", 507, "disk-full").await;
     stub.plays_itself();
     node.http.upload(clip).await.assert_video();

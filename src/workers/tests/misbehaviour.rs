@@ -41,6 +41,23 @@ async fn one_that_crashes_is_told_from_one_that_refuses() {
 }
 
 #[tokio::test]
+async fn a_fault_of_the_machine_is_no_verdict() {
+    for body in [
+        "echo \"sh: 1: cannot create $out: Directory nonexistent\" >&2; exit 2",
+        "echo \"file:$out: No such file or directory\" >&2; exit 1",
+        "echo 'pthread_create() failed: Resource temporarily unavailable' >&2; exit 1",
+        "echo half a word >&2; kill -KILL $$",
+        "exit 1",
+    ] {
+        let error = failure(body, SOON).await;
+        assert!(matches!(error, TranscodeError::Failed { .. }), "{body}: {error}");
+        assert!(!error.is_input_fault() && error.is_tool_fault());
+    }
+    let error = failure("echo 'Error: Cannot allocate memory' >&2; exit 1", SOON).await;
+    assert!(matches!(error, TranscodeError::OutOfMemory { .. }) && !error.is_input_fault(), "{error}");
+}
+
+#[tokio::test]
 async fn garbage_and_nothing_are_no_results() {
     for body in ["head -c 100000 /dev/urandom > \"$out\"", ": > \"$out\"", "exit 0"] {
         let error = failure(body, SOON).await;
@@ -124,9 +141,16 @@ async fn its_grandchildren_go_with_it() {
 async fn a_probe_that_hangs_or_babbles_is_ended() {
     let scripts = tempfile::tempdir().unwrap();
     let limits = MediaLimits { probe_time_max: Duration::from_millis(300), ..MediaLimits::default() };
-    for (body, expected) in
-        [("sleep 1000", "not done"), ("yes '{'", "too many streams"), ("exit 127", "can't be run")]
-    {
+    for (body, expected) in [
+        ("exec sleep 1000", "hung"),
+        ("yes '{'", "too many streams"),
+        ("exit 127", "can't be run"),
+        ("kill -KILL $$", "can't be run"),
+        ("echo '{'; exit 0", "can't be run"),
+        ("echo no >&2; kill -SEGV $$", "crashed (signal: 11"),
+        ("echo 'sh: Cannot fork' >&2; exit 2", "can't be run"),
+        ("echo '[mov @ 0x55cd] it is no video' >&2; exit 1", "refuses it: it is no video"),
+    ] {
         let tools = Tools {
             ffprobe: stub(&scripts, body),
             ..Tools::find("ffmpeg".as_ref(), "ffprobe".as_ref()).unwrap()

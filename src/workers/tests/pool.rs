@@ -129,7 +129,7 @@ async fn a_drain_hands_over_what_waits_and_finishes_what_runs() {
     assert!(!drain.is_finished());
     std::fs::write(&go, "").unwrap();
     // It ran to its own end, which this stand-in's is an error.
-    assert!(matches!(running.wait().await, Err(TranscodeError::Crashed { .. })));
+    assert!(matches!(running.wait().await, Err(TranscodeError::Failed { .. })));
     drain.await.unwrap();
 }
 

@@ -5,7 +5,7 @@ mod http;
 mod node;
 
 pub use clips::{Clip, probe_video, real_clips};
-pub use http::Http;
+pub use http::{Answer, Http};
 pub use node::{Cluster, Node, NodeOptions};
 
 use std::time::{Duration, Instant};
