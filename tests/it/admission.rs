@@ -121,7 +121,8 @@ fn put_ffprobe(dir: &Path) {
     let output = Command::new("sh").args(["-c", "command -v ffprobe"]).output().unwrap();
     let real = String::from_utf8(output.stdout).unwrap();
     let script = format!(
-        "#!/bin/sh\nwhile [ ! -e \"${{0%/*}}/go\" ]; do sleep 0.05; done\nexec {} \"$@\"\n",
+        "#!/bin/sh\nexec perl -e 'my $go = shift; select(undef, undef, undef, 0.05) until -e $go; exec @ARGV' \\\n    \
+         \"${{0%/*}}/go\" {} \"$@\"\n",
         real.trim()
     );
     std::fs::write(dir.join("ffprobe"), script).unwrap();
