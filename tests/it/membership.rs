@@ -68,10 +68,28 @@ async fn a_killed_node_is_suspected_and_fails_and_rejoins_when_it_is_back() {
     assert!(suspected >= 1, "a failure begins with a suspicion");
     cluster.nodes[2].kill_and_restart();
     for (node, mark) in cluster.nodes[..2].iter().zip(&marks) {
-        node.logged_since(*mark, "rejoined", |line| line["member"] == "node3").await;
+        let address = cluster.nodes[2].gossip.clone();
+        let line = node.logged_since(*mark, "rejoined", |line| line["member"] == "node3").await;
+        assert_eq!(line["gossip"], address, "{line}");
         node.logged_since(*mark, "converged", |line| line["members"] == 3).await;
     }
     cluster.nodes[2].logged("converged", |line| line["members"] == 3).await;
+}
+
+#[tokio::test]
+async fn who_comes_back_at_another_address_is_told_with_it() {
+    let mut cluster = Cluster::start(&["FRA", "IAD"]).await;
+    let seed = cluster.nodes[0].gossip.clone();
+    let first = cluster.nodes[1].gossip.clone();
+    let line = cluster.nodes[0].logged("joined", |line| line["member"] == "node2").await;
+    assert_eq!(line["gossip"], first, "{line}");
+    cluster.nodes[1].kill();
+    // Held, so that the node can't get its port again.
+    let _port = std::net::UdpSocket::bind(&first).unwrap();
+    let moved = Node::start(NodeOptions::new("node2", "IAD").join(&seed));
+    assert_ne!(moved.gossip, first);
+    let line = cluster.nodes[0].logged("rejoined", |line| line["member"] == "node2").await;
+    assert_eq!(line["gossip"], moved.gossip, "{line}");
 }
 
 #[tokio::test]

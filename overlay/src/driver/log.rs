@@ -13,6 +13,7 @@ pub(super) fn event(event: &Event) {
                 target: TARGET,
                 member = %member.identity.name,
                 zone = %member.identity.zone,
+                gossip = %member.identity.gossip,
                 incarnation = member.incarnation.0,
                 rtt_ms = rtt_ms(member),
                 by,
@@ -46,6 +47,7 @@ fn info(what: &'static str, member: &Subject) {
         target: TARGET,
         member = %member.identity.name,
         zone = %member.identity.zone,
+        gossip = %member.identity.gossip,
         incarnation = member.incarnation.0,
         rtt_ms = rtt_ms(member),
         "{what}"
@@ -57,6 +59,7 @@ fn warn(what: &'static str, member: &Subject) {
         target: TARGET,
         member = %member.identity.name,
         zone = %member.identity.zone,
+        gossip = %member.identity.gossip,
         incarnation = member.incarnation.0,
         rtt_ms = rtt_ms(member),
         "{what}"
