@@ -18,6 +18,7 @@ mod members;
 mod parts;
 mod pings;
 mod precedence;
+mod rejection;
 mod rtt;
 pub mod sim;
 mod stats;
@@ -39,7 +40,8 @@ pub use load::LoadSample;
 pub use member::{BootEpoch, Identity, Incarnation, MemberState, NodeName, NodeNameError, Zone, ZoneError};
 #[doc(hidden)]
 pub use parts::Parts;
-pub use stats::Stats;
+pub use rejection::{Rejected, Rejection};
+pub use stats::{EventCounts, Stats};
 pub use swim::{Input, Output, Swim};
 pub use time::Time;
 pub use versions::Versions;

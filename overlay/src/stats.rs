@@ -1,5 +1,7 @@
 //! Counters.
 
+use crate::{Event, Rejected};
+
 /// What one node's overlay did since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,8 +14,10 @@ pub struct Stats {
     pub datagrams_received: u64,
     /// Their payload, in bytes.
     pub bytes_received: u64,
-    /// Datagrams that were ignored: damaged, malformed or of another cluster.
-    pub datagrams_rejected: u64,
+    /// Datagrams that were ignored, by reason.
+    pub rejected: Rejected,
+    /// What happened to the membership.
+    pub events: EventCounts,
     /// Probes that ended without an answer.
     pub probes_failed: u64,
     /// Promises to be heard of that members did not keep in time.
@@ -25,3 +29,60 @@ pub struct Stats {
     /// Times this node found itself held up for more than half a period.
     pub freezes: u64,
 }
+
+/// How often each [`Event`] happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventCounts {
+    /// [`Event::Joined`].
+    pub joined: u64,
+    /// [`Event::Suspected`].
+    pub suspected: u64,
+    /// [`Event::Refuted`].
+    pub refuted: u64,
+    /// [`Event::Failed`].
+    pub failed: u64,
+    /// [`Event::Left`].
+    pub left: u64,
+    /// [`Event::Rejoined`].
+    pub rejoined: u64,
+    /// [`Event::NameConflict`].
+    pub name_conflict: u64,
+    /// [`Event::Converged`].
+    pub converged: u64,
+}
+
+impl EventCounts {
+    /// Each with its name in metrics.
+    pub fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("joined", self.joined),
+            ("suspected", self.suspected),
+            ("refuted", self.refuted),
+            ("failed", self.failed),
+            ("left", self.left),
+            ("rejoined", self.rejoined),
+            ("name_conflict", self.name_conflict),
+            ("converged", self.converged),
+        ]
+    }
+}
+
+impl Stats {
+    pub(crate) fn happened(&mut self, event: &Event) {
+        let events = &mut self.events;
+        *match event {
+            Event::Joined(_) => &mut events.joined,
+            Event::Suspected { .. } => &mut events.suspected,
+            Event::Refuted(_) => &mut events.refuted,
+            Event::Failed(_) => &mut events.failed,
+            Event::Left(_) => &mut events.left,
+            Event::Rejoined(_) => &mut events.rejoined,
+            Event::NameConflict { .. } => &mut events.name_conflict,
+            Event::Converged(_) => &mut events.converged,
+        } += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

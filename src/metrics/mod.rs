@@ -1,5 +1,6 @@
 //! Counters of a node, in the text format that Prometheus reads.
 
+mod overlay;
 mod zones;
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -107,6 +108,7 @@ impl Metrics {
         registry.register("workers", "Transcodes that may run at once", gauge(pool.workers));
         register_cache(&mut registry, cache);
         registry.register("members", "Members as this node sees them, by state", members(view));
+        overlay::register(&mut registry, &view.stats);
         zones::register(&mut registry, view, Instant::now());
         let mut out = String::new();
         text::encode(&mut out, &registry)?;

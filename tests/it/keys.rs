@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::Method;
 
-use crate::support::{Clip, Cluster, Node, NodeOptions};
+use crate::support::{Clip, Cluster, Node, NodeOptions, eventually};
 
 fn new_key() -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_starling")).args(["key", "new"]).output().unwrap();
@@ -113,4 +114,46 @@ async fn a_node_that_is_open_to_the_world_without_a_key_says_so() {
         node.logged("stopped: every request was answered", |_| true).await;
         assert_eq!(node.count(warning), warned, "{http} {args:?}");
     }
+}
+
+/// Each may knock as often as it likes: it is counted, and told of once a minute at most.
+async fn told_of(node: &Node, from: &Node, reason: &'static str, message: &str) {
+    let begin = Instant::now();
+    let name = format!("starling_gossip_rejected_total{{reason=\"{reason}\"}}");
+    eventually("it has knocked several times", async || node.metric(&name).await >= 4).await;
+    let sender = from.gossip.clone();
+    let line = node.logged(message, move |line| line["from"] == sender.as_str()).await;
+    assert_eq!((&line["level"], &line["reason"]), (&"WARN".into(), &reason.into()), "{line}");
+    assert_eq!(line["datagrams"], 1, "{line}");
+    let minutes = begin.elapsed().as_secs() / 60;
+    assert!(node.count(message) as u64 <= 1 + minutes, "{} lines", node.count(message));
+}
+
+#[tokio::test]
+async fn who_has_another_key_or_name_or_none_is_counted_and_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, other] = ["key", "other"].map(|name| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, new_key()).unwrap();
+        file
+    });
+    let near = Node::start(keyed(NodeOptions::new("node1", "FRA"), &file));
+    let open = Node::start(NodeOptions::new("node2", "FRA"));
+    let strange = Node::start(keyed(NodeOptions::new("node3", "FRA"), &other).join(&near.gossip));
+    let message = "datagram ignored: its sender has another key or another cluster's name, or it was damaged; check \
+                   --key-file and --cluster on both nodes";
+    told_of(&near, &strange, "unopened", message).await;
+    let keyless = Node::start(NodeOptions::new("node4", "FRA").join(&near.gossip));
+    let message = "datagram ignored: its sender has no key, and this node has one; if it belongs here, give it the \
+                   cluster's --key-file";
+    told_of(&near, &keyless, "unsealed", message).await;
+    let sealed = Node::start(keyed(NodeOptions::new("node5", "FRA"), &file).join(&open.gossip));
+    let message = "datagram ignored: its sender has a key, and this node has none; if they belong together, give this \
+                   node the cluster's --key-file";
+    told_of(&open, &sealed, "keyless", message).await;
+    let elsewhere = NodeOptions::new("node6", "FRA").arg("--cluster=elsewhere").join(&open.gossip);
+    let elsewhere = Node::start(elsewhere);
+    let message = "datagram ignored: its sender is of a cluster with another name, or it was damaged; check --cluster \
+                   on both nodes";
+    told_of(&open, &elsewhere, "checksum", message).await;
 }

@@ -74,6 +74,13 @@ async fn a_killed_node_is_suspected_and_fails_and_rejoins_when_it_is_back() {
         node.logged_since(*mark, "converged", |line| line["members"] == 3).await;
     }
     cluster.nodes[2].logged("converged", |line| line["members"] == 3).await;
+    // The log and the metrics count the same.
+    for node in &cluster.nodes[..2] {
+        for event in ["joined", "suspected", "failed", "rejoined"] {
+            let name = format!("starling_membership_events_total{{event=\"{event}\"}}");
+            eventually(event, async || node.metric(&name).await == node.count(event) as u64).await;
+        }
+    }
 }
 
 #[tokio::test]

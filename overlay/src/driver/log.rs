@@ -1,44 +1,104 @@
-//! One log line an event.
+//! Log lines: one an event, and for what strangers send no more than one in a while.
 
-use crate::{Event, Subject};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pace::Pace;
+use crate::{DecodeError, Event, OpenError, Rejection, Subject};
 
 const TARGET: &str = "starling::overlay";
+/// Of datagrams that are ignored for one reason, one is told in this time: anyone can send any number of them.
+const IGNORED_INTERVAL: Duration = Duration::from_secs(60);
 
-pub(super) fn event(event: &Event) {
-    match event {
-        Event::Joined(member) => info("joined", member),
-        Event::Suspected { member, by } => {
-            let by = by.as_ref().map_or("unknown", |name| name.as_str());
-            tracing::warn!(
+/// What was said, so far as it must not be said too often.
+#[derive(Debug)]
+pub(super) struct Log {
+    /// By reason.
+    ignored: [Pace; Rejection::ALL.len()],
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { ignored: Rejection::ALL.map(|_| Pace::new(IGNORED_INTERVAL)) }
+    }
+}
+
+impl Log {
+    pub fn event(event: &Event) {
+        match event {
+            Event::Joined(member) => info("joined", member),
+            Event::Suspected { member, by } => {
+                let by = by.as_ref().map_or("unknown", |name| name.as_str());
+                tracing::warn!(
+                    target: TARGET,
+                    member = %member.identity.name,
+                    zone = %member.identity.zone,
+                    gossip = %member.identity.gossip,
+                    incarnation = member.incarnation.0,
+                    rtt_ms = rtt_ms(member),
+                    by,
+                    "suspected"
+                );
+            }
+            Event::Refuted(member) => info("refuted", member),
+            Event::Failed(member) => warn("failed", member),
+            Event::Left(member) => info("left", member),
+            Event::Rejoined(member) => info("rejoined", member),
+            Event::NameConflict { name, other, superseded } => {
+                let advice = if *superseded {
+                    "the cluster listens to the other one; stop one of them or give it a name of its own"
+                } else {
+                    "the cluster listens to this one; stop one of them or give it a name of its own"
+                };
+                tracing::error!(target: TARGET, %name, %other, "another live node has this node's name: {advice}");
+            }
+            Event::Converged(convergence) => tracing::info!(
                 target: TARGET,
-                member = %member.identity.name,
-                zone = %member.identity.zone,
-                gossip = %member.identity.gossip,
-                incarnation = member.incarnation.0,
-                rtt_ms = rtt_ms(member),
-                by,
-                "suspected"
-            );
+                members = convergence.members,
+                elapsed_ms = convergence.elapsed.as_millis() as u64,
+                periods = convergence.periods,
+                "converged"
+            ),
         }
-        Event::Refuted(member) => info("refuted", member),
-        Event::Failed(member) => warn("failed", member),
-        Event::Left(member) => info("left", member),
-        Event::Rejoined(member) => info("rejoined", member),
-        Event::NameConflict { name, other, superseded } => {
-            let advice = if *superseded {
-                "the cluster listens to the other one; stop one of them or give it a name of its own"
-            } else {
-                "the cluster listens to this one; stop one of them or give it a name of its own"
-            };
-            tracing::error!(target: TARGET, %name, %other, "another live node has this node's name: {advice}");
+    }
+
+    /// A datagram from there was ignored.
+    pub fn ignored(&mut self, now: Instant, from: SocketAddr, error: DecodeError) {
+        let reason = Rejection::from(error);
+        let Some(datagrams) = self.ignored[reason as usize].happened(now) else { return };
+        let (reason, advice) = (reason.as_str(), advice(error));
+        tracing::warn!(target: TARGET, %from, reason, %error, datagrams, "datagram ignored: {advice}");
+    }
+}
+
+/// What to do about a datagram that was ignored.
+fn advice(error: DecodeError) -> &'static str {
+    match error {
+        DecodeError::Open(OpenError::Length) => {
+            "no node sends one of that length; find out what sends from there"
         }
-        Event::Converged(convergence) => tracing::info!(
-            target: TARGET,
-            members = convergence.members,
-            elapsed_ms = convergence.elapsed.as_millis() as u64,
-            periods = convergence.periods,
-            "converged"
-        ),
+        DecodeError::Open(OpenError::Version(_)) => {
+            "its sender speaks another version of the protocol; upgrade one release after the other"
+        }
+        DecodeError::Open(OpenError::Unsealed) => {
+            "its sender has no key, and this node has one; if it belongs here, give it the cluster's --key-file"
+        }
+        DecodeError::Open(OpenError::Keyless) => {
+            "its sender has a key, and this node has none; if they belong together, give this node the cluster's \
+             --key-file"
+        }
+        DecodeError::Open(OpenError::Checksum) => {
+            "its sender is of a cluster with another name, or it was damaged; check --cluster on both nodes"
+        }
+        DecodeError::Open(OpenError::Sealed) => {
+            "its sender has another key or another cluster's name, or it was damaged; check --key-file and --cluster \
+             on both nodes"
+        }
+        DecodeError::Open(OpenError::Mode(_)) | DecodeError::Malformed(_) => {
+            "it is not as the protocol has it; find out which program and release sends from there"
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod errors;
 mod log;
+mod pace;
 mod resolve;
 mod snapshot;
 mod socket;

@@ -13,7 +13,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{StartError, errors, log, resolve, snapshot};
+use super::log::Log;
+use super::{StartError, errors, resolve, snapshot};
 use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
 use crate::{Config, Event, Input, Keyring, Load, LoadSample, Member, Output, Stats, Swim, Time, View};
@@ -64,6 +65,7 @@ pub(super) struct Task {
     commands: mpsc::Receiver<Command>,
     /// At most one resolution at a time; it ends with the task.
     resolving: JoinSet<Vec<SocketAddr>>,
+    log: Log,
     view: watch::Sender<Arc<View>>,
     published: (u64, u64),
     publish_at: Option<Instant>,
@@ -92,6 +94,7 @@ impl Task {
         Ok(Self {
             swim,
             socket,
+            log: Log::default(),
             seeds: config.seeds.into(),
             contacts: config.contacts.into(),
             snapshot: config.snapshot,
@@ -193,6 +196,9 @@ impl Task {
                     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                     let bytes = &mut buffer[..length];
                     self.swim.handle(self.now(), Input::Datagram { from, bytes });
+                    if let Some(error) = self.swim.rejected() {
+                        self.log.ignored(Instant::now(), from, error);
+                    }
                     if self.act().is_none() {
                         return;
                     }
@@ -226,7 +232,7 @@ impl Task {
             match self.swim.poll() {
                 Output::Send { to, bytes } => self.send(to, bytes),
                 Output::Event(event) => {
-                    log::event(&event);
+                    Log::event(&event);
                     // An error means that nobody has subscribed, which is fine.
                     drop(self.events.send(event));
                 }

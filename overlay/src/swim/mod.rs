@@ -53,8 +53,8 @@ use crate::members::{Members, Peer, Slot};
 use crate::pings::Pings;
 use crate::wire::{Lists, Seal};
 use crate::{
-    Config, Convergence, Coordinate, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey, Parts, Rtt,
-    Stats, Time,
+    Config, Convergence, Coordinate, DecodeError, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey,
+    Parts, Rtt, Stats, Time,
 };
 
 /// What happens to the state machine.
@@ -177,6 +177,8 @@ pub struct Swim {
     keys: Vec<NodeKey>,
     lists: Lists<'static>,
     stats: Stats,
+    /// Why the last datagram was ignored, if it was.
+    rejected: Option<DecodeError>,
     membership_version: u64,
     detail_version: u64,
 }
@@ -246,6 +248,7 @@ impl Swim {
             keys: Vec::new(),
             lists: Lists::default(),
             stats: Stats::default(),
+            rejected: None,
             membership_version: 0,
             detail_version: 0,
             rng,
@@ -373,6 +376,11 @@ impl Swim {
         &self.stats
     }
 
+    /// Why the last datagram did not open or decode; none if it did.
+    pub fn rejected(&self) -> Option<DecodeError> {
+        self.rejected
+    }
+
     /// Changes whenever a member's identity, state or incarnation changes here.
     pub fn membership_version(&self) -> u64 {
         self.membership_version
@@ -441,6 +449,7 @@ impl Swim {
     }
 
     fn event(&mut self, event: Event) {
+        self.stats.happened(&event);
         self.outputs.push_back(Output::Event(event));
     }
 

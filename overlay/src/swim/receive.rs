@@ -8,7 +8,7 @@ use super::{Phase, Swim};
 use crate::members::{Peer, Slot};
 use crate::pings::Purpose;
 use crate::wire::{DATAGRAM_BYTES_SURE, Datagram, Head, Message, Record, Subject, Update, decode};
-use crate::{BootEpoch, MemberState, NodeKey};
+use crate::{BootEpoch, MemberState, NodeKey, Rejection};
 
 impl Swim {
     pub(super) fn on_datagram(&mut self, from: SocketAddr, bytes: &mut [u8]) {
@@ -18,9 +18,14 @@ impl Swim {
         // A copy of the keys, so that the decoded datagram borrows nothing of this state machine.
         let seal = self.seal.clone();
         let lists = std::mem::take(&mut self.lists).emptied();
-        let Ok(datagram) = decode(&seal, bytes, lists) else {
-            self.stats.datagrams_rejected += 1;
-            return;
+        self.rejected = None;
+        let datagram = match decode(&seal, bytes, lists) {
+            Ok(datagram) => datagram,
+            Err(error) => {
+                self.stats.rejected.count(error.into());
+                self.rejected = Some(error);
+                return;
+            }
         };
         self.asked_in = Some(datagram.version);
         self.on_decoded(from, length, &datagram);
@@ -33,6 +38,9 @@ impl Swim {
             return;
         }
         if datagram.head.from() == self.key {
+            if datagram.head.boot() == self.me.boot {
+                self.stats.rejected.count(Rejection::Echo);
+            }
             self.on_namesake(from, datagram);
             return;
         }

@@ -33,8 +33,14 @@ pub enum OpenError {
     /// A version of the protocol that this node does not speak.
     #[error("unknown version {0}")]
     Version(u8),
-    /// Sealed, or not sealed, unlike this cluster.
-    #[error("mode {0} is not this cluster's: only one of us has a key")]
+    /// Plain, and this node has a key.
+    #[error("not sealed, and this node has a key")]
+    Unsealed,
+    /// Sealed, and this node has no key.
+    #[error("sealed, and this node has no key")]
+    Keyless,
+    /// Neither plain nor sealed.
+    #[error("unknown mode {0}")]
     Mode(u8),
     /// Damaged, or of a cluster with another name.
     #[error("wrong checksum: damaged, or of another cluster")]
@@ -150,6 +156,8 @@ impl Seal {
                 }
                 Err(OpenError::Sealed)
             }
+            Mode::Sealed { .. } if bytes[1] == MODE_PLAIN => Err(OpenError::Unsealed),
+            Mode::Plain(_) if bytes[1] == MODE_SEALED => Err(OpenError::Keyless),
             _ => Err(OpenError::Mode(bytes[1])),
         }
     }

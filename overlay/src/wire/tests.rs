@@ -391,11 +391,11 @@ fn only_the_keys_of_the_ring_open_and_the_clusters_name_is_bound_in() {
     );
     assert_eq!(
         opens(&steps[0], sealed_with(&Seal::new("test", None, Versions::SPOKEN))),
-        Err(OpenError::Mode(0).into())
+        Err(OpenError::Unsealed.into())
     );
     assert_eq!(
         opens(&Seal::new("test", None, Versions::SPOKEN), sealed_with(&steps[0])),
-        Err(OpenError::Mode(1).into())
+        Err(OpenError::Keyless.into())
     );
     let plain = sealed_with(&steps[0]);
     assert!(!plain.windows(4).any(|bytes| bytes == [2, 1, 0, 5]), "the body can't be read");

@@ -42,5 +42,5 @@ fn who_has_the_wrong_key_stays_outside() {
     world.start_all();
     world.run(10 * SECOND);
     assert_eq!((0..4).map(|index| world.node(index).unwrap().live()).collect::<Vec<_>>(), [3, 3, 3, 1]);
-    assert!(world.node(0).unwrap().stats().datagrams_rejected > 0);
+    assert!(world.node(0).unwrap().stats().rejected.total() > 0);
 }

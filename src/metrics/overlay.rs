@@ -1,0 +1,108 @@
+//! What the overlay counts: datagrams that it ignores and what happens to the membership.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use starling_overlay::{Rejection, Stats};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabel {
+    event: &'static str,
+}
+
+/// Each counter is there from the start, also those at zero: what is not there has no rate.
+pub(super) fn register(registry: &mut Registry, stats: &Stats) {
+    let rejected = Family::<ReasonLabel, Counter<u64, AtomicU64>>::default();
+    for why in Rejection::ALL {
+        rejected.get_or_create(&ReasonLabel { reason: why.as_str() }).inc_by(stats.rejected.of(why));
+    }
+    registry.register("gossip_rejected", "Datagrams that were ignored, by reason", rejected);
+    let events = Family::<EventLabel, Counter<u64, AtomicU64>>::default();
+    for (event, count) in stats.events.named() {
+        events.get_or_create(&EventLabel { event }).inc_by(count);
+    }
+    registry.register("membership_events", "What this node saw happen to the membership, by event", events);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use starling_overlay::{BootEpoch, Config, Identity, Input, Swim, Time, Versions};
+
+    use super::*;
+
+    fn samples(stats: &Stats) -> Vec<String> {
+        let mut registry = Registry::with_prefix("starling");
+        register(&mut registry, stats);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let mut samples: Vec<_> =
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        samples.sort_unstable();
+        samples
+    }
+
+    #[test]
+    fn every_counter_is_there_from_the_start() {
+        assert_eq!(
+            samples(&Stats::default()),
+            [
+                "starling_gossip_rejected_total{reason=\"checksum\"} 0",
+                "starling_gossip_rejected_total{reason=\"echo\"} 0",
+                "starling_gossip_rejected_total{reason=\"keyless\"} 0",
+                "starling_gossip_rejected_total{reason=\"length\"} 0",
+                "starling_gossip_rejected_total{reason=\"malformed\"} 0",
+                "starling_gossip_rejected_total{reason=\"unopened\"} 0",
+                "starling_gossip_rejected_total{reason=\"unsealed\"} 0",
+                "starling_gossip_rejected_total{reason=\"version\"} 0",
+                "starling_membership_events_total{event=\"converged\"} 0",
+                "starling_membership_events_total{event=\"failed\"} 0",
+                "starling_membership_events_total{event=\"joined\"} 0",
+                "starling_membership_events_total{event=\"left\"} 0",
+                "starling_membership_events_total{event=\"name_conflict\"} 0",
+                "starling_membership_events_total{event=\"refuted\"} 0",
+                "starling_membership_events_total{event=\"rejoined\"} 0",
+                "starling_membership_events_total{event=\"suspected\"} 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn they_say_what_the_overlay_has_counted() {
+        let gossip: SocketAddr = "10.77.1.1:5000".parse().unwrap();
+        let identity = Identity {
+            name: "node".parse().unwrap(),
+            boot: BootEpoch(1),
+            gossip,
+            http_port: 5000,
+            zone: "FRA".parse().unwrap(),
+            capacity_jobs: 1,
+            versions: Versions::SPOKEN,
+        };
+        let mut swim = Swim::new(&Config::new(identity), 1, Time::ZERO);
+        for mut bytes in [vec![1; 3], vec![1; 3], vec![200; 40]] {
+            swim.handle(Time::ZERO, Input::Datagram { from: gossip, bytes: &mut bytes });
+        }
+        // An hour later, it finds that it is alone and at rest.
+        swim.handle(Time::from_micros(3_600_000_000), Input::Timeout);
+        let counted: Vec<_> =
+            samples(swim.stats()).into_iter().filter(|sample| !sample.ends_with(" 0")).collect();
+        assert_eq!(
+            counted,
+            [
+                "starling_gossip_rejected_total{reason=\"length\"} 2",
+                "starling_gossip_rejected_total{reason=\"version\"} 1",
+                "starling_membership_events_total{event=\"converged\"} 1",
+            ]
+        );
+    }
+}
