@@ -47,6 +47,11 @@ pub enum Event {
         /// Whether the cluster takes the other one for the bearer of the name.
         superseded: bool,
     },
+    /// This node itself was held up (its process stopped or starved of CPU, its machine asleep) and runs again.
+    Thawed {
+        /// How long after it wanted to do something it came to it.
+        late: Duration,
+    },
     /// After a disturbance the view has come to rest and the live members hold the same live set.
     Converged(Convergence),
 }

@@ -80,6 +80,7 @@ impl Stats {
             Event::Rejoined(_) => &mut events.rejoined,
             Event::NameConflict { .. } => &mut events.name_conflict,
             Event::Converged(_) => &mut events.converged,
+            Event::Thawed { .. } => &mut self.freezes,
         } += 1;
     }
 }

@@ -1,9 +1,9 @@
-//! What the overlay counts: datagrams that it ignores and what happens to the membership.
+//! What the overlay counts: datagrams that it ignores, what happens to the membership, and this node's own freezes.
 
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use starling_overlay::{Rejection, Stats};
@@ -30,6 +30,8 @@ pub(super) fn register(registry: &mut Registry, stats: &Stats) {
         events.get_or_create(&EventLabel { event }).inc_by(count);
     }
     registry.register("membership_events", "What this node saw happen to the membership, by event", events);
+    let help = "Times this node found itself held up: stopped, starved of CPU, or its machine asleep";
+    registry.register("freezes", help, ConstCounter::new(stats.freezes));
 }
 
 #[cfg(test)]
@@ -56,6 +58,7 @@ mod tests {
         assert_eq!(
             samples(&Stats::default()),
             [
+                "starling_freezes_total 0",
                 "starling_gossip_rejected_total{reason=\"checksum\"} 0",
                 "starling_gossip_rejected_total{reason=\"echo\"} 0",
                 "starling_gossip_rejected_total{reason=\"keyless\"} 0",
@@ -92,13 +95,14 @@ mod tests {
         for mut bytes in [vec![1; 3], vec![1; 3], vec![200; 40]] {
             swim.handle(Time::ZERO, Input::Datagram { from: gossip, bytes: &mut bytes });
         }
-        // An hour later, it finds that it is alone and at rest.
+        // An hour late, it finds that it is alone and at rest.
         swim.handle(Time::from_micros(3_600_000_000), Input::Timeout);
         let counted: Vec<_> =
             samples(swim.stats()).into_iter().filter(|sample| !sample.ends_with(" 0")).collect();
         assert_eq!(
             counted,
             [
+                "starling_freezes_total 1",
                 "starling_gossip_rejected_total{reason=\"length\"} 2",
                 "starling_gossip_rejected_total{reason=\"version\"} 1",
                 "starling_membership_events_total{event=\"converged\"} 1",

@@ -1,6 +1,7 @@
 //! The membership as the nodes' own answers and log lines tell it.
 
 use hyper::StatusCode;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{Cluster, Node, NodeOptions, eventually};
@@ -97,6 +98,27 @@ async fn who_comes_back_at_another_address_is_told_with_it() {
     assert_ne!(moved.gossip, first);
     let line = cluster.nodes[0].logged("rejoined", |line| line["member"] == "node2").await;
     assert_eq!(line["gossip"], moved.gossip, "{line}");
+}
+
+#[tokio::test]
+async fn a_node_that_was_frozen_says_so_and_for_how_long() {
+    let begin = std::time::Instant::now();
+    let cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    let (frozen, other) = (&cluster.nodes[2], &cluster.nodes[0]);
+    let mark = frozen.mark();
+    // On a busy machine it may have been held up and have said so already; then it does not say so again at once.
+    while frozen.count_since(mark, "thawed") == 0 {
+        let (seen, freezes) = (other.mark(), frozen.metric("starling_freezes_total").await);
+        frozen.signal(Signal::STOP);
+        other.logged_since(seen, "failed", |line| line["member"] == "node3").await;
+        frozen.signal(Signal::CONT);
+        eventually("it is counted", async || frozen.metric("starling_freezes_total").await > freezes).await;
+        other.logged_since(seen, "rejoined", |line| line["member"] == "node3").await;
+    }
+    let line = frozen.logged_since(mark, "thawed", |_| true).await;
+    // Half a period at least, or it would not have noticed.
+    let frozen_ms = line["frozen_ms"].as_u64().unwrap();
+    assert!(frozen_ms >= 100 && u128::from(frozen_ms) <= begin.elapsed().as_millis(), "{line}");
 }
 
 #[tokio::test]

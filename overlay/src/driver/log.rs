@@ -11,22 +11,31 @@ use crate::{DecodeError, Event, OpenError, Rejection, Subject};
 const TARGET: &str = "starling::overlay";
 /// Of datagrams that are ignored for one reason, one is told in this time: anyone can send any number of them.
 const IGNORED_INTERVAL: Duration = Duration::from_secs(60);
+/// A node that is starved of CPU is held up over and over. Who was stopped for longer than this is told each time.
+const THAWED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What was said, so far as it must not be said too often.
 #[derive(Debug)]
 pub(super) struct Log {
     /// By reason.
     ignored: [Pace; Rejection::ALL.len()],
+    thawed: Pace,
+    /// For how long this node was held up since that was last said.
+    frozen: Duration,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { ignored: Rejection::ALL.map(|_| Pace::new(IGNORED_INTERVAL)) }
+        Self {
+            ignored: Rejection::ALL.map(|_| Pace::new(IGNORED_INTERVAL)),
+            thawed: Pace::new(THAWED_INTERVAL),
+            frozen: Duration::ZERO,
+        }
     }
 }
 
 impl Log {
-    pub fn event(event: &Event) {
+    pub fn event(&mut self, now: Instant, event: &Event) {
         match event {
             Event::Joined(member) => info("joined", member),
             Event::Suspected { member, by } => {
@@ -54,6 +63,7 @@ impl Log {
                 };
                 tracing::error!(target: TARGET, %name, %other, "another live node has this node's name: {advice}");
             }
+            Event::Thawed { late } => self.thawed(now, *late),
             Event::Converged(convergence) => tracing::info!(
                 target: TARGET,
                 members = convergence.members,
@@ -61,6 +71,14 @@ impl Log {
                 periods = convergence.periods,
                 "converged"
             ),
+        }
+    }
+
+    fn thawed(&mut self, now: Instant, late: Duration) {
+        self.frozen += late;
+        if let Some(times) = self.thawed.happened(now) {
+            let frozen_ms = std::mem::take(&mut self.frozen).as_millis() as u64;
+            tracing::info!(target: TARGET, frozen_ms, times, "thawed");
         }
     }
 

@@ -232,7 +232,7 @@ impl Task {
             match self.swim.poll() {
                 Output::Send { to, bytes } => self.send(to, bytes),
                 Output::Event(event) => {
-                    Log::event(&event);
+                    self.log.event(Instant::now(), &event);
                     // An error means that nobody has subscribed, which is fine.
                     drop(self.events.send(event));
                 }

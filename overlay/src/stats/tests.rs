@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::sim::{Topology, World};
 use crate::wire::{Encoder, Head, Message, Seal};
 use crate::{
-    BootEpoch, Config, Event, Identity, Incarnation, Input, KEY_BYTES, Keyring, NodeKey, Rejection, Swim,
-    Time, Timing, Versions,
+    BootEpoch, Config, Event, Identity, Incarnation, Input, KEY_BYTES, Keyring, NodeKey, Output, Rejection,
+    Swim, Time, Timing, Versions,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -110,9 +110,9 @@ fn why_the_last_datagram_was_ignored_is_forgotten_with_the_next_one() {
     assert_eq!(swim.rejected(), None);
 }
 
-/// How many events of each kind a node has told, in the order of [`crate::EventCounts::named`].
-fn told(world: &World, node: usize) -> [u64; 8] {
-    let mut counts = [0; 8];
+/// How many events of each kind a node has told, in the order of [`crate::EventCounts::named`], and how often it thawed.
+fn told(world: &World, node: usize) -> ([u64; 8], u64) {
+    let (mut counts, mut thawed) = ([0; 8], 0);
     for entry in world.log().iter().filter(|entry| entry.node == node) {
         let place = match entry.event {
             Event::Joined(_) => 0,
@@ -123,10 +123,14 @@ fn told(world: &World, node: usize) -> [u64; 8] {
             Event::Rejoined(_) => 5,
             Event::NameConflict { .. } => 6,
             Event::Converged(_) => 7,
+            Event::Thawed { .. } => {
+                thawed += 1;
+                continue;
+            }
         };
         counts[place] += 1;
     }
-    counts
+    (counts, thawed)
 }
 
 #[test]
@@ -151,11 +155,49 @@ fn every_event_is_counted_once() {
     let mut sum = [0; 8];
     for index in 0..5 {
         let stats = world.node(index).unwrap().stats();
-        let events = told(&world, index);
+        let (events, thawed) = told(&world, index);
         assert_eq!(stats.events.named().map(|(_, count)| count), events, "node {index}");
+        assert_eq!(stats.freezes, thawed);
         for (sum, count) in sum.iter_mut().zip(events) {
             *sum += count;
         }
     }
     assert!(sum.iter().all(|count| *count > 0), "all kinds of events happened: {sum:?}");
+}
+
+/// Does what there is to do, without anybody to hear it; when there is more.
+fn run_outputs(swim: &mut Swim, events: &mut Vec<Event>) -> Time {
+    loop {
+        match swim.poll() {
+            Output::Timeout(at) => return at,
+            Output::Event(event) => events.push(event),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_freeze_is_noticed_once_however_much_waits_in_the_socket() {
+    let mut swim = node(None);
+    let mut events = Vec::new();
+    let mut now = Time::ZERO;
+    for _ in 0..20 {
+        swim.handle(now, Input::Timeout);
+        now = run_outputs(&mut swim, &mut events);
+    }
+    assert_eq!(swim.stats().freezes, 0);
+    for (freeze, late) in [30 * SECOND, SECOND].into_iter().enumerate() {
+        events.clear();
+        now = now + late;
+        // What has come in meanwhile is read first.
+        for millis in 0..5 {
+            let mut bytes = [0; 3];
+            now = now + Duration::from_millis(millis);
+            swim.handle(now, Input::Datagram { from: elsewhere(), bytes: &mut bytes });
+        }
+        swim.handle(now, Input::Timeout);
+        now = run_outputs(&mut swim, &mut events);
+        assert_eq!(events, [Event::Thawed { late }]);
+        assert_eq!(swim.stats().freezes, freeze as u64 + 1);
+    }
 }

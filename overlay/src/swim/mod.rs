@@ -427,9 +427,10 @@ impl Swim {
     }
 
     /// Notices that this node was held up (stopped, starved, its machine asleep) and moves its deadlines on by as
-    /// much: the silence it sees is its own.
+    /// much: the silence it sees is its own. Once for each time: what is overdue stays so until the timers run, which is after
+    /// the datagrams that have come in meanwhile.
     fn thaw(&mut self) {
-        let late = self.now.since(self.next_timeout());
+        let late = self.now.since(self.next_timeout().max(self.thawed));
         if late <= self.params.period / 2 || !self.parts.own_silence {
             return;
         }
@@ -445,7 +446,7 @@ impl Swim {
         self.relays.clear();
         self.health.worse(1);
         self.thawed = self.now;
-        self.stats.freezes += 1;
+        self.event(Event::Thawed { late });
     }
 
     fn event(&mut self, event: Event) {

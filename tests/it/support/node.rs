@@ -182,7 +182,12 @@ impl Node {
 
     /// How many lines with this message there are.
     pub fn count(&self, message: &str) -> usize {
-        self.log.lines.lock().unwrap().0.iter().filter(|line| line["message"] == message).count()
+        self.count_since(0, message)
+    }
+
+    /// The same, among the lines from `mark` on.
+    pub fn count_since(&self, mark: usize, message: &str) -> usize {
+        self.log.lines.lock().unwrap().0[mark..].iter().filter(|line| line["message"] == message).count()
     }
 
     /// A sample of `GET /metrics` by its full name and labels.
