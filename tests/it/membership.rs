@@ -122,6 +122,18 @@ async fn a_node_that_was_frozen_says_so_and_for_how_long() {
 }
 
 #[tokio::test]
+async fn a_seed_that_does_not_resolve_is_told_once_and_the_others_are_tried() {
+    let seed = Node::start(NodeOptions::new("node1", "FRA"));
+    let node = Node::start(NodeOptions::new("node2", "IAD").join("nosuch.invalid:7001").join(&seed.gossip));
+    node.logged("converged", |line| line["members"] == 2).await;
+    let message = "the seed's name does not resolve; it is tried again. Check --join and the resolver";
+    let line = node.logged(message, |line| line["seed"] == "nosuch.invalid:7001").await;
+    assert_eq!(line["level"], "WARN", "{line}");
+    assert!(line["error"].as_str().is_some_and(|error| !error.is_empty()), "{line}");
+    assert_eq!(node.count(message), 1);
+}
+
+#[tokio::test]
 async fn a_node_whose_seed_is_gone_finds_the_cluster_by_the_members_it_knew() {
     let mut cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
     // node2 was given node1 alone; it has met node3 since.

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::log::Log;
+use super::resolve::{Names, Resolved};
 use super::{StartError, errors, resolve, snapshot};
 use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
@@ -44,7 +45,7 @@ enum Wake {
     Publish,
     Snapshot,
     Written(io::Result<()>),
-    Resolved(Vec<SocketAddr>),
+    Resolved(Resolved),
     Load,
     Command(Option<Command>),
 }
@@ -64,7 +65,8 @@ pub(super) struct Task {
     load: watch::Receiver<Option<LoadSample>>,
     commands: mpsc::Receiver<Command>,
     /// At most one resolution at a time; it ends with the task.
-    resolving: JoinSet<Vec<SocketAddr>>,
+    resolving: JoinSet<Resolved>,
+    names: Names,
     log: Log,
     view: watch::Sender<Arc<View>>,
     published: (u64, u64),
@@ -94,6 +96,7 @@ impl Task {
         Ok(Self {
             swim,
             socket,
+            names: Names::new(config.seeds.len()),
             log: Log::default(),
             seeds: config.seeds.into(),
             contacts: config.contacts.into(),
@@ -144,7 +147,7 @@ impl Task {
                 Wake::Written(Err(error)) => {
                     tracing::warn!(target: "starling::overlay", %error, "cannot keep the members last known");
                 }
-                Wake::Resolved(addresses) => self.swim.handle(self.now(), Input::Seeds(&addresses)),
+                Wake::Resolved(resolved) => self.on_resolved(&resolved),
                 Wake::Load => {
                     let sample = *self.load.borrow_and_update();
                     if let Some(sample) = sample {
@@ -175,7 +178,7 @@ impl Task {
             biased;
             command = self.commands.recv() => Wake::Command(command),
             Ok(()) = self.load.changed() => Wake::Load,
-            Some(Ok(addresses)) = self.resolving.join_next() => Wake::Resolved(addresses),
+            Some(Ok(resolved)) = self.resolving.join_next() => Wake::Resolved(resolved),
             () = sleep_until(self.publish_at) => Wake::Publish,
             Some(Ok(written)) = self.writing.join_next() => Wake::Written(written),
             () = tokio::time::sleep_until(self.snapshot_at), if self.snapshot.is_some() => Wake::Snapshot,
@@ -186,6 +189,12 @@ impl Task {
 
     fn now(&self) -> Time {
         Time::ZERO + self.origin.elapsed()
+    }
+
+    /// Tells the state machine the seeds' addresses, and whoever reads the log what is wrong with them.
+    fn on_resolved(&mut self, resolved: &Resolved) {
+        self.swim.handle(self.now(), Input::Seeds(&resolved.addresses));
+        self.names.tell(Instant::now(), &self.seeds, &resolved.errors);
     }
 
     /// Reads what has arrived, within reason.
