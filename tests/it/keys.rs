@@ -156,4 +156,11 @@ async fn who_has_another_key_or_name_or_none_is_counted_and_told_of() {
     let message = "datagram ignored: its sender is of a cluster with another name, or it was damaged; check --cluster \
                    on both nodes";
     told_of(&open, &elsewhere, "checksum", message).await;
+    // Nothing of it comes back to those who knock: they are told that they are alone.
+    let message = "alone: no seed answers; they are tried until one does. Check that they run, that UDP gets there and \
+                   back, and that --cluster and --key-file are the same here and there";
+    for (node, seed) in [(&strange, &near), (&keyless, &near), (&sealed, &open), (&elsewhere, &open)] {
+        let line = node.logged(message, |_| true).await;
+        assert_eq!((&line["seeds"], &line["tried"]), (&seed.gossip.clone().into(), &line["seeds"]), "{line}");
+    }
 }

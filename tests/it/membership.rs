@@ -6,6 +6,10 @@ use serde_json::Value;
 
 use crate::support::{Cluster, Node, NodeOptions, eventually};
 
+/// What a node says when nobody answers.
+const ALONE: &str = "alone: no seed answers; they are tried until one does. Check that they run, that UDP gets there and \
+                     back, and that --cluster and --key-file are the same here and there";
+
 fn member<'a>(members: &'a Value, name: &str) -> &'a Value {
     let all = members["members"].as_array().unwrap();
     all.iter().find(|member| member["name"] == name).unwrap_or_else(|| panic!("no {name} in {members}"))
@@ -169,6 +173,31 @@ async fn a_node_is_not_ready_before_a_seed_answers() {
     let ready = node.http.get("/ready").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ready.json()["ready"], false);
+    let line = node.logged(ALONE, |_| true).await;
+    assert_eq!(line["level"], "WARN", "{line}");
+    assert_eq!(
+        (&line["seeds"], &line["tried"], &line["refused"]),
+        (&seed.into(), &line["seeds"], &"".into())
+    );
     // Nevertheless it takes work: an upload needs no peers.
     node.http.upload(crate::support::Clip::default().make()).await.assert_video();
+}
+
+#[tokio::test]
+async fn a_node_whose_seeds_are_not_there_is_told_where_nobody_listens() {
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let node = Node::start(NodeOptions::new("node1", "FRA").join(&nobody));
+    let line = node.logged(ALONE, |_| true).await;
+    assert_eq!((&line["tried"], &line["refused"]), (&nobody.clone().into(), &nobody.into()), "{line}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_its_own_only_seed_is_told_so() {
+    let own = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let options = NodeOptions::new("node1", "FRA").join(&own);
+    let node = Node::start(options.arg(format!("--gossip={own}")).arg("--http=127.0.0.1:0"));
+    let message = "alone: every seed is this node itself; name another member with --join, or none on a cluster's \
+                   first node";
+    let line = node.logged(message, |_| true).await;
+    assert_eq!(line["seeds"], own, "{line}");
 }

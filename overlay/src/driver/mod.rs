@@ -1,5 +1,6 @@
 //! Runs the state machine over one UDP socket, inside a tokio runtime.
 
+mod alone;
 mod errors;
 mod log;
 mod pace;

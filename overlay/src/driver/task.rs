@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::alone::Alone;
 use super::log::Log;
 use super::resolve::{Names, Resolved};
 use super::{StartError, errors, resolve, snapshot};
@@ -26,6 +27,8 @@ const BURST_MAX: usize = 256;
 const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
 /// Times before the start can be told: others' samples are older than this node.
 const BEFORE: Duration = Duration::from_secs(60);
+/// A node with seeds that is alone after so many periods says so.
+const ALONE_PERIODS: u32 = 5;
 /// How often the last known members are written to disk, where they have changed.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -67,6 +70,7 @@ pub(super) struct Task {
     /// At most one resolution at a time; it ends with the task.
     resolving: JoinSet<Resolved>,
     names: Names,
+    alone: Alone,
     log: Log,
     view: watch::Sender<Arc<View>>,
     published: (u64, u64),
@@ -97,6 +101,7 @@ impl Task {
             swim,
             socket,
             names: Names::new(config.seeds.len()),
+            alone: Alone::new(config.timing.period() * ALONE_PERIODS),
             log: Log::default(),
             seeds: config.seeds.into(),
             contacts: config.contacts.into(),
@@ -194,7 +199,13 @@ impl Task {
     /// Tells the state machine the seeds' addresses, and whoever reads the log what is wrong with them.
     fn on_resolved(&mut self, resolved: &Resolved) {
         self.swim.handle(self.now(), Input::Seeds(&resolved.addresses));
-        self.names.tell(Instant::now(), &self.seeds, &resolved.errors);
+        let now = Instant::now();
+        self.names.tell(now, &self.seeds, &resolved.errors);
+        let own = self.swim.identity().gossip;
+        let others: Vec<_> = resolved.addresses.iter().filter(|address| **address != own).copied().collect();
+        let all = resolved.errors.iter().all(Option::is_none);
+        let alone = self.swim.live() == 1 && !self.seeds.is_empty();
+        self.alone.tell(now, alone, &self.seeds, &others, all);
     }
 
     /// Reads what has arrived, within reason.
@@ -224,7 +235,10 @@ impl Task {
     fn look_at_errors(&mut self) {
         for _ in 0..BURST_MAX {
             match errors::next_refused(&self.socket) {
-                Ok(Some(address)) => self.swim.handle(self.now(), Input::Refused(address)),
+                Ok(Some(address)) => {
+                    self.alone.refused(address);
+                    self.swim.handle(self.now(), Input::Refused(address));
+                }
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
