@@ -132,8 +132,8 @@ impl<'a> Attempts<'a> {
             bytes: job.upload.bytes,
             profile: job.profile.name.clone(),
             deadline_ms: job.deadline.left().as_millis() as u64,
-            // Who is leaving has no place to compare with.
-            backlog: (node.policy.weighs_load() && !self.leaving)
+            // Who is leaving, or has failed at it, has no place to compare with.
+            backlog: (node.policy.weighs_load() && !self.leaving && self.fault.is_none())
                 .then(|| node.pool.backlog(self.place.as_ref())),
             info: job.info.as_deref().cloned(),
         };

@@ -102,6 +102,7 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
     }
     let ranked = node.rank(None);
     let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
+    attempts.fault = Some(fault);
     for candidate in ranked.iter().filter(|candidate| !candidate.is_local()).take(PEERS_ASKED_MAX) {
         if job.deadline.left().is_zero() {
             return Err(job.deadline.passed());
@@ -110,7 +111,7 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
             return outcome;
         }
     }
-    Err(fault)
+    Err(attempts.fault.unwrap_or_else(|| node.refuse(job, attempts.retry_after)))
 }
 
 /// Finds a peer for a job that has no place here, of which no more is known than its content: neither ffprobe's time nor more
