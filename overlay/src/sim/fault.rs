@@ -26,8 +26,8 @@ pub enum Fault {
     Replay(f64),
     /// Datagrams of more than so many bytes vanish in these directions: an MTU black hole.
     BlackHole(Vec<(usize, usize)>, usize),
-    /// The node's socket takes so many datagrams in 100 ms and drops the rest.
-    FullBuffer(usize, u32),
+    /// The node's socket takes so many datagrams in this time and drops the rest.
+    FullBuffer(usize, u32, Duration),
     /// The NAT before this node gives it another port. Whether datagrams to the old one still arrive.
     Rebind(usize, bool),
     /// These nodes and the others can't hear each other.
@@ -84,7 +84,9 @@ impl World {
             Fault::BlackHole(directions, bytes) => {
                 self.network.holes.extend(directions.iter().map(|direction| (*direction, *bytes)));
             }
-            Fault::FullBuffer(node, datagrams) => self.nodes[*node].buffer = Some(*datagrams),
+            Fault::FullBuffer(node, datagrams, every) => {
+                self.nodes[*node].buffer = Some((*datagrams, *every));
+            }
             Fault::Rebind(node, keeps_old) => self.rebind(*node, *keeps_old),
             Fault::Partition(side) => self.partition(side.iter().copied()),
             Fault::OneWay(from, to) => self.block(*from, *to),

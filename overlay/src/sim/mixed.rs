@@ -9,6 +9,8 @@ use super::schedule::keyring_of;
 use super::{Checker, Report, Topology, World, mixed_faults};
 use crate::{Time, Timing};
 
+/// Timing of the clusters.
+const TIMING: Timing = Timing::Lan;
 /// How long faults go on.
 const TROUBLE: Duration = Duration::from_secs(90);
 /// Then whoever was stopped wakes up, and there is time to come to rest.
@@ -24,7 +26,7 @@ pub fn run_mixed(seed: u64) -> Report {
     let topology =
         if rng.random_bool(0.5) { Topology::paper() } else { Topology::flat(Duration::from_millis(1)) };
     let keyed = rng.random_bool(0.5);
-    let mut world = World::ring(topology, seed, nodes, Timing::Lan);
+    let mut world = World::ring(topology, seed, nodes, TIMING);
     for index in 0..nodes {
         let config = world.config_mut(index);
         // A ring breaks when two of its nodes are down for good; a second seed that is always there mends it.
@@ -36,7 +38,7 @@ pub fn run_mixed(seed: u64) -> Report {
     world.run(Duration::from_secs(5));
     let mut checker = Checker::default();
     let begin = world.now();
-    for (at, fault) in mixed_faults(seed, nodes, TROUBLE) {
+    for (at, fault) in mixed_faults(seed, nodes, TIMING, TROUBLE) {
         let due = begin + at;
         while world.now() < due {
             let step = due.since(world.now()).min(LOOK);

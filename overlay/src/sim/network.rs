@@ -45,8 +45,6 @@ const REPLAY_MS: std::ops::Range<u64> = 1_000..120_000;
 const DELAYED_FROM: Duration = Duration::from_millis(500);
 /// A share below this may well hit nothing.
 const SHARE_SEEN: f64 = 0.02;
-/// A socket's buffer is emptied so often.
-pub(super) const BUFFER_TIME: Duration = Duration::from_millis(100);
 
 impl World {
     /// A machine whose node is down says so to whoever sent it a datagram.
@@ -79,14 +77,14 @@ impl World {
 
     /// Whether a receiver's socket has room for one more datagram; it has none if too many came at once.
     pub(super) fn takes_in(&mut self, to: usize) -> bool {
-        let Some(most) = self.nodes[to].buffer else { return true };
+        let Some((most, every)) = self.nodes[to].buffer else { return true };
         let (since, taken) = &mut self.nodes[to].taken;
-        if self.now.since(*since) >= BUFFER_TIME {
+        if self.now.since(*since) >= every {
             (*since, *taken) = (self.now, 0);
         }
         *taken += 1;
         let fits = *taken <= most;
-        self.met.overflowed += u64::from(*taken > most);
+        self.met.overflowed += 1;
         self.fired.overflowed += u64::from(!fits);
         fits
     }

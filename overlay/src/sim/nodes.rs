@@ -30,8 +30,8 @@ pub(super) struct Node {
     pub(super) island: u32,
     /// How long each datagram waits before it is looked at: a receiver that is slow, with punctual timers.
     pub(super) slow: Duration,
-    /// Datagrams that its socket takes in 100 ms.
-    pub(super) buffer: Option<u32>,
+    /// Datagrams that its socket takes in this time.
+    pub(super) buffer: Option<(u32, Duration)>,
     /// Those taken since this time.
     pub(super) taken: (Time, u32),
     /// Starved of CPU: for how long at most it is stopped, and for how long it then runs.
@@ -137,9 +137,16 @@ impl World {
     /// A world of `count` nodes that have all known each other for long.
     pub fn warm(topology: super::Topology, seed: u64, count: usize, timing: Timing) -> Self {
         let mut world = Self::ring(topology, seed, count, timing);
-        let mut identities: Vec<_> = (0..count)
-            .map(|index| {
-                let node = &mut world.nodes[index];
+        world.start_warm();
+        world
+    }
+
+    /// Starts all nodes of a new world as such that have all known each other for long.
+    pub(super) fn start_warm(&mut self) {
+        let mut identities: Vec<_> = self
+            .nodes
+            .iter_mut()
+            .map(|node| {
                 node.boots = 1;
                 node.config.identity.boot = BootEpoch(1_000_000);
                 let identity = Arc::new(node.config.identity.clone());
@@ -149,15 +156,14 @@ impl World {
         identities.sort_unstable_by_key(|(key, _)| *key);
         let part = |(key, identity): &(NodeKey, Arc<Identity>)| key.live_part(identity.boot);
         let digest = identities.iter().map(part).fold(0, |digest, part| digest ^ part);
-        for index in 0..count {
-            let seed = world.rng.random();
-            let mut swim = Swim::new(&world.nodes[index].config, seed, world.now);
+        for index in 0..self.nodes.len() {
+            let seed = self.rng.random();
+            let mut swim = Swim::new(&self.nodes[index].config, seed, self.now);
             swim.know_all(&identities, digest);
-            world.nodes[index].swim = Some(swim);
-            world.note_word(index);
-            world.act(index);
+            self.nodes[index].swim = Some(swim);
+            self.note_word(index);
+            self.act(index);
         }
-        world
     }
 
     /// Kills a node: it is gone without a word.

@@ -98,14 +98,17 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario) -> Self {
-        let build = if scenario.warm { World::warm } else { World::ring };
-        let mut world = build(scenario.topology.clone(), scenario.seed, scenario.nodes, scenario.timing);
-        // A cluster that is warm runs already, with all its parts.
+        let mut world =
+            World::ring(scenario.topology.clone(), scenario.seed, scenario.nodes, scenario.timing);
         (0..scenario.nodes).for_each(|index| world.config_mut(index).parts = scenario.parts);
         if scenario.faults.contains(&FaultKind::Rekey) {
             (0..scenario.nodes).for_each(|index| world.config_mut(index).keys = Some(keyring_of(0)));
         }
-        world.start_all();
+        if scenario.warm {
+            world.start_warm();
+        } else {
+            world.start_all();
+        }
         Self {
             scenario,
             world,
@@ -312,26 +315,46 @@ impl<'a> Run<'a> {
         self.judge(&down);
     }
 
-    /// Each kind of fault alone.
+    /// Each kind of fault alone, on the whole cluster: who was killed is back before.
     fn directed(&mut self) {
-        let mut planner = Planner::new(self.scenario.seed, self.world.len());
+        if self.scenario.faults.is_empty() {
+            return;
+        }
+        for node in std::mem::take(&mut self.down).into_keys() {
+            self.world.apply(&Fault::Start(node));
+        }
+        self.converge();
+        let mut planner = Planner::new(self.scenario.seed, self.world.len(), self.scenario.timing);
+        let begin = self.world.now();
         for kind in &self.scenario.faults {
-            self.judged = self.world.log().len();
-            let begin = self.world.now();
-            let mut schedule = planner.plan(*kind, Duration::ZERO, self.scenario.duration);
-            schedule.sort_by_key(|(at, _)| *at);
-            for (at, fault) in schedule {
-                self.watch_until(begin + at);
-                self.world.apply(&fault);
-            }
-            self.watch_until(begin + self.scenario.duration);
-            if kind.is_stood() {
-                self.judge(&BTreeMap::new());
-            }
-            self.world.apply(&Fault::Heal);
-            self.converge();
+            self.inject(*kind, &mut planner, begin);
         }
         self.judged = self.world.log().len();
+    }
+
+    /// One kind of fault; the planner's times count from `begin`.
+    fn inject(&mut self, kind: FaultKind, planner: &mut Planner, begin: Time) {
+        let before = kind.count(&self.world.fired());
+        self.judged = self.world.log().len();
+        let now = self.world.now().since(begin);
+        let end = now + self.scenario.duration;
+        let mut schedule = planner.plan(kind, now, end);
+        schedule.sort_by_key(|(at, _)| *at);
+        for (at, fault) in schedule {
+            self.watch_until(begin + at);
+            self.world.apply(&fault);
+        }
+        self.watch_until(begin + end);
+        if kind.is_stood() {
+            self.judge(&BTreeMap::new());
+        }
+        if kind.count(&self.world.fired()) == before {
+            let (counter, time) = (kind.counter(), self.world.now().since(begin + now));
+            let what = format!("the fault {kind} did nothing in {time:?} (nothing was counted as {counter})");
+            self.checker.violated(&self.world, format!("{what}: give it more time or fewer nodes"));
+        }
+        self.world.apply(&Fault::Heal);
+        self.converge();
     }
 
     fn watch_until(&mut self, end: Time) {

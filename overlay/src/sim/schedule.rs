@@ -1,130 +1,20 @@
 //! Random schedules of faults, by kind.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Fault;
-use crate::{KEY_BYTES, Keyring, Versions};
-
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident $name:literal $stood:literal,)*) => {
-        /// Kinds of faults.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub enum FaultKind {
-            $($(#[$doc])* $kind,)*
-        }
-
-        impl FaultKind {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$kind),*];
-
-            /// Its name on the command line.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$kind => $name,)*
-                }
-            }
-
-            /// Whether the overlay stands it: whoever fails a running node meanwhile is wrong.
-            pub fn is_stood(self) -> bool {
-                match self {
-                    $(Self::$kind => $stood,)*
-                }
-            }
-        }
-    };
-}
-
-kinds! {
-    /// Links lose up to 40 %.
-    Loss "loss" true,
-    /// Links lose up to 30 %, in bursts.
-    Bursts "bursts" true,
-    /// Links deliver up to half of the datagrams twice.
-    Duplicate "duplicate" true,
-    /// Up to half of the datagrams wait for up to 500 ms, and later ones overtake.
-    Reorder "reorder" true,
-    /// Datagrams take 0.5 s to 3 s longer.
-    Delay "delay" false,
-    /// Up to 30 % arrives damaged.
-    Corrupt "corrupt" true,
-    /// Up to half of the datagrams are delivered again, seconds or minutes later.
-    Replay "replay" true,
-    /// Larger datagrams vanish on all links of a node, or on a third of all links.
-    BlackHole "mtu" true,
-    /// A node's socket takes only a few datagrams in 100 ms.
-    FullBuffer "buffer" true,
-    /// A NAT rebinds a node's port; in half of the cases the old one does not work any more.
-    Rebind "nat" true,
-    /// The cluster is cut in two.
-    Partition "partition" false,
-    /// One direction between two nodes is blocked.
-    OneWay "one-way" true,
-    /// Nothing reaches a node, but it is heard.
-    Deaf "deaf" false,
-    /// Two halves that reach each other only through one node.
-    Bridge "bridge" true,
-    /// A fifth of all pairs can't reach each other.
-    NonTransitive "non-transitive" true,
-    /// A fifth of all links come and go.
-    Flap "flap" true,
-    /// A node is killed, and started again later.
-    Crash "crash" false,
-    /// All nodes start again at once.
-    RestartAll "restart-all" false,
-    /// A node leaves, and comes back later.
-    Leave "leave" false,
-    /// A node starts again with its clock set back or forward.
-    ClockStep "clock" true,
-    /// A node starts again at another address.
-    Move "move" true,
-    /// Two nodes start again, each at the other one's address.
-    Swap "swap" true,
-    /// A process is stopped for 1 s to 60 s.
-    Pause "pause" false,
-    /// Up to a third of the nodes are starved of CPU.
-    Starve "starve" false,
-    /// A receiver is slow, with punctual timers.
-    Slow "slow" false,
-    /// All nodes are upgraded to the next version of the wire format, or rolled back, one after the other.
-    Upgrade "upgrade" true,
-    /// The cluster's key is rotated by one step, node by node.
-    Rekey "rekey" true,
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// Why a text is not a kind of fault.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a fault: use one of {list}", list = names())]
-pub struct FaultKindError(String);
-
-fn names() -> String {
-    FaultKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
-}
-
-impl FromStr for FaultKind {
-    type Err = FaultKindError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.iter().find(|kind| kind.name() == text);
-        found.copied().ok_or_else(|| FaultKindError(text.chars().take(80).collect()))
-    }
-}
+use super::{Fault, FaultKind};
+use crate::{KEY_BYTES, Keyring, Timing, Versions};
 
 /// Makes schedules of faults. Upgrades and rotations of keys go step by step, so what was planned before counts.
 pub(super) struct Planner {
     rng: ChaCha8Rng,
     nodes: usize,
+    /// The protocol period: what is short for one timing is long for another.
+    period: Duration,
     /// Steps done of a rolling upgrade, and when the last one is over.
     upgrades: u8,
     upgraded_at: Duration,
@@ -136,7 +26,7 @@ pub(super) struct Planner {
 /// What comes of a fault, and when.
 pub(super) type Schedule = Vec<(Duration, Fault)>;
 
-/// Steps of an upgrade that a simulation takes at most, and steps of a rotation.
+/// Steps of an upgrade that a simulation takes at most.
 const STEPS_MAX: u8 = 6;
 /// A step of an upgrade or of a rotation takes each node in turn; so many milliseconds lie between two of them.
 const STEP_MS: std::ops::Range<u64> = 100..600;
@@ -159,10 +49,11 @@ pub(super) fn versions_of(step: u8) -> Versions {
 }
 
 impl Planner {
-    pub fn new(seed: u64, nodes: usize) -> Self {
+    pub fn new(seed: u64, nodes: usize, timing: Timing) -> Self {
         Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
             nodes,
+            period: timing.period(),
             upgrades: 0,
             upgraded_at: Duration::ZERO,
             rotations: 0,
@@ -185,25 +76,11 @@ impl Planner {
             FaultKind::Delay => one(Fault::Delay(ms(rng.random_range(500..3_000)))),
             FaultKind::Corrupt => one(Fault::Corrupt(rng.random_range(0.05..0.3))),
             FaultKind::Replay => one(Fault::Replay(rng.random_range(0.05..0.5))),
-            FaultKind::BlackHole => {
-                let bytes = *[600, 900, 1_200].choose(rng).expect("not empty");
-                let pairs = if rng.random_bool(0.5) {
-                    (0..self.nodes).filter(|other| *other != victim).map(|other| (victim, other)).collect()
-                } else {
-                    self.pairs(0.33)
-                };
-                let both = pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
-                // Datagrams are large when many nodes come at once.
-                let again = self.rng.random_range(2..=self.nodes);
-                let mut schedule = vec![(at, Fault::BlackHole(both, bytes))];
-                for node in (0..self.nodes).choose_multiple(&mut self.rng, again).into_iter().chain([victim])
-                {
-                    schedule.push((at + ms(1_000), Fault::Kill(node)));
-                    schedule.push((at + ms(1_500), Fault::Start(node)));
-                }
-                schedule
+            FaultKind::BlackHole => self.plan_hole(victim, at),
+            // A ping and an ack that come close together are too much already: a quiet cluster, too, meets it.
+            FaultKind::FullBuffer => {
+                one(Fault::FullBuffer(victim, 1, self.period / rng.random_range(10..=20)))
             }
-            FaultKind::FullBuffer => one(Fault::FullBuffer(victim, rng.random_range(2..6))),
             FaultKind::Rebind => one(Fault::Rebind(victim, rng.random_bool(0.5))),
             FaultKind::Partition => {
                 let side = rng.random_range(1..=self.nodes / 2);
@@ -231,6 +108,28 @@ impl Planner {
         }
     }
 
+    /// A black hole for larger datagrams, and restarts by which it is met.
+    fn plan_hole(&mut self, victim: usize, at: Duration) -> Schedule {
+        let ms = Duration::from_millis;
+        let bytes = *[600, 900, 1_200].choose(&mut self.rng).expect("not empty");
+        let pairs = if self.rng.random_bool(0.5) {
+            (0..self.nodes).filter(|other| *other != victim).map(|other| (victim, other)).collect()
+        } else {
+            self.pairs(0.33)
+        };
+        // Datagrams are large when many nodes come at once; that by which a node joins always is. The victim's seed is
+        // the next node: there the hole is met in the smallest cluster, too.
+        let seed = (victim, (victim + 1) % self.nodes);
+        let both = pairs.iter().chain([&seed]).flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
+        let mut schedule = vec![(at, Fault::BlackHole(both, bytes))];
+        let again = self.rng.random_range(2..=self.nodes);
+        for node in (0..self.nodes).choose_multiple(&mut self.rng, again).into_iter().chain([victim]) {
+            schedule.push((at + ms(1_000), Fault::Kill(node)));
+            schedule.push((at + ms(1_500), Fault::Start(node)));
+        }
+        schedule
+    }
+
     /// Faults of processes.
     fn plan_process(&mut self, kind: FaultKind, victim: usize, at: Duration, back: Duration) -> Schedule {
         let rng = &mut self.rng;
@@ -250,15 +149,14 @@ impl Planner {
             }
             FaultKind::Move => one(Fault::Move(victim)),
             FaultKind::Swap => {
-                let other = 1 + victim % (self.nodes - 1);
-                one(if other == victim { Fault::Move(victim) } else { Fault::Swap(victim, other) })
+                let other = if self.nodes == 2 { 0 } else { 1 + victim % (self.nodes - 1) };
+                one(Fault::Swap(victim, other))
             }
             FaultKind::Pause => {
                 let seconds = *[1, 5, 20, 60].choose(rng).expect("not empty");
-                one(Fault::Pause(
-                    victim,
-                    Duration::from_secs(seconds).min(back.saturating_sub(at).max(ms(100))),
-                ))
+                // For a period at least, or nothing may come meanwhile.
+                let time = Duration::from_secs(seconds).max(self.period);
+                one(Fault::Pause(victim, time.min(back.saturating_sub(at).max(ms(100)))))
             }
             FaultKind::Starve => {
                 let most = (self.nodes * 32 / 100).max(1);
@@ -284,10 +182,8 @@ impl Planner {
     }
 
     fn plan_rotation(&mut self, at: Duration) -> Schedule {
-        if self.rotations == STEPS_MAX {
-            return Schedule::new();
-        }
-        self.rotations += 1;
+        // Nobody asks for so many that the last one is repeated.
+        self.rotations = self.rotations.saturating_add(1);
         let keyring = keyring_of(self.rotations);
         let begin = at.max(self.rotated_at);
         let (schedule, end) = self.each_in_turn(begin, |node| Fault::Rekey(node, keyring.clone()));
@@ -308,17 +204,22 @@ impl Planner {
         (schedule, at)
     }
 
-    /// About this share of all pairs.
+    /// About this share of all pairs, and one at least.
     fn pairs(&mut self, share: f64) -> Vec<(usize, usize)> {
         let all = (0..self.nodes).flat_map(|a| (0..a).map(move |b| (a, b)));
-        all.filter(|_| self.rng.random_bool(share)).collect()
+        let mut some: Vec<_> = all.filter(|_| self.rng.random_bool(share)).collect();
+        if some.is_empty() {
+            let a = self.rng.random_range(1..self.nodes);
+            some.push((a, self.rng.random_range(0..a)));
+        }
+        some
     }
 }
 
 /// A schedule of faults of all kinds for `nodes` nodes over `length`, by its seed, sorted by time. At the end the network
 /// heals, and whoever is down starts again.
-pub fn mixed_faults(seed: u64, nodes: usize, length: Duration) -> Vec<(Duration, Fault)> {
-    let mut planner = Planner::new(seed, nodes);
+pub fn mixed_faults(seed: u64, nodes: usize, timing: Timing, length: Duration) -> Vec<(Duration, Fault)> {
+    let mut planner = Planner::new(seed, nodes, timing);
     let mut schedule = Vec::new();
     let mut at = Duration::ZERO;
     while at < length {

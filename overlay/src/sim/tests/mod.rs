@@ -1,6 +1,7 @@
 //! The protocol at work in the simulated network.
 
 mod keys;
+mod kinds;
 mod knowledge;
 mod membership;
 mod names;

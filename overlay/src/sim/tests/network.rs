@@ -89,7 +89,7 @@ fn full_sockets_fail_nobody() {
     for seed in 0..10 {
         // All of them take little, and then half of them start again; or some take next to nothing, when half of the others start again.
         let (full, most) = if seed % 2 == 0 { (0..20, 5) } else { (0..3, 3) };
-        let full = full.map(|node| Fault::FullBuffer(node, most));
+        let full = full.map(|node| Fault::FullBuffer(node, most, 100 * MS));
         let restarts = (10..20).flat_map(|node| [Fault::Kill(node), Fault::Start(node)]);
         let faults: Vec<Fault> = full.chain(restarts).collect();
         let (world, _) = stands(settled(Topology::flat(MS), seed, 20), &faults, 60 * SECOND);
