@@ -1,64 +1,73 @@
 //! `starling sim`: the overlay's protocol on thousands of simulated nodes.
 
+mod table;
+
+use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use comfy_table::Table;
 use serde_json::{Value, json};
 use starling_overlay::Timing;
-use starling_overlay::sim::{
-    FaultKind, LifeguardRow, Report, Scenario, Spread, Topology, lifeguard, run, run_mixed,
-};
+use starling_overlay::sim::{FaultKind, Fired, Report, Scenario, Topology, lifeguard, run, run_mixed};
 
 /// Simulate the overlay: virtual time, the same state machine as the real node
 #[derive(clap::Args)]
+#[command(after_help = ORDER)]
 pub struct Args {
     /// How many nodes
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=20_000))]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=20_000))]
     nodes: u32,
     /// Part of the datagrams that is lost, such as 5% or 0.05, for --duration
-    #[arg(long, default_value = "0%", value_parser = parse_part)]
+    #[arg(long, default_value = "0%", value_name = "SHARE", value_parser = parse_part)]
     loss: f64,
-    /// Kill so many nodes, one after the other
-    #[arg(long, default_value_t = 0)]
+    /// Kill so many nodes, one after the other; one at least is left
+    #[arg(long, default_value_t = 0, value_name = "N")]
     kill: usize,
     /// Cut the cluster in halves for this long, such as 30s
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = virtual_time)]
     partition: Option<Duration>,
     /// Stop so many nodes again and again, for --duration
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "N")]
     slow_nodes: usize,
-    /// Inject this kind of fault for --duration, then heal it; may be given several times. One of: loss, bursts, duplicate,
-    /// reorder, delay, corrupt, replay, mtu, buffer, nat, partition, one-way, deaf, bridge, non-transitive, flap, crash,
-    /// restart-all, leave, clock, move, swap, pause, starve, slow, upgrade, rekey
-    #[arg(long, value_name = "NAME", hide_possible_values = true, value_parser = str::parse::<FaultKind>)]
+    #[arg(long, value_name = "KIND", help = fault_help(), value_parser = str::parse::<FaultKind>)]
     fault: Vec<FaultKind>,
-    /// How long to watch the cluster at rest, and under loss and slow nodes
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    /// How long to watch the cluster at rest, and then under loss and slow nodes, and under each --fault
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = virtual_time)]
     duration: Duration,
     /// Links: the paper's three zones, or one zone with 1 ms of RTT
     #[arg(long, value_enum, default_value_t = Links::Paper)]
     links: Links,
-    /// Protocol timing
+    /// Protocol timing: lan, wan or local
     #[arg(long, default_value_t = Timing::Lan)]
     timing: Timing,
     /// Begin with a cluster in which all have known each other for long (default: from 500 nodes on)
     #[arg(long)]
     warm: bool,
     /// Makes all random choices; the same seed replays the same run
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
-    /// Run so many seeds, from --seed on
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Run so many seeds, from --seed on; of more than one the figures are printed only with --json
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// Throw faults of all kinds at small clusters instead, and check that all rules hold
-    #[arg(long)]
+    /// Throw faults of all kinds at a cluster of 4 to 15 nodes instead, all by the seed, and check that all rules hold
+    #[arg(
+        long,
+        conflicts_with_all =
+            ["nodes", "loss", "kill", "partition", "slow_nodes", "fault", "duration", "links", "timing", "warm"]
+    )]
     mixed: bool,
     /// Run an experiment instead: the Lifeguard paper's slow members, with each part of the failure detector on and off,
     /// each run for --duration
-    #[arg(long, value_enum, conflicts_with_all = ["mixed", "kill", "partition", "slow_nodes", "loss", "fault", "seeds"])]
+    #[arg(
+        long,
+        value_enum,
+        conflicts_with_all = [
+            "mixed", "nodes", "kill", "partition", "slow_nodes", "loss", "fault", "links", "timing", "warm", "seeds"
+        ]
+    )]
     experiment: Option<Experiment>,
     /// Print JSON, one object a seed (or, of an experiment, one a configuration)
     #[arg(long)]
@@ -76,51 +85,135 @@ enum Experiment {
     Lifeguard,
 }
 
+/// What a run consists of, and how it ends.
+const ORDER: &str = "A run: the nodes start and find each other; they rest for --duration; --loss and --slow-nodes go \
+    on for --duration; --kill; --partition; then each --fault for --duration, on the whole cluster again. All times are \
+    virtual.\n\nExit status: 0; 1 if a rule was broken or a --fault did nothing, and stderr says which; 2 for options \
+    that can't be followed.";
 /// From so many nodes on, a start from a ring says more about the start than about the cluster.
 const WARM_FROM: u32 = 500;
+/// Longest time that a phase of a run takes.
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Exit status for options that can't be used.
+const EXIT_USAGE: u8 = 2;
 
 /// Runs the simulations.
 pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
-    if let Some(Experiment::Lifeguard) = args.experiment {
-        let rows = lifeguard(args.seed, args.duration, |row| eprintln!("done: {}", row.configuration));
-        if args.json {
-            for row in &rows {
-                println!("{}", serde_json::to_string(row)?);
+    let seeds = match args.check() {
+        Ok(seeds) => seeds,
+        Err(error) => {
+            tell(&error);
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
+    };
+    match args.experiment {
+        Some(Experiment::Lifeguard) => run_lifeguard(args),
+        None => run_seeds(args, seeds),
+    }
+}
+
+fn run_lifeguard(args: &Args) -> anyhow::Result<ExitCode> {
+    let rows = lifeguard(args.seed, args.duration, |row| tell(&format!("done: {}", row.configuration)));
+    if args.json {
+        for row in &rows {
+            if !print(&serde_json::to_string(row)?)? {
+                break;
             }
-        } else {
-            println!("{}", lifeguard_table(&rows));
         }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut broken = 0;
-    for seed in args.seed..args.seed.saturating_add(args.seeds) {
-        let begun = Instant::now();
-        let report = if args.mixed { run_mixed(seed) } else { run(&args.scenario(seed)) };
-        let wall = begun.elapsed();
-        if args.json {
-            println!("{}", as_json(&report, wall)?);
-        } else if args.seeds == 1 {
-            println!("{}", table(&report, wall));
-        }
-        for violation in &report.violations {
-            eprintln!("starling sim: seed {seed}: {violation}");
-        }
-        broken += u64::from(!report.violations.is_empty());
-    }
-    if broken > 0 {
-        eprintln!(
-            "starling sim: {broken} of {} runs broke a rule; run again with the seed to replay one",
-            args.seeds
-        );
-        return Ok(ExitCode::FAILURE);
-    }
-    if args.seeds > 1 && !args.json {
-        println!("{} runs, no rule broken", args.seeds);
+    } else {
+        print(&table::lifeguard(&rows))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Runs a seed after the other, for as long as somebody reads what comes of them.
+fn run_seeds(args: &Args, seeds: RangeInclusive<u64>) -> anyhow::Result<ExitCode> {
+    let (mut runs, mut broken, mut first_broken) = (0_u64, 0_u64, None);
+    let mut fired = Fired::default();
+    let mut is_read = true;
+    for seed in seeds {
+        let begun = Instant::now();
+        let report = if args.mixed { run_mixed(seed) } else { run(&args.scenario(seed)) };
+        let wall = begun.elapsed();
+        runs += 1;
+        fired.add(&report.fired);
+        for violation in &report.violations {
+            tell(&format!("seed {seed}: {violation}"));
+        }
+        if !report.violations.is_empty() {
+            broken += 1;
+            first_broken.get_or_insert(seed);
+        }
+        if args.json {
+            is_read = print(&as_json(&report, wall)?.to_string())?;
+        } else if args.seeds == 1 {
+            is_read = print(&table::report(&report, wall))?;
+        }
+        if !is_read {
+            break;
+        }
+    }
+    if let Some(seed) = first_broken {
+        tell(&format!(
+            "{broken} of {runs} runs broke a rule; the same options with --seed {seed} --seeds 1 replay the first"
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
+    if args.seeds > 1 && !args.json {
+        let faults = if fired == Fired::default() {
+            String::new()
+        } else {
+            format!("; faults: {}", table::fired(&fired))
+        };
+        print(&format!("{runs} runs, no rule broken{faults}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints this; whether anybody still reads. A reader that has enough (`| head`) is no error.
+fn print(text: &str) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+/// Says this on stderr; where nobody reads that any more, there is nobody to be told.
+fn tell(text: &str) {
+    drop(writeln!(io::stderr(), "starling sim: {text}"));
+}
+
 impl Args {
+    /// The seeds to run, if all options can be followed to the letter.
+    fn check(&self) -> Result<RangeInclusive<u64>, String> {
+        let Self { nodes, kill, slow_nodes, seed, seeds, .. } = self;
+        let count = *nodes as usize;
+        if *kill >= count {
+            return Err(format!(
+                "--kill {kill}: of {nodes} nodes {} at most can be killed; give a smaller --kill or more --nodes",
+                nodes - 1
+            ));
+        }
+        if *slow_nodes > count {
+            return Err(format!(
+                "--slow-nodes {slow_nodes}: there are {nodes} nodes; give a smaller --slow-nodes or more --nodes"
+            ));
+        }
+        if let Some(kind) = self.fault.iter().find(|kind| count < kind.nodes_min()) {
+            let needed = kind.nodes_min();
+            return Err(format!("--fault {kind} needs {needed} nodes: give --nodes {needed} or more"));
+        }
+        let Some(last) = seed.checked_add(seeds - 1) else {
+            let most = u64::MAX - seed + 1;
+            return Err(format!(
+                "--seed {seed} --seeds {seeds}: the last seed is {}; give --seeds {most} at most, or a smaller --seed",
+                u64::MAX
+            ));
+        };
+        Ok(*seed..=last)
+    }
+
     fn scenario(&self, seed: u64) -> Scenario {
         let mut scenario = Scenario::new(seed);
         scenario.nodes = self.nodes as usize;
@@ -152,6 +245,23 @@ fn parse_part(text: &str) -> anyhow::Result<f64> {
     Ok(part)
 }
 
+/// A time that a phase of a run may take: none is no time.
+fn virtual_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if (Duration::from_millis(1)..=TIME_MAX).contains(&time) => Ok(time),
+        Ok(_) => Err("give 1ms to 365days".to_owned()),
+        Err(error) => Err(format!("{error}; give a time such as 40s or 2m")),
+    }
+}
+
+fn fault_help() -> String {
+    let names: Vec<_> = FaultKind::ALL.iter().map(|kind| kind.name()).collect();
+    format!(
+        "Inject this kind of fault for --duration, then heal it; may be given several times. One of: {}",
+        names.join(", ")
+    )
+}
+
 fn as_json(report: &Report, wall: Duration) -> anyhow::Result<Value> {
     let mut object = serde_json::Map::new();
     if let Value::Object(fields) = serde_json::to_value(report)? {
@@ -168,93 +278,6 @@ fn as_json(report: &Report, wall: Duration) -> anyhow::Result<Value> {
     }
     object.insert("wall_seconds".into(), json!(wall.as_secs_f64()));
     Ok(object.into())
-}
-
-fn lifeguard_table(rows: &[LifeguardRow]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header([
-        "configuration",
-        "FP",
-        "FP-",
-        "FP, % of SWIM",
-        "published",
-        "FP-, % of SWIM",
-        "published",
-        "first, ms",
-        "all, ms",
-        "datagrams",
-        "bytes",
-    ]);
-    let percent = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
-    let ms = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
-    for row in rows {
-        table.add_row([
-            row.configuration.to_owned(),
-            row.false_positives.to_string(),
-            row.false_positives_at_healthy.to_string(),
-            percent(row.percent_of_swim),
-            percent(row.published_percent.map(|published| published.0)),
-            percent(row.percent_of_swim_at_healthy),
-            percent(row.published_percent.map(|published| published.1)),
-            ms(row.detect_first_ms),
-            ms(row.detect_full_ms),
-            format!("{:.1}/s", row.datagrams_per_node_per_s),
-            format!("{:.0}/s", row.bytes_per_node_per_s),
-        ]);
-    }
-    table
-}
-
-/// What faults did, those that did anything.
-fn fired(report: &Report) -> String {
-    let counters = report.fired.counters().into_iter().filter(|(_, count)| *count > 0);
-    let texts: Vec<String> =
-        counters.map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
-    if texts.is_empty() { "none".into() } else { texts.join(", ") }
-}
-
-fn table(report: &Report, wall: Duration) -> Table {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    let mut row = |name: &str, value: String| {
-        table.add_row([name.to_owned(), value]);
-    };
-    let one = |value: Option<f64>, unit: &str| value.map_or("-".into(), |value| format!("{value:.1} {unit}"));
-    let spread = |spread: Option<Spread>, unit: &str| {
-        spread.map_or("-".into(), |s| {
-            format!("{:.1} {unit}  (99 %: {:.1}, max: {:.1})", s.median, s.p99, s.max)
-        })
-    };
-    row("nodes", report.nodes.to_string());
-    row("seed", report.seed.to_string());
-    row("convergence", one(report.converged_ms, "ms"));
-    row("first suspicion", spread(report.suspect_first_ms, "ms"));
-    row("first detection", spread(report.detect_first_ms, "ms"));
-    row("full detection", spread(report.detect_full_ms, "ms"));
-    row("dissemination", spread(report.dissemination_ms, "ms"));
-    row("heal", one(report.heal_ms, "ms"));
-    row(
-        "false failures",
-        format!("{} ({} of healthy nodes)", report.false_failures, report.false_failures_healthy),
-    );
-    row("false suspicions", report.false_suspicions.to_string());
-    row("datagrams sent", format!("{:.2} a node and second", report.datagrams_per_node_per_s));
-    row("bytes sent", format!("{:.0} a node and second", report.bytes_per_node_per_s));
-    row("load age, own zone", spread(report.load_age_own_zone_ms, "ms"));
-    row("load known, own zone", format!("{:.1} %", report.load_fresh_own_zone * 100.0));
-    row("load age, other zones' 3 freshest", spread(report.load_age_other_zones_ms, "ms"));
-    let share = |share: f64| format!("{:.1} %", share * 100.0);
-    row("load known, all", share(report.load_fresh));
-    row("candidates' age, own zone's 8", spread(report.candidates_age_own_zone_ms, "ms"));
-    row("candidates' age, other zones' 2", spread(report.candidates_age_other_zones_ms, "ms"));
-    row("routers with good candidates, own zone", share(report.candidates_own_zone));
-    row("routers with good candidates, other zones", share(report.candidates_other_zones));
-    row("RTT error", spread(report.rtt_error, ""));
-    row("faults that fired", fired(report));
-    row("simulated", format!("{:.1} s in {:.1} s", report.sim_seconds, wall.as_secs_f64()));
-    row("rules broken", report.violations.len().to_string());
-    table
 }
 
 #[cfg(test)]
@@ -290,6 +313,17 @@ mod tests {
         assert_eq!(killed["violations"], json!([]));
         assert!(killed["detect_full_ms_max"].as_f64() >= killed["detect_full_ms"].as_f64());
         assert!(killed["fired"]["killed"].as_u64() == Some(2));
+    }
+
+    #[test]
+    fn the_documentation_says_by_which_counter_each_fault_shows() {
+        let text = include_str!("../../docs/OPERATIONS.md");
+        for kind in FaultKind::ALL {
+            let [name, counter] = [kind.name(), kind.counter()].map(|word| format!("`{word}`"));
+            let row = |line: &str| line.starts_with('|') && line.contains(&name) && line.contains(&counter);
+            assert!(text.lines().any(row), "{kind}: {counter}");
+            assert!(fault_help().contains(kind.name()));
+        }
     }
 
     #[test]

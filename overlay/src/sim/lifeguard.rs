@@ -82,7 +82,7 @@ pub fn lifeguard(seed: u64, time: Duration, mut done: impl FnMut(&LifeguardRow))
     for (configuration, parts, published_percent) in configurations() {
         let mut row = LifeguardRow { configuration, published_percent, ..LifeguardRow::default() };
         for (cell, (slow, blocked, between)) in cells().enumerate() {
-            slow_members(seed + cell as u64, parts, slow, blocked, between, time, &mut row);
+            slow_members(seed.wrapping_add(cell as u64), parts, slow, blocked, between, time, &mut row);
         }
         let runs = cells().count() as f64;
         row.datagrams_per_node_per_s /= runs;

@@ -24,6 +24,11 @@ impl Spread {
     }
 }
 
+/// The part that some are of others; none if there are no others.
+pub(super) fn share(part: usize, of: usize) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
+}
+
 /// What one simulation found. Times are virtual, in milliseconds; none where there was nothing to measure.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -45,33 +50,33 @@ pub struct Report {
     /// From a partition's end until every node knew every other one again.
     pub heal_ms: Option<f64>,
     /// Verdicts about nodes that were running and reachable.
-    pub false_failures: usize,
+    pub false_failures: Option<usize>,
     /// Those among them about nodes that were not slow either.
-    pub false_failures_healthy: usize,
+    pub false_failures_healthy: Option<usize>,
     /// Suspicions raised about nodes that were running.
-    pub false_suspicions: usize,
+    pub false_suspicions: Option<usize>,
     /// Datagrams that each node sent, at rest.
-    pub datagrams_per_node_per_s: f64,
+    pub datagrams_per_node_per_s: Option<f64>,
     /// Payload that each node sent, at rest.
-    pub bytes_per_node_per_s: f64,
+    pub bytes_per_node_per_s: Option<f64>,
     /// Age of the load samples that nodes hold of their own zone.
     pub load_age_own_zone_ms: Option<Spread>,
     /// Share of the own zone's members whose load is known and no older than 10 s.
-    pub load_fresh_own_zone: f64,
+    pub load_fresh_own_zone: Option<f64>,
     /// Age of the youngest three samples held of each other zone.
     pub load_age_other_zones_ms: Option<Spread>,
     /// Share of all members whose load is known and no older than 10 s.
-    pub load_fresh: f64,
+    pub load_fresh: Option<f64>,
     /// Age of the samples by which a router chooses among its own zone: the 8 least loaded that are known of it.
     pub candidates_age_own_zone_ms: Option<Spread>,
     /// Share of the routers that know, by samples no older than 10 s, 8 members of their zone (all, if it has fewer)
     /// that truly are among its 16 least loaded or in its best tenth.
-    pub candidates_own_zone: f64,
+    pub candidates_own_zone: Option<f64>,
     /// Age of the samples by which a router chooses among each other zone: the 2 least loaded that are known of it.
     pub candidates_age_other_zones_ms: Option<Spread>,
     /// Share of the routers' other zones of which 2 members are known so that truly are among its 4 least loaded or in
     /// its best tenth.
-    pub candidates_other_zones: f64,
+    pub candidates_other_zones: Option<f64>,
     /// Relative error of the round-trip times that coordinates tell, of members whose coordinates are known.
     pub rtt_error: Option<Spread>,
     /// Virtual time.

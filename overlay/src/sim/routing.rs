@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::report::share;
 use super::{Report, Spread, World};
 use crate::{LoadSample, MemberState};
 
@@ -54,6 +55,9 @@ pub(super) fn look(world: &World, observers: &[usize], report: &mut Report) {
         for (zone, nodes) in &zones {
             let own = *zone == swim.identity().zone.as_str();
             let there = nodes.len() - usize::from(own);
+            if there == 0 {
+                continue;
+            }
             let (need, good) = if own { (OWN_ZONE, GOOD_OWN_ZONE) } else { (OTHER_ZONE, GOOD_OTHER_ZONE) };
             let (need, good) = (need.min(there), good.max(nodes.len() / 10).min(nodes.len()));
             let worst = nodes.get(good.saturating_sub(1)).map_or(0, |(busy, _)| *busy);
@@ -76,7 +80,6 @@ pub(super) fn look(world: &World, observers: &[usize], report: &mut Report) {
             *ready += usize::from(free >= need);
         }
     }
-    let share = |part: usize, of: usize| if of == 0 { 0.0 } else { part as f64 / of as f64 };
     report.candidates_age_own_zone_ms = Spread::of(own_ages);
     report.candidates_age_other_zones_ms = Spread::of(other_ages);
     report.candidates_own_zone = share(own_ready, own_asked);

@@ -7,6 +7,7 @@ use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::report::share;
 use super::schedule::{Planner, keyring_of};
 use super::{Checker, Entry, Fault, FaultKind, Report, Spread, Topology, World, routing};
 use crate::{Event, Input, LoadSample, Parts, Time, Timing};
@@ -196,8 +197,8 @@ impl<'a> Run<'a> {
         self.watch(self.scenario.duration);
         let after = self.traffic();
         let per_node_second = self.scenario.duration.as_secs_f64() * self.world.len() as f64;
-        self.report.datagrams_per_node_per_s = (after.0 - before.0) as f64 / per_node_second;
-        self.report.bytes_per_node_per_s = (after.1 - before.1) as f64 / per_node_second;
+        self.report.datagrams_per_node_per_s = Some((after.0 - before.0) as f64 / per_node_second);
+        self.report.bytes_per_node_per_s = Some((after.1 - before.1) as f64 / per_node_second);
         self.look_at_knowledge();
         self.judge(&BTreeMap::new());
     }
@@ -238,7 +239,7 @@ impl<'a> Run<'a> {
                 others.extend(ages.iter().take(3));
             }
         }
-        self.report.load_fresh_own_zone = f64::from(fresh as u32) / f64::from(expected.max(1) as u32);
+        self.report.load_fresh_own_zone = share(fresh, expected);
         self.report.load_age_own_zone_ms = Spread::of(own);
         self.report.load_age_other_zones_ms = Spread::of(others);
         self.report.rtt_error = Spread::of(errors);
@@ -363,6 +364,7 @@ impl<'a> Run<'a> {
 
     /// Counts verdicts and suspicions since the last judgement about nodes that were up.
     fn judge(&mut self, down: &BTreeMap<usize, Time>) {
+        let (mut failures, mut healthy, mut suspicions) = (0, 0, 0);
         for entry in &self.world.log()[self.judged..] {
             let (Event::Failed(member) | Event::Suspected { member, .. }) = &entry.event else { continue };
             let index: Option<usize> = member.identity.name.as_str()[4..].parse().ok();
@@ -370,12 +372,15 @@ impl<'a> Run<'a> {
                 continue;
             };
             if matches!(entry.event, Event::Failed(_)) {
-                self.report.false_failures += 1;
-                self.report.false_failures_healthy += usize::from(!self.slow.contains(&index));
+                failures += 1;
+                healthy += usize::from(!self.slow.contains(&index));
             } else {
-                self.report.false_suspicions += 1;
+                suspicions += 1;
             }
         }
+        *self.report.false_failures.get_or_insert(0) += failures;
+        *self.report.false_failures_healthy.get_or_insert(0) += healthy;
+        *self.report.false_suspicions.get_or_insert(0) += suspicions;
         self.judged = self.world.log().len();
     }
 

@@ -1,7 +1,7 @@
 //! Each kind of fault alone, as `--fault` injects it.
 
-use super::{SECOND, Timing};
-use crate::sim::{FaultKind, Report, Scenario, run};
+use super::{SECOND, Timing, Topology};
+use crate::sim::{FaultKind, Report, Scenario, run, run_mixed};
 
 fn alone(kind: FaultKind, scenario: Scenario) -> Report {
     run(&Scenario { faults: vec![kind], ..scenario })
@@ -34,7 +34,7 @@ fn a_socket_that_overflows_does_so_in_every_run_and_fails_nobody() {
             let report = alone(FaultKind::FullBuffer, Scenario { timing, ..Scenario::new(seed) });
             assert_eq!(report.violations, Vec::<String>::new(), "{timing}, seed {seed}");
             assert!(report.fired.overflowed > 0, "{timing}, seed {seed}");
-            assert_eq!(report.false_failures, 0, "{timing}, seed {seed}");
+            assert_eq!(report.false_failures, Some(0), "{timing}, seed {seed}");
         }
     }
 }
@@ -80,7 +80,7 @@ fn who_was_killed_is_back_before_a_fault() {
 fn a_warm_cluster_whose_key_is_rotated_had_one_before() {
     for seed in 0..4 {
         let report = alone(FaultKind::Rekey, Scenario { warm: true, ..Scenario::new(seed) });
-        assert_eq!((report.false_failures, report.false_suspicions), (0, 0), "seed {seed}");
+        assert_eq!((report.false_failures, report.false_suspicions), (Some(0), Some(0)), "seed {seed}");
     }
 }
 
@@ -90,4 +90,19 @@ fn kinds_may_be_given_again_and_again() {
     let report = run(&Scenario { nodes: 5, faults, duration: 5 * SECOND, ..Scenario::new(1) });
     assert_eq!(report.violations, Vec::<String>::new());
     assert_eq!((report.fired.rekeyed, report.fired.upgraded), (8 * 5, 8 * 5));
+}
+
+#[test]
+fn what_was_not_measured_has_no_value() {
+    let mixed = run_mixed(1);
+    assert_eq!((mixed.bytes_per_node_per_s, mixed.datagrams_per_node_per_s), (None, None));
+    assert_eq!((mixed.load_fresh, mixed.load_fresh_own_zone), (None, None));
+    assert_eq!((mixed.candidates_own_zone, mixed.candidates_other_zones), (None, None));
+    assert_eq!((mixed.false_failures, mixed.false_suspicions), (None, None));
+    let flat = run(&Scenario { topology: Topology::flat(SECOND / 1_000), ..Scenario::new(1) });
+    assert!(flat.candidates_own_zone.is_some() && flat.load_fresh_own_zone.is_some());
+    assert_eq!(flat.candidates_other_zones, None, "there is no other zone");
+    let scattered = run(&Scenario { nodes: 3, ..Scenario::new(1) });
+    assert_eq!((scattered.candidates_own_zone, scattered.load_fresh_own_zone), (None, None));
+    assert!(scattered.candidates_other_zones.is_some(), "each is alone in its zone");
 }

@@ -4,11 +4,11 @@ use super::SECOND;
 use crate::sim::{Report, Scenario, run};
 
 /// Means over seeds of clusters at rest: what it is of a report, and of how many seeds.
-fn mean(nodes: usize, seeds: u64, of: impl Fn(&Report) -> f64) -> f64 {
+fn mean(nodes: usize, seeds: u64, of: impl Fn(&Report) -> Option<f64>) -> f64 {
     let one = |seed| {
         let report = run(&Scenario { nodes, duration: 20 * SECOND, ..Scenario::new(seed) });
         assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}");
-        of(&report)
+        of(&report).expect("it was measured")
     };
     (1..=seeds).map(one).sum::<f64>() / seeds as f64
 }
