@@ -1,5 +1,6 @@
 //! Carrying a routing decision out: one candidate after the other, until one has done the job.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -173,11 +174,13 @@ impl Node {
         let situation = Situation { view: &view, own_load: self.own_load(), now: Instant::now() };
         let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut ranked = self.policy.rank(&situation, &mut *rng);
+        drop(rng);
         // The score hardly sees a queue (a job counts as much as a percent of CPU). Where a job would have to wait, the
         // others are asked first, in the score's order: one that can begin sooner accepts, and the rest refuse.
         if self.policy.weighs_load() && self.pool.backlog(own).is_full() {
             ranked.sort_by_key(Candidate::is_local);
         }
+        append_unranked(&mut ranked, situation.live_peers());
         ranked
     }
 
@@ -240,12 +243,22 @@ impl Node {
     }
 }
 
+/// Puts those last of whom the policy knows too little to rank them, the nearest first: one that has joined just now, or is heard of
+/// too seldom to have a fresh load here, can do what nobody else can. Their score is infinite.
+fn append_unranked(ranked: &mut Vec<Candidate>, live: impl Iterator<Item = Candidate>) {
+    let known: HashSet<_> = ranked.iter().map(|candidate| &candidate.identity.name).collect();
+    let mut unranked: Vec<_> = live.filter(|candidate| !known.contains(&candidate.identity.name)).collect();
+    unranked.sort_by_key(|candidate| candidate.rtt.unwrap_or(Duration::MAX));
+    ranked.extend(unranked.into_iter().map(|candidate| Candidate { score: f64::INFINITY, ..candidate }));
+}
+
 /// `node1/FRA=0.120 node4/FRA=0.031 …`, best first.
 fn scores_text(content: &ContentId, ranked: &[Candidate]) -> Arc<str> {
     let one = |Candidate { identity, score, .. }: &Candidate| {
         format!("{}/{}={score:.3}", identity.name, identity.zone)
     };
-    let scores = ranked.iter().take(PEERS_ASKED_MAX + 1).map(one).collect::<Vec<_>>().join(" ");
+    let scored = ranked.iter().filter(|candidate| candidate.score.is_finite());
+    let scores = scored.take(PEERS_ASKED_MAX + 1).map(one).collect::<Vec<_>>().join(" ");
     tracing::debug!(%content, scores, "candidates ranked");
     scores.into()
 }

@@ -56,7 +56,7 @@ impl<'a> Situation<'a> {
     }
 
     /// The peers that may be asked at all: alive, and not merely unsuspected long ago.
-    pub(super) fn live_peers(&self) -> impl Iterator<Item = Candidate> + 'a {
+    pub(crate) fn live_peers(&self) -> impl Iterator<Item = Candidate> + 'a {
         let Self { view, now, .. } = *self;
         view.peers.iter().filter(|peer| peer.state == MemberState::Alive).map(move |peer| Candidate {
             identity: Arc::clone(&peer.identity),
