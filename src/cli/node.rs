@@ -62,7 +62,7 @@ fn configure(args: Args) -> Result<NodeConfig, starling::config::ConfigError> {
 
 /// Logs go to stderr, for as long as somebody reads it; `RUST_LOG` chooses what, `info` by default.
 fn init_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,mp4parse=error"));
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {

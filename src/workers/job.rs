@@ -15,11 +15,12 @@ use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
 use super::child::{self, Ended, Outcome};
 use super::error::TranscodeError;
+use super::index;
 use super::probe::Prober;
 use super::progress::{Progress, Reader};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
-use super::whole::boxes_end_with_the_file;
+use super::whole;
 use crate::content::{ContentId, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Scratch};
 use crate::load::CpuUse;
@@ -50,7 +51,7 @@ pub struct Transcoded {
     pub bytes: u64,
     /// Its SHA-256.
     pub sha256: ContentId,
-    /// What ffprobe sees in it.
+    /// What is in it.
     pub info: MediaInfo,
     /// From out of the queue to here.
     pub elapsed: Duration,
@@ -188,30 +189,42 @@ impl Bench {
         }
     }
 
-    /// ffprobe's view of the result: is it there, is it what the profile says, is it all of it?
+    /// Is the result there, is it what the profile says, is it all of it?
     fn verify(&self, job: &Job, output: &Path, cancel: &Cancel) -> Result<MediaInfo, TranscodeError> {
         let bad = |reason: String| TranscodeError::BadOutput { reason };
-        match fs::metadata(output) {
-            Ok(meta) if meta.len() == 0 => return Err(bad("it is empty".to_owned())),
-            Ok(meta) if meta.len() >= self.limits.output_bytes_max => {
-                return Err(TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max });
-            }
-            Ok(_) => {}
+        let file = match File::open(output) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(bad("there is none".to_owned()));
             }
             Err(error) => return Err(error.into()),
+        };
+        match file.metadata()?.len() {
+            0 => return Err(bad("it is empty".to_owned())),
+            length if length >= self.limits.output_bytes_max => {
+                return Err(TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max });
+            }
+            _ => {}
         }
-        let info = self.prober.probe_blocking(output, OWN_DEMUXERS, cancel).map_err(|error| match error {
-            _ if cancel.is_set() => TranscodeError::Cancelled,
-            error if error.is_input_fault() => bad(error.to_string()),
-            error => TranscodeError::Unverified(error),
-        })?;
+        let described = if matches!(job.profile.extension(), "mp4" | "m4a") {
+            // Its index stands first and tells of all of it, so a file that was cut off behind it looks whole to whoever reads
+            // only that, ffprobe for one.
+            if whole::top_boxes(&file)?.is_none() {
+                return Err(bad("it is cut off".to_owned()));
+            }
+            index::look(&file)?
+        } else {
+            None
+        };
+        let probed = || {
+            self.prober.probe_blocking(output, OWN_DEMUXERS, cancel).map_err(|error| match error {
+                _ if cancel.is_set() => TranscodeError::Cancelled,
+                error if error.is_input_fault() => bad(error.to_string()),
+                error => TranscodeError::Unverified(error),
+            })
+        };
+        let info = described.map_or_else(probed, Ok)?;
         job.profile.delivers(&info).map_err(|reason| bad(reason.to_owned()))?;
-        if matches!(job.profile.extension(), "mp4" | "m4a") && !boxes_end_with_the_file(&File::open(output)?)?
-        {
-            return Err(bad("it is cut off".to_owned()));
-        }
         if matches!(job.profile.recipe, Recipe::Video { .. })
             && let (Some(expected), Some(got)) = (job.info.picture_duration(), info.picture_duration())
             && got + tolerance(expected) < expected

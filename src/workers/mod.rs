@@ -12,6 +12,7 @@ mod cancel;
 mod child;
 mod error;
 mod estimate;
+pub(crate) mod index;
 mod job;
 mod place;
 mod pool;
@@ -24,7 +25,7 @@ mod speed;
 mod tests;
 mod ticket;
 mod tools;
-mod whole;
+pub(crate) mod whole;
 
 pub use backlog::Backlog;
 pub use error::{SubmitError, TranscodeError};

@@ -1,5 +1,6 @@
-//! The capped ffprobe: what is in a file, or why it is refused.
+//! What is in a file, or why it is refused: its index read here, or the capped ffprobe.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -13,6 +14,7 @@ use tokio::task::spawn_blocking;
 use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
 use super::child::{self, Ended};
+use super::index;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
 use crate::content::{AudioInfo, MediaInfo, MediaLimits, VideoInfo};
@@ -88,7 +90,8 @@ impl Prober {
         }
     }
 
-    /// What is in this file, if it is within the limits. Cancel-safe: when the caller stops waiting, ffprobe ends soon.
+    /// What is in this file, if it is within the limits: by its own index where that is plain, else by ffprobe, which alone may
+    /// refuse one. Cancel-safe: when the caller stops waiting, ffprobe ends soon.
     pub async fn probe(&self, path: &Path) -> Result<MediaInfo, ProbeError> {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
@@ -100,7 +103,12 @@ impl Prober {
         // The thread that spawns the child waits for it, as the child's death signal asks for.
         let probed = spawn_blocking(move || {
             let _permit = permit;
-            this.probe_blocking(&path, DEMUXERS, &cancel)
+            let described =
+                index::look(&File::open(&path).map_err(ProbeError::Tool)?).map_err(ProbeError::Tool)?;
+            match described.filter(|info| check(&this.limits, info).is_ok()) {
+                Some(info) => Ok(info),
+                None => this.probe_blocking(&path, DEMUXERS, &cancel),
+            }
         });
         let result = probed.await.map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
         drop(guard);

@@ -8,30 +8,47 @@ use std::os::unix::fs::FileExt;
 /// More boxes than this at the top are of no file that was written here.
 const BOXES_MAX: usize = 1000;
 
-/// Whether the boxes of an ISO media file end where it ends. (A size of 0 means: to the end.)
-pub(super) fn boxes_end_with_the_file(file: &File) -> io::Result<bool> {
+/// A box at the top of an ISO media file, with its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TopBox {
+    pub(crate) kind: [u8; 4],
+    /// Where it begins in the file.
+    pub(crate) at: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The boxes of an ISO media file, if they end where it ends. (A size of 0 means: to the end.)
+pub(super) fn top_boxes(file: &File) -> io::Result<Option<Vec<TopBox>>> {
     let length = file.metadata()?.len();
+    let mut boxes: Vec<TopBox> = Vec::new();
     let mut at = 0u64;
-    for _ in 0..BOXES_MAX {
+    while boxes.len() < BOXES_MAX {
         if at == length {
-            return Ok(length > 0);
+            return Ok((length > 0).then_some(boxes));
         }
         let mut head = [0; 16];
         let available = (length - at).min(16) as usize;
+        if available < 8 {
+            return Ok(None);
+        }
         file.read_exact_at(&mut head[..available], at)?;
+        let kind = [head[4], head[5], head[6], head[7]];
         // The size, the kind, and where the size is 1 a longer one.
         let head = u128::from_be_bytes(head);
-        let size = match (head >> 96) as u32 {
-            0 => return Ok(available >= 8),
+        let bytes = match (head >> 96) as u32 {
+            0 => length - at,
             1 if available == 16 => head as u64,
             short => short.into(),
         };
-        match at.checked_add(size) {
-            Some(end) if size >= 8 && end <= length => at = end,
-            _ => return Ok(false),
+        match at.checked_add(bytes) {
+            Some(end) if bytes >= 8 && end <= length => {
+                boxes.push(TopBox { kind, at, bytes });
+                at = end;
+            }
+            _ => return Ok(None),
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -43,7 +60,7 @@ mod tests {
     fn check(bytes: &[u8]) -> bool {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        boxes_end_with_the_file(&file).unwrap()
+        top_boxes(&file).unwrap().is_some()
     }
 
     fn small(kind: &[u8], content: &[u8]) -> Vec<u8> {

@@ -140,10 +140,10 @@ async fn what_takes_longer_than_it_is_allowed_is_refused_for_good_and_for_no_oth
     let node = Node::start(options);
     // From the third one on it knows what such a job takes.
     for tag in 0..3 {
-        let clip = Clip { size: "640x480", seconds: 2.0, tag, ..Clip::default() };
+        let clip = Clip { size: "640x480", seconds: 2.0, tag, container: "mkv", ..Clip::default() };
         node.http.upload(clip.make()).await.assert_video();
     }
-    let clip = Clip { size: "640x480", seconds: 90.0, tag: 3, ..Clip::default() }.make();
+    let clip = Clip { size: "640x480", seconds: 90.0, tag: 3, container: "mkv", ..Clip::default() }.make();
     let short = [("x-deadline-ms", "5000")];
     for _ in 0..2 {
         let refused = node.http.upload_with("/upload", &short, clip.clone()).await;

@@ -81,7 +81,7 @@ async fn transcodes(nodes: &[Http]) -> u64 {
 async fn with_all_cores_at_work_only_those_fail_that_do() {
     let mut lab = Lab::start(&["--nodes", "5", "--", "--log", "json"]);
     let nodes = NODES.map(|name| lab.node(name));
-    let clip = Clip { size: "1280x720", seconds: 4.0, audio: false, tag: 870 }.make();
+    let clip = Clip { size: "1280x720", seconds: 4.0, audio: false, tag: 870, ..Clip::default() }.make();
     let over = Arc::new(AtomicBool::new(false));
     let number = Arc::new(AtomicU32::new(0));
     let uploaders: Vec<_> = nodes

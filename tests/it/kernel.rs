@@ -111,7 +111,13 @@ async fn a_cluster_across_zones() {
     let node3 = lab.node("node3");
     let mut served_by = Vec::new();
     while served_by.iter().all(|node| node == "node3") && served_by.len() < 5 {
-        let clip = Clip { size: "160x90", seconds: 0.5, audio: false, tag: 500 + served_by.len() as u32 };
+        let clip = Clip {
+            size: "160x90",
+            seconds: 0.5,
+            audio: false,
+            tag: 500 + served_by.len() as u32,
+            ..Clip::default()
+        };
         let answer = node3.upload(clip.make()).await;
         answer.assert_video();
         served_by.push(answer.header("x-served-by").to_owned());

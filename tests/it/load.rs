@@ -88,7 +88,7 @@ async fn a_dead_node_is_avoided_and_its_failures_are_told() {
 async fn a_full_node_refuses_and_every_refusal_and_retry_is_told() {
     let node = Node::start(NodeOptions::new("node1", "FRA"));
     let folder = tempfile::tempdir().unwrap();
-    let clip = Clip { size: "1280x720", seconds: 4.0, audio: false, tag: 950 }.make();
+    let clip = Clip { size: "1280x720", seconds: 4.0, audio: false, tag: 950, ..Clip::default() }.make();
     std::fs::write(folder.path().join("clip.mp4"), clip).unwrap();
     // It learns what such a clip costs.
     let common = ["--to", &node.http_address, "--unique", "--json", "--timeout", "10s"];

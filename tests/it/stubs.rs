@@ -156,7 +156,7 @@ async fn what_one_nodes_ffprobe_cannot_look_at_another_one_can_and_no_third_is_p
             options
         }
     };
-    let clip = |tag| Clip { tag, ..Clip::default() }.make();
+    let clip = |tag| Clip { tag, container: "mkv", ..Clip::default() }.make();
     let cluster = Cluster::start_with(&["FRA", "IAD"], with_stub(&["node1"])).await;
     let parts =
         ["kill -KILL $$", "exec head -c 1000 /dev/urandom", "kill -SEGV $$", "echo Cannot fork >&2; exit 2"];

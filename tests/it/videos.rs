@@ -27,7 +27,7 @@ async fn made_ones() {
     let shapes =
         [("320x240", true), ("240x426", false), ("1280x720", true), ("638x358", false), ("1920x1080", true)];
     let make = |(tag, (size, audio)): (usize, (&'static str, bool))| {
-        let clip = Clip { size, audio, seconds: 0.6, tag: tag as u32 };
+        let clip = Clip { size, audio, seconds: 0.6, tag: tag as u32, ..Clip::default() };
         (format!("{size}, sound: {audio}"), clip.make())
     };
     each_comes_back_valid_and_once(shapes.into_iter().enumerate().map(make).collect()).await;

@@ -13,25 +13,27 @@ pub struct Clip {
     pub audio: bool,
     /// Makes the content different from that of another clip of the same kind.
     pub tag: u32,
+    /// The container, by the file's extension. Of a plain mp4 no ffprobe is asked, of an mkv it is.
+    pub container: &'static str,
 }
 
 impl Default for Clip {
     fn default() -> Self {
-        Self { size: "320x240", seconds: 1.0, audio: true, tag: 0 }
+        Self { size: "320x240", seconds: 1.0, audio: true, tag: 0, container: "mp4" }
     }
 }
 
 impl Clip {
     /// One that takes a core a few seconds to transcode.
     pub fn long(tag: u32) -> Self {
-        Self { size: "1280x720", seconds: 15.0, audio: false, tag }
+        Self { size: "1280x720", seconds: 15.0, audio: false, tag, ..Self::default() }
     }
 
     /// Makes it.
     pub fn make(self) -> Bytes {
-        let Self { size, seconds, audio, tag } = self;
+        let Self { size, seconds, audio, tag, container } = self;
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("clip.mp4");
+        let path = dir.path().join(format!("clip.{container}"));
         let mut ffmpeg = Command::new("ffmpeg");
         ffmpeg.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"]);
         ffmpeg.arg(format!("testsrc2=size={size}:rate=25:duration={seconds}"));
