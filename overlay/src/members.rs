@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::precedence::{Claim, is_live};
 use crate::rtt::RttEstimator;
 use crate::swim::Path;
-use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time};
+use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time, Zone};
 
 /// Index of a member in the table; it stays the same until the member is forgotten.
 pub(crate) type Slot = u32;
@@ -78,8 +78,10 @@ impl Peer {
 }
 
 /// All members but this node itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Members {
+    /// This node's zone.
+    zone: Zone,
     slots: Vec<Option<Peer>>,
     free: Vec<Slot>,
     /// All keys in order, and whose they are.
@@ -88,16 +90,33 @@ pub(crate) struct Members {
     /// Members that are not live, in order.
     gone: Vec<Slot>,
     live: usize,
+    near: usize,
     digest: u64,
 }
 
 impl Members {
+    /// An empty table, for a node of this zone.
+    pub fn new(zone: Zone) -> Self {
+        Self {
+            zone,
+            slots: Vec::new(),
+            free: Vec::new(),
+            keys: Vec::new(),
+            by_key: Vec::new(),
+            gone: Vec::new(),
+            live: 0,
+            near: 0,
+            digest: 0,
+        }
+    }
+
     /// A table of live members, which come sorted by key; `digest` is theirs.
-    pub fn of(peers: impl ExactSizeIterator<Item = Peer>, digest: u64) -> Self {
+    pub fn of(zone: Zone, peers: impl ExactSizeIterator<Item = Peer>, digest: u64) -> Self {
         let slots: Vec<_> = peers.map(Some).collect();
         let keys = slots.iter().flatten().map(|peer| peer.key).collect();
+        let near = slots.iter().flatten().filter(|peer| peer.identity.zone == zone).count();
         let by_key = (0..slots.len() as Slot).collect();
-        Self { live: slots.len(), slots, keys, by_key, digest, ..Self::default() }
+        Self { live: slots.len(), near, slots, keys, by_key, digest, ..Self::new(zone) }
     }
 
     pub fn find(&self, key: NodeKey) -> Option<Slot> {
@@ -151,6 +170,11 @@ impl Members {
     /// How many live ones there are, not counting this node.
     pub fn live(&self) -> usize {
         self.live
+    }
+
+    /// How many of them are in this node's zone.
+    pub fn near(&self) -> usize {
+        self.near
     }
 
     /// Exclusive or of the live members' parts.
@@ -251,10 +275,13 @@ impl Members {
     fn count(&mut self, peer: &Peer, add: bool) {
         if peer.is_live() {
             self.digest ^= peer.key.live_part(peer.identity.boot);
+            let near = usize::from(peer.identity.zone == self.zone);
             if add {
                 self.live += 1;
+                self.near += near;
             } else {
                 self.live -= 1;
+                self.near -= near;
             }
         }
     }
@@ -268,13 +295,17 @@ mod tests {
 
     use super::*;
 
+    fn zone_of(key: u64) -> Zone {
+        if key % 3 == 0 { "A" } else { "B" }.parse().unwrap()
+    }
+
     fn peer(key: u64, state: MemberState) -> Peer {
         let identity = Identity {
             name: "a".parse().unwrap(),
             boot: BootEpoch(1),
             gossip: ([10, 0, 0, 1], 5000).into(),
             http_port: 5000,
-            zone: "A".parse().unwrap(),
+            zone: zone_of(key),
             capacity_jobs: 2,
             versions: crate::Versions::SPOKEN,
         };
@@ -295,7 +326,7 @@ mod tests {
             keys in prop::collection::vec((prop_oneof![any::<u64>(), 0u64..40, Just(u64::MAX)], 0..4u8), 0..200),
             (first, last) in (prop_oneof![any::<u64>(), 0u64..40], any::<u64>()),
         ) {
-            let (mut members, mut map) = (Members::default(), BTreeMap::new());
+            let (mut members, mut map) = (Members::new(zone_of(0)), BTreeMap::new());
             for (key, what) in keys {
                 let state = if what == 1 { MemberState::Dead } else { MemberState::Alive };
                 match map.get(&key).copied() {
@@ -327,6 +358,8 @@ mod tests {
             prop_assert_eq!(found, map.range(range).map(|(key, _)| *key).collect::<Vec<_>>());
             let dead = map.values().filter(|(_, state)| *state == MemberState::Dead).count();
             prop_assert_eq!((members.gone().count(), members.live()), (dead, map.len() - dead));
+            let near = map.iter().filter(|(key, (_, state))| *state == MemberState::Alive && *key % 3 == 0).count();
+            prop_assert_eq!(members.near(), near);
         }
     }
 }

@@ -61,7 +61,8 @@ impl Swim {
         };
         let me = identities.partition_point(|(key, _)| *key < self.key);
         let others = (0..identities.len() - 1).map(|place| &identities[place + usize::from(place >= me)]);
-        self.members = Members::of(others.map(peer), digest ^ self.key.live_part(self.me.boot));
+        self.members =
+            Members::of(self.me.zone.clone(), others.map(peer), digest ^ self.key.live_part(self.me.boot));
         self.round = (0..self.members.slots()).collect();
         self.disturbance = super::Disturbance::over();
         self.timers.clear(Timer::Converge);

@@ -17,7 +17,11 @@ use crate::wire::{Encoder, LOADS_MAX, LoadEntry};
 use crate::{LoadSample, NodeKey, Time, Zone};
 
 /// Most samples of this zone's members on a datagram to one of them.
-const NEAR_PER_DATAGRAM: usize = 5;
+const NEAR_PER_DATAGRAM: usize = 8;
+/// How many hundredths of such a sample are passed on for each datagram that is sent, to whatever zone: so many for each live member,
+/// since few members hear each other at first hand often enough, and at most so many.
+const NEAR_HUNDREDTHS_A_MEMBER: usize = 5;
+const NEAR_HUNDREDTHS_MAX: usize = 240;
 /// Best candidates of the zones that the receiver is not in, on each ping and ack.
 const FAR_PER_DATAGRAM: usize = 1;
 const _: () = assert!(NEAR_PER_DATAGRAM + FAR_PER_DATAGRAM <= LOADS_MAX);
@@ -210,12 +214,20 @@ impl Swim {
         let mut desk = std::mem::take(&mut self.load_desk);
         let waiting = desk.zones[index].best.iter_mut();
         let waiting = waiting.filter(|candidate| candidate.key != to && candidate.is_waiting(Way::Near, now));
-        for candidate in waiting.take(NEAR_PER_DATAGRAM) {
+        for candidate in waiting.take(self.near_per_datagram()) {
             if !self.put_load(encoder, candidate, Way::Near) {
                 break;
             }
         }
         self.load_desk = desk;
+    }
+
+    /// How many of this zone's samples go on a datagram to one of its members. The smaller the zone's part of the cluster is, the
+    /// fewer datagrams go to it, and the more has to be on each.
+    fn near_per_datagram(&self) -> usize {
+        let live = self.live();
+        let hundredths = (NEAR_HUNDREDTHS_A_MEMBER * live).min(NEAR_HUNDREDTHS_MAX);
+        (hundredths * live).div_ceil(100 * (self.members.near() + 1)).min(NEAR_PER_DATAGRAM)
     }
 
     /// Passes on the youngest of the best of zones that the receiver is not in; the zones take turns.

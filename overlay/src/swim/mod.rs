@@ -216,7 +216,7 @@ impl Swim {
             phase: Phase::Running,
             conflict: None,
             conflict_told: None,
-            members: Members::default(),
+            members: Members::new(config.identity.zone.clone()),
             gossip: GossipQueue::default(),
             load_desk: LoadDesk::default(),
             suspicions: BTreeMap::new(),

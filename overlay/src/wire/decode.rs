@@ -5,7 +5,7 @@ use std::time::Duration;
 use bincode::BorrowDecode;
 
 use super::body::{UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire, kind};
-use super::load::{WireLoad, age_from_wire};
+use super::load::{WITH_COORDINATE, WireLoad, age_from_wire};
 use super::{
     DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject, UPDATES_MAX,
     Update,
@@ -126,7 +126,7 @@ impl<'a> Datagram<'a> {
         match kind {
             kind::LOAD => {
                 let age = payload.take("load")?;
-                self.load = Some((payload.load()?, age_from_wire(age)));
+                self.load = Some((payload.load()?.0, age_from_wire(age)));
             }
             kind::COORDINATE => {
                 self.coordinate = Some(payload.take::<WireCoordinate>("coordinate")?.coordinate());
@@ -175,16 +175,20 @@ impl<'a> Reader<'a> {
         Ok((*kind, payload))
     }
 
-    fn load(&mut self) -> Result<LoadSample, DecodeError> {
+    /// A sample, and the bits for what goes with it.
+    fn load(&mut self) -> Result<(LoadSample, u8), DecodeError> {
         let load: WireLoad = self.take("load")?;
-        load.sample().ok_or(DecodeError::Malformed("load: out of range"))
+        Ok((load.sample().ok_or(DecodeError::Malformed("load: out of range"))?, load.with()))
     }
 
     fn load_entry(&mut self) -> Result<LoadEntry, DecodeError> {
         let (of, boot_low, age): ([u8; 4], [u8; 2], u8) = self.take("load entry")?;
-        let sample = self.load()?;
-        let coordinate: Option<WireCoordinate> = self.take("load entry")?;
-        let coordinate = coordinate.map(|coordinate| coordinate.coordinate());
+        let (sample, with) = self.load()?;
+        let coordinate = if with & WITH_COORDINATE == 0 {
+            None
+        } else {
+            Some(self.take::<WireCoordinate>("load entry")?.coordinate())
+        };
         let (of, boot_low) = (u32::from_le_bytes(of), u16::from_le_bytes(boot_low));
         Ok(LoadEntry { of, boot_low, age: age_from_wire(age), sample, coordinate })
     }

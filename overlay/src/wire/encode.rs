@@ -6,7 +6,7 @@ use bincode::Encode;
 use rand::RngCore;
 
 use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_to_wire, kind};
-use super::load::{WireLoad, age_to_wire};
+use super::load::{WITH_COORDINATE, WireLoad, age_to_wire};
 use super::{
     DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject, UPDATES_MAX,
     Update,
@@ -95,7 +95,7 @@ impl Encoder {
     pub fn load(&mut self, sample: &LoadSample, age: Duration) {
         let start = self.bytes.len();
         self.bytes.extend([0; SECTION_HEAD_BYTES]);
-        self.put(&(age_to_wire(age), WireLoad::from(sample)));
+        self.put(&(age_to_wire(age), WireLoad::new(sample, 0)));
         self.close(kind::LOAD, start);
     }
 
@@ -137,13 +137,12 @@ impl Encoder {
     #[must_use]
     pub fn load_entry(&mut self, entry: &LoadEntry) -> bool {
         self.entry(kind::LOADS, LOADS_MAX, |this| {
-            this.put(&(
-                entry.of.to_le_bytes(),
-                entry.boot_low.to_le_bytes(),
-                age_to_wire(entry.age),
-                WireLoad::from(&entry.sample),
-                entry.coordinate.as_ref().map(WireCoordinate::from),
-            ));
+            let with = if entry.coordinate.is_some() { WITH_COORDINATE } else { 0 };
+            let (of, boot_low) = (entry.of.to_le_bytes(), entry.boot_low.to_le_bytes());
+            this.put(&(of, boot_low, age_to_wire(entry.age), WireLoad::new(&entry.sample, with)));
+            if let Some(coordinate) = &entry.coordinate {
+                this.put(&WireCoordinate::from(coordinate));
+            }
         })
     }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
 use crate::LoadSample;
@@ -17,56 +20,88 @@ pub(super) fn age_from_wire(age: u8) -> Duration {
 
 const AGE_STEP_MS: u128 = 40;
 
-/// A load sample in at most 20 bytes, mostly 12.
-#[derive(Encode, Decode)]
+/// What a router decides by, and what is 0 on most nodes at most times: the fields of the last six bits of the byte before them say
+/// which of them follow. 5 bytes at the least, 7 for an idle node, 11 once it knows its speed, 21 at the most.
 pub(super) struct WireLoad {
-    seq: [u8; 2],
-    /// In half percents.
-    cpu: u8,
-    memory: u8,
-    queued_jobs: u16,
-    queue_capacity_jobs: u16,
-    running_jobs: u16,
-    workers: u16,
-    service_ms: [u8; 2],
-    kilopixels_per_s: [u8; 2],
+    sample: LoadSample,
+    /// The two bits that are left: whatever goes with the sample.
+    with: u8,
 }
 
+/// In [`WireLoad::with`]: a coordinate follows.
+pub(super) const WITH_COORDINATE: u8 = 0x80;
+/// The bits of [`WireLoad::with`].
+const WITH: u8 = 0xc0;
 /// Thousandths in a half percent.
 const PERMILLE_STEP: u16 = 5;
 
-impl From<&LoadSample> for WireLoad {
-    fn from(sample: &LoadSample) -> Self {
-        let half_percents = |permille: u16| (permille / PERMILLE_STEP) as u8;
-        Self {
-            seq: sample.seq.to_le_bytes(),
-            cpu: half_percents(sample.cpu_permille),
-            memory: half_percents(sample.memory_permille),
-            queued_jobs: sample.queued_jobs,
-            queue_capacity_jobs: sample.queue_capacity_jobs,
-            running_jobs: sample.running_jobs,
-            workers: sample.workers,
-            service_ms: short_float(sample.service_ms).to_le_bytes(),
-            kilopixels_per_s: short_float(sample.kilopixels_per_s).to_le_bytes(),
-        }
+impl WireLoad {
+    pub(super) fn new(sample: &LoadSample, with: u8) -> Self {
+        Self { sample: *sample, with: with & WITH }
+    }
+
+    /// None if it is out of range.
+    pub(super) fn sample(&self) -> Option<LoadSample> {
+        let in_range = self.sample.cpu_permille <= 1000 && self.sample.memory_permille <= 1000;
+        in_range.then_some(self.sample)
+    }
+
+    pub(super) fn with(&self) -> u8 {
+        self.with
     }
 }
 
-impl WireLoad {
-    pub(super) fn sample(&self) -> Option<LoadSample> {
-        let permille = |half_percents: u8| u16::from(half_percents) * PERMILLE_STEP;
-        let (cpu_permille, memory_permille) = (permille(self.cpu), permille(self.memory));
-        (cpu_permille <= 1000 && memory_permille <= 1000).then_some(LoadSample {
-            seq: u16::from_le_bytes(self.seq),
+impl Encode for WireLoad {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let sample = &self.sample;
+        let half_percents = |permille: u16| (permille / PERMILLE_STEP) as u8;
+        let counts = [sample.queue_capacity_jobs, sample.workers, sample.queued_jobs, sample.running_jobs];
+        let speeds = [sample.service_ms, sample.kilopixels_per_s].map(short_float);
+        let said = counts.iter().chain(&speeds).enumerate();
+        let present = said.fold(self.with, |present, (bit, field)| present | u8::from(*field != 0) << bit);
+        let percents = [sample.cpu_permille, sample.memory_permille].map(half_percents);
+        (sample.seq.to_le_bytes(), percents, present).encode(encoder)?;
+        for count in counts.iter().filter(|count| **count != 0) {
+            count.encode(encoder)?;
+        }
+        for speed in speeds.iter().filter(|speed| **speed != 0) {
+            speed.to_le_bytes().encode(encoder)?;
+        }
+        Ok(())
+    }
+}
+
+bincode::impl_borrow_decode!(WireLoad);
+
+impl<C> Decode<C> for WireLoad {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let (seq, [cpu, memory], present) = <([u8; 2], [u8; 2], u8)>::decode(decoder)?;
+        let is_said = |bit: usize| present & 1 << bit != 0;
+        let mut counts = [0u16; 4];
+        for (_, count) in counts.iter_mut().enumerate().filter(|(bit, _)| is_said(*bit)) {
+            *count = u16::decode(decoder)?;
+        }
+        let mut speeds = [0u32; 2];
+        for (_, speed) in (4..).zip(&mut speeds).filter(|(bit, _)| is_said(*bit)) {
+            let bits = u16::from_le_bytes(<[u8; 2]>::decode(decoder)?);
+            *speed = from_short_float(bits).ok_or(DecodeError::Other("a speed out of range"))?;
+        }
+        let [queue_capacity_jobs, workers, queued_jobs, running_jobs] = counts;
+        let [service_ms, kilopixels_per_s] = speeds;
+        let [cpu_permille, memory_permille] =
+            [cpu, memory].map(|half_percents| u16::from(half_percents) * PERMILLE_STEP);
+        let sample = LoadSample {
+            seq: u16::from_le_bytes(seq),
             cpu_permille,
             memory_permille,
-            queued_jobs: self.queued_jobs,
-            queue_capacity_jobs: self.queue_capacity_jobs,
-            running_jobs: self.running_jobs,
-            workers: self.workers,
-            service_ms: from_short_float(u16::from_le_bytes(self.service_ms))?,
-            kilopixels_per_s: from_short_float(u16::from_le_bytes(self.kilopixels_per_s))?,
-        })
+            queued_jobs,
+            queue_capacity_jobs,
+            running_jobs,
+            workers,
+            service_ms,
+            kilopixels_per_s,
+        };
+        Ok(Self { sample, with: present & WITH })
     }
 }
 
@@ -112,6 +147,31 @@ mod tests {
                 prop_assert_eq!(short_float(number), bits);
             }
         }
+    }
+
+    #[test]
+    fn what_is_zero_costs_nothing() {
+        let bytes = |sample: LoadSample| {
+            bincode::encode_to_vec(WireLoad::new(&sample, 0), crate::wire::bincode_config()).unwrap().len()
+        };
+        let idle = LoadSample {
+            seq: 700,
+            cpu_permille: 20,
+            memory_permille: 300,
+            workers: 2,
+            ..LoadSample::default()
+        };
+        assert_eq!(bytes(LoadSample { queue_capacity_jobs: 8, ..idle }), 7);
+        let most = LoadSample {
+            queued_jobs: u16::MAX,
+            queue_capacity_jobs: u16::MAX,
+            running_jobs: u16::MAX,
+            workers: u16::MAX,
+            service_ms: u32::MAX,
+            kilopixels_per_s: u32::MAX,
+            ..idle
+        };
+        assert_eq!(bytes(most), 21);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What a router at each node knows of the others.
 
+use std::time::Duration;
+
 use super::SECOND;
-use crate::sim::{Report, Scenario, run};
+use crate::sim::{Report, Scenario, Topology, run};
 
 /// Means over seeds of clusters at rest: what it is of a report, and of how many seeds.
 fn mean(nodes: usize, seeds: u64, of: impl Fn(&Report) -> Option<f64>) -> f64 {
@@ -24,6 +26,20 @@ fn routers_find_candidates_that_are_free_near_them_and_far_away() {
     let own = mean(100, 2, |report| report.candidates_own_zone);
     let others = mean(100, 2, |report| report.candidates_other_zones);
     assert!(own >= 0.8 && others >= 0.75, "own zone {own}, other zones {others}");
+}
+
+#[test]
+fn twenty_nodes_in_one_zone_say_little_and_know_enough() {
+    for seed in 1..=4 {
+        let report = run(&Scenario {
+            topology: Topology::flat(Duration::from_millis(1)),
+            duration: 20 * SECOND,
+            ..Scenario::new(seed)
+        });
+        assert!(report.candidates_own_zone >= Some(0.99), "{:?}", report.candidates_own_zone);
+        // With the headers of its datagrams less than serf (docs/EXPERIMENTS.md).
+        assert!(report.bytes_per_node_per_s <= Some(230.0), "{:?}", report.bytes_per_node_per_s);
+    }
 }
 
 #[test]
