@@ -46,13 +46,13 @@ const ZONES_MAX: usize = 64;
 pub(super) const FOLLOWED_MAX: usize = ZONES_MAX * BEST_FAR + BEST_NEAR;
 
 /// Who knows fewer better ones of its zone advertises.
-const BETTER_MAX: usize = 6;
+const BETTER_MAX: usize = 8;
 /// Each period it draws one member for so many live ones, ...
-const LIVE_PER_DRAW: usize = 50;
+const LIVE_PER_DRAW: usize = 30;
 /// ... at most so many, and tells those of its zone, ...
 const DRAWS_MAX: usize = 16;
 /// ... at most so many.
-const ADVERTS_MAX: usize = 4;
+const ADVERTS_MAX: usize = 6;
 
 /// Where a sample is to be passed on to: index of [`Candidate::times_left`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
