@@ -112,9 +112,13 @@ impl Members {
 
     /// A table of live members, which come sorted by key; `digest` is theirs.
     pub fn of(zone: Zone, peers: impl ExactSizeIterator<Item = Peer>, digest: u64) -> Self {
-        let slots: Vec<_> = peers.map(Some).collect();
-        let keys = slots.iter().flatten().map(|peer| peer.key).collect();
-        let near = slots.iter().flatten().filter(|peer| peer.identity.zone == zone).count();
+        let (mut slots, mut keys) = (Vec::with_capacity(peers.len()), Vec::with_capacity(peers.len()));
+        let mut near = 0;
+        for peer in peers {
+            near += usize::from(peer.identity.zone == zone);
+            keys.push(peer.key);
+            slots.push(Some(peer));
+        }
         let by_key = (0..slots.len() as Slot).collect();
         Self { live: slots.len(), near, slots, keys, by_key, digest, ..Self::new(zone) }
     }
@@ -132,20 +136,28 @@ impl Members {
     }
 
     /// Where a key is among the keys, or would be. Keys are hashes, spread evenly, so that the place is near where the
-    /// key's size says; from there the search gallops, and is a binary one at worst.
+    /// key's size says, and nearer to where its distance from the key there says; from there the search gallops, and is a
+    /// binary one at worst.
     fn place(&self, key: NodeKey) -> Result<usize, usize> {
-        let guess = ((u128::from(key.0) * self.keys.len() as u128) >> 64) as usize;
-        let (mut low, mut high, mut step) = (guess, guess, 16);
+        let count = self.keys.len();
+        let places = |distance: u64| ((u128::from(distance) * count as u128) >> 64) as usize;
+        let guess = places(key.0);
+        let Some(there) = self.keys.get(guess) else { return Err(0) };
+        let guess = match key.0.checked_sub(there.0) {
+            Some(ahead) => (guess + places(ahead)).min(count - 1),
+            None => guess.saturating_sub(places(there.0 - key.0)),
+        };
+        let (mut low, mut high, mut step) = (guess, guess, 4);
         while low > 0 && self.keys[low] >= key {
             low = low.saturating_sub(step);
             step *= 2;
         }
-        step = 16;
-        while high < self.keys.len() && self.keys[high] < key {
-            high = (high + step).min(self.keys.len());
+        step = 4;
+        while high < count && self.keys[high] < key {
+            high = (high + step).min(count);
             step *= 2;
         }
-        let end = self.keys.len().min(high + 1);
+        let end = count.min(high + 1);
         self.keys[low..end].binary_search(&key).map(|i| low + i).map_err(|i| low + i)
     }
 
