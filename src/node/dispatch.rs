@@ -16,8 +16,6 @@ use crate::workers::Place;
 
 /// How many peers are asked at the most before the job is done here or refused.
 const PEERS_ASKED_MAX: usize = 8;
-/// How long somebody who has a place here may be kept asking for a better one.
-const ASKING_MAX: Duration = Duration::from_millis(500);
 /// What a job takes on a node that does not know yet.
 const SERVICE_GUESS: Duration = Duration::from_secs(5);
 /// What a client is told when nobody could say when a place will be free.
@@ -50,7 +48,7 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
             local_refused = attempts.fault.is_none();
             attempt
         } else if peers_asked < PEERS_ASKED_MAX
-            && attempts.refusing < ASKING_MAX
+            && (attempts.fault.is_some() || !attempts.has_asked_enough())
             && !is_full(candidate.load.as_ref(), job.deadline.left())
         {
             peers_asked += 1;

@@ -54,7 +54,7 @@ async fn the_death_of_any_one_node_costs_double_work_at_most() {
 }
 
 /// The home of a content among these nodes, as src/lease/home.rs reckons it.
-fn home<'a>(content: &[u8], nodes: &[&'a str]) -> &'a str {
+pub fn home<'a>(content: &[u8], nodes: &[&'a str]) -> &'a str {
     let weight = |name: &str| {
         let content = starling::content::ContentId::of(content);
         starling::content::ContentId::of(&[&content.as_bytes()[..], b"360p\0", name.as_bytes()].concat()).0
