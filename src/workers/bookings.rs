@@ -137,6 +137,20 @@ impl Bookings {
         }
     }
 
+    /// A booked job has come, if it is due, and waits for something else than its place, which it loses no sooner than if it
+    /// had come just now.
+    pub(super) fn hold(&mut self, now: Instant, key: &BookingKey) {
+        if !self.is_due(now, key) {
+            return;
+        }
+        self.arrived(key);
+        let Some(place) = self.all.iter().position(|booking| booking.key == *key) else { return };
+        let mut booking = self.all.remove(place);
+        booking.due = booking.due.max(now);
+        let place = self.all.partition_point(|other| other.due <= booking.due);
+        self.all.insert(place, booking);
+    }
+
     /// A booked job was taken, or will not be.
     pub(super) fn remove(&mut self, key: &BookingKey) {
         self.all.retain(|booking| booking.key != *key);
@@ -253,6 +267,31 @@ mod tests {
         bookings.prune(now + told + GRACE);
         assert!(!bookings.is_due(now + told + GRACE, &key(1)));
         assert!(bookings.admit(now + told + GRACE, WAIT_MAX, COST, WAIT_MAX));
+    }
+
+    #[test]
+    fn who_waits_for_somebody_else_is_here_and_keeps_his_place() {
+        let now = Instant::now();
+        let mut bookings = Bookings::default();
+        let told = bookings.book(now, key(1), seconds(25), COST, WAIT_MAX);
+        bookings.book(now, key(2), seconds(25), COST, WAIT_MAX);
+        let due = now + told;
+        bookings.hold(now, &key(1));
+        assert!(!bookings.is_due(now, &key(1)), "too early is too early");
+        for waited in (0..60).step_by(5).map(seconds) {
+            let now = due + waited;
+            bookings.prune(now);
+            bookings.hold(now, &key(1));
+            assert!(bookings.is_due(now, &key(1)), "{waited:?}");
+            assert!(bookings.all.is_sorted_by_key(|booking| booking.due));
+        }
+        let over = due + seconds(55);
+        assert!(!bookings.is_due(over, &key(2)), "who did not come has lost it");
+        // Nobody waits for him meanwhile, and of the two he came (a third is believed at the start).
+        assert!(bookings.admit(over, WAIT_MAX, COST, WAIT_MAX));
+        assert!((bookings.coming - 2.0 / 3.0).abs() < 1e-9, "{}", bookings.coming);
+        bookings.prune(over + GRACE);
+        assert!(!bookings.is_due(over + GRACE, &key(1)), "gone, he keeps it no longer than others");
     }
 
     #[test]

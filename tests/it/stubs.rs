@@ -152,6 +152,42 @@ async fn a_peer_that_takes_its_time_to_fail_keeps_nobody_from_asking_the_next() 
 }
 
 #[tokio::test]
+async fn what_can_not_be_made_here_as_well_in_time_is_waited_for_elsewhere() {
+    let clip = Clip { size: "640x480", seconds: 90.0, container: "mkv", ..Clip::default() }.make();
+    let whole = Node::start(NodeOptions::new("node9", "FRA")).http.upload(clip.clone()).await.body;
+    let stub = Stub::new("8.1");
+    std::fs::write(stub.dir.path().join("whole"), whole).unwrap();
+    stub.plays(
+        "exec perl -e 'my $d = shift; select(undef, undef, undef, 0.05) until -e \"$d/go\"; exec qw(cat), \"$d/whole\"' \
+         \"${0%/*}\" >\"$out\"",
+    );
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |mut options| {
+        options.path = (options.name == "node1").then(|| stub.dir.path().to_owned());
+        options.arg("--load-weight=0").arg("--rtt-weight=1")
+    })
+    .await;
+    let [maker, other] = &cluster.nodes[..] else { panic!("two nodes") };
+    // From the third one on it knows what such a job takes.
+    for tag in 1..=3 {
+        let clip = Clip { size: "640x480", seconds: 2.0, tag, container: "mkv", ..Clip::default() };
+        other.http.upload(clip.make()).await.assert_video();
+    }
+    let (http, body) = (maker.http.clone(), clip.clone());
+    let first = tokio::spawn(async move { http.upload(body).await });
+    maker.busy(1, 0).await;
+    let http = other.http.clone();
+    let second =
+        tokio::spawn(async move { http.upload_with("/upload", &[("x-deadline-ms", "8000")], clip).await });
+    other.logged("not made here as well: waiting on", |_| true).await;
+    std::fs::write(stub.dir.path().join("go"), "").unwrap();
+    let second = second.await.unwrap();
+    second.assert_video();
+    assert_eq!(second.header("x-served-by"), "node1");
+    first.await.unwrap().assert_video();
+    assert_eq!(cluster.transcodes().await, 4);
+}
+
+#[tokio::test]
 async fn who_fails_at_a_job_asks_on_however_long_others_said_nothing() {
     let stub = Stub::new("8.1");
     stub.plays("echo \"cannot create $out: Directory nonexistent\" >&2; exit 2");
