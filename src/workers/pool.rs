@@ -179,7 +179,7 @@ impl Pool {
         } else {
             let wait_max = admission::wait_max(left, estimate.service, Standing::New);
             let cost = shared.share(state.cost(Work::of(profile, info)));
-            if !state.bookings.admit(now, estimate.wait, cost, wait_max) {
+            if !state.bookings.admit(key, now, estimate.wait, cost, wait_max) {
                 return Err(late(estimate.wait));
             }
         }

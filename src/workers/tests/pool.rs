@@ -56,6 +56,8 @@ async fn a_promise_for_what_is_there_keeps_nobody_waiting() {
     // With no time to wait for anybody.
     rig.pool.book(&profile, promised, None, Duration::from_secs(6)).unwrap();
     assert!(!is_taken());
+    // Somebody else who brings the same is no harm to him.
+    assert!(rig.pool.would_take(&profile, promised, Instant::now() + 2 * SOON));
     rig.pool.unbook(&profile, promised);
     assert!(is_taken());
 }
