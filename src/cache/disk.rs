@@ -92,6 +92,56 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+/// The steps that bring entries into place and out of it. In a test, any of them can fail.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    /// Which ones fail, counted from the next on.
+    #[cfg(test)]
+    failing: std::sync::Mutex<std::ops::Range<usize>>,
+}
+
+#[cfg_attr(not(test), expect(clippy::unused_self, reason = "outside of tests there is nothing to fail"))]
+impl Steps {
+    pub(super) fn make_folder(&self, path: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        self.step()?;
+        fs::create_dir_all(path)
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        self.step()?;
+        fs::rename(from, to)
+    }
+
+    pub(super) fn sync(&self, folder: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        self.step()?;
+        File::open(folder)?.sync_all()
+    }
+
+    pub(super) fn remove(&self, folder: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        self.step()?;
+        fs::remove_dir_all(folder)
+    }
+
+    #[cfg(test)]
+    pub(super) fn fail(&self, steps: std::ops::Range<usize>) {
+        *self.failing.lock().unwrap() = steps;
+    }
+
+    /// How many of those are still to come.
+    #[cfg(test)]
+    pub(super) fn to_fail(&self) -> usize {
+        self.failing.lock().unwrap().len()
+    }
+
+    #[cfg(test)]
+    fn step(&self) -> io::Result<()> {
+        let mut failing = self.failing.lock().unwrap();
+        let fails = failing.contains(&0);
+        *failing = failing.start.saturating_sub(1)..failing.end.saturating_sub(1);
+        if fails { Err(io::Error::other("on purpose")) } else { Ok(()) }
+    }
 }

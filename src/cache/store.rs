@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use super::disk::{DATA, META, open_verified, read_entry, sync_folder, touch};
+use super::disk::{DATA, META, Steps, open_verified, read_entry, touch};
 use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
 use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
@@ -30,6 +30,7 @@ struct Inner {
     hot: Mutex<HotSet>,
     /// Held while folders are renamed into or out of place, so that index and disk change as one. Taken before `index`.
     moves: Mutex<()>,
+    steps: Steps,
 }
 
 /// A result to be put into the cache.
@@ -99,6 +100,7 @@ impl Cache {
             index: Mutex::default(),
             hot: Mutex::default(),
             moves: Mutex::default(),
+            steps: Steps::default(),
         }));
         cache.rebuild().map_err(failed)?;
         cache.evict_down_to(budget_bytes);
@@ -156,6 +158,11 @@ impl Cache {
     pub fn stats(&self) -> CacheStats {
         let index = self.index();
         CacheStats { entries: index.len(), bytes: index.bytes(), budget_bytes: self.0.budget_bytes }
+    }
+
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> &Steps {
+        &self.0.steps
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -261,7 +268,7 @@ impl Cache {
         let mut description = File::create_new(folder.path().join(META))?;
         description.write_all(&serde_json::to_vec_pretty(meta)?)?;
         description.sync_all()?;
-        sync_folder(folder.path())?;
+        self.0.steps.sync(folder.path())?;
         Ok(folder)
     }
 
@@ -275,19 +282,27 @@ impl Cache {
     ) -> io::Result<Arc<Pin>> {
         let target = self.folder(name);
         let shelf = target.parent().unwrap_or_else(|| self.0.dir.objects());
+        let steps = &self.0.steps;
         let _moves = self.moves();
         if !shelf.exists() {
-            fs::create_dir_all(shelf)?;
-            sync_folder(self.0.dir.objects())?;
+            steps.make_folder(shelf)?;
+            steps.sync(self.0.dir.objects())?;
         }
         // A new result for an old name takes its place: both are right, or the old one is damaged.
         if target.exists() {
             self.move_away(name)?;
         }
-        fs::rename(staged.path(), &target)?;
-        // Gone from there; nothing is left to delete.
-        let _moved = staged.keep();
-        sync_folder(shelf)?;
+        let placed = steps.rename(staged.path(), &target).and_then(|()| {
+            // Gone from there; nothing is left to delete.
+            let _moved = staged.keep();
+            steps.sync(shelf)
+        });
+        if let Err(error) = placed {
+            // What is not safe there is not there at all: neither this one nor the old one.
+            self.index().remove(name);
+            drop(self.take_away(name));
+            return Err(error);
+        }
         let mut index = self.index();
         index.insert(name, Arc::clone(meta), Some(stamp));
         index.pin(name);
@@ -298,7 +313,7 @@ impl Cache {
     /// Takes an entry out of place, atomically; the deletion of what is then in `tmp/` may take its time.
     fn move_away(&self, name: &str) -> io::Result<tempfile::TempDir> {
         let grave = self.0.dir.scratch_folder("evicted-")?;
-        fs::rename(self.folder(name), grave.path().join("entry"))?;
+        self.0.steps.rename(&self.folder(name), &grave.path().join("entry"))?;
         Ok(grave)
     }
 
@@ -318,11 +333,12 @@ impl Cache {
             Ok(grave) => return Some(grave),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // A full disk has no room for the grave; the entry can go where it lies.
-            Err(_) => {
-                if let Err(error) = fs::remove_dir_all(self.folder(name)) {
+            Err(_) => match self.0.steps.remove(&self.folder(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::error!(entry = name, %error, "a cache entry can't be deleted: the disk needs a look");
                 }
-            }
+                _ => {}
+            },
         }
         None
     }

@@ -21,4 +21,4 @@ pub use error::{ApiError, PROBLEM_TYPE_BASE, Problem};
 pub use members::{LoadJson, MemberJson, MembersJson};
 pub use request::{DEADLINE_MAX, Deadline};
 pub use respond::HEADER;
-pub use server::{Server, ServerLimits};
+pub use server::{Server, ServerLimits, TOLD_AT_ONCE_MAX};

@@ -26,6 +26,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Time that a connection which is turned away has to read why.
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+/// Connections that are told so at once; further ones are closed without a word.
+pub const TOLD_AT_ONCE_MAX: usize = 16;
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,6 +56,7 @@ impl Server {
             permits: Arc::new(Semaphore::new(limits.connections_max as usize)),
             clients: Arc::new(Clients::new(limits.connections_per_client)),
             per_client: limits.connections_per_client,
+            told: Arc::new(Semaphore::new(TOLD_AT_ONCE_MAX)),
         };
         let accepting = listeners
             .into_iter()
@@ -83,6 +86,8 @@ struct Places {
     permits: Arc<Semaphore>,
     clients: Arc<Clients>,
     per_client: u32,
+    /// For those that are turned away.
+    told: Arc<Semaphore>,
 }
 
 async fn accept(
@@ -102,10 +107,15 @@ async fn accept(
         tokio::select! {
             () = stop.cancelled() => return connections,
             accepted = next => match accepted {
-                Ok((permit, stream, client)) => match places.clients.enter(client) {
-                    Some(slot) => serve(&node, stream, client, (permit, slot), &connections),
-                    None => drop(tokio::spawn(turn_away(stream, permit, places.per_client))),
-                },
+                Ok((permit, stream, client)) => {
+                    if let Some(slot) = places.clients.enter(client) {
+                        serve(&node, stream, client, (permit, slot), &connections);
+                    } else {
+                        // The place is for those that are served.
+                        drop(permit);
+                        turn_away(stream, &places);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -150,9 +160,18 @@ async fn finish(
     drop(place);
 }
 
+/// Closes the connection of a client that has too many; and tells it so, unless too many are being told.
+fn turn_away(stream: TcpStream, places: &Places) {
+    let told = Arc::clone(&places.told).try_acquire_owned();
+    let max = places.per_client;
+    tracing::debug!(max, told = told.is_ok(), "a client has too many connections: one more is turned away");
+    if let Ok(place) = told {
+        tokio::spawn(tell(stream, place, max));
+    }
+}
+
 /// Tells a client that it has too many connections, whatever it was going to ask. Ends by itself, soon.
-async fn turn_away(mut stream: TcpStream, permit: OwnedSemaphorePermit, max: u32) {
-    tracing::debug!(max, "a client has too many connections: one more is turned away");
+async fn tell(mut stream: TcpStream, place: OwnedSemaphorePermit, max: u32) {
     let error = ApiError::TooManyConnections { max };
     let problem = serde_json::to_string(&error.problem()).unwrap_or_default();
     let answer = format!(
@@ -171,5 +190,5 @@ async fn turn_away(mut stream: TcpStream, permit: OwnedSemaphorePermit, max: u32
     if let Ok(Err(error)) = tokio::time::timeout(TURN_AWAY_TIME, tell).await {
         tracing::debug!(%error, "a connection that was turned away ended early");
     }
-    drop(permit);
+    drop(place);
 }

@@ -11,6 +11,10 @@ use crate::offload::{Accepted, Offer, OffloadError};
 use crate::route::{Candidate, RouteKind};
 use crate::workers::Place;
 
+/// How long somebody who has a place here may be kept asking for a better one: by peers that say no, and by such that say nothing.
+const REFUSING_MAX: Duration = Duration::from_millis(500);
+const SILENT_MAX: Duration = Duration::from_secs(1);
+
 /// Why an attempt has no result.
 pub(super) enum Attempt {
     /// Another node may do it.
@@ -32,8 +36,9 @@ pub(super) struct Attempts<'a> {
     pub(super) fault: Option<ApiError>,
     /// The first node's crash over it.
     pub(super) crash: Option<ApiError>,
-    /// Time spent on offers that were refused.
+    /// Time that peers took to say no to an offer, and time in which none of them said anything.
     pub(super) refusing: Duration,
+    pub(super) silent: Duration,
     /// This node had taken the job, and then began to shut down.
     pub(super) leaving: bool,
 }
@@ -49,6 +54,7 @@ impl<'a> Attempts<'a> {
             fault: None,
             crash: None,
             refusing: Duration::ZERO,
+            silent: Duration::ZERO,
             leaving: false,
         }
     }
@@ -99,24 +105,35 @@ impl<'a> Attempts<'a> {
 
     /// Has a peer do it; its answer to the offer is waited for until `answer_by`.
     pub(super) async fn there(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Done, Attempt> {
-        let peer = &candidate.identity;
-        let asked = Instant::now();
-        let handed = self.hand_over(candidate, answer_by).await;
+        let accepted = self.offer(candidate, answer_by).await;
+        let handed = match &accepted {
+            Ok(accepted) => self.send(candidate, accepted).await,
+            Err(error) => Err(error.clone()),
+        };
         self.job.trail.mark(if handed.is_ok() { "peer" } else { "no-peer" });
+        let (content, peer) = (self.job.upload.content, &candidate.identity.name);
         match handed {
             Ok(done) => Ok(done),
             Err(OffloadError::Verdict(ApiError::Crashed(what))) => Err(self.crashed(what)),
             Err(OffloadError::Verdict(error)) => Err(Attempt::Verdict(error)),
             Err(OffloadError::Refused { reason, retry_after }) => {
-                self.refusing += asked.elapsed();
-                tracing::info!(content = %self.job.upload.content, peer = %peer.name, reason, "offer refused: next candidate");
+                if accepted.is_ok() {
+                    tracing::warn!(%content, %peer, reason, "peer failed at it: next candidate");
+                } else {
+                    tracing::info!(%content, %peer, reason, "offer refused: next candidate");
+                }
                 Err(self.refused_for(retry_after))
             }
             Err(OffloadError::Unreachable(reason)) => {
-                tracing::warn!(content = %self.job.upload.content, peer = %peer.name, reason, "peer lost: next candidate");
+                tracing::warn!(%content, %peer, reason, "peer lost: next candidate");
                 Err(Attempt::Elsewhere)
             }
         }
+    }
+
+    /// Whether whoever has a place here has been kept asking for a better one long enough. Work that a peer began is not asking.
+    pub(super) fn has_asked_enough(&self) -> bool {
+        self.refusing >= REFUSING_MAX || self.silent >= SILENT_MAX
     }
 
     fn refused_for(&mut self, retry_after: Option<Duration>) -> Attempt {
@@ -124,7 +141,8 @@ impl<'a> Attempts<'a> {
         Attempt::Elsewhere
     }
 
-    async fn hand_over(&self, candidate: &Candidate, answer_by: Instant) -> Result<Done, OffloadError> {
+    /// Offers it to a peer, and takes note of the time that this took in vain.
+    async fn offer(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Accepted, OffloadError> {
         let (node, job, peer) = (self.node, self.job, &candidate.identity);
         let offer = Offer {
             from: node.identity.name.clone(),
@@ -137,11 +155,18 @@ impl<'a> Attempts<'a> {
                 .then(|| node.pool.backlog(self.place.as_ref())),
             info: job.info.as_deref().cloned(),
         };
+        let asked = Instant::now();
         let answer = node.peers.offer(peer, candidate.rtt, &offer);
-        let accepted = tokio::time::timeout_at(answer_by.into(), answer).await.map_err(|_| {
-            OffloadError::Refused { reason: "no time for its answer".into(), retry_after: None }
-        })??;
-        self.send(candidate, &accepted).await
+        let Ok(answer) = tokio::time::timeout_at(answer_by.into(), answer).await else {
+            self.silent += asked.elapsed();
+            return Err(OffloadError::Refused { reason: "no time for its answer".into(), retry_after: None });
+        };
+        match &answer {
+            Err(OffloadError::Refused { .. }) => self.refusing += asked.elapsed(),
+            Err(OffloadError::Unreachable(_)) => self.silent += asked.elapsed(),
+            Ok(_) | Err(OffloadError::Verdict(_)) => {}
+        }
+        answer
     }
 
     async fn send(&self, candidate: &Candidate, accepted: &Accepted) -> Result<Done, OffloadError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use starling_overlay::{Identity, MemberState, NodeName};
 
 use super::lease::Lease;
@@ -23,6 +24,11 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const PATIENCE_MIN: Duration = Duration::from_secs(60);
 /// And so many times what such work usually takes.
 const PATIENCE_SERVICES: u32 = 10;
+/// Longest wait of one question while it is made here as well: its end is told after the answer.
+const AS_WELL_WAIT: Duration = Duration::from_secs(1);
+/// Time to find somebody for a job whose home said nothing, and for one that waited in vain for somebody else's work.
+const SETTLED_AFTER_SILENCE: Duration = Duration::from_millis(200);
+const SETTLED_AFTER_WAIT: Duration = Duration::from_millis(700);
 /// Longest wait for the home's word on an upload whose body waits to be asked for.
 const UNREAD_ANSWER_MAX: Duration = Duration::from_millis(800);
 
@@ -32,6 +38,8 @@ pub(super) enum Claimed {
     Found(Done),
     /// The work is this node's to do, by its home's word or without one; the home is told when this is dropped.
     Lease(Lease),
+    /// Somebody else is at it, and that lasts; there is a place to make it here as well.
+    AsWell(Lease),
     /// To ask was not worth it, or there is no time left.
     Unasked,
 }
@@ -39,7 +47,7 @@ pub(super) enum Claimed {
 impl Node {
     /// Asks the home of a job's content, and waits while somebody else makes it. Answers [`Claimed::Lease`] rather than wait
     /// for a home that does not answer: at [`Job::settled_by`], unless the job has a place then, which it keeps in `place`.
-    async fn claim(self: &Arc<Self>, job: &Job, place: &mut Option<Place>) -> Claimed {
+    async fn claim(self: &Arc<Self>, job: &mut Job, place: &mut Option<Place>) -> Claimed {
         let key: LeaseKey = (job.upload.content, job.profile.name.clone());
         let (home, rtt) = self.home(&key);
         let usual = self.pool.usual_service(&job.profile);
@@ -57,6 +65,7 @@ impl Node {
             *place = self.expect(job);
             if place.is_none() {
                 drop(first);
+                job.settle_within(SETTLED_AFTER_SILENCE);
                 return Claimed::Lease(lease.kept());
             }
             first.as_mut().await
@@ -80,11 +89,12 @@ impl Node {
                 // No place is held for what somebody else makes; unless that lasts, and it can be made here as well.
                 Ok(Verdict::Busy) => {
                     drop(place.take());
+                    self.pool.hold_booking(&job.profile, job.upload.content);
                     if Instant::now() >= patient_until {
                         *place = self.expect(job);
                         if place.is_some() {
                             tracing::info!(content = %key.0, "not done elsewhere for long: made here as well");
-                            return Claimed::Lease(lease.kept());
+                            return Claimed::AsWell(lease.kept());
                         }
                     }
                 }
@@ -101,6 +111,22 @@ impl Node {
             let patient = patient_until.saturating_duration_since(Instant::now());
             let wait = if patient.is_zero() { WAIT_MAX } else { patient.min(WAIT_MAX) };
             answer = lease.ask(left.min(wait)).await;
+            job.settle_within(SETTLED_AFTER_WAIT);
+        }
+    }
+
+    /// What somebody else makes, waited for while this node is at it, too. None if that came to nothing.
+    async fn theirs(self: &Arc<Self>, job: &Job, lease: &Lease) -> Option<Done> {
+        loop {
+            let left = job.deadline.left();
+            if left.is_zero() {
+                return None;
+            }
+            match lease.ask(left.min(AS_WELL_WAIT)).await {
+                Ok(Verdict::Busy) => {}
+                Ok(Verdict::Held { holders }) => return self.fetch_from(job, &holders).await,
+                Ok(Verdict::Yours) | Err(_) => return None,
+            }
         }
     }
 
@@ -258,19 +284,42 @@ fn patience(left: Duration, usual: Option<Duration>) -> Duration {
 /// Does a job once in the whole cluster, as far as its content's home can be asked. Only what is this node's to make needs a
 /// place, and ffprobe is run only for what has one.
 pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
-    let mut place = None;
-    let claimed = node.claim(job, &mut place).await;
+    let (mut job, mut place) = (job.clone(), None);
+    let claimed = node.claim(&mut job, &mut place).await;
     job.trail.mark("home");
-    let lease = match claimed {
+    let (lease, done) = match claimed {
         Claimed::Found(done) => return Ok(done),
-        Claimed::Lease(lease) => Some(lease),
-        Claimed::Unasked => None,
+        Claimed::Unasked => return find_place(node, &job, place).await,
+        Claimed::Lease(lease) => (lease, find_place(node, &job, place).await?),
+        Claimed::AsWell(lease) => {
+            let done = as_well(node, &mut job, place, &lease).await?;
+            (lease, done)
+        }
     };
-    let done = find_place(node, job, place).await?;
-    if let Some(lease) = lease {
-        lease.done(&done);
-    }
+    lease.done(&done);
     Ok(done)
+}
+
+/// Makes here as well what somebody else is at. Whichever is there first counts, and ends the other; whoever can't make it goes on
+/// waiting, since who began sooner may be about to end.
+async fn as_well(node: &Arc<Node>, job: &mut Job, place: Option<Place>, lease: &Lease) -> Outcome {
+    let ours = Box::pin(find_place(node, job, place));
+    let theirs = Box::pin(node.theirs(job, lease));
+    let (refusal, theirs) = match select(ours, theirs).await {
+        Either::Left((Err(error), theirs)) if !matches!(error, ApiError::Unprocessable(_)) => (error, theirs),
+        Either::Left((outcome, _)) => return outcome,
+        Either::Right((Some(done), _)) => return Ok(done),
+        Either::Right((None, ours)) => return ours.await,
+    };
+    tracing::info!(content = %job.upload.content, error = %refusal, "not made here as well: waiting on");
+    if let Some(done) = theirs.await {
+        return Ok(done);
+    }
+    if job.deadline.left().is_zero() {
+        return Err(job.deadline.passed());
+    }
+    job.settle_within(SETTLED_AFTER_WAIT);
+    find_place(node, job, None).await
 }
 
 async fn find_place(node: &Arc<Node>, job: &Job, place: Option<Place>) -> Outcome {

@@ -16,8 +16,8 @@ use crate::workers::Place;
 
 /// How many peers are asked at the most before the job is done here or refused.
 const PEERS_ASKED_MAX: usize = 8;
-/// How long somebody who has a place here may be kept asking for a better one.
-const ASKING_MAX: Duration = Duration::from_millis(500);
+/// Least time for a peer's answer beside the two ways there and back that a new connection and the offer take.
+const ANSWER_TIME_MIN: Duration = Duration::from_millis(100);
 /// What a job takes on a node that does not know yet.
 const SERVICE_GUESS: Duration = Duration::from_secs(5);
 /// What a client is told when nobody could say when a place will be free.
@@ -50,7 +50,7 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
             local_refused = attempts.fault.is_none();
             attempt
         } else if peers_asked < PEERS_ASKED_MAX
-            && attempts.refusing < ASKING_MAX
+            && (attempts.fault.is_some() || !attempts.has_asked_enough())
             && !is_full(candidate.load.as_ref(), job.deadline.left())
         {
             peers_asked += 1;
@@ -120,18 +120,30 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
 pub(super) async fn elsewhere(node: &Arc<Node>, job: &Job) -> Result<Outcome, Option<Duration>> {
     let ranked = node.rank(None);
     let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
-    let peers = ranked.iter().filter(|candidate| !candidate.is_local());
-    for candidate in
-        peers.filter(|peer| !is_full(peer.load.as_ref(), job.deadline.left())).take(PEERS_ASKED_MAX)
-    {
-        if Instant::now() >= job.settled_by {
+    let may = |peer: &&Candidate| !peer.is_local() && !is_full(peer.load.as_ref(), job.deadline.left());
+    let mut peers = ranked.iter().filter(may).take(PEERS_ASKED_MAX).peekable();
+    while let Some(candidate) = peers.next() {
+        let now = Instant::now();
+        if now >= job.settled_by {
             break;
         }
-        if let Some(outcome) = decided(attempts.there(candidate, job.settled_by).await) {
+        let answer_by = if peers.peek().is_some() {
+            answer_by(now, job.settled_by, candidate.rtt)
+        } else {
+            job.settled_by
+        };
+        if let Some(outcome) = decided(attempts.there(candidate, answer_by).await) {
             return Ok(outcome);
         }
     }
     Err(attempts.retry_after)
+}
+
+/// How long a peer's answer is waited for when others are still to be asked: one that says nothing takes them half of the time.
+fn answer_by(now: Instant, settled_by: Instant, rtt: Option<Duration>) -> Instant {
+    let left = settled_by.saturating_duration_since(now);
+    let way = rtt.unwrap_or_default() * 2 + ANSWER_TIME_MIN;
+    now + (left / 2).max(way).min(left)
 }
 
 fn decided(attempt: Result<super::Done, Attempt>) -> Option<Outcome> {
@@ -265,7 +277,60 @@ fn scores_text(content: &ContentId, ranked: &[Candidate]) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::handover::tests::{peer, silent};
     use super::*;
+
+    fn names(ranked: &[Candidate]) -> Vec<&str> {
+        ranked.iter().map(|candidate| candidate.identity.name.as_str()).collect()
+    }
+
+    #[test]
+    fn whom_the_policy_does_not_know_comes_last_and_the_nearest_of_them_first() {
+        let mut ranked = vec![peer("d", 3, 90), peer("b", 0, 5)];
+        ranked[0].score = 0.1;
+        let strangers = [Candidate { rtt: None, ..silent("a", 0) }, silent("e", 200), silent("c", 1)];
+        let live =
+            || strangers.iter().chain(&[peer("b", 0, 5), peer("d", 3, 90)]).cloned().collect::<Vec<_>>();
+        append_unranked(&mut ranked, live().into_iter());
+        assert_eq!(names(&ranked), ["d", "b", "c", "e", "a"]);
+        assert_eq!((ranked[0].score, ranked[1].score), (0.1, 0.0));
+        assert!(ranked[2..].iter().all(|stranger| stranger.score.is_infinite()));
+        // Who is asked when all else is full, and is told of in no score.
+        assert!(ranked[2..].iter().all(|stranger| !is_full(stranger.load.as_ref(), Duration::ZERO)));
+        assert_eq!(&*scores_text(&ContentId([0; 32]), &ranked), "d/FRA=0.100 b/FRA=0.000");
+        // Nobody twice.
+        append_unranked(&mut ranked, live().into_iter());
+        assert_eq!(ranked.len(), 5);
+        append_unranked(&mut ranked, std::iter::empty());
+        assert_eq!(ranked.len(), 5);
+    }
+
+    #[test]
+    fn with_none_that_the_policy_knows_all_are_asked() {
+        let mut ranked = Vec::new();
+        append_unranked(&mut ranked, [silent("b", 20), silent("c", 10)].into_iter());
+        assert_eq!(names(&ranked), ["c", "b"]);
+        assert_eq!(&*scores_text(&ContentId([0; 32]), &ranked), "");
+    }
+
+    #[test]
+    fn however_many_say_nothing_it_is_settled_in_time() {
+        let begun = Instant::now();
+        let settled_by = begun + Duration::from_millis(700);
+        for rtt_ms in [None, Some(0), Some(40), Some(250), Some(10_000)] {
+            let (mut now, mut asked) = (begun, 0);
+            while now < settled_by {
+                let until = answer_by(now, settled_by, rtt_ms.map(Duration::from_millis));
+                assert!(now < until && until <= settled_by);
+                (now, asked) = (until, asked + 1);
+            }
+            let enough = if rtt_ms.unwrap_or_default() <= 40 { 3 } else { 1 };
+            assert!((enough..=PEERS_ASKED_MAX).contains(&asked), "{rtt_ms:?}: {asked}");
+        }
+        // A way that takes longer than half of the time is not in vain.
+        let far = answer_by(begun, settled_by, Some(Duration::from_millis(250)));
+        assert_eq!(far - begun, Duration::from_millis(600));
+    }
 
     #[test]
     fn a_node_with_a_long_queue_is_not_asked() {

@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use starling_overlay::NodeName;
+use starling_overlay::{LoadSample, NodeName};
 
 use super::dispatch::wait_there;
-use crate::route::Candidate;
+use crate::route::{Candidate, RTT_UNKNOWN};
 
 /// How many jobs each peer has been given, and not answered.
 #[derive(Debug, Default)]
@@ -29,9 +28,11 @@ impl Handovers {
         let mut given = lock(&self.given);
         let begins = |peer: &Candidate| {
             let more = given.get(&peer.identity.name).copied().unwrap_or_default();
-            // Of who says nothing no more is known than that; a way there and back counts as waiting.
-            let wait = wait_there(&peer.load.unwrap_or_default(), more);
-            (wait + peer.rtt.unwrap_or(Duration::ZERO), more)
+            // Who says nothing is neither the first nor the last: he is taken to be at work, on one job. A way there and back
+            // counts as waiting.
+            let at_work = LoadSample { running_jobs: 1, ..LoadSample::default() };
+            let wait = wait_there(&peer.load.unwrap_or(at_work), more);
+            (wait + peer.rtt.unwrap_or(RTT_UNKNOWN), more)
         };
         let best = (0..peers.len()).min_by_key(|place| begins(&peers[*place]))?;
         let candidate = peers.remove(best);
@@ -59,13 +60,15 @@ fn lock(given: &Mutex<HashMap<NodeName, u32>>) -> MutexGuard<'_, HashMap<NodeNam
 }
 
 #[cfg(test)]
-mod tests {
-    use starling_overlay::{BootEpoch, Identity, LoadSample, Versions};
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use starling_overlay::{BootEpoch, Identity, Versions};
 
     use super::*;
     use crate::route::RouteKind;
 
-    fn peer(name: &str, queued_jobs: u16, rtt_ms: u64) -> Candidate {
+    pub(in crate::node) fn peer(name: &str, queued_jobs: u16, rtt_ms: u64) -> Candidate {
         let identity = Identity {
             name: name.parse().unwrap(),
             boot: BootEpoch(1),
@@ -78,6 +81,10 @@ mod tests {
         let load = LoadSample { queued_jobs, workers: 1, service_ms: 1_000, ..LoadSample::default() };
         let (rtt, load) = (Some(Duration::from_millis(rtt_ms)), Some(load));
         Candidate { identity: Arc::new(identity), route: RouteKind::SameRegion, score: 0.0, rtt, load }
+    }
+
+    pub(in crate::node) fn silent(name: &str, rtt_ms: u64) -> Candidate {
+        Candidate { load: None, ..peer(name, 0, rtt_ms) }
     }
 
     /// How many of `jobs` jobs each peer gets.
@@ -98,6 +105,18 @@ mod tests {
         // A way of 200 ms is a fifth of a job.
         assert_eq!(spread(&[peer("b", 0, 200), peer("c", 0, 1)], 3), [1, 2]);
         assert_eq!(spread(&[peer("b", 0, 200), peer("c", 0, 1)], 4), [2, 2]);
+    }
+
+    #[test]
+    fn of_whom_nothing_is_known_stands_between_the_idle_and_the_busy() {
+        // An idle one, though it is farther, until it has as much to do as somebody at work.
+        assert_eq!(spread(&[silent("b", 1), peer("c", 0, 200)], 3), [0, 3]);
+        assert_eq!(spread(&[silent("b", 1), peer("c", 0, 200)], 4), [1, 3]);
+        assert_eq!(spread(&[silent("b", 1), peer("c", 9, 1)], 1), [1, 0]);
+        assert_eq!(spread(&[silent("b", 1), silent("c", 200)], 14), [7, 7]);
+        // A way that nobody has measured is no short one.
+        let unmeasured = Candidate { rtt: None, ..peer("b", 0, 0) };
+        assert_eq!(spread(&[unmeasured, peer("c", 0, 20)], 1), [0, 1]);
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Job {
         }
     }
 
+    /// What it waited for took its time: there is so much more to settle whether anybody does it.
+    pub(super) fn settle_within(&mut self, time: Duration) {
+        self.settled_by = self.settled_by.max(Instant::now() + time);
+    }
+
     /// What it means that ffprobe or ffmpeg came to grief over it on one more node: that node may be to blame; a second one is
     /// not, and no third one is put at risk.
     pub(super) fn crashed(&self, what: String) -> ApiError {

@@ -112,6 +112,9 @@ impl Node {
         let new =
             NewObject { file, bytes, sha256, media_type, extension: job.profile.extension().to_owned() };
         let kept = self.cache.insert(&job.key(), new).await;
+        if kept.as_ref().is_ok_and(Object::is_cached) {
+            self.pool.unbook(&job.profile, job.upload.content);
+        }
         kept.map_err(|error| ApiError::Internal(format!("the result can't be opened: {error}")))
     }
 }

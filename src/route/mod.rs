@@ -12,7 +12,7 @@ mod tests;
 
 pub use candidates::{Candidate, SAMPLE_AGE_MAX, Situation};
 pub use policy::{Policy, PolicyKind, UnknownPolicy};
-pub use score::{Score, ScoreWeights, WeightError};
+pub use score::{RTT_UNKNOWN, Score, ScoreWeights, WeightError};
 pub use simple::{Random, RoundRobin};
 
 /// Which kind of way a job took from the node that received it to the node that did it.

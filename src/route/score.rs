@@ -12,7 +12,7 @@ const RTT_MS_MIN: f64 = 10.0;
 /// A round trip from this on counts as full distance (the paper's greatest RTT).
 const RTT_MS_MAX: f64 = 250.0;
 /// What an RTT that nobody measured is taken for.
-const RTT_UNKNOWN: Duration = Duration::from_millis(100);
+pub const RTT_UNKNOWN: Duration = Duration::from_millis(100);
 /// Greatest load apart from the queue: 100 % of CPU and 100 % of memory.
 const LOAD_PERCENT_MAX: f64 = 200.0;
 

@@ -106,11 +106,19 @@ impl Bookings {
     }
 
     /// Whether a job that costs this much can be taken without breaking a promise: `backlog` is the wait that it finds,
-    /// `wait_max` the longest that it can bear.
-    pub(super) fn admit(&self, now: Instant, backlog: Duration, cost: Duration, wait_max: Duration) -> bool {
+    /// `wait_max` the longest that it can bear. What was promised to somebody for the same, its `own` key, is no hindrance: its
+    /// result is for him, too.
+    pub(super) fn admit(
+        &self,
+        own: Option<&BookingKey>,
+        now: Instant,
+        backlog: Duration,
+        cost: Duration,
+        wait_max: Duration,
+    ) -> bool {
         let weight = self.weight();
         let (mut ahead, mut overdue) = (backlog, Duration::ZERO);
-        for booking in &self.all {
+        for booking in self.all.iter().filter(|booking| Some(&booking.key) != own) {
             let work = booking.work(weight);
             // Who is due and not here yet is on his way, and before this one.
             if booking.due <= now {
@@ -135,6 +143,20 @@ impl Bookings {
         if std::mem::replace(&mut booking.state, State::Here) != State::Here {
             self.learn(1.0);
         }
+    }
+
+    /// A booked job has come, if it is due, and waits for something else than its place, which it loses no sooner than if it
+    /// had come just now.
+    pub(super) fn hold(&mut self, now: Instant, key: &BookingKey) {
+        if !self.is_due(now, key) {
+            return;
+        }
+        self.arrived(key);
+        let Some(place) = self.all.iter().position(|booking| booking.key == *key) else { return };
+        let mut booking = self.all.remove(place);
+        booking.due = booking.due.max(now);
+        let place = self.all.partition_point(|other| other.due <= booking.due);
+        self.all.insert(place, booking);
     }
 
     /// A booked job was taken, or will not be.
@@ -225,23 +247,23 @@ mod tests {
     fn newcomers_stand_behind_what_was_promised_and_fill_what_is_left_over() {
         let now = Instant::now();
         let mut bookings = Bookings::default();
-        assert!(bookings.admit(now, seconds(20), COST, WAIT_MAX));
-        assert!(!bookings.admit(now, seconds(21), COST, WAIT_MAX));
+        assert!(bookings.admit(None, now, seconds(20), COST, WAIT_MAX));
+        assert!(!bookings.admit(None, now, seconds(21), COST, WAIT_MAX));
         let told = bookings.book(now, key(1), seconds(25), COST, WAIT_MAX);
         // When it comes back the queue has room, and the room is its own.
         let then = now + told;
         assert!(bookings.is_due(then, &key(1)) && !bookings.is_due(then, &key(2)));
-        assert!(!bookings.admit(then, seconds(19), COST, WAIT_MAX), "a newcomer in its place");
+        assert!(!bookings.admit(None, then, seconds(19), COST, WAIT_MAX), "a newcomer in its place");
         assert!(
-            bookings.admit(then, seconds(15), COST, WAIT_MAX),
+            bookings.admit(None, then, seconds(15), COST, WAIT_MAX),
             "the queue went down faster: there is room for both"
         );
         // It is here, and counted with what waits.
         bookings.arrived(&key(1));
         assert!(bookings.is_due(then, &key(1)));
-        assert!(bookings.admit(then, seconds(19), COST, WAIT_MAX));
+        assert!(bookings.admit(None, then, seconds(19), COST, WAIT_MAX));
         bookings.remove(&key(1));
-        assert!(bookings.admit(then, seconds(19), COST, WAIT_MAX));
+        assert!(bookings.admit(None, then, seconds(19), COST, WAIT_MAX));
     }
 
     #[test]
@@ -252,7 +274,47 @@ mod tests {
         assert!(!bookings.is_due(now + seconds(5), &key(1)));
         bookings.prune(now + told + GRACE);
         assert!(!bookings.is_due(now + told + GRACE, &key(1)));
-        assert!(bookings.admit(now + told + GRACE, WAIT_MAX, COST, WAIT_MAX));
+        assert!(bookings.admit(None, now + told + GRACE, WAIT_MAX, COST, WAIT_MAX));
+    }
+
+    #[test]
+    fn a_promise_is_no_hindrance_to_the_very_job_it_is_for() {
+        let now = Instant::now();
+        let mut bookings = Bookings::default();
+        assert_eq!(bookings.book(now, key(1), WAIT_MAX, COST, WAIT_MAX), seconds(1));
+        assert!(!bookings.admit(None, now, WAIT_MAX, COST, WAIT_MAX), "he would be pushed back");
+        assert!(!bookings.admit(Some(&key(2)), now, WAIT_MAX, COST, WAIT_MAX));
+        assert!(bookings.admit(Some(&key(1)), now, WAIT_MAX, COST, WAIT_MAX));
+        // What others were promised counts for it as for everybody.
+        let mut bookings = Bookings::default();
+        bookings.book(now, key(3), WAIT_MAX, COST, WAIT_MAX);
+        bookings.book(now, key(1), WAIT_MAX, COST, WAIT_MAX);
+        assert!(!bookings.admit(Some(&key(1)), now, WAIT_MAX, COST, WAIT_MAX));
+    }
+
+    #[test]
+    fn who_waits_for_somebody_else_is_here_and_keeps_his_place() {
+        let now = Instant::now();
+        let mut bookings = Bookings::default();
+        let told = bookings.book(now, key(1), seconds(25), COST, WAIT_MAX);
+        bookings.book(now, key(2), seconds(25), COST, WAIT_MAX);
+        let due = now + told;
+        bookings.hold(now, &key(1));
+        assert!(!bookings.is_due(now, &key(1)), "too early is too early");
+        for waited in (0..60).step_by(5).map(seconds) {
+            let now = due + waited;
+            bookings.prune(now);
+            bookings.hold(now, &key(1));
+            assert!(bookings.is_due(now, &key(1)), "{waited:?}");
+            assert!(bookings.all.is_sorted_by_key(|booking| booking.due));
+        }
+        let over = due + seconds(55);
+        assert!(!bookings.is_due(over, &key(2)), "who did not come has lost it");
+        // Nobody waits for him meanwhile, and of the two he came (a third is believed at the start).
+        assert!(bookings.admit(None, over, WAIT_MAX, COST, WAIT_MAX));
+        assert!((bookings.coming - 2.0 / 3.0).abs() < 1e-9, "{}", bookings.coming);
+        bookings.prune(over + GRACE);
+        assert!(!bookings.is_due(over + GRACE, &key(1)), "gone, he keeps it no longer than others");
     }
 
     #[test]
@@ -313,7 +375,7 @@ mod tests {
                 }
                 (backlog, seen.done, seen.kept) = (backlog + cost, seen.done + 1, seen.kept + 1);
             }
-            if bookings.admit(now, backlog, cost, bears(Standing::New)) {
+            if bookings.admit(None, now, backlog, cost, bears(Standing::New)) {
                 (backlog, seen.done) = (backlog + cost, seen.done + 1);
             } else {
                 let told = bookings.book(now, key(step), backlog, cost, bears(Standing::New));

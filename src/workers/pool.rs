@@ -179,7 +179,7 @@ impl Pool {
         } else {
             let wait_max = admission::wait_max(left, estimate.service, Standing::New);
             let cost = shared.share(state.cost(Work::of(profile, info)));
-            if !state.bookings.admit(now, estimate.wait, cost, wait_max) {
+            if !state.bookings.admit(key, now, estimate.wait, cost, wait_max) {
                 return Err(late(estimate.wait));
             }
         }
@@ -241,6 +241,20 @@ impl Pool {
             (wait, share) = (wait * 2, share * 2);
         }
         Some(state.bookings.book(now, (content, profile.name.clone()), wait, share, wait_max))
+    }
+
+    /// A job that may have been told to come now has come, and waits for somebody else's work on the same. What it was promised
+    /// stays its own meanwhile, and keeps nobody waiting. To be said again every few seconds.
+    pub fn hold_booking(&self, profile: &Profile, content: ContentId) {
+        let now = Instant::now();
+        let mut state = self.0.0.lock();
+        state.bookings.prune(now);
+        state.bookings.hold(now, &(content, profile.name.clone()));
+    }
+
+    /// The result of this is there: whoever was told to come back for it needs no place.
+    pub fn unbook(&self, profile: &Profile, content: ContentId) {
+        self.0.0.lock().bookings.remove(&(content, profile.name.clone()));
     }
 
     /// How much work stands before a job that comes now, and holds this place already if it holds one.

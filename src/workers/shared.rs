@@ -172,7 +172,7 @@ impl Shared {
         let cost = state.usual_cost(profile);
         let left = deadline.saturating_duration_since(now);
         let wait_max = admission::wait_max(left, Some(cost), Standing::New);
-        state.bookings.admit(now, self.wait(state), self.share(cost), wait_max).then_some(false)
+        state.bookings.admit(Some(key), now, self.wait(state), self.share(cost), wait_max).then_some(false)
     }
 
     /// What so much work adds to the wait of those behind it.

@@ -6,11 +6,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::process::Signal;
 use starling::content::ContentId;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::sharing::home;
 use crate::support::{Clip, Cluster, Http, Node, NodeOptions, PATIENCE};
 
 /// Room for one job with the worker and one that waits.
@@ -111,6 +113,44 @@ async fn what_finds_no_place_here_is_looked_at_only_by_the_peer_that_takes_it() 
     // What is no video is that peer's to say.
     let broken = near.http.upload(clip.slice(..clip.len() / 2)).await;
     broken.assert_problem(422, "unusable-video");
+    near.resume_ffmpeg();
+    runs.await.unwrap();
+    waits.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_keeps_nobody_from_asking_the_next() {
+    // Gossip takes longer to miss a member than a refusal takes.
+    let cluster = Cluster::start_with(&["FRA", "IAD", "BOM"], |options| {
+        options.arg("--policy=round-robin").arg("--timing=wan").arg(QUEUE)
+    })
+    .await;
+    let [near, silent, far] = &cluster.nodes[..] else { panic!("three nodes") };
+    let runs = upload(&near.http, Clip::long(1).make());
+    near.busy(1, 0).await;
+    near.pause_ffmpeg().await;
+    // Turns: here, node2, node3, here; then node2 again.
+    for tag in [2, 3] {
+        near.http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
+    }
+    let waits = upload(&near.http, Clip { tag: 4, ..Clip::default() }.make());
+    near.busy(1, 1).await;
+    let mut clips = (5..).map(|tag| Clip { tag, ..Clip::default() }.make());
+    let mut clip_at_home_in =
+        |name| clips.find(|clip| home(clip, &["node1", "node2", "node3"]) == name).unwrap();
+    // It is asked first; and then it is the content's home, of which nobody hears anything.
+    let clips = ["node1", "node2"].map(&mut clip_at_home_in);
+    silent.signal(Signal::STOP);
+    let mut answers = Vec::new();
+    for clip in clips {
+        answers.push(near.http.upload(clip).await);
+    }
+    silent.signal(Signal::CONT);
+    for answer in answers {
+        answer.assert_video();
+        assert_eq!(answer.header("x-served-by"), far.options.name);
+    }
+    near.logged("offer refused: next candidate", |line| line["peer"] == "node2").await;
     near.resume_ffmpeg();
     runs.await.unwrap();
     waits.await.unwrap();

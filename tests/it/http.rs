@@ -1,5 +1,7 @@
 //! What HTTP has for uploads and results, and what strangers make of it.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use bytes::Bytes;
 use hyper::Method;
@@ -174,6 +176,32 @@ async fn health_from_elsewhere(node: &Node) -> String {
 async fn connections(node: &Node, count: usize) -> Vec<TcpStream> {
     let connect = |_| TcpStream::connect(&node.http_address);
     futures_util::future::try_join_all((0..count).map(connect)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_flood_that_is_turned_away_shuts_nobody_out() {
+    let options = NodeOptions::new("node1", "FRA").arg("--connections-max=16");
+    let node = Node::start(options.arg("--connections-per-client=2"));
+    let before = node.descriptors();
+    let begun = Instant::now();
+    // None of them reads or ends.
+    let flood = connections(&node, 400).await;
+    assert_eq!(health_from_elsewhere(&node).await, "HTTP/1.1 200 OK");
+    let open = node.descriptors();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(8), "waited for the flood: {took:?}");
+    assert!(open < before + 40, "{open} descriptors, {before} before");
+    // Two are served, some of the others are told why they are not.
+    let answers = flood.into_iter().skip(2).map(async |mut stream| {
+        let mut answer = Vec::new();
+        // Who is not told may find the connection reset.
+        drop(stream.read_to_end(&mut answer).await);
+        String::from_utf8(answer).unwrap()
+    });
+    let answers = futures_util::future::join_all(answers).await;
+    let told = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 429 ")).count();
+    let closed = answers.iter().filter(|answer| answer.is_empty()).count();
+    assert!(told > 0 && closed > told && told + closed == answers.len(), "{told} told, {closed} closed");
 }
 
 #[tokio::test]

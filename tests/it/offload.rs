@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use hyper::Method;
+use rustix::process::Signal;
 use serde_json::json;
 
+use crate::sharing::home;
 use crate::support::{Clip, Cluster, Node};
 
 /// `round-robin` ranks the deciding node itself first, its peer second, and so on: the second upload leaves.
@@ -95,6 +97,24 @@ async fn a_node_with_no_free_worker_asks_the_others_before_a_job_waits() {
     second.assert_video();
     assert_eq!(second.header("x-served-by"), far.options.name);
     assert_eq!(first.await.unwrap().header("x-served-by"), near.options.name);
+}
+
+#[tokio::test]
+async fn a_job_with_a_place_at_home_waits_for_one_silent_peer_and_not_for_all() {
+    let cluster =
+        Cluster::start_with(&["FRA"; 4], |options| options.arg("--policy=round-robin").arg("--timing=wan"))
+            .await;
+    let near = &cluster.nodes[0];
+    near.http.upload(clip(1)).await.assert_video();
+    let names = ["node1", "node2", "node3", "node4"];
+    let at_home = (2..100).map(clip).find(|clip| home(clip, &names) == "node1").unwrap();
+    let signal_others = |signal| cluster.nodes[1..].iter().for_each(|node| node.signal(signal));
+    signal_others(Signal::STOP);
+    let answer = near.http.upload(at_home).await;
+    signal_others(Signal::CONT);
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), "node1");
+    assert_eq!(near.count("peer lost: next candidate"), 1);
 }
 
 #[tokio::test]

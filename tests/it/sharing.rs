@@ -54,7 +54,7 @@ async fn the_death_of_any_one_node_costs_double_work_at_most() {
 }
 
 /// The home of a content among these nodes, as src/lease/home.rs reckons it.
-fn home<'a>(content: &[u8], nodes: &[&'a str]) -> &'a str {
+pub fn home<'a>(content: &[u8], nodes: &[&'a str]) -> &'a str {
     let weight = |name: &str| {
         let content = starling::content::ContentId::of(content);
         starling::content::ContentId::of(&[&content.as_bytes()[..], b"360p\0", name.as_bytes()].concat()).0
@@ -163,6 +163,72 @@ async fn a_lease_is_renewed_while_its_holder_works_and_not_waited_for_to_the_dea
     waits.await.unwrap().assert_video();
     holder.resume_ffmpeg();
     first.await.unwrap().assert_video();
+}
+
+#[tokio::test]
+async fn of_what_two_are_at_the_first_result_counts_and_ends_the_other() {
+    let cluster = three_patient_nodes().await;
+    let [holder, home, _] = &cluster.nodes[..] else { panic!("three nodes") };
+    let clip = clip_at_home_in("node2", 250);
+    let (http, body) = (holder.http.clone(), clip.clone());
+    let first = tokio::spawn(async move { http.upload(body).await });
+    holder.pause_ffmpeg().await;
+    let http = home.http.clone();
+    let second =
+        tokio::spawn(async move { http.upload_with("/upload", &[("x-deadline-ms", "20000")], clip).await });
+    // Half of its time later.
+    home.pause_ffmpeg().await;
+    holder.resume_ffmpeg();
+    let second = second.await.unwrap();
+    second.assert_video();
+    assert_eq!(second.header("x-served-by"), "node1");
+    first.await.unwrap().assert_video();
+    eventually("its own work is given up", async || home.ffmpegs().is_empty()).await;
+    assert_eq!(cluster.transcodes().await, 2);
+}
+
+#[tokio::test]
+async fn whose_wait_for_another_one_was_in_vain_finds_a_peer_also_without_a_place_at_home() {
+    let mut cluster = Cluster::start_with(&["FRA", "IAD", "BOM"], |mut options| {
+        options.log = Some("starling=debug");
+        options.arg("--policy=round-robin").arg("--queue=1")
+    })
+    .await;
+    let [maker, near, far] = &cluster.nodes[..] else { panic!("three nodes") };
+    let upload = |node: &Node, clip: Bytes| {
+        let http = node.http.clone();
+        tokio::spawn(async move { http.upload(clip).await })
+    };
+    let small = |tag| Clip { tag, ..Clip::default() }.make();
+    // Turns: node1, here, node3, node1, here. Then there is no place here.
+    near.http.upload(small(400)).await.assert_video();
+    let runs = upload(near, Clip::long(401).make());
+    near.busy(1, 0).await;
+    near.pause_ffmpeg().await;
+    for tag in [402, 403] {
+        near.http.upload(small(tag)).await.assert_video();
+    }
+    let waits = upload(near, small(404));
+    near.busy(1, 1).await;
+
+    let clip = clip_at_home_in("node2", 405);
+    let lost = begin_upload(maker, &clip).await;
+    maker.pause_ffmpeg().await;
+    let content = starling::content::ContentId::of(&clip).to_string();
+    let answer = upload(near, clip);
+    near.logged("asking the content's home", move |line| line["content"] == content.as_str()).await;
+    // Longer than a refusal takes.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let far = far.options.name.clone();
+    cluster.nodes[0].kill();
+    let answer = answer.await.unwrap();
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), far);
+    drop(lost);
+    cluster.nodes[1].resume_ffmpeg();
+    for upload in [runs, waits] {
+        upload.await.unwrap().assert_video();
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
+use rustix::process::Signal;
 
 use crate::bad_input::{SmallDisk, assert_nothing_left};
+use crate::sharing::home;
 use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, eventually};
 
 /// A folder with programs named ffmpeg and ffprobe in it, whose part can be changed while a node uses it. It runs in the sandbox, where
@@ -129,6 +131,84 @@ async fn whatever_ffmpeg_does_the_client_is_told_and_the_node_goes_on() {
     assert_eq!(cached(&node), 1);
     assert_eq!(node.metric("starling_transcodes_total").await, 14);
     assert_eq!(node.metric("starling_cached_results").await, 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_its_time_to_fail_keeps_nobody_from_asking_the_next() {
+    let stub = Stub::new("8.1");
+    stub.plays("exec perl -e 'sleep 1; print STDERR \"cannot create $ARGV[0]: Directory nonexistent\\n\"; exit 2' \"$out\"");
+    let cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], |mut options| {
+        options.path = (options.name == "node2").then(|| stub.dir.path().to_owned());
+        options.arg("--policy=round-robin")
+    })
+    .await;
+    let near = &cluster.nodes[0];
+    // Turns: here, then node2.
+    near.http.upload(Clip::default().make()).await.assert_video();
+    let answer = near.http.upload(Clip { tag: 1, ..Clip::default() }.make()).await;
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), "node3");
+    near.logged("peer failed at it: next candidate", |line| line["peer"] == "node2").await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_made_here_as_well_in_time_is_waited_for_elsewhere() {
+    let clip = Clip { size: "640x480", seconds: 90.0, container: "mkv", ..Clip::default() }.make();
+    let whole = Node::start(NodeOptions::new("node9", "FRA")).http.upload(clip.clone()).await.body;
+    let stub = Stub::new("8.1");
+    std::fs::write(stub.dir.path().join("whole"), whole).unwrap();
+    stub.plays(
+        "exec perl -e 'my $d = shift; select(undef, undef, undef, 0.05) until -e \"$d/go\"; exec qw(cat), \"$d/whole\"' \
+         \"${0%/*}\" >\"$out\"",
+    );
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |mut options| {
+        options.path = (options.name == "node1").then(|| stub.dir.path().to_owned());
+        options.arg("--load-weight=0").arg("--rtt-weight=1")
+    })
+    .await;
+    let [maker, other] = &cluster.nodes[..] else { panic!("two nodes") };
+    // From the third one on it knows what such a job takes.
+    for tag in 1..=3 {
+        let clip = Clip { size: "640x480", seconds: 2.0, tag, container: "mkv", ..Clip::default() };
+        other.http.upload(clip.make()).await.assert_video();
+    }
+    let (http, body) = (maker.http.clone(), clip.clone());
+    let first = tokio::spawn(async move { http.upload(body).await });
+    maker.busy(1, 0).await;
+    let http = other.http.clone();
+    let second =
+        tokio::spawn(async move { http.upload_with("/upload", &[("x-deadline-ms", "8000")], clip).await });
+    other.logged("not made here as well: waiting on", |_| true).await;
+    std::fs::write(stub.dir.path().join("go"), "").unwrap();
+    let second = second.await.unwrap();
+    second.assert_video();
+    assert_eq!(second.header("x-served-by"), "node1");
+    first.await.unwrap().assert_video();
+    assert_eq!(cluster.transcodes().await, 4);
+}
+
+#[tokio::test]
+async fn who_fails_at_a_job_asks_on_however_long_others_said_nothing() {
+    let stub = Stub::new("8.1");
+    stub.plays("echo \"cannot create $out: Directory nonexistent\" >&2; exit 2");
+    let cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], |mut options| {
+        options.path = (options.name == "node1").then(|| stub.dir.path().to_owned());
+        options.arg("--policy=round-robin").arg("--timing=wan")
+    })
+    .await;
+    let [near, sound, silent] = &cluster.nodes[..] else { panic!("three nodes") };
+    // Turns: here and, since that fails, node2; node2; node3, here, and node2 again.
+    for tag in [0, 1] {
+        near.http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
+    }
+    let mut clips = (2..).map(|tag| Clip { tag, ..Clip::default() }.make());
+    let clip = clips.find(|clip| home(clip, &["node1", "node2", "node3"]) == "node1").unwrap();
+    silent.signal(Signal::STOP);
+    let answer = near.http.upload(clip).await;
+    silent.signal(Signal::CONT);
+    answer.assert_video();
+    assert_eq!(answer.header("x-served-by"), sound.options.name);
+    assert_eq!(near.count("peer lost: next candidate"), 1);
 }
 
 /// The answer to an upload that peers have to do, and how often it was sent: on a busy machine a peer may not answer an offer in

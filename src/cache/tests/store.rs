@@ -325,3 +325,55 @@ async fn a_small_result_asked_for_again_comes_from_memory() {
     drop(cache.insert(&key(2), new_object(&rig.dir, &big)).await.unwrap());
     assert!(cache.get(&key(2)).await.unwrap().content().is_none());
 }
+
+/// Inserts a result while one step after the other fails: alone (`last` is 1), or with so many that follow it.
+async fn insert_with_failures(is_there: bool, last: usize) {
+    for first in 0..20 {
+        let rig = rig();
+        let cache = rig.open(PLENTY);
+        drop(rig.put(&cache, 1).await);
+        if is_there {
+            drop(rig.put(&cache, 2).await);
+            drop(cache.get(&key(2)).await.unwrap());
+        }
+        cache.steps().fail(first..first.saturating_add(last));
+        let object = rig.put(&cache, 2).await;
+        assert_eq!(read(&object), result(2, 1000), "given all the same");
+        let is_whole = cache.steps().to_fail() == last;
+        assert_eq!(object.is_cached(), is_whole, "step {first}");
+        cache.steps().fail(0..0);
+        drop(object);
+        if last == 1 {
+            let (stats, entries) = (cache.stats(), rig.entries().len());
+            assert_eq!((stats.entries, stats.bytes), (entries, entries as u64 * SMALL), "step {first}");
+            let got = cache.get(&key(2)).await;
+            assert_eq!(
+                got.map(|got| read(&got)),
+                cache.contains(&key(2)).then(|| result(2, 1000)),
+                "step {first}"
+            );
+        }
+        // The next one puts all in order.
+        assert!(rig.put(&cache, 2).await.is_cached());
+        assert_eq!((cache.stats().entries, rig.entries().len()), (2, 2));
+        if is_whole {
+            assert!(first > 3, "it has some steps");
+            return;
+        }
+    }
+    panic!("an insert has no end");
+}
+
+#[tokio::test]
+async fn whatever_step_of_an_insert_fails_index_and_disk_stay_one() {
+    for is_there in [false, true] {
+        insert_with_failures(is_there, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn what_could_neither_be_put_in_nor_taken_out_is_in_order_with_the_next_insert() {
+    for is_there in [false, true] {
+        insert_with_failures(is_there, 1000).await;
+    }
+}

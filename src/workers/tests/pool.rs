@@ -47,6 +47,37 @@ async fn a_held_place_counts_and_is_given_back() {
 }
 
 #[tokio::test]
+async fn a_promise_for_what_is_there_keeps_nobody_waiting() {
+    let (rig, _scripts) = stuck(1, 1);
+    let profile = rig.job(SOON).profile;
+    let (promised, other) = (ContentId::of(b"promised"), ContentId::of(b"other"));
+    let is_taken = || rig.pool.would_take(&profile, other, Instant::now() + 2 * SOON);
+    assert!(is_taken());
+    // With no time to wait for anybody.
+    rig.pool.book(&profile, promised, None, Duration::from_secs(6)).unwrap();
+    assert!(!is_taken());
+    // Somebody else who brings the same is no harm to him.
+    assert!(rig.pool.would_take(&profile, promised, Instant::now() + 2 * SOON));
+    rig.pool.unbook(&profile, promised);
+    assert!(is_taken());
+}
+
+#[tokio::test]
+async fn who_waits_for_somebody_else_has_his_place_afterwards_and_no_one_waits_for_him() {
+    let (rig, _scripts) = stuck(1, 1);
+    let profile = rig.job(SOON).profile;
+    let (promised, other) = (ContentId::of(b"promised"), ContentId::of(b"other"));
+    let told = rig.pool.book(&profile, promised, None, Duration::from_secs(6)).unwrap();
+    tokio::time::sleep(told).await;
+    let is_taken = || rig.pool.would_take(&profile, other, Instant::now() + Duration::from_secs(6));
+    assert!(!is_taken(), "he is awaited");
+    rig.pool.hold_booking(&profile, promised);
+    assert!(is_taken(), "he is here, and waits for somebody else");
+    let place = rig.pool.expect(&profile, promised, Instant::now() + Duration::from_secs(6)).unwrap();
+    assert!(place.is_booked());
+}
+
+#[tokio::test]
 async fn a_job_whose_deadline_passes_in_the_queue_is_never_started() {
     let (rig, _scripts) = stuck(1, 2);
     let running = rig.pool.submit(rig.job(SOON)).unwrap();

@@ -197,6 +197,11 @@ impl Node {
         value.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// kill -9, and start again with the same name and addresses.
     pub fn kill_and_restart(&mut self) {
         self.kill();
