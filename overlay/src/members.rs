@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     fn zone_of(key: u64) -> Zone {
-        if key % 3 == 0 { "A" } else { "B" }.parse().unwrap()
+        if key.is_multiple_of(3) { "A" } else { "B" }.parse().unwrap()
     }
 
     fn peer(key: u64, state: MemberState) -> Peer {
