@@ -112,6 +112,8 @@ pub(crate) struct Params {
 
 /// Members asked to ping on one's behalf (SWIM's k).
 pub(crate) const RELAYS: usize = 3;
+/// The same about a suspect: a verdict is near, and in small clusters nobody who might reach it is left out.
+pub(crate) const RELAYS_OF_SUSPECT: usize = 9;
 /// Members a fresh update goes to at once, and again each gossip round.
 pub(crate) const GOSSIP_FANOUT: usize = 3;
 /// Each update is sent `ceil(GOSSIP_LAMBDA * log10(n + 1))` times by each member, at least 5 and at most 40 times.

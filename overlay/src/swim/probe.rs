@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::{Phase, Swim, Timer};
-use crate::config::RELAYS;
+use crate::config::{RELAYS, RELAYS_OF_SUSPECT};
 use crate::members::{Peer, Slot};
 use crate::pings::{Ping, Purpose};
 use crate::wire::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Message};
@@ -299,11 +299,17 @@ impl Swim {
     }
 
     /// Whom to ask to ping the target, with every second try: who got an answer of it before, and the next ones of a
-    /// circle of all members that begins anywhere. With other tries only who got an answer of this very target.
-    fn relays_for(&mut self, index: usize, via: Option<Slot>, turn: bool) -> [Option<Slot>; RELAYS] {
+    /// circle of all members that begins anywhere: the more of them, the nearer it is to a verdict. With other tries only
+    /// who got an answer of this very target.
+    fn relays_for(
+        &mut self,
+        index: usize,
+        via: Option<Slot>,
+        turn: bool,
+    ) -> [Option<Slot>; RELAYS_OF_SUSPECT] {
         let target = self.probes[index].slot;
         let usable = |slot: &Slot| *slot != target && self.members.get(*slot).is_some_and(Peer::is_live);
-        let mut relays = [None; RELAYS];
+        let mut relays = [None; RELAYS_OF_SUSPECT];
         relays[0] = via;
         if turn {
             // Where two halves meet in one member, that one reaches all whom this node does not.
@@ -316,10 +322,12 @@ impl Swim {
                 *self.probes[index].relays_from.get_or_insert_with(|| self.rng.random_range(0..slots));
             let circle = (0..slots).map(|step| (begin + step) % slots);
             let mut others = circle.filter(|slot| Some(*slot) != via && usable(slot));
-            for place in relays.iter_mut().filter(|place| place.is_none()) {
+            let doubted = self.probes[index].kind == Kind::Verify && self.parts.retries;
+            let count = if doubted { RELAYS_OF_SUSPECT } else { RELAYS };
+            for place in relays[..count].iter_mut().filter(|place| place.is_none()) {
                 *place = others.next();
             }
-            self.probes[index].relays_from = relays[RELAYS - 1].map(|last| (last + 1) % slots);
+            self.probes[index].relays_from = relays[count - 1].map(|last| (last + 1) % slots);
         }
         relays
     }

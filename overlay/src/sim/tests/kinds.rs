@@ -40,6 +40,19 @@ fn a_socket_that_overflows_does_so_in_every_run_and_fails_nobody() {
 }
 
 #[test]
+fn halves_that_meet_in_a_single_member_of_twenty_find_that_way_in_time() {
+    let failures = |seed| {
+        let report =
+            alone(FaultKind::Bridge, Scenario { nodes: 20, duration: 30 * SECOND, ..Scenario::new(seed) });
+        assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}");
+        assert!(report.fired.blocked > 0, "seed {seed}");
+        report.false_failures.expect("it was counted")
+    };
+    let failures: usize = (0..20).map(failures).sum();
+    assert!(failures <= 2, "{failures} false failures in 20 runs");
+}
+
+#[test]
 fn a_hole_for_larger_datagrams_is_met_in_every_run() {
     for seed in 0..40 {
         let scenario = Scenario { nodes: 5, duration: 5 * SECOND, ..Scenario::new(seed) };
