@@ -1,4 +1,4 @@
-//! The index of a stranger's MP4, which is read in the node's own process: `scripts/fuzz-target.sh fuzz index`.
+//! The index of a result, which is read in the node's own process, as an ffmpeg that a stranger has taken over might write it: `scripts/fuzz-target.sh fuzz index`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -25,6 +25,8 @@ pub struct Run<'a> {
     pub threads: u16,
     /// Bounds to hand to ffmpeg.
     pub limits: &'a MediaLimits,
+    /// Whether a poster is the first picture there is.
+    pub from_start: bool,
 }
 
 impl Profile {
@@ -34,7 +36,7 @@ impl Profile {
         args.flags(&["-nostdin", "-hide_banner", "-nostats"]).opt("-v", "error").opt("-progress", "pipe:1");
         // The first position is global; the demuxer's lists must stand before the input they are for.
         args.opt("-max_alloc", run.limits.alloc_bytes_max).opt("-filter_threads", 1);
-        if let Some(at) = self.seek_seconds(run.info) {
+        if let Some(at) = self.seek_seconds(run.info).filter(|_| !run.from_start) {
             args.opt("-ss", format!("{at:.3}"));
         }
         guard_input(&mut args, DEMUXERS, run.limits);

@@ -21,6 +21,7 @@ fn command_line(profile: &str) -> String {
         info: &info,
         threads: 2,
         limits: &MediaLimits::default(),
+        from_start: false,
     };
     let argv = ProfileSet::builtin().get(&name(profile)).unwrap().argv(&run);
     argv.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")

@@ -63,6 +63,17 @@ pub enum TranscodeError {
         /// What could be made of it.
         got: Duration,
     },
+    /// The input plays for longer than it says, and than is allowed.
+    #[error("it says that it plays for {says:.1?}, and plays for more than {max:?}, this node's limit")]
+    TooLong {
+        /// What the input says.
+        says: Duration,
+        /// The limit.
+        max: Duration,
+    },
+    /// ffmpeg has found no picture in the input.
+    #[error("it has no picture that can be decoded")]
+    NoPicture,
     /// The result would be bigger than allowed.
     #[error("the result is over the limit of {max} bytes")]
     OutputTooLarge {
@@ -111,7 +122,14 @@ pub enum TranscodeError {
 impl TranscodeError {
     /// Whether the input is to blame: then no other node will do better.
     pub const fn is_input_fault(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Incomplete { .. } | Self::OutputTooLarge { .. })
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::Incomplete { .. }
+                | Self::TooLong { .. }
+                | Self::NoPicture
+                | Self::OutputTooLarge { .. }
+        )
     }
 
     /// Whether ffmpeg, or this node itself, did what it should not: somebody has to look into it.

@@ -1,9 +1,9 @@
-//! What the index of a plain MP4 says of it (ISO/IEC 14496-12), read in this process: an ffprobe costs 60 ms of CPU before it has
-//! looked at anything, most of it to link two hundred libraries.
+//! What the index of an MP4 that was made here says of it (ISO/IEC 14496-12), read in this process: an ffprobe costs 60 ms of CPU
+//! before it has looked at anything, most of it to link two hundred libraries.
 //!
 //! Only what is plain and whole is described: one sample description a track, codecs whose names are known here, every sample
-//! inside of the file. Of anything else ffprobe has the word. Whatever is described is still decoded under all of ffmpeg's limits,
-//! for an index may lie.
+//! inside of the file. Of anything else ffprobe has the word, and of whatever a stranger has sent: his index may lie, about the
+//! size of the pictures for one, and a node that believes it learns that it is fast.
 
 use std::fs::File;
 use std::io;

@@ -81,6 +81,9 @@ pub(super) struct Made {
     pub(super) cores_used: Option<f64>,
 }
 
+/// How exactly ffmpeg stops where it is told to: within a picture.
+const STOP_ERROR: Duration = Duration::from_secs(1);
+
 /// Runs that cost less say little about the machine.
 const TELLING_CPU_MIN: Duration = Duration::from_millis(500);
 
@@ -91,14 +94,23 @@ impl Bench {
         job: &Job,
         threads: u16,
         cancel: &Cancel,
-        on_progress: impl FnMut(Progress),
+        mut on_progress: impl FnMut(Progress),
     ) -> Result<Made, TranscodeError> {
         let input = (*job.input).as_ref();
         let folder = self.dir.scratch_folder("job-")?;
         let output = folder.path().join(format!("output.{}", job.profile.extension()));
         let mut cpu = Duration::ZERO;
         let began = Instant::now();
-        let transcoded = self.transcode(job, input, &output, threads, cancel, on_progress, &mut cpu);
+        let mut transcode = |from_start| {
+            self.transcode(job, input, &output, threads, from_start, cancel, &mut on_progress, &mut cpu)
+        };
+        let mut transcoded = transcode(false);
+        if matches!(transcoded, Err(TranscodeError::NoPicture))
+            && matches!(job.profile.recipe, Recipe::Poster { .. })
+        {
+            // It is over before the place where a poster is taken, whatever its container says.
+            transcoded = transcode(true);
+        }
         let cores_used = (cpu >= TELLING_CPU_MIN).then(|| cpu.div_duration_f64(began.elapsed()));
         let made = transcoded.and_then(|()| self.verify(job, &output, cancel));
         self.cpu.add(made.is_ok(), cpu);
@@ -118,11 +130,13 @@ impl Bench {
         input: &Path,
         output: &Path,
         threads: u16,
+        from_start: bool,
         cancel: &Cancel,
         mut on_progress: impl FnMut(Progress),
         cpu: &mut Duration,
     ) -> Result<(), TranscodeError> {
-        let args = job.profile.argv(&Run { input, output, info: &job.info, threads, limits: &self.limits });
+        let (info, limits) = (&job.info, &self.limits);
+        let args = job.profile.argv(&Run { input, output, info, threads, limits, from_start });
         let left = job.limit.saturating_duration_since(Instant::now());
         let allowed = Allowed {
             input,
@@ -136,15 +150,20 @@ impl Bench {
             command.current_dir(folder);
         }
         let mut reader = Reader::new(job.info.picture_duration());
+        let mut reported = false;
         let outcome = child::run(&mut command, job.limit, cancel, |bytes| {
             if let Some(progress) = reader.feed(bytes) {
+                reported = true;
                 on_progress(progress);
             }
             true
         })?;
-        *cpu = outcome.cpu;
+        *cpu += outcome.cpu;
         let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
         self.judge(&outcome, &[input, output], spent)?;
+        if reported && reader.now().frames == 0 && !matches!(job.profile.recipe, Recipe::Audio { .. }) {
+            return Err(TranscodeError::NoPicture);
+        }
         let expected =
             job.info.picture_duration().filter(|_| matches!(job.profile.recipe, Recipe::Video { .. }));
         if let Some(expected) = expected.filter(|_| cut_off(&outcome.stderr)) {
@@ -230,6 +249,11 @@ impl Bench {
             && got + tolerance(expected) < expected
         {
             return Err(TranscodeError::Incomplete { expected, got });
+        }
+        // Where ffmpeg was told to stop. What says that it is as long may be.
+        let (max, says) = (self.limits.duration_max, job.info.duration.unwrap_or_default());
+        if info.duration.is_some_and(|got| got + STOP_ERROR >= max) && says + STOP_ERROR < max {
+            return Err(TranscodeError::TooLong { says, max });
         }
         Ok(info)
     }

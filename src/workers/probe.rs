@@ -1,6 +1,5 @@
-//! What is in a file, or why it is refused: its index read here, or the capped ffprobe.
+//! The capped ffprobe: what is in a file, or why it is refused.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -14,7 +13,6 @@ use tokio::task::spawn_blocking;
 use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
 use super::child::{self, Ended};
-use super::index;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
 use crate::content::{AudioInfo, MediaInfo, MediaLimits, VideoInfo};
@@ -23,6 +21,8 @@ use crate::profile::{DEMUXERS, probe_argv};
 
 /// More than this on ffprobe's stdout is no honest file's.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
+/// What ffprobe says of a file with more streams than it is allowed, before it complains of want of memory.
+const TOO_MANY_STREAMS: &str = "exceeds max_streams";
 /// An ffprobe that ran into its time limit and used less of it than this part was kept from its work.
 const IDLE_PART_MAX: f64 = 0.25;
 
@@ -90,8 +90,7 @@ impl Prober {
         }
     }
 
-    /// What is in this file, if it is within the limits: by its own index where that is plain, else by ffprobe, which alone may
-    /// refuse one. Cancel-safe: when the caller stops waiting, ffprobe ends soon.
+    /// What is in this file, if it is within the limits. Cancel-safe: when the caller stops waiting, ffprobe ends soon.
     pub async fn probe(&self, path: &Path) -> Result<MediaInfo, ProbeError> {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
@@ -103,12 +102,7 @@ impl Prober {
         // The thread that spawns the child waits for it, as the child's death signal asks for.
         let probed = spawn_blocking(move || {
             let _permit = permit;
-            let described =
-                index::look(&File::open(&path).map_err(ProbeError::Tool)?).map_err(ProbeError::Tool)?;
-            match described.filter(|info| check(&this.limits, info).is_ok()) {
-                Some(info) => Ok(info),
-                None => this.probe_blocking(&path, DEMUXERS, &cancel),
-            }
+            this.probe_blocking(&path, DEMUXERS, &cancel)
         });
         let result = probed.await.map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
         drop(guard);
@@ -148,6 +142,11 @@ impl Prober {
         self.cpu.add(done, outcome.cpu);
         match outcome.ended {
             Ended::Exited(status) if status.success() => parse(&json),
+            Ended::Exited(_) if outcome.stderr.contains(TOO_MANY_STREAMS) => {
+                let max = self.limits.streams_max;
+                let (found, max) = (format!("more than {max}"), max.to_string());
+                Err(ProbeError::OverLimit { what: "the number of streams", found, max })
+            }
             Ended::Exited(status) => {
                 let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
                 Err(failure(status, &outcome.stderr, path, spent))

@@ -137,10 +137,11 @@ impl LoadDesk {
         self.zones.iter().position(|desk| desk.zone == *zone)
     }
 
-    fn find_or_add(&mut self, zone: &Zone, now: Time) -> Option<&mut ZoneDesk> {
+    /// There is always a place for a node's own zone.
+    fn find_or_add(&mut self, zone: &Zone, own: bool, now: Time) -> Option<&mut ZoneDesk> {
         let index = match self.find(zone) {
             Some(index) => index,
-            None if self.zones.len() < ZONES_MAX => {
+            None if own || self.zones.len() < ZONES_MAX => {
                 self.zones.push(ZoneDesk { zone: zone.clone(), best: Vec::new() });
                 self.zones.len() - 1
             }
@@ -184,8 +185,9 @@ impl Swim {
         known.load = Some((sample, taken));
         self.detail_version += 1;
         let Some(peer) = self.members.get(slot) else { return false };
-        let count = if peer.identity.zone == self.me.zone { BEST_NEAR } else { BEST_FAR };
-        if let Some(desk) = self.load_desk.find_or_add(&peer.identity.zone, now) {
+        let own = peer.identity.zone == self.me.zone;
+        let count = if own { BEST_NEAR } else { BEST_FAR };
+        if let Some(desk) = self.load_desk.find_or_add(&peer.identity.zone, own, now) {
             desk.rank(peer.key, &sample, taken, count, now);
         }
         true
@@ -312,13 +314,15 @@ mod tests {
         let zone = |number: usize| format!("zone{number}").parse::<Zone>().unwrap();
         let key = |number: usize| NodeKey::of(&format!("node{number}").parse().unwrap());
         for number in 0..ZONES_MAX {
-            let zone = desk.find_or_add(&zone(number), Time::ZERO).unwrap();
+            let zone = desk.find_or_add(&zone(number), false, Time::ZERO).unwrap();
             zone.rank(key(number), &LoadSample::default(), Time::ZERO, BEST_FAR, Time::ZERO);
         }
-        assert!(desk.find_or_add(&zone(ZONES_MAX), Time::ZERO).is_none());
+        assert!(desk.find_or_add(&zone(ZONES_MAX), false, Time::ZERO).is_none());
         desk.remove(key(7));
-        assert_eq!(desk.find_or_add(&zone(ZONES_MAX), Time::ZERO).unwrap().zone, zone(ZONES_MAX));
+        assert_eq!(desk.find_or_add(&zone(ZONES_MAX), false, Time::ZERO).unwrap().zone, zone(ZONES_MAX));
         assert!(desk.find(&zone(7)).is_none() && desk.zones.len() == ZONES_MAX);
-        assert!(desk.find_or_add(&zone(ZONES_MAX + 1), Time::ZERO + USELESS).is_some());
+        assert!(desk.find_or_add(&zone(ZONES_MAX + 1), false, Time::ZERO + USELESS).is_some());
+        assert_eq!(desk.zones.len(), ZONES_MAX);
+        assert!(desk.find_or_add(&zone(ZONES_MAX + 2), true, Time::ZERO + USELESS).is_some(), "one's own");
     }
 }

@@ -13,7 +13,7 @@ pub struct Clip {
     pub audio: bool,
     /// Makes the content different from that of another clip of the same kind.
     pub tag: u32,
-    /// The container, by the file's extension. Of a plain mp4 no ffprobe is asked, of an mkv it is.
+    /// The container, by the file's extension.
     pub container: &'static str,
 }
 
