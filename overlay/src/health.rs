@@ -44,6 +44,8 @@ const SUSPECT_CHANCE: f64 = 0.02;
 const VERDICT_CHANCE: f64 = 1e-6;
 /// Part by which the loss may be worse than it looks.
 const MARGIN: f64 = 1.1;
+/// Loss is met from so many tries on, on average. A node begins above, and finds out.
+const MET: f64 = 1.1;
 /// Weight of a new observation.
 const WEIGHT: f64 = 0.08;
 
@@ -61,6 +63,11 @@ impl LossEstimate {
     /// Pings without an answer before a suspected member may be declared dead.
     pub fn attempts_to_verdict(self) -> u8 {
         self.attempts(VERDICT_CHANCE).clamp(5, 60)
+    }
+
+    /// Whether more datagrams get lost than now and then.
+    pub fn is_met(self) -> bool {
+        self.attempts_mean > MET
     }
 
     fn attempts(self, chance: f64) -> u8 {
@@ -81,12 +88,14 @@ mod tests {
             loss.observe(1);
         }
         assert_eq!((loss.attempts_to_suspect(), loss.attempts_to_verdict()), (3, 6));
+        assert!(LossEstimate::default().is_met() && !loss.is_met());
         // 40 % each way: a ping is answered with probability 0.36, after 2.8 tries on average.
         for i in 0..1000 {
             loss.observe(if i % 5 == 0 { 2 } else { 3 });
         }
         let suspect = loss.attempts_to_suspect();
         let verdict = loss.attempts_to_verdict();
+        assert!(loss.is_met());
         assert!((8..=11).contains(&suspect) && (30..=38).contains(&verdict), "{suspect} {verdict}");
     }
 

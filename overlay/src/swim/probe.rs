@@ -322,8 +322,9 @@ impl Swim {
                 *self.probes[index].relays_from.get_or_insert_with(|| self.rng.random_range(0..slots));
             let circle = (0..slots).map(|step| (begin + step) % slots);
             let mut others = circle.filter(|slot| Some(*slot) != via && usable(slot));
+            // Where datagrams get lost, so do more of them if more are sent: many tries do there what many relays do here.
             let doubted = self.probes[index].kind == Kind::Verify && self.parts.retries;
-            let count = if doubted { RELAYS_OF_SUSPECT } else { RELAYS };
+            let count = if doubted && !self.loss.is_met() { RELAYS_OF_SUSPECT } else { RELAYS };
             for place in relays[..count].iter_mut().filter(|place| place.is_none()) {
                 *place = others.next();
             }
