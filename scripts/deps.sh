@@ -18,6 +18,7 @@ serf serf serf
 serf nft nftables
 serf ip iproute2
 serf unshare util-linux
+shape nft nftables
 test nft nftables
 test iptables iptables
 test ping iputils-ping
@@ -36,6 +37,15 @@ EOF
 
 groups=" $* "
 case $groups in *" demo "*) groups="$groups build run " ;; esac
+# Where the kernel has no netem, the lab's own shaper needs a firewall that hands it packets.
+case $groups in
+    *" demo "*)
+        PATH=$PATH:/usr/sbin:/sbin
+        if [ ! -d /sys/module/sch_netem ] && ! modprobe -n -q sch_netem 2>/dev/null && ! command -v iptables >/dev/null; then
+            groups="$groups shape "
+        fi
+        ;;
+esac
 case $groups in *" test "*) groups="$groups build run " ;; esac
 case $groups in *" test "*) if [ "${CI:-}" = true ]; then groups="$groups ci "; fi ;; esac
 
@@ -71,14 +81,24 @@ else
 fi
 
 echo "installing: $missing" >&2
+# apt COMMAND…: a machine that has just started, or that updates itself, holds apt's lock for some minutes.
+apt() {
+    tries=0
+    until $root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1; do
+        if [ $tries -ge 100 ] || ! grep -q 'Could not get lock' "$log"; then return 1; fi
+        [ $tries -gt 0 ] || echo "another process holds apt's lock: waiting up to five minutes for it" >&2
+        tries=$((tries + 1))
+        sleep 3
+    done
+}
 install() {
     # shellcheck disable=SC2086 # words on purpose
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >"$log" 2>&1
+    apt install -y --no-install-recommends $missing
 }
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # A fresh machine has no package lists, and old ones name packages that are gone.
 if ! install; then
-    $root apt-get update -q >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+    apt update || { cat "$log" >&2; exit 1; }
     install || { cat "$log" >&2; exit 1; }
 fi

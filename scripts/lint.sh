@@ -13,13 +13,13 @@ fi
 
 step "cargo clippy"
 if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy --workspace --all-targets --quiet -- -D warnings
+    cargo clippy --workspace --all-targets -- -D warnings
 else
     skip "clippy is not installed (rustup component add clippy)"
 fi
 
 step "cargo doc"
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 step "cargo deny"
 if tool cargo-deny; then

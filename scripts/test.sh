@@ -22,10 +22,16 @@ log=$target/test.log
 junit=$target/nextest/default/junit.xml
 rm -f "$junit"
 { status=0; cargo nextest run --workspace 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
-# The runner keeps what passing tests print out of sight; what they skipped has to be seen.
-if [ -f "$junit" ] && grep -q 'SKIPPED: ' "$junit"; then
-    grep -o 'SKIPPED: [^<]*' "$junit" | sort | uniq -c
-    # Its closing lines once more, to end with them.
+# The runner keeps what passing tests print out of sight, and counts as passed what skipped itself.
+if [ -f "$junit" ]; then
+    grep -o 'SKIPPED: [^<]*' "$junit" | sort | uniq -c || true
     sed -n '/^ *Summary \[/,$p' "$log"
+    awk 'BEGIN { RS = "<testcase " }
+        NR > 1 {
+            if (/<(failure|error)[ >]/) failed++
+            else if (/SKIPPED: /) skipped++
+            else passed++
+        }
+        END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$junit"
 fi
 exit "$(cat "$log.status")"

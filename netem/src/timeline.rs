@@ -69,6 +69,21 @@ impl Timeline {
         steps.sort_by_key(|step| step.at);
         Ok(Self { steps })
     }
+
+    /// What is surely not meant: a last step that makes a fault, which then ends at once, with the timeline.
+    pub fn warning(&self) -> Option<String> {
+        let last = self.steps.last()?;
+        match last.action {
+            Some(Action::Fault(_) | Action::Partition(_)) => Some(format!(
+                "line {} ({:?}) is the last step: its fault ends at once, with the timeline; add a line that says when \
+                 the timeline ends, such as \"at {}s end\"",
+                last.line,
+                last.text,
+                last.at.as_secs() + 30
+            )),
+            Some(Action::Heal { .. }) | None => None,
+        }
+    }
 }
 
 fn parse_line(words: &str) -> Result<Step, String> {
@@ -96,6 +111,19 @@ fn parse_line(words: &str) -> Result<Step, String> {
 mod tests {
     use super::*;
     use crate::control::Request;
+
+    #[test]
+    fn a_fault_on_the_last_line_is_warned_of() {
+        let warning = |text| Timeline::parse(text, "t").unwrap().warning();
+        let told = warning("at 10s heal\nat 20s partition node3\nat 5s heal\n").unwrap();
+        assert!(told.contains("line 2 (\"partition node3\")") && told.contains("\"at 50s end\""), "{told}");
+        assert!(warning("at 10s fault all --loss 5% --for 20s").is_some());
+        for fine in
+            ["at 10s partition node3\nat 40s end", "at 1s partition node3\nat 2s heal", "", "at 5s heal"]
+        {
+            assert_eq!(warning(fine), None, "{fine}");
+        }
+    }
 
     #[test]
     fn steps_are_ordered_by_time() {

@@ -36,6 +36,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let redraw = std::io::stdout().is_terminal() && !args.json;
     let mut ticks = tokio::time::interval(WATCH_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = None;
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
@@ -47,10 +48,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Ok(text) if redraw => format!("\x1b[H\x1b[J{text}"),
             Ok(text) => text,
             Err(error) => {
-                eprintln!("{error}");
+                let error = error.to_string();
+                if told.as_ref() != Some(&error) {
+                    eprintln!("{error}");
+                    told = Some(error);
+                }
                 continue;
             }
         };
+        told = None;
         print(&text)?;
     }
 }

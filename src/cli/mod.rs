@@ -14,7 +14,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Longest time that an option takes.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -49,6 +49,12 @@ enum Command {
 }
 
 impl Cli {
+    /// Parses the process's arguments. Those that cannot be used end the process with status 2 and a line that says why.
+    pub fn from_command_line() -> Self {
+        let command = taking_negative_numbers(Self::command());
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command that was given.
     pub fn run(self) -> ExitCode {
         let result = match self.command {
@@ -68,6 +74,14 @@ impl Cli {
             ExitCode::FAILURE
         })
     }
+}
+
+/// The same command, with every option taking a value such as `-1`: the option's own check then refuses it by the
+/// option's name. Otherwise the value would be taken for an option that there is not.
+fn taking_negative_numbers(command: Clap) -> Clap {
+    command
+        .mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg })
+        .mut_subcommands(taking_negative_numbers)
 }
 
 /// A time that something may take: none is no time.

@@ -1,11 +1,13 @@
 //! What a node is told: raw options from flags, environment and file, then one step to a validated configuration.
 
 mod keys;
+mod list;
 mod options;
 #[cfg(test)]
 mod tests;
 mod validated;
 
 pub use keys::{KeyFile, KeyFileError};
+pub use list::List;
 pub use options::{LogFormat, NodeOptions};
 pub use validated::{ConfigError, NodeConfig};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::{ConfigError, List};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
@@ -53,8 +53,8 @@ options! {
     http: SocketAddr, env "STARLING_HTTP", value "IP:PORT";
     /// Address the others reach this node at [default: found from --gossip or the way to the seeds]
     advertise: IpAddr, env "STARLING_ADVERTISE", value "IP";
-    /// Members to join through, comma separated; names are looked up again on each attempt
-    join: String, env "STARLING_JOIN", value "HOST:PORT,…";
+    /// Members to join through, comma separated (in TOML a list); names are looked up again on each attempt
+    join: List, env "STARLING_JOIN", value "HOST:PORT,…";
     /// Transcodes that run at once [default: half the cores, at least 1]
     workers: u16, env "STARLING_WORKERS", value "N";
     /// Jobs that may wait for a worker [default: 64]

@@ -19,11 +19,11 @@ fn defaults_are_filled_in() {
 #[test]
 fn each_bad_value_says_which_option_and_what_to_give() {
     type Set = fn(&mut NodeOptions);
-    let cases: [(Set, &str); 11] = [
+    let cases: [(Set, &str); 15] = [
         (|o| o.name = Some("a b".into()), "--name (STARLING_NAME): \"a b\" is not a node name"),
         (|o| o.zone = Some(String::new()), "--zone (STARLING_ZONE): \"\" is not a zone name"),
-        (|o| o.join = Some("node2".into()), "\"node2\" is not HOST:PORT"),
-        (|o| o.join = Some("node2:0".into()), "\"node2:0\" is not HOST:PORT"),
+        (|o| o.join = Some("node2".parse().unwrap()), "\"node2\" is not HOST:PORT"),
+        (|o| o.join = Some("node2:0".parse().unwrap()), "\"node2:0\" is not HOST:PORT"),
         (|o| o.workers = Some(0), "--workers (STARLING_WORKERS): 0 is out of range: give 1 to 1024"),
         (
             |o| o.cache_bytes = Some("lots".into()),
@@ -37,7 +37,14 @@ fn each_bad_value_says_which_option_and_what_to_give() {
             |o| o.policy = Some("best".into()),
             "unknown policy \"best\": use one of score, random, round-robin",
         ),
-        (|o| o.load_weight = Some(-1.0), "weights must be finite, not negative"),
+        (|o| o.load_weight = Some(-1.0), "--load-weight (STARLING_LOAD_WEIGHT): -1 is no weight"),
+        (|o| o.rtt_weight = Some(f64::NAN), "--rtt-weight (STARLING_RTT_WEIGHT): NaN is no weight"),
+        (
+            |o| (o.load_weight, o.rtt_weight) = (Some(0.0), Some(0.0)),
+            "--load-weight (STARLING_LOAD_WEIGHT): weights must be finite, not negative and not both zero",
+        ),
+        (|o| o.deadline = Some("soon".into()), "--deadline (STARLING_DEADLINE): \"soon\" is not a time"),
+        (|o| o.cluster = Some(String::new()), "--cluster (STARLING_CLUSTER): a cluster's name has 1 to"),
         (|o| o.deadline = Some("0s".into()), "--deadline (STARLING_DEADLINE): 0s is out of range"),
         (|o| o.advertise = Some([0, 0, 0, 0].into()), "--advertise (STARLING_ADVERTISE): give an address"),
     ];
@@ -57,6 +64,14 @@ fn a_flag_beats_the_file_and_a_file_with_an_unknown_key_is_refused() {
     let flags = NodeOptions { name: Some("from-flag".into()), ..NodeOptions::default() };
     let config = check(flags.or(NodeOptions::from_file(&path).unwrap())).unwrap();
     assert_eq!((config.name.as_str(), config.zone.as_str()), ("from-flag", "FRA"));
+
+    for join in ["join = [\"a:1\", \" b:2 \"]\n", "join = \"a:1,b:2,\"\n"] {
+        std::fs::write(&path, format!("name = \"n\"\n{join}")).unwrap();
+        assert_eq!(check(NodeOptions::from_file(&path).unwrap()).unwrap().join, ["a:1", "b:2"], "{join}");
+    }
+    std::fs::write(&path, "join = 7\n").unwrap();
+    let error = NodeOptions::from_file(&path).unwrap_err().to_string();
+    assert!(error.contains("a list such as"), "{error}");
 
     std::fs::write(&path, "nmae = \"typo\"\n").unwrap();
     let error = NodeOptions::from_file(&path).unwrap_err().to_string();

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use starling_overlay::{NodeName, NodeNameError, Timing, Zone, ZoneError};
+use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Timing, Zone, ZoneError};
 
 use super::keys::KeyFileError;
-use super::{KeyFile, LogFormat, NodeOptions};
+use super::{KeyFile, List, LogFormat, NodeOptions};
 use crate::route::{PolicyKind, ScoreWeights};
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
@@ -126,11 +126,11 @@ where
 }
 
 fn duration(option: &'static str, text: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
-    let value: humantime::Duration = parse(option, text, default.into())?;
-    if (Duration::from_millis(1)..=DEADLINE_MAX).contains(&value) {
-        Ok(*value)
-    } else {
-        Err(invalid(option, format!("{value} is out of range: give 1ms to 24h, as in 40s or 2m")))
+    let Some(text) = text else { return Ok(default) };
+    match humantime::parse_duration(&text) {
+        Ok(value) if (Duration::from_millis(1)..=DEADLINE_MAX).contains(&value) => Ok(value),
+        Ok(_) => Err(invalid(option, format!("{text} is out of range: give 1ms to 24h, as in 40s or 2m"))),
+        Err(_) => Err(invalid(option, format!("{text:?} is not a time: give one such as 40s or 2m"))),
     }
 }
 
@@ -147,9 +147,9 @@ fn bytes(option: &'static str, text: Option<String>, default: ByteSize) -> Resul
     in_range(option, value, 1..=u64::MAX / 2)
 }
 
-fn seeds(text: Option<String>) -> Result<Vec<String>, ConfigError> {
-    let mut seeds = Vec::new();
-    for seed in text.unwrap_or_default().split(',').map(str::trim).filter(|seed| !seed.is_empty()) {
+fn seeds(given: Option<List>) -> Result<Vec<String>, ConfigError> {
+    let seeds = given.unwrap_or_default().into_values();
+    for seed in &seeds {
         let port =
             seed.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(1..))) {
@@ -158,9 +158,25 @@ fn seeds(text: Option<String>) -> Result<Vec<String>, ConfigError> {
                 format!("{seed:?} is not HOST:PORT, as in node2:5000 or [fd00::2]:5000"),
             ));
         }
-        seeds.push(seed.to_owned());
     }
     Ok(seeds)
+}
+
+/// One of the score policy's weights.
+fn weight(option: &'static str, given: Option<f64>, default: f64) -> Result<f64, ConfigError> {
+    match given.unwrap_or(default) {
+        weight if weight.is_finite() && weight >= 0.0 => Ok(weight),
+        weight => Err(invalid(option, format!("{weight} is no weight: give a number from 0 on, as in 0.3"))),
+    }
+}
+
+fn cluster_name(given: Option<String>) -> Result<String, ConfigError> {
+    let name = given.unwrap_or_else(|| "starling".to_owned());
+    if (1..=CLUSTER_NAME_BYTES_MAX).contains(&name.len()) {
+        return Ok(name);
+    }
+    let reason = format!("a cluster's name has 1 to {CLUSTER_NAME_BYTES_MAX} bytes, not {}", name.len());
+    Err(invalid("cluster", reason))
 }
 
 fn own_name(given: Option<String>) -> Result<NodeName, ConfigError> {
@@ -183,8 +199,8 @@ impl NodeConfig {
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 5000);
         let defaults = ScoreWeights::PAPER;
         let weights = ScoreWeights::new(
-            options.load_weight.unwrap_or(defaults.load()),
-            options.rtt_weight.unwrap_or(defaults.rtt()),
+            weight("load-weight", options.load_weight, defaults.load())?,
+            weight("rtt-weight", options.rtt_weight, defaults.rtt())?,
         )
         .map_err(|error| invalid("load-weight", error))?;
         if options.advertise.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
@@ -225,7 +241,7 @@ impl NodeConfig {
             deadline: duration("deadline", options.deadline, Duration::from_secs(40))?,
             drain: duration("drain", options.drain, Duration::from_secs(30))?,
             timing: parse("timing", options.timing, Timing::default())?,
-            cluster: options.cluster.unwrap_or_else(|| "starling".to_owned()),
+            cluster: cluster_name(options.cluster)?,
             keys: options.key_file.map(KeyFile::read).transpose()?,
             log: options.log.unwrap_or_default(),
             name,

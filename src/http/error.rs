@@ -219,6 +219,18 @@ impl ApiError {
         }
     }
 
+    /// The same error as it is told to a request that had this deadline, wherever in shared work it arose.
+    #[must_use]
+    pub fn for_deadline(self, deadline: Deadline) -> Self {
+        match self {
+            Self::DeadlinePassed { .. } => deadline.passed(),
+            Self::DeadlineTooShort { needs, .. } => {
+                Self::DeadlineTooShort { allowed: deadline.allowed, needs }
+            }
+            error => error,
+        }
+    }
+
     /// Whether a request that has more time may fare better.
     pub const fn is_want_of_time(&self) -> bool {
         matches!(self, Self::Saturated { .. } | Self::DeadlinePassed { .. } | Self::DeadlineTooShort { .. })
@@ -353,6 +365,18 @@ mod tests {
         assert_eq!((problem.status, problem.retry_after_s), (504, None));
         assert!(problem.detail.starts_with("this takes about 2s 400ms here, and 400ms were"), "{problem:?}");
         assert_eq!(rounded(Duration::MAX), Duration::from_millis(u64::MAX));
+    }
+
+    #[test]
+    fn the_time_that_is_named_is_the_requests_own() {
+        let second = Duration::from_secs(1);
+        let deadline = Deadline { allowed: second, at: std::time::Instant::now() };
+        let passed = ApiError::DeadlinePassed { allowed: second * 2 }.for_deadline(deadline);
+        assert_eq!(passed, ApiError::DeadlinePassed { allowed: second });
+        let short =
+            ApiError::DeadlineTooShort { allowed: second * 2, needs: second * 3 }.for_deadline(deadline);
+        assert_eq!(short, ApiError::DeadlineTooShort { allowed: second, needs: second * 3 });
+        assert_eq!(ApiError::DiskFull.for_deadline(deadline), ApiError::DiskFull);
     }
 
     #[test]

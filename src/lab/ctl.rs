@@ -50,6 +50,21 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// What was done to which node, for the lab's own terminal; nothing of what changes nothing.
+    pub(super) fn told(&self) -> Option<String> {
+        match self {
+            Self::Status => None,
+            Self::Add { zone: Some(zone) } => Some(format!("a node was added in {zone}")),
+            Self::Add { zone: None } => Some("a node was added".to_owned()),
+            Self::Kill { node } => Some(format!("{node} was killed")),
+            Self::Restart { node } => Some(format!("{node} was started again")),
+            Self::Stop { node } => Some(format!("{node} was frozen")),
+            Self::Continue { node } => Some(format!("{node} goes on")),
+        }
+    }
+}
+
 /// What comes back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

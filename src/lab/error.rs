@@ -44,6 +44,9 @@ pub enum LabError {
     /// The zone file is not usable.
     #[error("zone file: {0}")]
     Zones(String),
+    /// The zone file cannot be read; the text names it.
+    #[error("--zones: {0}")]
+    ZoneFile(String),
     /// Links cannot be shaped, and were asked to be by name.
     #[error("links cannot be shaped by {0}: the nodes share the loopback device")]
     Unshapeable(&'static str),

@@ -285,8 +285,14 @@ impl Supervisor {
     }
 
     async fn answer(&mut self, (request, answer): Call) {
+        let told = request.told();
         let outcome = match self.obey(request).await {
-            Ok(()) => Answer::Done(self.report()),
+            Ok(()) => {
+                if let Some(told) = told {
+                    tracing::info!("lab ctl: {told}");
+                }
+                Answer::Done(self.report())
+            }
             Err(error) => Answer::Refused(error.to_string()),
         };
         if answer.send(outcome).is_err() {

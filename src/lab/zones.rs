@@ -10,7 +10,7 @@ use super::LabError;
 /// Reads a zone file; the built-in zones if there is none.
 pub(super) fn load(file: Option<&Path>) -> Result<Zones, LabError> {
     match file {
-        Some(path) => Zones::load(path).map_err(|error| LabError::Zones(error.to_string())),
+        Some(path) => Zones::load(path).map_err(|error| LabError::ZoneFile(error.to_string())),
         None => Ok(Zones::builtin()),
     }
 }

@@ -107,7 +107,9 @@ impl Node {
             if role == Role::Joined && ended.is_another_case(job.deadline.at) {
                 continue;
             }
-            return ended.outcome.map(|done| self.served(&job, done, role));
+            // Shared work has more time than the request that waits for it, which is told of its own.
+            let outcome = ended.outcome.map_err(|error| error.for_deadline(job.deadline));
+            return outcome.map(|done| self.served(&job, done, role));
         }
     }
 

@@ -41,9 +41,9 @@ enum Command {
     },
     #[command(flatten)]
     Act(Action),
-    /// Play a timeline of faults; they end with it
+    /// Play a timeline of faults; they end with it, so its last line says when: at 60s end
     Play {
-        /// Lines such as: at 10s partition FRA,IAD / BOM
+        /// Lines such as: at 10s partition FRA,IAD / BOM; the last one: at 60s end
         timeline: PathBuf,
     },
     /// Restore what was there before `netem apply`, also after a run that was killed

@@ -11,6 +11,9 @@ use starling_netem::control::Client;
 pub fn play(client: &mut Client, file: &Path) -> Result<(), Box<dyn Error>> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let timeline = Timeline::parse(&text, &file.display().to_string())?;
+    if let Some(warning) = timeline.warning() {
+        eprintln!("netem: {}: {warning}", file.display());
+    }
     let start = Instant::now();
     for step in timeline.steps {
         std::thread::sleep(step.at.saturating_sub(start.elapsed()));
