@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Subcommand;
-use starling::lab::{self, Answer, Isolation, LinkBackend, NODES_MAX, Options, Request};
+use starling::lab::{self, Answer, Isolation, LabError, LinkBackend, NODES_MAX, Options, Request};
+use starling_netem::control::labs_folder;
 
 /// Run a whole cluster on this machine: network namespaces, shaped links, published on localhost
 #[derive(Debug, clap::Args)]
@@ -135,8 +136,21 @@ enum Ctl {
     },
 }
 
+/// Exit status for a folder that is no lab's.
+const EXIT_USAGE: u8 = 2;
+
 /// Runs it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match act(args).await {
+        Err(error) if error.downcast_ref().is_some_and(LabError::is_usage) => {
+            eprintln!("starling: {error}");
+            Ok(ExitCode::from(EXIT_USAGE))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn act(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Ctl(args)) = args.command {
         return ctl(args).await;
     }
@@ -152,7 +166,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 impl LabArgs {
     /// The lab's options, and the arguments that give them again.
     fn split(self) -> anyhow::Result<(Options, Vec<String>)> {
-        let base_folder = self.dir.unwrap_or_else(base_folder);
+        let base_folder = self.dir.unwrap_or_else(labs_folder);
         let mut again = vec!["lab".to_owned()];
         let mut say = |name: &str, value: String| again.push(format!("--{name}={value}"));
         let path = |path: &PathBuf| -> anyhow::Result<String> {
@@ -203,7 +217,7 @@ impl LabArgs {
 }
 
 async fn ctl(args: CtlArgs) -> anyhow::Result<ExitCode> {
-    let base = args.dir.unwrap_or_else(base_folder);
+    let base = args.dir.unwrap_or_else(labs_folder);
     let socket = lab::find(&base, args.lab.as_deref())?;
     let request = match args.request {
         Ctl::Status => Request::Status,
@@ -219,11 +233,6 @@ async fn ctl(args: CtlArgs) -> anyhow::Result<ExitCode> {
         Answer::Refused(reason) => bail!(reason),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// On disk rather than in /run or /tmp, which are often memory: nodes keep videos there.
-fn base_folder() -> PathBuf {
-    PathBuf::from(format!("/var/tmp/starling-lab-{}", rustix::process::getuid().as_raw()))
 }
 
 fn cpus(text: &str) -> Result<f64, String> {

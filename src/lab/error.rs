@@ -23,6 +23,25 @@ pub enum LabError {
         /// What the system said.
         source: io::Error,
     },
+    /// A folder that holds what no lab has made. Nothing was changed.
+    #[error(
+        "{} is no folder of labs: {} was not made by `starling lab`; give a new or empty folder with --dir",
+        .base.display(),
+        .stranger.display()
+    )]
+    NotLabs {
+        /// The folder.
+        base: PathBuf,
+        /// What no lab has made.
+        stranger: PathBuf,
+    },
+    /// No lab was ever started with this folder. Nothing was changed.
+    #[error(
+        "{} is no folder of labs (it has no {}): give the folder that `starling lab --dir` was given",
+        .0.display(),
+        starling_netem::control::LABS_MARK
+    )]
+    NoMark(PathBuf),
     /// The port to publish a node on is not free.
     #[error(
         "cannot publish {node} on {address}: {source}; stop what uses that port (another lab?), or choose others with --base-port"
@@ -115,6 +134,11 @@ pub enum LabError {
 }
 
 impl LabError {
+    /// Whether another command line is what helps.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::NotLabs { .. } | Self::NoMark(_))
+    }
+
     pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { doing, path, source }

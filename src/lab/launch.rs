@@ -43,8 +43,8 @@ impl Lifeline {
 pub async fn launch(options: &Options, reenter: &[String]) -> Result<ExitCode, LabError> {
     let mut stop = Stop::new()?;
     let choice = isolation::choose(options.isolation).await?;
-    warn(&choice);
     let folder = Folder::create(&options.base_folder).await?;
+    warn(&choice);
     let mut again = reenter.to_vec();
     again.extend(words(&["--inside", folder.id(), "--isolation", choice.isolation.name(), "--"]));
     again.extend(options.node_args.iter().cloned());

@@ -93,8 +93,8 @@ impl Lab {
         let mut left = processes_naming(self.base.to_str().unwrap());
         for entry in std::fs::read_dir(&self.base).into_iter().flatten() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            // The lock of all labs is no part of any.
-            if name != "lock" {
+            // The mark of all labs is no part of any.
+            if name != starling_netem::control::LABS_MARK {
                 left.push(name);
             }
         }
@@ -347,6 +347,39 @@ async fn without_root_a_lab_lives_in_a_user_namespace() {
 }
 
 #[test]
+fn a_folder_that_holds_anything_else_is_refused_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("precious");
+    std::fs::create_dir(&precious).unwrap();
+    std::fs::write(precious.join("thesis.tex"), "x").unwrap();
+    for args in
+        [&["--nodes", "1", "--isolation", "loopback"][..], &["--nodes", "1", "--once", "--run", "true"]]
+    {
+        let output = command(&[], folder.path(), args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("is no folder of labs") && said.contains("/precious was not made"), "{said}");
+        assert_eq!(output.stdout, b"");
+    }
+    let ctl = Command::new(env!("CARGO_BIN_EXE_starling"))
+        .args(["lab", "ctl", "--dir"])
+        .arg(folder.path())
+        .arg("status")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ctl.stderr);
+    assert_eq!(ctl.status.code(), Some(2), "{said}");
+    assert!(said.contains("is no folder of labs"), "{said}");
+    // The part that the lab starts itself, by hand.
+    let inside =
+        command(&[], folder.path(), &["--inside", "precious", "--isolation", "loopback"]).output().unwrap();
+    assert_eq!(inside.status.code(), Some(2), "{}", String::from_utf8_lossy(&inside.stderr));
+    let names = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
+    assert_eq!((names(folder.path()), names(&precious)), (1, 1));
+    assert_eq!(std::fs::read(precious.join("thesis.tex")).unwrap(), b"x");
+}
+
+#[test]
 fn a_node_that_cannot_start_ends_the_lab_with_its_words() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().join("labs");
@@ -356,7 +389,7 @@ fn a_node_that_cannot_start_ends_the_lab_with_its_words() {
     assert!(said.contains("exited with status 2 before the cluster was ready"), "{said}");
     assert!(said.contains("invalid value 'none'"), "{said}");
     assert_eq!(processes_naming(base.to_str().unwrap()), Vec::<String>::new());
-    assert_eq!(std::fs::read_dir(&base).unwrap().count(), 1, "only the lock of all labs stays");
+    assert_eq!(std::fs::read_dir(&base).unwrap().count(), 1, "only the mark of all labs stays");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,22 +103,19 @@ impl Drop for Holder {
         {
             tracing::error!("the control thread has panicked");
         }
-        if let Err(error) = std::fs::remove_file(&self.socket) {
+        if let Err(error) = remove_socket(&self.socket) {
             tracing::debug!(socket = %self.socket.display(), %error, "the control socket could not be removed");
         }
     }
 }
 
-/// A socket that nobody answers is of a run that was killed, and is replaced.
+/// A socket that nobody answers is of a run that was killed, and is replaced. Anything else by that name is an error.
 fn listen(socket: &Path, mode: u32) -> io::Result<UnixListener> {
-    if let Some(folder) = socket.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
     if UnixStream::connect(socket).is_ok() {
         let message = format!("{}: another netem holds links shaped here", socket.display());
         return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
     }
-    match std::fs::remove_file(socket) {
+    match remove_socket(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -126,4 +123,39 @@ fn listen(socket: &Path, mode: u32) -> io::Result<UnixListener> {
     std::fs::set_permissions(socket, PermissionsExt::from_mode(mode))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Whatever else has that name is not ours to remove.
+fn remove_socket(path: &Path) -> io::Result<()> {
+    if !path.symlink_metadata()?.file_type().is_socket() {
+        let message = format!("{}: it is no socket; give another name with --socket", path.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
+    std::fs::remove_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_of_a_killed_run_is_replaced_and_anything_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        drop(UnixListener::bind(&socket).unwrap());
+        let held = listen(&socket, 0o600).unwrap();
+        assert_eq!(listen(&socket, 0o600).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(held);
+
+        let thesis = folder.path().join("thesis.tex");
+        std::fs::write(&thesis, "x").unwrap();
+        std::os::unix::fs::symlink(&socket, folder.path().join("link")).unwrap();
+        for name in ["thesis.tex", "link"] {
+            let error = listen(&folder.path().join(name), 0o600).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}: {error}");
+        }
+        assert_eq!(std::fs::read(&thesis).unwrap(), b"x");
+        assert!(listen(&folder.path().join("none/control.sock"), 0o600).is_err());
+        assert!(!folder.path().join("none").exists());
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
 mod control;
+mod labs;
 mod links;
 mod qemu;
 mod rig;

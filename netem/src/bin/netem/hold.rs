@@ -88,10 +88,10 @@ pub fn apply(options: &Options, socket: Option<PathBuf>) -> Result<(), Box<dyn E
         // Anew, with these options.
         ask_to_clear(&mut old)?;
     }
-    let folder = socket.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    make_folder(&socket)?;
     let log = socket.with_extension("log");
-    let log_file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+    let log_file = open(&log)?;
+    let logged_bytes = log_file.metadata()?.len();
     let mut child = Command::new(std::env::current_exe()?)
         .args(options.words(&socket))
         .process_group(0)
@@ -104,7 +104,9 @@ pub fn apply(options: &Options, socket: Option<PathBuf>) -> Result<(), Box<dyn E
     BufReader::new(stdout).read_line(&mut line)?;
     if line.is_empty() {
         child.wait()?;
-        let said = fs::read_to_string(&log).unwrap_or_default();
+        let said = fs::read(&log).unwrap_or_default();
+        let said = said.get(usize::try_from(logged_bytes)?..).unwrap_or_default();
+        let said = String::from_utf8_lossy(said);
         let last = said.lines().last().unwrap_or("it said nothing").trim_start_matches("netem: ").to_owned();
         return Err(last.into());
     }
@@ -152,12 +154,30 @@ pub fn clear(
     Ok(())
 }
 
+/// Only its own folder is made. Another one has to be there: a name that was mistyped makes nothing.
+fn make_folder(socket: &Path) -> Result<(), Box<dyn Error>> {
+    let folder = socket.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if socket == Path::new(SOCKET) {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    if !folder.is_dir() {
+        return Err(format!("--socket: there is no folder {}", folder.display()).into());
+    }
+    Ok(())
+}
+
+/// A file beside the socket. One that is there keeps what is in it: it may be another's by the same name.
+fn open(path: &Path) -> Result<File, Box<dyn Error>> {
+    let opened = File::options().create(true).append(true).open(path);
+    Ok(opened.map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
 /// One holder at a time, its guard included: the guard of one that was killed must not restore what the next one shapes.
 fn lock(socket: &Path) -> Result<File, Box<dyn Error>> {
     const WAIT_MAX: Duration = Duration::from_secs(5);
     let path = socket.with_extension("lock");
-    fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-    let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    make_folder(socket)?;
+    let file = open(&path)?;
     let start = Instant::now();
     while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         if start.elapsed() > WAIT_MAX {
@@ -215,4 +235,25 @@ pub fn guard(device: &str) -> Result<(), Box<dyn Error>> {
         tracing::warn!(device, "the process that held the links was killed: restored");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_beside_the_socket_by_chance_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("notes.sock");
+        for name in ["notes.log", "notes.lock"] {
+            fs::write(folder.path().join(name), "precious").unwrap();
+        }
+        drop(open(&socket.with_extension("log")).unwrap());
+        drop(lock(&socket).unwrap());
+        for name in ["notes.log", "notes.lock"] {
+            assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"precious");
+        }
+        assert!(make_folder(&folder.path().join("none/control.sock")).is_err());
+        assert!(!folder.path().join("none").exists());
+    }
 }

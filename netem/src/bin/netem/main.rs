@@ -23,6 +23,8 @@ struct Cli {
     /// Control socket of the process that holds links shaped: this container's, else the running lab's
     #[arg(long, global = true, env = "NETEM_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
+    #[command(flatten)]
+    lab: target::Lab,
     #[command(subcommand)]
     command: Command,
 }
@@ -91,14 +93,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
-    let socket = cli.socket;
+    let (socket, lab) = (cli.socket, cli.lab);
     match cli.command {
         Command::Apply(options) => hold::apply(&options, socket),
         Command::Run(options) => hold::run(&options, socket),
         Command::Guard { device } => hold::guard(&device),
-        Command::Show { json } => show::show(&mut target::connect(socket)?, json),
-        Command::Act(action) => act(&mut target::connect(socket)?, &action),
-        Command::Play { timeline } => play::play(&mut target::connect(socket)?, &timeline),
+        Command::Show { json } => show::show(&mut target::connect(socket, &lab)?, json),
+        Command::Act(action) => act(&mut target::connect(socket, &lab)?, &action),
+        Command::Play { timeline } => play::play(&mut target::connect(socket, &lab)?, &timeline),
         Command::Clear(options) => hold::clear(socket, options.device, options.zones.as_deref()),
         Command::Zones => {
             print!("{}", Zones::builtin_text());
