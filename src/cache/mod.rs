@@ -1,4 +1,4 @@
-//! Finished results on disk, found by what they were made of.
+//! Finished results on disk, found by what they were made of. Only what was verified is put in.
 //!
 //! An entry is a folder `objects/ab/<content>-<profile>-<tag>/` with `data` and `meta.json`, where the tag is a digest of
 //! the profile's recipe and the encoder's version. It is made in `tmp/`, synced, and renamed into place, so at any moment
@@ -18,4 +18,4 @@ mod tests;
 pub use hot::ENTRIES_MAX as OPEN_RESULTS_MAX;
 pub use key::{Key, Meta};
 pub use object::Object;
-pub use store::{Cache, CacheError, CacheStats, NewObject};
+pub use store::{Cache, CacheError, CacheStats};

@@ -14,8 +14,8 @@ use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
 use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
 use super::object::{Hold, Object};
-use crate::content::ContentId;
-use crate::ingest::{DataDir, Reserve, Scratch, layout};
+use crate::ingest::{DataDir, Reserve, layout};
+use crate::workers::Verified;
 
 /// The cache of finished results. Clones are the same cache.
 #[derive(Clone, Debug)]
@@ -31,21 +31,6 @@ struct Inner {
     /// Held while folders are renamed into or out of place, so that index and disk change as one. Taken before `index`.
     moves: Mutex<()>,
     steps: Steps,
-}
-
-/// A result to be put into the cache.
-#[derive(Debug)]
-pub struct NewObject {
-    /// The file, in the data folder's `tmp/`.
-    pub file: Scratch,
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256.
-    pub sha256: ContentId,
-    /// Its Content-Type.
-    pub media_type: String,
-    /// Its file name extension, without the dot.
-    pub extension: String,
 }
 
 /// A cache that can't be opened or read.
@@ -139,9 +124,9 @@ impl Cache {
     }
 
     /// Puts a result in and opens it. If the disk refuses, the object is given all the same, and is just not kept.
-    pub async fn insert(&self, key: &Key, new: NewObject) -> io::Result<Object> {
-        let (cache, key) = (self.clone(), key.clone());
-        spawn_blocking(move || cache.insert_blocking(&key, new)).await.map_err(io::Error::other)?
+    pub async fn insert(&self, result: Verified) -> io::Result<Object> {
+        let cache = self.clone();
+        spawn_blocking(move || cache.insert_blocking(result)).await.map_err(io::Error::other)?
     }
 
     /// Gives up entries that nobody uses until at least `bytes` are free of what is now taken; for when the disk is full.
@@ -221,18 +206,19 @@ impl Cache {
         Some(content)
     }
 
-    fn insert_blocking(&self, key: &Key, new: NewObject) -> io::Result<Object> {
-        let name = self.name(key);
+    fn insert_blocking(&self, result: Verified) -> io::Result<Object> {
+        let profile = result.profile();
+        let name = self.name(&Key::new(result.content(), profile));
         let meta = Arc::new(Meta {
-            content: key.content,
-            profile: key.profile.clone(),
+            content: result.content(),
+            profile: profile.name.clone(),
             encoder: self.0.encoder_version.clone(),
-            bytes: new.bytes,
-            sha256: new.sha256,
-            media_type: new.media_type,
-            extension: new.extension,
+            bytes: result.bytes(),
+            sha256: result.sha256(),
+            media_type: profile.media_type().to_owned(),
+            extension: profile.extension().to_owned(),
         });
-        let file = File::open(&new.file)?;
+        let file = File::open(result.path())?;
         let stamp = Stamp::of(&file)?;
         if stamp.bytes != meta.bytes {
             return Err(io::Error::new(
@@ -242,19 +228,19 @@ impl Cache {
         }
         // What it needs of the disk is little: the result itself lies there already.
         let put = self.0.dir.with_room(0, || {
-            let staged = self.stage(&file, &new.file, &meta)?;
+            let staged = self.stage(&file, result.path(), &meta)?;
             self.commit(&name, staged, &meta, stamp)
         });
         let hold = match put {
             Ok(pin) => {
                 // The file lies in the entry now, under another name.
-                drop(new.file);
+                drop(result);
                 self.evict_down_to(self.0.budget_bytes);
                 Hold::Cached { _pin: pin }
             }
             Err(error) => {
                 tracing::warn!(entry = name, %error, "a result can't be cached");
-                Hold::Uncached { _file: Arc::new(new.file) }
+                Hold::Uncached { _file: Arc::new(result.into_file()) }
             }
         };
         Ok(Object { file: Arc::new(file), meta, hold, content: None })

@@ -1,6 +1,7 @@
 //! Counters of a node, in the text format that Prometheus reads.
 
 mod overlay;
+mod peers;
 mod zones;
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -16,6 +17,7 @@ use starling_overlay::{MemberState, View};
 
 use crate::cache::CacheStats;
 use crate::node::Served;
+use crate::offload::StandingStats;
 use crate::workers::PoolStats;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,7 +75,13 @@ impl Metrics {
     }
 
     /// All of it, with what the pool, the cache and the membership say now.
-    pub fn text(&self, pool: &PoolStats, cache: &CacheStats, view: &View) -> Result<String, std::fmt::Error> {
+    pub fn text(
+        &self,
+        pool: &PoolStats,
+        cache: &CacheStats,
+        standings: &StandingStats,
+        view: &View,
+    ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("starling");
         registry.register(
             "uploads",
@@ -108,6 +116,7 @@ impl Metrics {
         registry.register("workers", "Transcodes that may run at once", gauge(pool.workers));
         register_cache(&mut registry, cache);
         registry.register("members", "Members as this node sees them, by state", members(view));
+        peers::register(&mut registry, standings);
         overlay::register(&mut registry, &view.stats);
         zones::register(&mut registry, view, Instant::now());
         let mut out = String::new();

@@ -124,8 +124,13 @@ impl<'a> Attempts<'a> {
                 }
                 Err(self.refused_for(retry_after))
             }
-            Err(OffloadError::Unreachable(reason)) => {
-                tracing::warn!(%content, %peer, reason, "peer lost: next candidate");
+            // Why it is avoided was said already.
+            Err(OffloadError::Unreachable(reason) | OffloadError::Avoided(reason)) => {
+                tracing::info!(%content, %peer, reason, "peer lost: next candidate");
+                Err(Attempt::Elsewhere)
+            }
+            Err(error @ (OffloadError::Faulty { .. } | OffloadError::NotTaken(_))) => {
+                tracing::info!(%content, %peer, %error, "peer's result not taken: next candidate");
                 Err(Attempt::Elsewhere)
             }
         }
@@ -163,8 +168,9 @@ impl<'a> Attempts<'a> {
         };
         match &answer {
             Err(OffloadError::Refused { .. }) => self.refusing += asked.elapsed(),
-            Err(OffloadError::Unreachable(_)) => self.silent += asked.elapsed(),
-            Ok(_) | Err(OffloadError::Verdict(_)) => {}
+            Err(OffloadError::Unreachable(_) | OffloadError::Avoided(_)) => self.silent += asked.elapsed(),
+            Ok(_)
+            | Err(OffloadError::Verdict(_) | OffloadError::Faulty { .. } | OffloadError::NotTaken(_)) => {}
         }
         answer
     }

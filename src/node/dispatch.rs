@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use starling_overlay::{LoadSample, MemberState};
+use starling_overlay::{Identity, LoadSample, MemberState};
 
 use super::attempts::{Attempt, Attempts};
 use super::{Job, Node, Outcome};
 use crate::content::{ContentId, MediaInfo};
 use crate::http::{ApiError, Deadline};
+use crate::offload::Fault;
 use crate::profile::Profile;
 use crate::route::{Candidate, SAMPLE_AGE_MAX, Situation};
 use crate::workers::Place;
@@ -193,7 +194,13 @@ impl Node {
             ranked.sort_by_key(Candidate::is_local);
         }
         append_unranked(&mut ranked, situation.live_peers());
+        ranked.retain(|candidate| candidate.is_local() || !self.is_distrusted(&candidate.identity));
         ranked
+    }
+
+    /// Whether a peer has done worse lately than not to answer, for which it is not even asked.
+    fn is_distrusted(&self, peer: &Identity) -> bool {
+        self.peers.standings().avoided(peer).is_some_and(|(fault, _)| fault != Fault::Unreachable)
     }
 
     /// A place here for a job of which no more is known than its content.
@@ -211,7 +218,10 @@ impl Node {
     pub(super) fn is_hopeless(&self, profile: &Profile, content: ContentId, deadline: &Deadline) -> bool {
         let (now, left) = (Instant::now(), deadline.left());
         let view = self.view();
-        let mut others = view.peers.iter().filter(|peer| peer.state == MemberState::Alive);
+        let mut others = view
+            .peers
+            .iter()
+            .filter(|peer| peer.state == MemberState::Alive && !self.is_distrusted(&peer.identity));
         !self.pool.would_take(profile, content, deadline.at)
             && others.all(|peer| {
                 let load = peer.load.as_ref().filter(|load| load.age(now) <= SAMPLE_AGE_MAX);

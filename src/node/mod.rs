@@ -167,6 +167,7 @@ impl Node {
 
     /// All metrics in the text format that Prometheus reads.
     pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
-        self.metrics.text(&self.pool.stats(), &self.cache.stats(), &self.view())
+        let standings = self.peers.standings().stats();
+        self.metrics.text(&self.pool.stats(), &self.cache.stats(), &standings, &self.view())
     }
 }

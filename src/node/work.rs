@@ -7,14 +7,14 @@ use hyper::body::Incoming;
 use starling_overlay::Identity;
 
 use super::{CacheState, Done, Job, Node, Outcome};
+use crate::cache::Object;
 use crate::cache::serve::{REPR_DIGEST, parse_digest};
-use crate::cache::{NewObject, Object};
-use crate::content::{ContentId, MediaInfo};
+use crate::content::MediaInfo;
 use crate::http::{ApiError, HEADER};
-use crate::ingest::{self, Scratch};
-use crate::offload::OffloadError;
+use crate::ingest::{self, IngestError};
+use crate::offload::{Fault, OffloadError};
 use crate::route::RouteKind;
-use crate::workers::{self, Place, Transcoded};
+use crate::workers::{self, Place, Transcoded, Unfit, Verified, Wanted};
 
 impl Node {
     /// What ffprobe finds in a job's video, unless somebody has asked it already.
@@ -41,7 +41,7 @@ impl Node {
             }
             made => made,
         }?;
-        let object = self.keep(job, made.output, made.bytes, made.sha256).await?;
+        let object = self.keep(made.result).await?;
         Ok(Done {
             object,
             by: Arc::clone(&self.identity),
@@ -76,7 +76,7 @@ impl Node {
         })
     }
 
-    /// Receives a peer's result, checks that it is what the peer says, and puts it into the cache.
+    /// Receives a peer's result and puts it into the cache, if it passes what one that is made here has to pass.
     pub(super) async fn take_result(
         &self,
         job: &Job,
@@ -84,9 +84,10 @@ impl Node {
         response: Response<Incoming>,
     ) -> Result<(Object, CacheState), OffloadError> {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let broken = |what: &str| OffloadError::Unreachable(format!("{}'s answer {what}", peer.name));
-        let announced =
-            header(REPR_DIGEST.as_str()).and_then(parse_digest).ok_or_else(|| broken("has no digest"))?;
+        let wrong = |seen: &str| self.peers.faulty(peer, Fault::Lied, seen.to_owned());
+        let announced = header(REPR_DIGEST.as_str())
+            .and_then(parse_digest)
+            .ok_or_else(|| wrong("its result has no digest"))?;
         let cache = if header(HEADER::CACHE) == Some(CacheState::Hit.as_str()) {
             CacheState::Hit
         } else {
@@ -95,25 +96,44 @@ impl Node {
         let limits = ingest::Limits::of_result(announced);
         let received = ingest::receive_result(response.into_body(), &self.data, &limits)
             .await
-            .map_err(|error| broken(&format!("could not be taken: {error}")))?;
-        let object = self.keep(job, received.file, received.bytes, received.sha256).await?;
+            .map_err(|error| self.not_received(peer, error))?;
+        let input = self.facts(job).await?;
+        let wanted = Wanted { content: job.upload.content, profile: &job.profile, input: input.as_deref() };
+        let result = self.pool.verify(wanted, received).await.map_err(|unfit| match unfit {
+            Unfit::Wrong(seen) => wrong(&format!("its result was refused: {seen}")),
+            Unfit::Doubtful(seen) => self.peers.faulty(peer, Fault::Doubtful, seen),
+            unfit @ Unfit::Unseen(_) => OffloadError::NotTaken(unfit.to_string()),
+        })?;
+        let object = self.keep(result).await?;
+        self.peers.standings().delivered(peer);
         Ok((object, cache))
     }
 
-    /// Puts a job's result into the cache.
-    async fn keep(
-        &self,
-        job: &Job,
-        file: Scratch,
-        bytes: u64,
-        sha256: ContentId,
-    ) -> Result<Object, ApiError> {
-        let media_type = job.profile.media_type().to_owned();
-        let new =
-            NewObject { file, bytes, sha256, media_type, extension: job.profile.extension().to_owned() };
-        let kept = self.cache.insert(&job.key(), new).await;
+    /// What it means that a peer's result did not come, or not as it was announced.
+    fn not_received(&self, peer: &Identity, error: IngestError) -> OffloadError {
+        match error {
+            IngestError::Body(_) => OffloadError::Unreachable(error.to_string()),
+            IngestError::TimedOut { .. } => self.peers.faulty(peer, Fault::Stalled, error.to_string()),
+            IngestError::DiskFull | IngestError::Io(_) => OffloadError::NotTaken(error.to_string()),
+            error => self.peers.faulty(peer, Fault::Lied, format!("its result was refused: {error}")),
+        }
+    }
+
+    /// What ffprobe finds in a job's video, to hold a result against it; none where this node can't look at it.
+    async fn facts(&self, job: &Job) -> Result<Option<Arc<MediaInfo>>, OffloadError> {
+        match self.probe(job).await {
+            Ok(info) => Ok(Some(info)),
+            Err(ApiError::Internal(_) | ApiError::Crashed(_)) => Ok(None),
+            Err(verdict) => Err(verdict.into()),
+        }
+    }
+
+    /// Puts a result into the cache.
+    async fn keep(&self, result: Verified) -> Result<Object, ApiError> {
+        let (profile, content) = (Arc::clone(result.profile()), result.content());
+        let kept = self.cache.insert(result).await;
         if kept.as_ref().is_ok_and(Object::is_cached) {
-            self.pool.unbook(&job.profile, job.upload.content);
+            self.pool.unbook(&profile, content);
         }
         kept.map_err(|error| ApiError::Internal(format!("the result can't be opened: {error}")))
     }

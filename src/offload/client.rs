@@ -1,9 +1,8 @@
 //! The asking side of an offload.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -13,12 +12,12 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use starling_overlay::{BootEpoch, Identity, NodeName};
+use starling_overlay::Identity;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Accepted, Offer};
+use super::{Accepted, Fault, Offer, Standings};
 use crate::auth::Authority;
 use crate::http::{ApiError, Body, DEADLINE_MAX, HEADER, Problem, file_body, full_body};
 use crate::lease::{Claim, End, Verdict};
@@ -32,8 +31,6 @@ const QUESTION_TIMEOUT_MAX: Duration = Duration::from_secs(4);
 const FETCH_HEAD_TIMEOUT: Duration = QUESTION_TIMEOUT_MAX;
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a peer that could not be reached is passed over; gossip finds it dead or well in that time.
-const SHUN: Duration = Duration::from_secs(5);
 /// Longest small answer (an acceptance, a problem) that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -51,6 +48,20 @@ pub enum OffloadError {
     /// No connection, a broken one, or no answer: the peer may be dead.
     #[error("unreachable: {0}")]
     Unreachable(String),
+    /// It was not asked: it did something wrong a moment ago.
+    #[error("not asked: {0}")]
+    Avoided(String),
+    /// It did something wrong, which is held against it.
+    #[error("{}: {seen}", fault.as_str())]
+    Faulty {
+        /// What kind of wrong.
+        fault: Fault,
+        /// What was seen of it.
+        seen: String,
+    },
+    /// What it sent can't be taken or looked at, by this node's own fault.
+    #[error("not taken here: {0}")]
+    NotTaken(String),
     /// Its verdict on the job itself, which no other node would change.
     #[error(transparent)]
     Verdict(#[from] ApiError),
@@ -60,7 +71,7 @@ pub enum OffloadError {
 #[derive(Debug)]
 pub struct PeerClient {
     http: Client<HttpConnector, Body>,
-    shunned: Mutex<HashMap<NodeName, (BootEpoch, Instant)>>,
+    standings: Standings,
     authority: Arc<Authority>,
 }
 
@@ -74,7 +85,18 @@ impl PeerClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Self { http, shunned: Mutex::default(), authority }
+        Self { http, standings: Standings::default(), authority }
+    }
+
+    /// What is held against peers.
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// Holds something against a peer.
+    pub fn faulty(&self, peer: &Identity, fault: Fault, seen: String) -> OffloadError {
+        self.standings.report(peer, fault, &seen);
+        OffloadError::Faulty { fault, seen }
     }
 
     /// Offers a job. Sends none of its body.
@@ -84,7 +106,8 @@ impl PeerClient {
         rtt: Option<Duration>,
         offer: &Offer,
     ) -> Result<Accepted, OffloadError> {
-        self.ask(peer, "/internal/offers", offer, question_timeout(rtt)).await
+        self.standings.may_try(peer).map_err(|avoided| passed_over(&avoided))?;
+        self.exchange_documents(peer, "/internal/offers", offer, question_timeout(rtt)).await
     }
 
     /// Claims a content from its home, which may keep the answer back for as long as the claim allows.
@@ -204,25 +227,24 @@ impl PeerClient {
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
     }
 
-    /// Whether a peer is not passed over; the error says since when it is.
+    /// Whether a peer is not passed over.
     fn is_asked(&self, peer: &Identity) -> Result<(), OffloadError> {
-        let mut shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
-        shunned.retain(|_, (_, since)| since.elapsed() < SHUN);
-        match shunned.get(&peer.name) {
-            Some((boot, since)) if *boot == peer.boot => Err(OffloadError::Unreachable(format!(
-                "not asked: it could not be reached {} ms ago",
-                since.elapsed().as_millis()
-            ))),
-            _ => Ok(()),
-        }
+        self.standings.avoided(peer).map_or(Ok(()), |avoided| Err(passed_over(&avoided)))
     }
 
     fn remember<T>(&self, peer: &Identity, result: &Result<T, OffloadError>) {
-        if matches!(result, Err(OffloadError::Unreachable(_))) {
-            let mut shunned = self.shunned.lock().unwrap_or_else(PoisonError::into_inner);
-            shunned.entry(peer.name.clone()).or_insert((peer.boot, Instant::now()));
+        match result {
+            Err(OffloadError::Unreachable(seen)) => self.standings.report(peer, Fault::Unreachable, seen),
+            Ok(_) | Err(OffloadError::Refused { .. } | OffloadError::Verdict(_)) => {
+                self.standings.answered(peer);
+            }
+            Err(OffloadError::Avoided(_) | OffloadError::Faulty { .. } | OffloadError::NotTaken(_)) => {}
         }
     }
+}
+
+fn passed_over((fault, left): &(Fault, Duration)) -> OffloadError {
+    OffloadError::Avoided(format!("{}, and avoided for {} ms more", fault.as_str(), left.as_millis()))
 }
 
 /// A connection and a question take two round trips; the rest is for a peer whose cores are all busy.
@@ -286,7 +308,7 @@ mod tests {
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
-    use starling_overlay::Versions;
+    use starling_overlay::{BootEpoch, Versions};
     use tokio::net::TcpListener;
 
     use super::*;

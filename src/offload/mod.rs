@@ -5,13 +5,18 @@
 //!  POST /internal/offers   ------->   a place in its queue is reserved, or the offer refused
 //!                          <-------   accepted {offer}, or a problem
 //!  POST /internal/jobs/ID  ------->   the video, streamed; its digest is checked against the offer
-//!                          <-------   the result, streamed; its digest is checked here
+//!                          <-------   the result, streamed; its digest is checked here, and then all that is checked of a
+//!                                     result that is made here: a peer's word for it is not believed
 //! ```
+//!
+//! What a peer does wrong is held against it: [`Standings`].
 
 mod client;
 mod offers;
 mod protocol;
+mod standing;
 
 pub use client::{OffloadError, PeerClient};
 pub use offers::{Offers, TakeError};
 pub use protocol::{ACCEPT_TIMEOUT, Accepted, Offer, OfferId};
+pub use standing::{Fault, StandingStats, Standings};

@@ -1,5 +1,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -27,6 +28,15 @@ impl Cancel {
 
     pub(super) fn is_set(&self) -> bool {
         self.set.load(Ordering::Acquire)
+    }
+}
+
+/// Sets the flag when its holder stops waiting.
+pub(super) struct CancelOnDrop(pub(super) Arc<Cancel>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }
 

@@ -1,7 +1,7 @@
 //! One job on its worker's thread: ffmpeg, then a look at what came out.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -9,22 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sha2::{Digest, Sha256};
 
 use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
 use super::child::{self, Ended, Outcome};
 use super::error::TranscodeError;
-use super::index;
 use super::probe::Prober;
 use super::progress::{Progress, Reader};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
-use super::whole;
+use super::verify::{Verified, Verifier, Wanted};
 use crate::content::{ContentId, MediaInfo, MediaLimits};
-use crate::ingest::{DataDir, Scratch};
+use crate::ingest::DataDir;
 use crate::load::CpuUse;
-use crate::profile::{OWN_DEMUXERS, Profile, Recipe, Run};
+use crate::profile::{Profile, Recipe, Run};
 
 /// One piece of work.
 pub struct Job {
@@ -42,17 +40,11 @@ pub struct Job {
     pub limit: Instant,
 }
 
-/// A verified result.
+/// A result and what its making took.
 #[derive(Debug)]
 pub struct Transcoded {
-    /// The file; deleted on drop.
-    pub output: Scratch,
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256.
-    pub sha256: ContentId,
-    /// What is in it.
-    pub info: MediaInfo,
+    /// The result.
+    pub result: Verified,
     /// From out of the queue to here.
     pub elapsed: Duration,
     /// Time in the queue before.
@@ -73,16 +65,10 @@ pub(super) struct Bench {
 
 /// A result and what is known of it before it has a place in time.
 pub(super) struct Made {
-    pub(super) output: Scratch,
-    pub(super) bytes: u64,
-    pub(super) sha256: ContentId,
-    pub(super) info: MediaInfo,
+    pub(super) result: Verified,
     /// Cores that ffmpeg kept busy, on average; none where that says little.
     pub(super) cores_used: Option<f64>,
 }
-
-/// How exactly ffmpeg stops where it is told to: within a picture.
-const STOP_ERROR: Duration = Duration::from_secs(1);
 
 /// Runs that cost less say little about the machine.
 const TELLING_CPU_MIN: Duration = Duration::from_millis(500);
@@ -112,14 +98,24 @@ impl Bench {
             transcoded = transcode(true);
         }
         let cores_used = (cpu >= TELLING_CPU_MIN).then(|| cpu.div_duration_f64(began.elapsed()));
-        let made = transcoded.and_then(|()| self.verify(job, &output, cancel));
+        let made = transcoded.and_then(|()| self.verified(job, &output, cancel));
         self.cpu.add(made.is_ok(), cpu);
-        let info = made?;
+        Ok(Made { result: made?, cores_used })
+    }
+
+    fn verified(&self, job: &Job, output: &Path, cancel: &Cancel) -> Result<Verified, TranscodeError> {
         // Out of the folder of its own, which goes.
         let (_, scratch) = self.dir.scratch_file("result-")?;
-        fs::rename(&output, &*scratch)?;
-        let (sha256, bytes) = digest(&scratch)?;
-        Ok(Made { output: scratch, bytes, sha256, info, cores_used })
+        fs::rename(output, &*scratch).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => TranscodeError::BadOutput { reason: "there is none".to_owned() },
+            _ => error.into(),
+        })?;
+        let wanted = Wanted { content: job.content, profile: &job.profile, input: Some(&job.info) };
+        self.verifier().own(wanted, scratch, cancel)
+    }
+
+    pub(super) fn verifier(&self) -> Verifier<'_> {
+        Verifier { prober: &self.prober, limits: &self.limits }
     }
 
     /// `cpu`: what ffmpeg cost, whatever came of it.
@@ -207,56 +203,6 @@ impl Bench {
             Blame::Open => TranscodeError::Crashed { status: how, stderr: words },
         }
     }
-
-    /// Is the result there, is it what the profile says, is it all of it?
-    fn verify(&self, job: &Job, output: &Path, cancel: &Cancel) -> Result<MediaInfo, TranscodeError> {
-        let bad = |reason: String| TranscodeError::BadOutput { reason };
-        let file = match File::open(output) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(bad("there is none".to_owned()));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match file.metadata()?.len() {
-            0 => return Err(bad("it is empty".to_owned())),
-            length if length >= self.limits.output_bytes_max => {
-                return Err(TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max });
-            }
-            _ => {}
-        }
-        let described = if matches!(job.profile.extension(), "mp4" | "m4a") {
-            // Its index stands first and tells of all of it, so a file that was cut off behind it looks whole to whoever reads
-            // only that, ffprobe for one.
-            if whole::top_boxes(&file)?.is_none() {
-                return Err(bad("it is cut off".to_owned()));
-            }
-            index::look(&file)?
-        } else {
-            None
-        };
-        let probed = || {
-            self.prober.probe_blocking(output, OWN_DEMUXERS, cancel).map_err(|error| match error {
-                _ if cancel.is_set() => TranscodeError::Cancelled,
-                error if error.is_input_fault() => bad(error.to_string()),
-                error => TranscodeError::Unverified(error),
-            })
-        };
-        let info = described.map_or_else(probed, Ok)?;
-        job.profile.delivers(&info).map_err(|reason| bad(reason.to_owned()))?;
-        if matches!(job.profile.recipe, Recipe::Video { .. })
-            && let (Some(expected), Some(got)) = (job.info.picture_duration(), info.picture_duration())
-            && got + tolerance(expected) < expected
-        {
-            return Err(TranscodeError::Incomplete { expected, got });
-        }
-        // Where ffmpeg was told to stop. What says that it is as long may be.
-        let (max, says) = (self.limits.duration_max, job.info.duration.unwrap_or_default());
-        if info.duration.is_some_and(|got| got + STOP_ERROR >= max) && says + STOP_ERROR < max {
-            return Err(TranscodeError::TooLong { says, max });
-        }
-        Ok(info)
-    }
 }
 
 fn said_disk_full(stderr: &str) -> bool {
@@ -266,26 +212,6 @@ fn said_disk_full(stderr: &str) -> bool {
 /// ffmpeg calls it a success when the input ends early; its complaint is all there is to know it by.
 fn cut_off(stderr: &str) -> bool {
     stderr.contains("partial file") || stderr.contains("File ended prematurely")
-}
-
-/// How much shorter than its input a result may be: rounding, an edit list, a last frame without a duration.
-fn tolerance(expected: Duration) -> Duration {
-    expected.mul_f64(0.03).max(Duration::from_millis(300))
-}
-
-fn digest(path: &Path) -> io::Result<(ContentId, u64)> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut bytes) = (Sha256::new(), 0);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((ContentId(hash.finalize().into()), bytes)),
-            n => {
-                hash.update(&buffer[..n]);
-                bytes += n as u64;
-            }
-        }
-    }
 }
 
 impl Job {

@@ -25,6 +25,7 @@ mod speed;
 mod tests;
 mod ticket;
 mod tools;
+mod verify;
 pub(crate) mod whole;
 
 pub use backlog::Backlog;
@@ -37,3 +38,4 @@ pub use progress::Progress;
 pub use speed::Estimate;
 pub use ticket::Ticket;
 pub use tools::{FfmpegVersion, Located, Tools, ToolsError};
+pub use verify::{Unfit, Verified, Wanted};

@@ -4,10 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use super::admission::{self, Standing};
 use super::backlog::Backlog;
 use super::bookings::BookingKey;
+use super::cancel::{Cancel, CancelOnDrop};
 use super::error::SubmitError;
 use super::estimate::Work;
 use super::job::{Bench, Job};
@@ -18,8 +20,9 @@ use super::shared::{Shared, count};
 use super::speed::Estimate;
 use super::ticket::Ticket;
 use super::tools::Tools;
+use super::verify::{Unfit, Verified, Wanted};
 use crate::content::{ContentId, MediaInfo, MediaLimits};
-use crate::ingest::DataDir;
+use crate::ingest::{DataDir, Received};
 use crate::load::CpuUse;
 use crate::profile::Profile;
 
@@ -275,6 +278,22 @@ impl Pool {
     /// How long such a job would wait and take here.
     pub fn estimate(&self, profile: &Profile, info: &MediaInfo) -> Estimate {
         self.0.0.estimate(&self.0.0.lock(), profile, info)
+    }
+
+    /// Lets a result that another node delivered through, if it passes what one that is made here has to pass. Cancel-safe.
+    pub async fn verify(&self, wanted: Wanted<'_>, received: Received) -> Result<Verified, Unfit> {
+        let unseen = |error: &dyn std::fmt::Display| Unfit::Unseen(error.to_string());
+        let cancel = Arc::new(Cancel::new().map_err(|error| unseen(&error))?);
+        let _guard = CancelOnDrop(Arc::clone(&cancel));
+        let (shared, profile) = (Arc::clone(&self.0.0), Arc::clone(wanted.profile));
+        let (content, input) = (wanted.content, wanted.input.cloned());
+        // The thread that spawns an ffprobe waits for it, as its death signal asks for.
+        let verified = spawn_blocking(move || {
+            let wanted = Wanted { content, profile: &profile, input: input.as_ref() };
+            let Received { sha256, bytes, file } = received;
+            shared.bench.verifier().foreign(wanted, (file, bytes, sha256), &cancel)
+        });
+        verified.await.unwrap_or_else(|error| Err(unseen(&error)))
     }
 
     /// The ffprobe that goes with this pool.

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::blame::{Blame, blame, reason};
-use super::cancel::Cancel;
+use super::cancel::{Cancel, CancelOnDrop};
 use super::child::{self, Ended};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
@@ -205,14 +205,6 @@ pub(crate) fn check(limits: &MediaLimits, info: &MediaInfo) -> Result<(), ProbeE
         return over("the frame rate", format!("{:.0}/s", video.fps), format!("{:.0}/s", limits.fps_max));
     }
     Ok(())
-}
-
-struct CancelOnDrop(Arc<Cancel>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.set();
-    }
 }
 
 #[derive(Deserialize)]

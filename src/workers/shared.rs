@@ -211,15 +211,7 @@ impl Shared {
                 .unwrap_or_else(|_| Err(TranscodeError::Io(io::Error::other("the worker panicked"))));
             let elapsed = since.elapsed();
             self.finished(&task, elapsed, result.as_ref());
-            task.answer(result.map(|made| Transcoded {
-                output: made.output,
-                bytes: made.bytes,
-                sha256: made.sha256,
-                info: made.info,
-                elapsed,
-                queued,
-                threads,
-            }));
+            task.answer(result.map(|made| Transcoded { result: made.result, elapsed, queued, threads }));
             // Last: who waits for the pool to be empty may end the process.
             self.left.send_modify(|count| *count += 1);
         }

@@ -22,8 +22,7 @@ async fn victim() {
         if rustix::process::getppid() != parent {
             return;
         }
-        let object =
-            cache.insert(&key(number % 50), new_object(&dir, &result(number % 50, 50_000))).await.unwrap();
+        let object = cache.insert(new_object(&dir, number % 50, &result(number % 50, 50_000))).await.unwrap();
         assert!(object.is_cached());
         drop(object);
         cache.get(&key(number / 2 % 50)).await;

@@ -39,7 +39,7 @@ fn fill(folder: &tempfile::TempDir) -> tempfile::NamedTempFile {
 }
 
 async fn put(cache: &Cache, dir: &DataDir, number: u64) -> Object {
-    cache.insert(&key(number), new_object(dir, &result(number, 100_000))).await.unwrap()
+    cache.insert(new_object(dir, number, &result(number, 100_000))).await.unwrap()
 }
 
 #[tokio::test]
@@ -51,17 +51,17 @@ async fn a_result_on_a_full_disk() {
     for number in 0..4 {
         drop(put(&cache, &dir, number).await);
     }
-    let new = new_object(&dir, &result(9, 100_000));
+    let new = new_object(&dir, 9, &result(9, 100_000));
     let filling = fill(&folder);
-    let object = cache.insert(&key(9), new).await.unwrap();
+    let object = cache.insert(new).await.unwrap();
     assert!(object.is_cached(), "others went for it");
     assert_eq!(read(&object), result(9, 100_000));
     assert!(cache.stats().entries < 5, "{:?}", cache.stats());
     // Nothing else is left that could go: it is given, and not kept.
-    let new = new_object(&dir, &[]);
+    let new = new_object(&dir, 10, &[]);
     cache.make_room(BUDGET).await;
     let _more = fill(&folder);
-    let uncached = cache.insert(&key(10), new).await.unwrap();
+    let uncached = cache.insert(new).await.unwrap();
     assert!(!uncached.is_cached() && cache.contains(&key(9)));
     drop(filling);
     assert!(put(&cache, &dir, 11).await.is_cached(), "and it goes on");

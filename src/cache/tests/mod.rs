@@ -7,6 +7,7 @@ use super::*;
 use crate::content::ContentId;
 use crate::ingest::DataDir;
 use crate::profile::{Profile, ProfileSet};
+use crate::workers::Verified;
 
 fn profile(name: &str) -> std::sync::Arc<Profile> {
     ProfileSet::builtin().get(&name.parse().unwrap()).unwrap()
@@ -33,16 +34,10 @@ fn result(number: u64, bytes: usize) -> Vec<u8> {
     number.to_le_bytes().into_iter().cycle().take(bytes).collect()
 }
 
-fn new_object(dir: &DataDir, data: &[u8]) -> NewObject {
+fn new_object(dir: &DataDir, number: u64, data: &[u8]) -> Verified {
     let (_, file) = dir.scratch_file("result-").unwrap();
     std::fs::write(&file, data).unwrap();
-    NewObject {
-        file,
-        bytes: data.len() as u64,
-        sha256: ContentId::of(data),
-        media_type: "video/mp4".to_owned(),
-        extension: "mp4".to_owned(),
-    }
+    Verified::for_test(key(number).content, profile("360p"), file, data)
 }
 
 fn read(object: &Object) -> Vec<u8> {

@@ -24,7 +24,7 @@ impl Rig {
     }
 
     async fn put(&self, cache: &Cache, number: u64) -> Object {
-        cache.insert(&key(number), new_object(&self.dir, &result(number, 1000))).await.unwrap()
+        cache.insert(new_object(&self.dir, number, &result(number, 1000))).await.unwrap()
     }
 
     /// The folders of all entries on disk.
@@ -274,9 +274,7 @@ async fn puts_gets_and_evictions_at_once_never_give_a_wrong_result() {
                 let number = (task * 7 + round * 5) % 10;
                 let object = match cache.get(&key(number)).await {
                     Some(object) => object,
-                    None => {
-                        cache.insert(&key(number), new_object(&dir, &result(number, 1000))).await.unwrap()
-                    }
+                    None => cache.insert(new_object(&dir, number, &result(number, 1000))).await.unwrap(),
                 };
                 assert_eq!(read(&object), result(number, 1000));
                 assert!(object.is_cached());
@@ -294,12 +292,12 @@ async fn puts_gets_and_evictions_at_once_never_give_a_wrong_result() {
 async fn a_result_that_cannot_be_kept_is_given_all_the_same() {
     let rig = rig();
     let cache = rig.open(PLENTY);
-    let new = new_object(&rig.dir, &result(1, 1000));
-    let file = new.file.to_path_buf();
+    let new = new_object(&rig.dir, 1, &result(1, 1000));
+    let file = new.path().to_path_buf();
     // A file where the folder would have to be.
     let shelf = key(1).content.to_string()[..2].to_owned();
     std::fs::write(rig.dir.objects().join(shelf), "in the way").unwrap();
-    let object = cache.insert(&key(1), new).await.unwrap();
+    let object = cache.insert(new).await.unwrap();
     assert!(!object.is_cached() && !cache.contains(&key(1)));
     assert_eq!(read(&object), result(1, 1000));
     assert!(file.exists());
@@ -322,7 +320,7 @@ async fn a_small_result_asked_for_again_comes_from_memory() {
     assert!(cache.get(&key(1)).await.is_none());
     let big = result(2, 2 << 20);
     let cache = Cache::open(&rig.dir, PLENTY, "5.1.9").unwrap();
-    drop(cache.insert(&key(2), new_object(&rig.dir, &big)).await.unwrap());
+    drop(cache.insert(new_object(&rig.dir, 2, &big)).await.unwrap());
     assert!(cache.get(&key(2)).await.unwrap().content().is_none());
 }
 

@@ -11,11 +11,11 @@ async fn the_default_profile_makes_640x360_with_sound() {
     let ticket = rig.pool.submit(rig.clip_job("360p", LANDSCAPE).await).unwrap();
     let mut progress = ticket.progress();
     let done = ticket.wait().await.unwrap();
-    let video = done.info.video.as_ref().unwrap();
+    let video = done.result.info().video.as_ref().unwrap();
     assert_eq!((video.codec.as_str(), video.width, video.height), ("h264", 640, 360));
-    assert_eq!(done.info.audio.as_ref().unwrap().codec, "aac");
-    let written = std::fs::read(&done.output).unwrap();
-    assert_eq!((written.len() as u64, ContentId::of(&written)), (done.bytes, done.sha256));
+    assert_eq!(done.result.info().audio.as_ref().unwrap().codec, "aac");
+    let written = std::fs::read(done.result.path()).unwrap();
+    assert_eq!((written.len() as u64, ContentId::of(&written)), (done.result.bytes(), done.result.sha256()));
     assert_eq!(progress.borrow_and_update().fraction, Some(1.0));
     // The index is in front of the pictures, so that a player can start early.
     let at = |name: &[u8]| written.windows(4).position(|window| window == name).unwrap();
@@ -43,8 +43,8 @@ async fn every_profile_gives_what_it_says() {
     ];
     for (name, source, video, audio) in expected {
         let done = rig.pool.submit(rig.clip_job(name, source).await).unwrap().wait().await.unwrap();
-        let got = done.info.video.as_ref().map(|v| (v.codec.as_str(), v.width, v.height));
-        assert_eq!((got, done.info.audio.is_some()), (video, audio), "{name}");
+        let got = done.result.info().video.as_ref().map(|v| (v.codec.as_str(), v.width, v.height));
+        assert_eq!((got, done.result.info().audio.is_some()), (video, audio), "{name}");
     }
 }
 
@@ -59,11 +59,11 @@ async fn odd_and_rotated_pictures_come_out_upright_and_even() {
     let arguments =
         if String::from_utf8_lossy(&made.stdout).contains("display_rotation") { rotated } else { older };
     let done = rig.pool.submit(rig.clip_job("480p", &arguments).await).unwrap().wait().await.unwrap();
-    let video = done.info.video.as_ref().unwrap();
+    let video = done.result.info().video.as_ref().unwrap();
     assert_eq!((video.width, video.height), (180, 320));
     let odd = "-f lavfi -i testsrc2=size=321x241:rate=25:duration=1 -c:v libx264 -pix_fmt yuv444p";
     let done = rig.pool.submit(rig.clip_job("480p", odd).await).unwrap().wait().await.unwrap();
-    let video = done.info.video.as_ref().unwrap();
+    let video = done.result.info().video.as_ref().unwrap();
     assert_eq!((video.width % 2, video.height), (0, 240));
 }
 
@@ -135,7 +135,7 @@ async fn a_film_that_is_over_before_a_tenth_of_its_length_has_a_poster_too() {
         "-f lavfi -i testsrc2=size=64x64:rate=25:duration=0.2 -f lavfi -i sine=duration=9 -c:v libx264 -c:a aac -f matroska",
     ] {
         let done = rig.pool.submit(rig.clip_job("poster", source).await).unwrap().wait().await;
-        assert_eq!(done.unwrap().info.video.unwrap().codec, "mjpeg", "{source}");
+        assert_eq!(done.unwrap().result.info().video.as_ref().unwrap().codec, "mjpeg", "{source}");
     }
 }
 
@@ -227,7 +227,8 @@ async fn every_container_that_is_taken_goes_all_the_way() {
         let done =
             rig.pool.submit(job).unwrap().wait().await.unwrap_or_else(|error| panic!("{arguments}: {error}"));
         assert!(
-            done.info.audio.is_some() && done.info.duration.unwrap() > Duration::from_millis(700),
+            done.result.info().audio.is_some()
+                && done.result.info().duration.unwrap() > Duration::from_millis(700),
             "{arguments}"
         );
     }

@@ -1,0 +1,347 @@
+//! The one door for results. Whoever made it (a worker here, a peer that was given the job, a node that holds it), a result is
+//! answered and kept only as a [`Verified`], and only this file makes one.
+//!
+//! What is looked at: that the file is whole and of the profile's container, its index (each picture and sound that it tells of
+//! must lie in the file), codecs and size of the pictures, and how it fits to the input: its length, and no sound where the
+//! input has none. What can't be seen: whether its pictures are those of the input. Another video of the same length passes.
+//! So a member can still lie in that way, and this is what the cluster's key is for: with one, nobody is a member without it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::cancel::Cancel;
+use super::error::TranscodeError;
+use super::index;
+use super::probe::Prober;
+use super::whole;
+use crate::content::{ContentId, MediaInfo, MediaLimits};
+use crate::ingest::Scratch;
+use crate::profile::{Container, OWN_DEMUXERS, Profile, Recipe, Scale};
+
+/// How exactly ffmpeg stops where it is told to: within a picture.
+const STOP_ERROR: Duration = Duration::from_secs(1);
+
+/// A result that may be answered and kept.
+#[derive(Debug)]
+pub struct Verified {
+    content: ContentId,
+    profile: Arc<Profile>,
+    file: Scratch,
+    bytes: u64,
+    sha256: ContentId,
+    info: MediaInfo,
+}
+
+/// What a result has to be the result of.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// SHA-256 of the input.
+    pub content: ContentId,
+    /// What was to be made of it.
+    pub profile: &'a Arc<Profile>,
+    /// What ffprobe found in the input. None where it can't be looked at here, by this node's own fault: then only what the
+    /// profile says is held against the result.
+    pub input: Option<&'a MediaInfo>,
+}
+
+/// Why a result that another node delivered is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// No honest node delivers that: it would not have passed there.
+    #[error("{0}")]
+    Wrong(String),
+    /// It does not fit to what the input says of itself. The input may be what lies, so it is made here instead.
+    #[error("{0}")]
+    Doubtful(String),
+    /// It could not be looked at, by this node's own fault.
+    #[error("it could not be looked at here: {0}")]
+    Unseen(String),
+}
+
+/// What verifying takes.
+pub(super) struct Verifier<'a> {
+    pub(super) prober: &'a Prober,
+    pub(super) limits: &'a MediaLimits,
+}
+
+impl Verifier<'_> {
+    /// Lets a result that was made here through. Blocks.
+    pub(super) fn own(
+        &self,
+        wanted: Wanted<'_>,
+        file: Scratch,
+        cancel: &Cancel,
+    ) -> Result<Verified, TranscodeError> {
+        let info = self.look(wanted, &file, cancel)?;
+        let (sha256, bytes) = digest(&file)?;
+        Ok(Verified {
+            content: wanted.content,
+            profile: Arc::clone(wanted.profile),
+            file,
+            bytes,
+            sha256,
+            info,
+        })
+    }
+
+    /// Lets a result from another node through, of which its receiver knows digest and length. Blocks.
+    pub(super) fn foreign(
+        &self,
+        wanted: Wanted<'_>,
+        (file, bytes, sha256): (Scratch, u64, ContentId),
+        cancel: &Cancel,
+    ) -> Result<Verified, Unfit> {
+        let info = self.look(wanted, &file, cancel).map_err(|error| match error {
+            TranscodeError::BadOutput { .. }
+            | TranscodeError::Incomplete { .. }
+            | TranscodeError::TooLong { .. }
+            | TranscodeError::OutputTooLarge { .. } => Unfit::Wrong(error.to_string()),
+            error => Unfit::Unseen(error.to_string()),
+        })?;
+        if let Some(doubt) = wanted.input.and_then(|input| doubt(wanted.profile, input, &info)) {
+            return Err(Unfit::Doubtful(doubt));
+        }
+        Ok(Verified {
+            content: wanted.content,
+            profile: Arc::clone(wanted.profile),
+            file,
+            bytes,
+            sha256,
+            info,
+        })
+    }
+
+    /// Is the result there, is it what the profile says, is it all of it?
+    fn look(&self, wanted: Wanted<'_>, output: &Path, cancel: &Cancel) -> Result<MediaInfo, TranscodeError> {
+        let bad = |reason: String| TranscodeError::BadOutput { reason };
+        let profile = wanted.profile;
+        let file = File::open(output)?;
+        match file.metadata()?.len() {
+            0 => return Err(bad("it is empty".to_owned())),
+            length if length >= self.limits.output_bytes_max => {
+                return Err(TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max });
+            }
+            _ => {}
+        }
+        let described = if matches!(profile.extension(), "mp4" | "m4a") {
+            // Its index stands first and tells of all of it, so a file that was cut off behind it looks whole to whoever reads
+            // only that, ffprobe for one.
+            if whole::top_boxes(&file)?.is_none() {
+                return Err(bad("it is cut off".to_owned()));
+            }
+            index::look(&file)?
+        } else {
+            None
+        };
+        let probed = || {
+            self.prober.probe_blocking(output, OWN_DEMUXERS, cancel).map_err(|error| match error {
+                _ if cancel.is_set() => TranscodeError::Cancelled,
+                error if error.is_input_fault() => bad(error.to_string()),
+                error => TranscodeError::Unverified(error),
+            })
+        };
+        let info = described.map_or_else(probed, Ok)?;
+        delivers(profile, &info).map_err(|reason| bad(reason.to_owned()))?;
+        wanted.input.map_or(Ok(()), |input| self.fits(profile, input, &info))?;
+        Ok(info)
+    }
+
+    /// Is it of that input, as far as both tell?
+    fn fits(&self, profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Result<(), TranscodeError> {
+        if input.audio.is_none() && result.audio.is_some() {
+            let reason = "there is sound in it, and none in the video".to_owned();
+            return Err(TranscodeError::BadOutput { reason });
+        }
+        if matches!(profile.recipe, Recipe::Video { .. })
+            && let (Some(expected), Some(got)) = (input.picture_duration(), result.picture_duration())
+            && got + tolerance(expected) < expected
+        {
+            return Err(TranscodeError::Incomplete { expected, got });
+        }
+        // Where ffmpeg was told to stop. What says that it is as long may be.
+        let (max, says) = (self.limits.duration_max, input.duration.unwrap_or_default());
+        if result.duration.is_some_and(|got| got + STOP_ERROR >= max) && says + STOP_ERROR < max {
+            return Err(TranscodeError::TooLong { says, max });
+        }
+        Ok(())
+    }
+}
+
+/// Whether that is what this profile makes; else what is wrong with it.
+fn delivers(profile: &Profile, result: &MediaInfo) -> Result<(), &'static str> {
+    let containers: &[&str] = match &profile.recipe {
+        Recipe::Video { container: Container::Mp4, .. } => &["mp4"],
+        Recipe::Video { container: Container::Webm, .. } => &["webm"],
+        Recipe::Audio { .. } if profile.extension() == "ogg" => &["ogg"],
+        Recipe::Audio { .. } => &["m4a"],
+        Recipe::Poster { .. } => &["jpeg_pipe", "image2"],
+    };
+    if !result.container.split(',').any(|name| containers.contains(&name)) {
+        return Err("it is of another container");
+    }
+    profile.delivers(result)?;
+    let (Recipe::Video { scale, .. } | Recipe::Poster { scale, .. }) = &profile.recipe else { return Ok(()) };
+    match (scale, &result.video) {
+        // Two at the least, where the input has but one row.
+        (Scale::ShortSide(side), Some(video)) if video.width.min(video.height) > u32::from(*side).max(2) => {
+            Err("its pictures are of another size")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What speaks against a result of that input, though the input may be what lies: of some kinds of file the length is a guess, and
+/// a sound track may turn out to be empty.
+fn doubt(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Option<String> {
+    let moving = match &profile.recipe {
+        Recipe::Poster { .. } => return None,
+        Recipe::Audio { .. } => false,
+        Recipe::Video { .. } => true,
+    };
+    if moving && input.audio.is_some() && result.audio.is_none() {
+        return Some("there is no sound in it, and there is in the video".to_owned());
+    }
+    if let (Some(video), Some(picture), Recipe::Video { scale: Scale::ShortSide(side), .. }) =
+        (&input.video, &result.video, &profile.recipe)
+    {
+        // Square pixels may make one side of it shorter.
+        let short = video.width.min(video.height).min((*side).into());
+        if picture.width.min(picture.height) < short / 2 {
+            return Some(format!("its pictures are of {}x{} only", picture.width, picture.height));
+        }
+    }
+    let (says, got) = (input.duration.max(input.picture_duration())?, result.duration?);
+    let longer = got > says + 2 * tolerance(says);
+    let shorter = !moving && got + 2 * tolerance(says) < says;
+    (longer || shorter).then(|| format!("it plays for {got:.1?}, and the video for {says:.1?}"))
+}
+
+/// How much shorter than its input a result may be: rounding, an edit list, a last frame without a duration.
+fn tolerance(expected: Duration) -> Duration {
+    expected.mul_f64(0.03).max(Duration::from_millis(300))
+}
+
+fn digest(path: &Path) -> io::Result<(ContentId, u64)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((ContentId(hash.finalize().into()), bytes)),
+            n => {
+                hash.update(&buffer[..n]);
+                bytes += n as u64;
+            }
+        }
+    }
+}
+
+impl Verified {
+    /// SHA-256 of what it was made of.
+    pub const fn content(&self) -> ContentId {
+        self.content
+    }
+
+    /// What was made.
+    pub const fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Its length.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its SHA-256.
+    pub const fn sha256(&self) -> ContentId {
+        self.sha256
+    }
+
+    /// What is in it.
+    pub const fn info(&self) -> &MediaInfo {
+        &self.info
+    }
+
+    /// The file; deleted on drop.
+    pub(crate) fn into_file(self) -> Scratch {
+        self.file
+    }
+
+    /// Whatever it is: for tests of what becomes of a result.
+    #[cfg(test)]
+    pub(crate) fn for_test(content: ContentId, profile: Arc<Profile>, file: Scratch, data: &[u8]) -> Self {
+        let (bytes, sha256) = (data.len() as u64, ContentId::of(data));
+        Self { content, profile, file, bytes, sha256, info: MediaInfo::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{AudioInfo, VideoInfo};
+    use crate::profile::ProfileSet;
+
+    fn info(seconds: f64, size: (u32, u32), audio: bool) -> MediaInfo {
+        let duration = Some(Duration::from_secs_f64(seconds));
+        let video = VideoInfo {
+            codec: "h264".into(),
+            width: size.0,
+            height: size.1,
+            frames: 25,
+            fps: 25.0,
+            duration,
+        };
+        let audio = audio.then(|| AudioInfo { codec: "aac".into(), channels: 2 });
+        MediaInfo {
+            container: "mov,mp4,m4a,3gp,3g2,mj2".into(),
+            duration,
+            video: Some(video),
+            audio,
+            streams: 2,
+        }
+    }
+
+    fn profile(name: &str) -> Arc<Profile> {
+        ProfileSet::builtin().get(&name.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_result_has_to_be_of_the_profiles_kind() {
+        let good = info(5.0, (1280, 720), true);
+        assert_eq!(delivers(&profile("720p"), &good), Ok(()));
+        for (name, result) in [
+            ("720p", MediaInfo { container: "matroska,webm".into(), ..good.clone() }),
+            ("720p", info(5.0, (1920, 1080), true)),
+            ("720p", MediaInfo { video: None, ..good.clone() }),
+            ("webm", good.clone()),
+            ("poster", good),
+        ] {
+            assert!(delivers(&profile(name), &result).is_err(), "{name} {result:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_input_may_be_to_blame_for_is_in_doubt() {
+        let (input, side) = (info(5.0, (1920, 1080), true), profile("720p"));
+        for good in [info(5.0, (1280, 720), true), info(5.04, (720, 1280), true), info(5.4, (960, 720), true)]
+        {
+            assert_eq!(doubt(&side, &input, &good), None, "{good:?}");
+        }
+        for odd in [info(9.0, (1280, 720), true), info(5.0, (1280, 720), false), info(5.0, (64, 36), true)] {
+            assert!(doubt(&side, &input, &odd).is_some(), "{odd:?}");
+        }
+        // Nothing is known of it, so nothing speaks against it.
+        let unknown = MediaInfo { duration: None, video: None, audio: None, ..input };
+        assert_eq!(doubt(&side, &unknown, &info(9.0, (1280, 720), true)), None);
+    }
+}
