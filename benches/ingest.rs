@@ -124,7 +124,7 @@ fn send(address: &str, path: &Path) -> Result<()> {
     let length = file.metadata()?.len();
     write!(
         stream,
-        "POST /upload HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        "POST /upload HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
     )?;
     // By way of the kernel alone, where the standard library can.
     std::io::copy(&mut file, &mut stream)?;

@@ -10,6 +10,7 @@ pub mod content;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gate;
 pub mod http;
 pub mod ingest;
 pub mod lab;
@@ -18,6 +19,7 @@ pub mod load;
 pub mod metrics;
 pub mod node;
 pub mod offload;
+pub mod printable;
 pub mod profile;
 pub mod route;
 pub mod workers;

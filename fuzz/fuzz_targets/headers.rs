@@ -10,7 +10,9 @@ use libfuzzer_sys::fuzz_target;
 use starling::auth::{AuthError, Authority};
 use starling::cache::serve::{Answer, answer, etag, parse_digest, repr_digest};
 use starling::content::ContentId;
+
 use starling::fuzzing::{content_sha256, deadline, filename, profile};
+use starling::gate::{Gate, Hosts, Origins};
 use starling::http::DEADLINE_MAX;
 use starling::ingest::multipart::is_form;
 use starling_overlay::{Keyring, NodeName};
@@ -38,6 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     upload(&head);
     result(&head);
     proof(&head);
+    gate(&head);
 });
 
 fn upload(head: &Parts) {
@@ -74,7 +77,7 @@ fn result(head: &Parts) {
         lists.iter().any(|list| list.as_bytes().windows(64).any(|tag| etag(&id).as_bytes()[1..65] == *tag))
     };
     let any = |name: &str| head.headers.get_all(name).iter().any(|list| list.as_bytes().contains(&b'*'));
-    match answer(&head.headers, &id, TOTAL) {
+    match answer(&Method::GET, &head.headers, &id, TOTAL) {
         Answer::Whole => {}
         Answer::Part(part) => {
             assert!(asked("range") && part.bytes > 0 && part.start + part.bytes <= TOTAL);
@@ -85,6 +88,28 @@ fn result(head: &Parts) {
         Answer::PreconditionFailed => assert!(asked("if-match")),
         Answer::Unsatisfiable => assert!(asked("range")),
     }
+}
+
+/// Whoever is let in asked for a name that the node has, or an address, and is no page of another site.
+fn gate(head: &Parts) {
+    let gate = Gate::new(
+        Hosts::of(["node1"]).expect("it is a name"),
+        Origins::of(["https://app.example"]).expect("it is an origin"),
+    );
+    let request = Request::from_parts(head.clone(), ());
+    let Ok(passed) = gate.check(&request, |name| name == "node2") else { return };
+    let target = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    let mut hosts = head.headers.get_all("host").iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).expect("HTTP/1.1 has a host");
+    assert!(hosts.next().is_none());
+    let asked = target.unwrap_or_else(|| host.to_owned()).to_ascii_lowercase();
+    let name = asked.rsplit_once(':').map_or(asked.as_str(), |(name, _)| name).trim_end_matches('.');
+    let is_address = |text: &str| text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    let known = ["node1", "node2", "localhost"].contains(&name) || name.ends_with(".localhost");
+    assert!(known || is_address(name) || is_address(&asked), "{asked}");
+    let Some(origin) = head.headers.get("origin") else { return };
+    let own = origin.to_str().is_ok_and(|origin| origin.to_ascii_lowercase().ends_with(&format!("://{asked}")));
+    assert!(own || passed.allow_origin.as_ref() == Some(origin));
 }
 
 /// `authorization` is a stranger's; `x-damage` is `at:byte`, by which a member's proof is spoiled.

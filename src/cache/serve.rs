@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::content::ContentId;
@@ -61,14 +62,18 @@ pub enum Answer {
     Unsatisfiable,
 }
 
-/// Decides by If-Match, If-None-Match, If-Range and Range, in the order of RFC 9110, section 13.2.2.
-pub fn answer(headers: &HeaderMap, sha256: &ContentId, total: u64) -> Answer {
+/// Decides by If-Match, If-None-Match, If-Range and Range, in the order of RFC 9110, section 13.2.2. Range is for GET
+/// alone (section 14.2).
+pub fn answer(method: &Method, headers: &HeaderMap, sha256: &ContentId, total: u64) -> Answer {
     let tag = etag(sha256);
     if headers.contains_key("if-match") && !listed(headers, "if-match", &tag, false) {
         return Answer::PreconditionFailed;
     }
     if listed(headers, "if-none-match", &tag, true) {
         return Answer::NotModified;
+    }
+    if method != Method::GET {
+        return Answer::Whole;
     }
     // A validator that is a date, or of another version: the part would not fit to what the client has.
     let whole_wanted = headers.get("if-range").is_some_and(|value| value.as_bytes() != tag.as_bytes());
@@ -126,7 +131,7 @@ mod tests {
     }
 
     fn asked(pairs: &[(&'static str, &str)]) -> Answer {
-        answer(&headers(pairs), &ContentId::of(b"x"), 1000)
+        answer(&Method::GET, &headers(pairs), &ContentId::of(b"x"), 1000)
     }
 
     const fn bytes(start: u64, bytes: u64) -> Answer {
@@ -179,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn a_range_is_for_get_alone_and_conditions_are_for_head_too() {
+        let tag = etag(&ContentId::of(b"x"));
+        let head = |pairs: &[_]| answer(&Method::HEAD, &headers(pairs), &ContentId::of(b"x"), 1000);
+        for range in ["bytes=0-1", "bytes=5000-"] {
+            assert_eq!(head(&[("range", range)]), Answer::Whole);
+            assert_eq!(head(&[("range", range), ("if-range", &tag)]), Answer::Whole);
+            assert_eq!(head(&[("range", range), ("if-none-match", &tag)]), Answer::NotModified);
+            assert_eq!(head(&[("range", range), ("if-match", "\"a\"")]), Answer::PreconditionFailed);
+        }
+    }
+
+    #[test]
     fn digests_are_written_and_read() {
         let id = ContentId::of(b"");
         let text = repr_digest(&id);
@@ -212,7 +229,7 @@ mod tests {
             }
             if let Ok(value) = range.parse::<HeaderValue>() {
                 let headers = [(HeaderName::from_static("range"), value)].into_iter().collect();
-                prop_assert_ne!(answer(&headers, &ContentId::of(b"x"), 1000), Answer::NotModified);
+                prop_assert_ne!(answer(&Method::GET, &headers, &ContentId::of(b"x"), 1000), Answer::NotModified);
             }
         }
     }

@@ -9,6 +9,8 @@ use clap::Subcommand;
 use starling::lab::{self, Answer, Isolation, LabError, LinkBackend, NODES_MAX, Options, Request};
 use starling_netem::control::labs_folder;
 
+use super::out;
+
 /// Run a whole cluster on this machine: network namespaces, shaped links, published on localhost
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -228,8 +230,8 @@ async fn ctl(args: CtlArgs) -> anyhow::Result<ExitCode> {
         Ctl::Continue { node } => Request::Continue { node },
     };
     match lab::request(&socket, &request).await? {
-        Answer::Done(report) if args.json => println!("{}", report.line()),
-        Answer::Done(report) => println!("{}", report.table()),
+        Answer::Done(report) if args.json => out::json_text(&report.line())?,
+        Answer::Done(report) => out::lines(&report.table())?,
         Answer::Refused(reason) => bail!(reason),
     }
     Ok(ExitCode::SUCCESS)

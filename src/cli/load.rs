@@ -1,14 +1,15 @@
 //! `starling load`: the load generator.
 
 use std::convert::Infallible;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use starling::client::load::{self, Generator, Options, Snapshot};
-use starling::client::{Client, Endpoint, Members};
+use starling::client::{Client, Endpoint, Target, discover};
+
+use super::out;
 
 /// Exit status for options that can't be used.
 const EXIT_USAGE: u8 = 2;
@@ -32,7 +33,8 @@ pub struct Args {
     )]
     to: Vec<Endpoint>,
 
-    /// Send to all live members that the first answering node of --to knows of, at the addresses that they advertise
+    /// Send to all live members that the first answering node of --to knows of: those of --to as given there, others
+    /// at the addresses that they advertise, if these can be reached from here
     #[arg(long)]
     discover: bool,
 
@@ -86,12 +88,16 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sources = match load::find(&args.files, args.unique) {
         Ok(sources) => sources,
         Err(error) => {
-            eprintln!("starling load: {error}");
+            out::complain(format_args!("starling load: {error}"));
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
-    let nodes = if args.discover { discover(&args.to).await? } else { args.to };
-    let generator = Generator::new(Options {
+    let nodes = if args.discover {
+        discover(&Client::new(), &args.to).await?
+    } else {
+        args.to.into_iter().map(Target::from).collect()
+    };
+    let begin = Generator::begin(Options {
         nodes,
         sources,
         profile: args.profile,
@@ -105,6 +111,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         retry: args.retry,
         verify: args.verify,
     });
+    let generator = begin.await?;
     // Draws on stderr, and only if that is a terminal.
     let bar = ProgressBar::new_spinner();
     let interrupted = async {
@@ -118,29 +125,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         never = draw(&bar, &generator) => match never {},
     };
     bar.finish_and_clear();
-    let text = if args.json { serde_json::to_string(&report)? } else { report.text() };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush())?;
+    if args.json { out::json(&report) } else { out::lines(&report.text()) }?;
     Ok(if report.succeeded > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The HTTP addresses of all live members, as the first node that answers knows them.
-async fn discover(seeds: &[Endpoint]) -> anyhow::Result<Vec<Endpoint>> {
-    let client = Client::new();
-    let mut last = None;
-    for seed in seeds {
-        match Members::fetch(&client, seed).await {
-            Ok((_, members)) => {
-                let live = members.members.iter().filter(|member| member.state == "alive");
-                return Ok(live.filter_map(|member| member.http.as_deref()?.parse().ok()).collect());
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    match last {
-        Some(error) => Err(error.into()),
-        None => anyhow::bail!("no node was named: give --to"),
-    }
 }
 
 async fn draw(bar: &ProgressBar, generator: &Generator) -> Infallible {

@@ -1,10 +1,12 @@
 //! `starling members`: the membership as one node sees it.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use starling::client::{Client, Endpoint, Members};
+
+use super::out;
 
 /// How often `--watch` asks.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -29,8 +31,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = Client::new();
     if !args.watch {
-        let text = ask(&client, &args).await?;
-        print(&text)?;
+        print(&ask(&client, &args).await?, &args)?;
         return Ok(ExitCode::SUCCESS);
     }
     let redraw = std::io::stdout().is_terminal() && !args.json;
@@ -44,27 +45,26 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             _ = ticks.tick() => {}
         }
         // A node that is down for a while is part of what one watches for.
-        let text = match ask(&client, &args).await {
-            Ok(text) if redraw => format!("\x1b[H\x1b[J{text}"),
-            Ok(text) => text,
+        match ask(&client, &args).await {
+            Ok(text) => {
+                told = None;
+                if redraw { out::redraw(&text) } else { print(&text, &args) }?;
+            }
             Err(error) => {
                 let error = error.to_string();
                 if told.as_ref() != Some(&error) {
-                    eprintln!("{error}");
+                    out::complain(&error);
                     told = Some(error);
                 }
-                continue;
             }
-        };
-        told = None;
-        print(&text)?;
+        }
     }
 }
 
 async fn ask(client: &Client, args: &Args) -> anyhow::Result<String> {
     let (raw, members) = Members::fetch(client, &args.node).await?;
     if args.json {
-        // Parsed above, so it is one JSON value; printed as the node wrote it.
+        // Parsed above, so it is one JSON value; it says what the node wrote.
         return Ok(String::from_utf8(raw.trim_ascii().to_vec())?);
     }
     let rest = if members.converged {
@@ -81,11 +81,6 @@ async fn ask(client: &Client, args: &Args) -> anyhow::Result<String> {
     ))
 }
 
-/// A reader that has enough (`| head`) is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => Ok(other?),
-    }
+fn print(text: &str, args: &Args) -> std::io::Result<()> {
+    if args.json { out::json_text(text) } else { out::lines(text) }
 }

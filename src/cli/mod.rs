@@ -3,14 +3,15 @@
 mod key;
 mod lab;
 mod load;
+mod log;
 mod members;
 mod node;
+mod out;
 mod runtime;
 mod sandbox;
 mod sim;
 mod upload;
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -69,8 +70,7 @@ impl Cli {
             Command::Members(args) => runtime::block_on(members::run(args)),
         };
         result.unwrap_or_else(|error| {
-            // Not eprintln, which panics where nobody reads any more; then there is nobody to be told that either.
-            drop(writeln!(std::io::stderr(), "starling: {}", told_once(&error)));
+            out::complain(format_args!("starling: {}", told_once(&error)));
             ExitCode::FAILURE
         })
     }

@@ -7,12 +7,11 @@ use std::process::ExitCode;
 
 use listenfd::ListenFd;
 use rustix::process::{Signal, set_parent_process_death_signal};
-use starling::config::{LogFormat, NodeConfig, NodeOptions};
+use starling::config::{NodeConfig, NodeOptions};
 use starling::node;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tracing_subscriber::EnvFilter;
 
 /// Exit status for a configuration that can't be used.
 const EXIT_USAGE: u8 = 2;
@@ -35,11 +34,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match configure(args) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("starling node: {error}");
+            super::out::complain(format_args!("starling node: {error}"));
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
-    init_log(config.log);
+    super::log::init_service(config.log);
     if std::env::var_os(DIE_WITH_PARENT).is_some_and(|value| value == "1") {
         set_parent_process_death_signal(Some(Signal::KILL))?;
     }
@@ -58,17 +57,6 @@ fn configure(args: Args) -> Result<NodeConfig, starling::config::ConfigError> {
         None => args.options,
     };
     NodeConfig::from_options(options)
-}
-
-/// Logs go to stderr, for as long as somebody reads it; `RUST_LOG` chooses what, `info` by default.
-fn init_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,mp4parse=error"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
-    match format {
-        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
 }
 
 /// Listeners handed over by the systemd convention (`sd_listen_fds(3)`).

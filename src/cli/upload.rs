@@ -1,6 +1,5 @@
 //! `starling upload`: send files, save what comes back.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -9,6 +8,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use starling::client::{Client, Endpoint, Names, Outcome, Progress, Upload};
+use starling::printable;
+
+use super::out;
 
 /// Send files to a node, with a progress bar, and save the transcoded results
 #[derive(Debug, clap::Args)]
@@ -85,22 +87,21 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         bars.suspend(|| report(file, &outcome, args.json))?;
     }
     if failed > 0 && args.files.len() > 1 {
-        eprintln!("{failed} of {} files failed", args.files.len());
+        out::complain(format_args!("{failed} of {} files failed", args.files.len()));
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(file: &Path, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+fn report(file: &Path, outcome: &Outcome, json: bool) -> std::io::Result<()> {
     if json {
-        writeln!(out, "{}", serde_json::to_string(outcome)?)?;
+        out::json(outcome)?;
     }
     if let Some(error) = &outcome.error {
-        eprintln!("{}: {error}", file.display());
+        out::complain(printable::line(&format!("{}: {error}", file.display())));
     } else if !json {
-        writeln!(out, "{}", sentence(outcome))?;
+        out::lines(&printable::line(&sentence(outcome)))?;
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 fn sentence(outcome: &Outcome) -> String {
@@ -136,7 +137,7 @@ impl Bar {
         bar.set_style(style(
             "{prefix:20!} {msg:12} {bar:30} {decimal_bytes}/{decimal_total_bytes} {elapsed}",
         ));
-        bar.set_prefix(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        bar.set_prefix(printable::line(&file.file_name().unwrap_or_default().to_string_lossy()).into_owned());
         bar.set_message("sending");
         bar.enable_steady_tick(Duration::from_millis(200));
         Arc::new(Self(bar))

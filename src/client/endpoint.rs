@@ -1,6 +1,7 @@
 //! Where a node's HTTP port is: `http://host:port`, `host:port` or just `host`.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use hyper::Uri;
@@ -69,6 +70,12 @@ impl Endpoint {
             .path_and_query(path_and_query)
             .build()
             .unwrap_or_else(|_| Uri::from_static("/"))
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { authority: address.to_string() }
     }
 }
 

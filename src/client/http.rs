@@ -1,5 +1,6 @@
 //! HTTP towards a node: one pooled client, errors that say what to do.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,10 +9,12 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
 
 use super::{Endpoint, problem};
+use crate::printable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers to questions (membership, readiness, errors); results of uploads are streamed and have no such limit.
@@ -23,6 +26,22 @@ pub(super) type RequestBody = BoxBody<Bytes, std::io::Error>;
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool<HttpConnector, RequestBody>,
+}
+
+/// A node that has said who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Its name in its cluster.
+    pub name: String,
+    /// Where it answered.
+    pub address: SocketAddr,
+}
+
+/// What of `GET /health` tells that a node answers, and which.
+#[derive(Deserialize)]
+struct Health {
+    #[serde(deserialize_with = "printable::word")]
+    node: String,
 }
 
 /// Why a node gave no good answer. Nothing changed on the node unless a variant says otherwise.
@@ -60,6 +79,16 @@ pub enum ClientError {
         /// The problem in one line, status included.
         text: String,
     },
+    /// Another node is where this one should be.
+    #[error("{endpoint} is {found:?}, and not {expected:?}: nothing is sent there")]
+    AnotherNode {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// Who should answer.
+        expected: String,
+        /// Who did.
+        found: String,
+    },
     /// The answer is not what a node answers.
     #[error("{endpoint} answered something that is no node's answer: {reason}")]
     Nonsense {
@@ -84,7 +113,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => true,
             Self::Refused { status, .. } => matches!(status, 500 | 502 | 503 | 507),
-            Self::TimedOut { .. } | Self::Nonsense { .. } => false,
+            Self::TimedOut { .. } | Self::Nonsense { .. } | Self::AnotherNode { .. } => false,
         }
     }
 }
@@ -111,12 +140,31 @@ impl Client {
         path: &str,
         timeout: Duration,
     ) -> Result<Bytes, ClientError> {
+        self.ask(endpoint, path, timeout).await.map(|(body, _)| body)
+    }
+
+    /// Asks which node answers there. A video is sent to nobody who has not been asked so.
+    pub async fn identify(&self, endpoint: &Endpoint, timeout: Duration) -> Result<Reached, ClientError> {
+        let (body, address) = self.ask(endpoint, "/health", timeout).await?;
+        let health: Health = serde_json::from_slice(&body).map_err(|error| nonsense(endpoint, &error))?;
+        let address = address.ok_or_else(|| nonsense(endpoint, &"its address is not known"))?;
+        Ok(Reached { name: health.node, address })
+    }
+
+    /// The body of a 2xx answer to a `GET`, and where it came from.
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<(Bytes, Option<SocketAddr>), ClientError> {
         let ask = async {
             let body = Empty::new().map_err(|never| match never {}).boxed();
             let request =
                 Request::get(endpoint.uri(path)).body(body).map_err(|error| broken(endpoint, &error))?;
-            let response = self.send(endpoint, request).await?;
-            read(endpoint, refuse(endpoint, response).await?).await
+            let response = refuse(endpoint, self.send(endpoint, request).await?).await?;
+            let address = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
+            Ok((read(endpoint, response).await?, address))
         };
         let late = || ClientError::TimedOut { endpoint: endpoint.clone(), after: timeout };
         tokio::time::timeout(timeout, ask).await.map_err(|_| late())?
@@ -162,6 +210,12 @@ async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Bytes
 
 pub(super) fn broken(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> ClientError {
     ClientError::Broken { endpoint: endpoint.clone(), reason: root_cause(error) }
+}
+
+/// What came is no node's answer. What is wrong with it may be told in its own words.
+pub(super) fn nonsense(endpoint: &Endpoint, what: &impl ToString) -> ClientError {
+    let reason = printable::line(&what.to_string()).into_owned();
+    ClientError::Nonsense { endpoint: endpoint.clone(), reason }
 }
 
 /// The innermost message: "Connection refused" rather than "client error (Connect)".

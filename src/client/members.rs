@@ -6,7 +6,9 @@ use bytes::Bytes;
 use comfy_table::{Table, presets};
 use serde::Deserialize;
 
+use super::http::nonsense;
 use super::{Client, ClientError, Endpoint};
+use crate::printable;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -23,14 +25,17 @@ pub struct Members {
     pub converged_ms: Option<f64>,
 }
 
-/// One member, as the asked node sees it.
+/// One member, as the asked node sees it; its words are [printable].
 #[derive(Debug, Clone, Deserialize)]
 pub struct Member {
     /// Unique in the cluster.
+    #[serde(deserialize_with = "printable::word")]
     pub name: String,
     /// Where it is.
+    #[serde(deserialize_with = "printable::word")]
     pub zone: String,
     /// `alive`, `suspect`, `dead` or `left`.
+    #[serde(deserialize_with = "printable::word")]
     pub state: String,
     /// Of the member's own statements about itself.
     pub incarnation: u64,
@@ -44,7 +49,7 @@ pub struct Member {
     #[serde(default)]
     pub load_age_ms: Option<f64>,
     /// Where its HTTP service is, as it advertises it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "printable::optional_word")]
     pub http: Option<String>,
 }
 
@@ -68,10 +73,7 @@ impl Members {
     /// Asks a node; the answer as it came, and read.
     pub async fn fetch(client: &Client, endpoint: &Endpoint) -> Result<(Bytes, Self), ClientError> {
         let raw = client.get(endpoint, "/members", TIMEOUT).await?;
-        let members = serde_json::from_slice(&raw).map_err(|error| ClientError::Nonsense {
-            endpoint: endpoint.clone(),
-            reason: error.to_string(),
-        })?;
+        let members = serde_json::from_slice(&raw).map_err(|error| nonsense(endpoint, &error))?;
         Ok((raw, members))
     }
 

@@ -2,6 +2,7 @@
 //! made of, what the lab asks its nodes with, and the load generator.
 
 mod body;
+mod discover;
 mod endpoint;
 mod http;
 pub mod load;
@@ -10,9 +11,15 @@ mod naming;
 mod problem;
 mod upload;
 
+use std::time::Duration;
+
+pub use discover::{DiscoverError, Target, discover};
 pub use endpoint::{Endpoint, EndpointError};
-pub use http::{Client, ClientError};
+pub use http::{Client, ClientError, Reached};
 pub(crate) use members::trim_lines;
 pub use members::{Load, Member, Members};
 pub use naming::Names;
 pub use upload::{Outcome, Progress, Upload};
+
+/// How long a node may take to say who it is.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);

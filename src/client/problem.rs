@@ -2,8 +2,12 @@
 
 use serde::Deserialize;
 
+use crate::printable;
+
 /// The longest part of an answer that is no problem+json which is still quoted.
 const QUOTE_CHARS_MAX: usize = 200;
+/// The most of a problem that is told.
+const TOLD_CHARS_MAX: usize = 2000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -20,20 +24,16 @@ pub(super) fn describe(status: u16, retry_after: Option<&str>, body: &[u8]) -> S
         (Some(text), _) | (None, Some(text)) => text,
         (None, None) => quote(body),
     };
+    text = text.trim().chars().take(TOLD_CHARS_MAX).collect();
     if let Some(seconds) = retry_after {
         text = format!("{text} (try again in {seconds} s)");
     }
-    format!("{} [{status}]", printable(&text))
+    format!("{} [{status}]", printable::line(&text))
 }
 
 fn quote(body: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(body).chars().take(QUOTE_CHARS_MAX).collect();
     if text.trim().is_empty() { "the node refused without saying why".to_owned() } else { text }
-}
-
-/// No answer gets to move a terminal's cursor or to add lines to a log.
-fn printable(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -51,8 +51,10 @@ mod tests {
 
     #[test]
     fn anything_else_is_quoted_and_tamed() {
-        assert_eq!(describe(502, None, b"<html>\x1b[2J\nbad gateway"), "<html> [2J bad gateway [502]");
+        assert_eq!(describe(502, None, b"<html>\x1b[2J\nbad gateway"), "<html>\u{fffd}[2J bad gateway [502]");
         assert_eq!(describe(500, None, b""), "the node refused without saying why [500]");
         assert!(describe(500, None, &[b'x'; 10_000]).len() < 300);
+        let endless = format!(r#"{{"title":"{}"}}"#, "x".repeat(100_000));
+        assert!(describe(500, None, endless.as_bytes()).len() < 2100);
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::body::FileBody;
 use super::http::{broken, refuse};
-use super::{Client, ClientError, Endpoint, Names};
+use super::{Client, ClientError, Endpoint, Names, SIGN_OF_LIFE};
 
 /// What a watcher of an upload hears. Called from the tasks that move the bytes: must return at once.
 pub trait Progress: Send + Sync {
@@ -26,8 +26,8 @@ pub trait Progress: Send + Sync {
     fn received(&self, bytes: u64);
 }
 
-/// How long a node may take to show that it lives, where another could be asked instead.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// How long a node may take to say who it is, where no other could be asked instead.
+const LAST_SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// How every file of one run is sent.
 #[derive(Debug)]
@@ -143,11 +143,9 @@ impl Upload {
         let mut last = None;
         for attempt in 0..count {
             let node = &self.nodes[(index + attempt) % count];
-            // One that is frozen takes the connection and the file, and answers nothing.
-            if attempt + 1 < count
-                && let Err(error @ ClientError::TimedOut { .. }) =
-                    self.client.get(node, "/health", SIGN_OF_LIFE).await
-            {
+            // One that is frozen takes the connection and the file, and answers nothing; so may what is no node.
+            let patience = if attempt + 1 < count { SIGN_OF_LIFE } else { LAST_SIGN_OF_LIFE };
+            if let Err(error) = self.client.identify(node, patience.min(self.timeout)).await {
                 last = Some(error);
                 continue;
             }

@@ -87,6 +87,12 @@ options! {
     cluster: String, env "STARLING_CLUSTER", value "NAME";
     /// File with the cluster's keys, one a line as `starling key new` prints them; read again on SIGHUP [default: none]
     key_file: PathBuf, env "STARLING_KEY_FILE", value "FILE";
+    /// Further names that clients ask this node by, comma separated (in TOML a list): NAME, .DOMAIN for a domain and all in it, or *
+    /// [default: localhost, the node's, the members' and the machine's names, the hosts of --join]
+    allow_host: List, env "STARLING_ALLOW_HOST", value "NAME,…";
+    /// Origins of web pages that may ask this node, comma separated (in TOML a list), as https://app.example.com,
+    /// or * [default: its own]
+    allow_origin: List, env "STARLING_ALLOW_ORIGIN", value "ORIGIN,…";
     /// Form of the log lines: text or json [default: text]
     log: LogFormat, env "STARLING_LOG", value "FORMAT";
 }

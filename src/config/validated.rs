@@ -10,6 +10,7 @@ use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Timing, 
 
 use super::keys::KeyFileError;
 use super::{KeyFile, List, LogFormat, NodeOptions};
+use crate::gate::{Hosts, Origins};
 use crate::route::{PolicyKind, ScoreWeights};
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
@@ -61,6 +62,10 @@ pub struct NodeConfig {
     pub cluster: String,
     /// The cluster's keys, if it has any.
     pub keys: Option<KeyFile>,
+    /// Names that clients may ask this node by.
+    pub hosts: Hosts,
+    /// Origins whose pages may ask this node.
+    pub origins: Origins,
     /// Form of log lines.
     pub log: LogFormat,
 }
@@ -112,6 +117,15 @@ where
     T::Err: ToString,
 {
     text.map_or(Ok(default), |text| text.parse().map_err(|error: T::Err| invalid(option, error.to_string())))
+}
+
+/// What is made of a list, or of an empty one if none was given.
+fn items<T, E: ToString>(
+    option: &'static str,
+    given: Option<List>,
+    read: impl Fn(&[String]) -> Result<T, E>,
+) -> Result<T, ConfigError> {
+    read(&given.unwrap_or_default().into_values()).map_err(|error| invalid(option, error.to_string()))
 }
 
 fn in_range<T>(option: &'static str, value: T, range: std::ops::RangeInclusive<T>) -> Result<T, ConfigError>
@@ -183,8 +197,23 @@ fn own_name(given: Option<String>) -> Result<NodeName, ConfigError> {
     if let Some(name) = given {
         return name.parse().map_err(|error: NodeNameError| invalid("name", error));
     }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host_name();
     host.parse().map_err(|_| ConfigError::HostName(host))
+}
+
+/// The names given, and those that this node and its seeds have anyway.
+fn hosts(given: Option<List>, name: &NodeName, join: &[String]) -> Result<Hosts, ConfigError> {
+    let mut hosts = items("allow-host", given, |items| Hosts::of(items.iter().map(String::as_str)))?;
+    hosts.add(name.as_str());
+    hosts.add_machine(&host_name());
+    for (host, _) in join.iter().filter_map(|seed| seed.rsplit_once(':')) {
+        hosts.add(host);
+    }
+    Ok(hosts)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn default_workers() -> u16 {
@@ -206,6 +235,7 @@ impl NodeConfig {
         if options.advertise.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(invalid("advertise", "give an address of this node that the others can reach"));
         }
+        let join = seeds(options.join)?;
         Ok(Self {
             zone: options
                 .zone
@@ -216,7 +246,6 @@ impl NodeConfig {
             gossip: options.gossip.unwrap_or(any),
             http: options.http.unwrap_or(any),
             advertise: options.advertise,
-            join: seeds(options.join)?,
             workers: in_range("workers", options.workers.unwrap_or_else(default_workers), 1..=WORKERS_MAX)?,
             queue_capacity_jobs: in_range("queue", options.queue.unwrap_or(64), 1..=QUEUE_JOBS_MAX)?,
             data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("starling-data").join(name.as_str())),
@@ -243,6 +272,11 @@ impl NodeConfig {
             timing: parse("timing", options.timing, Timing::default())?,
             cluster: cluster_name(options.cluster)?,
             keys: options.key_file.map(KeyFile::read).transpose()?,
+            hosts: hosts(options.allow_host, &name, &join)?,
+            origins: items("allow-origin", options.allow_origin, |items| {
+                Origins::of(items.iter().map(String::as_str))
+            })?,
+            join,
             log: options.log.unwrap_or_default(),
             name,
         })

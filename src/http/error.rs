@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DEADLINE_MAX, Deadline};
 use crate::auth::AuthError;
+use crate::gate::GateError;
 use crate::ingest::IngestError;
+use crate::printable;
 use crate::workers::{ProbeError, SubmitError, TranscodeError};
 
 /// Problem types are this and a stable slug; they are documented in docs/API.md.
@@ -39,6 +41,17 @@ pub enum ApiError {
     /// Not one of the cluster's own nodes, on a route that is for them alone.
     #[error(transparent)]
     Unauthorized(#[from] AuthError),
+    /// Under a stranger's name, or for a stranger's page.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// A document or body of another type than the route takes.
+    #[error("{path} takes {expected} alone, as its Content-Type says")]
+    WrongMediaType {
+        /// The path.
+        path: String,
+        /// The type it takes.
+        expected: &'static str,
+    },
     /// Nothing here.
     #[error("nothing at {0}: see GET /profiles, /members, /health, POST /upload")]
     NotFound(String),
@@ -165,6 +178,16 @@ impl ApiError {
             Self::Unauthorized(_) => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "Not a member of the cluster")
             }
+            Self::Gate(GateError::BadHost(_)) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
+            Self::Gate(GateError::UnknownHost(_)) => {
+                (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "Unknown host name")
+            }
+            Self::Gate(GateError::ForeignOrigin(_) | GateError::CrossSite | GateError::Browser) => {
+                (StatusCode::FORBIDDEN, "cross-origin", "Cross-origin request")
+            }
+            Self::WrongMediaType { .. } => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-media-type", "Wrong media type")
+            }
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
@@ -255,7 +278,8 @@ impl ApiError {
             kind: format!("{PROBLEM_TYPE_BASE}{slug}"),
             title: title.to_owned(),
             status: status.as_u16(),
-            detail: self.to_string(),
+            // It may repeat what the client sent, or what a file says of itself.
+            detail: printable::lines(&self.to_string()).into_owned(),
             retry_after_s: self.retry_after().map(wait_seconds),
         }
     }

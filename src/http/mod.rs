@@ -2,6 +2,7 @@
 
 mod body;
 mod clients;
+mod cors;
 mod error;
 mod health;
 mod internal;

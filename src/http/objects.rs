@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
 };
-use hyper::{Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::respond::{json, problem, set_header, set_length};
@@ -48,10 +49,15 @@ pub(super) fn profiles(node: &Node) -> Response<Body> {
     json(StatusCode::OK, &ProfilesJson { default: set.default_name().to_string(), profiles })
 }
 
-pub(super) async fn object(node: &Node, content: &str, profile: &str, head: &HeaderMap) -> Response<Body> {
+pub(super) async fn object(
+    node: &Node,
+    content: &str,
+    profile: &str,
+    request: &Request<Incoming>,
+) -> Response<Body> {
     match find(node, content, profile).await {
         Ok(object) => {
-            let mut response = conditional(&object, head);
+            let mut response = conditional(&object, request.method(), request.headers());
             set_header(&mut response, HEADER::SERVED_BY, node.identity().name.as_str());
             response
         }
@@ -68,10 +74,10 @@ async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiEr
     node.cached(&key).await.ok_or_else(|| ApiError::NotFound(format!("/objects/{content}/{}", profile.name)))
 }
 
-/// The answer to a GET that may have conditions or want a part.
-fn conditional(object: &Object, head: &HeaderMap) -> Response<Body> {
+/// The answer to a GET or HEAD that may have conditions, and to a GET that may want a part.
+fn conditional(object: &Object, method: &Method, head: &HeaderMap) -> Response<Body> {
     let total = object.bytes();
-    match serve::answer(head, &object.sha256(), total) {
+    match serve::answer(method, head, &object.sha256(), total) {
         Answer::Whole => whole(object),
         Answer::Part(part) => {
             let mut response = bytes(object, part);

@@ -1,27 +1,50 @@
-//! Method and path to handler: the table of all routes.
+//! Which requests are answered at all, and then method and path to handler: the table of all routes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::HOST;
-use hyper::{Method, Request, Response, Version};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Method, Request, Response};
 
 use super::respond::problem;
-use super::{ApiError, Body, health, internal, members, objects, upload};
+use super::{ApiError, Body, cors, health, internal, members, objects, upload};
+use crate::gate::Gate;
 use crate::node::Node;
+
+/// What a web page can't send to another site without asking for leave, which no page gets on these routes.
+const DOCUMENT_TYPE: &str = "application/json";
+const STREAM_TYPE: &str = "application/octet-stream";
 
 /// Answers one request; never fails, since a failure is an answer too.
 pub(super) async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    let (mut response, passed) = match node.gate().check(&request, |name| is_member(node, name)) {
+        Err(error) => (refuse(request, &error.into()), None),
+        Ok(passed) => match cors::preflight(&request, &passed) {
+            Some(leave) => (leave, Some(passed)),
+            None => (route(node, client, request).await, Some(passed)),
+        },
+    };
+    cors::finish(&mut response, passed);
+    response
+}
+
+/// Whether a member has this name. Names in URLs have no case.
+fn is_member(node: &Node, name: &str) -> bool {
+    node.view().peers.iter().any(|member| member.identity.name.as_str().eq_ignore_ascii_case(name))
+}
+
+async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
-    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
-        // RFC 9112, section 3.2.
-        return problem(&ApiError::BadRequest("the request has no Host header".to_owned()));
-    }
     let read = matches!(method, Method::GET | Method::HEAD);
     let post = method == Method::POST;
+    if segments[0] == "internal"
+        && let Err(error) = between_nodes(&segments, &path, &request)
+    {
+        return refuse(request, &error);
+    }
     match segments.as_slice() {
         ["upload"] if post => upload::upload(node, client, request).await,
         ["internal", "offers"] if post => internal::offer(node, request).await,
@@ -38,9 +61,7 @@ pub(super) async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<In
         ["peers"] if read => members::peers(node),
         ["profiles"] if read => objects::profiles(node),
         ["metrics"] if read => health::metrics(node),
-        ["objects", content, profile] if read => {
-            objects::object(node, content, profile, request.headers()).await
-        }
+        ["objects", content, profile] if read => objects::object(node, content, profile, &request).await,
         ["health" | "ready" | "members" | "peers" | "profiles" | "metrics"] | ["objects", _, _] => {
             wrong_method(&path, "GET, HEAD")
         }
@@ -50,4 +71,30 @@ pub(super) async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<In
 
 fn wrong_method(path: &str, allow: &'static str) -> Response<Body> {
     problem(&ApiError::MethodNotAllowed { path: path.to_owned(), allow })
+}
+
+/// Lets nothing through to the routes between nodes that a page could have sent: whoever looks at it, it is no browser's,
+/// and of a type that forms don't have.
+fn between_nodes(segments: &[&str], path: &str, request: &Request<Incoming>) -> Result<(), ApiError> {
+    Gate::check_no_browser(request.headers())?;
+    let expected = if segments.get(1) == Some(&"jobs") { STREAM_TYPE } else { DOCUMENT_TYPE };
+    if request.method() == Method::POST && !is_of_type(request.headers(), expected) {
+        let path = path.chars().take(200).collect();
+        return Err(ApiError::WrongMediaType { path, expected });
+    }
+    Ok(())
+}
+
+fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (given, another) = (types.next().and_then(|value| value.to_str().ok()), types.next());
+    let essence = given.and_then(|given| given.split(';').next()).unwrap_or_default();
+    another.is_none() && essence.trim().eq_ignore_ascii_case(expected)
+}
+
+/// The answer to what is not looked at. A client that first sends and then reads is to get it, too.
+fn refuse(request: Request<Incoming>, error: &ApiError) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    upload::read_on(&head, body);
+    problem(error)
 }

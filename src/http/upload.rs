@@ -191,12 +191,18 @@ fn result(Answered { served, profile, filename }: &Answered) -> Response<Body> {
     response
 }
 
+/// Reads on of an upload with this outcome, unless nothing more will come.
+fn linger(head: &Parts, body: Incoming, outcome: &Result<Answered, ApiError>) {
+    if !matches!(outcome, Err(ApiError::ClientTooSlow(_) | ApiError::BodyBroken(_))) {
+        read_on(head, body);
+    }
+}
+
 /// Reads on in the background, within bounds, while the answer is already on its way; unless nothing more will come,
 /// or only if it is asked for.
-fn linger(head: &Parts, body: Incoming, outcome: &Result<Answered, ApiError>) {
+pub(super) fn read_on(head: &Parts, body: Incoming) {
     let waits_to_be_asked = head.headers.contains_key(EXPECT);
-    let silent = matches!(outcome, Err(ApiError::ClientTooSlow(_) | ApiError::BodyBroken(_)));
-    if body.is_end_stream() || waits_to_be_asked || silent {
+    if body.is_end_stream() || waits_to_be_asked {
         return;
     }
     // Ends by itself within the bounds, or with its connection.

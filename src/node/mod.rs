@@ -35,6 +35,7 @@ pub use trail::Trail;
 use crate::auth::Authority;
 use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
+use crate::gate::Gate;
 use crate::http::{ApiError, Clients};
 use crate::ingest::DataDir;
 use crate::lease::Leases;
@@ -62,6 +63,7 @@ pub struct Node {
     pool: Pool,
     profiles: ProfileSet,
     clients: Clients,
+    gate: Gate,
     policy: Box<dyn Policy>,
     rng: Mutex<StdRng>,
     authority: Arc<Authority>,
@@ -107,6 +109,11 @@ impl Node {
     /// The newest picture of the membership.
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
+    }
+
+    /// Under which names, and by which pages, it may be asked.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Whose uploads are under way.

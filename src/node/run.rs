@@ -18,6 +18,7 @@ use crate::auth::Authority;
 use crate::cache::Cache;
 use crate::config::NodeConfig;
 use crate::content::MediaLimits;
+use crate::gate::Gate;
 use crate::http::{Clients, Server, ServerLimits};
 use crate::ingest::DataDir;
 use crate::lease::Leases;
@@ -218,6 +219,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         pool,
         profiles: ProfileSet::builtin(),
         clients: Clients::new(config.uploads_per_client),
+        gate: Gate::new(config.hosts.clone(), config.origins.clone()),
         policy: config.policy.build(config.weights),
         rng: Mutex::new(StdRng::from_os_rng()),
         peers: PeerClient::new(Arc::clone(&authority)),

@@ -174,6 +174,7 @@ impl PeerClient {
     ) -> Result<Response<Incoming>, OffloadError> {
         let request = self
             .signed(peer, &format!("/internal/jobs/{}", accepted.offer), None)?
+            .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, bytes)
             .header(HEADER::DEADLINE_MS, deadline.as_millis() as u64)
             .body(file_body(file, 0..bytes, keep))

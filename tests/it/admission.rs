@@ -33,7 +33,7 @@ fn steps(line: &serde_json::Value) -> Vec<String> {
 async fn announce(node: &Node, content: ContentId) -> String {
     let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
     let head = format!(
-        "POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\nexpect: 100-continue\r\n\
+        "POST /upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000000\r\nexpect: 100-continue\r\n\
          x-content-sha256: {content}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();

@@ -139,6 +139,19 @@ async fn another_node_stands_in_for_one_that_is_down() {
     );
 }
 
+/// The answer of a made-up node to the question who it is, which comes before anything else.
+fn say_who(stream: &mut std::net::TcpStream, name: &str) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    assert!(head.starts_with(b"GET /health "), "{}", String::from_utf8_lossy(&head));
+    let body = json!({"status": "ok", "node": name}).to_string();
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+}
+
 #[test]
 fn a_result_that_breaks_off_is_no_result() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -146,6 +159,7 @@ fn a_result_that_breaks_off_is_no_result() {
     // A node that dies while it sends the result.
     let node = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        say_who(&mut stream, "node1");
         let mut request = vec![0; 65536];
         let mut seen = 0;
         while !request[..seen].ends_with(b"not a long video") {

@@ -4,9 +4,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use bytes::Bytes;
-use hyper::Method;
-
 use crate::support::{Clip, Cluster, Node, NodeOptions, eventually};
 
 fn new_key() -> String {
@@ -37,7 +34,7 @@ async fn members_with_the_key_work_together_and_nobody_else_gets_in() {
         "/internal/jobs/00000000000000000000000000000000",
         "/internal/jobs/no-offer",
     ] {
-        let answer = near.http.send(Method::POST, path, &[], Bytes::from_static(b"{}")).await.unwrap();
+        let answer = near.http.ask_node(path, "{}").await;
         answer.assert_problem(401, "unauthorized");
         assert_eq!(answer.header("www-authenticate"), "Starling");
     }

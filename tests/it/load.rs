@@ -69,19 +69,41 @@ async fn every_upload_comes_back_and_each_content_is_transcoded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_node_is_avoided_and_its_failures_are_told() {
+async fn a_dead_node_is_told_of_and_not_sent_to() {
     let mut cluster = Cluster::start(&["FRA", "IAD"]).await;
     let folder = clips(1);
     let to = format!("{},{}", cluster.nodes[0].http_address, cluster.nodes[1].http_address);
     cluster.nodes[1].kill();
     let args = ["--to", &to, "--parallel", "4", "--duration", "3s", "--json", "--seed", "1"];
-    let report = report(&load(&[&[text(folder.path())], &args[..]].concat()));
+    let output = load(&[&[text(folder.path())], &args[..]].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("Connection refused") && said.contains("nothing is sent there until it answers"),
+        "{said}"
+    );
+    let report = report(&output);
+    assert_eq!(report["failed"], serde_json::json!({}), "{report}");
+    assert!(report["succeeded"].as_u64().unwrap() > 20, "{report}");
+    assert_eq!(report["cluster"]["nodes"], 1, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_dies_meanwhile_is_avoided_and_its_failures_are_told() {
+    let mut cluster = Cluster::start(&["FRA", "IAD"]).await;
+    let folder = clips(1);
+    let to = format!("{},{}", cluster.nodes[0].http_address, cluster.nodes[1].http_address);
+    let path = text(folder.path()).to_owned();
+    let run = tokio::task::spawn_blocking(move || {
+        load(&[&path, "--to", &to, "--parallel", "4", "--duration", "6s", "--json", "--seed", "1"])
+    });
+    cluster.nodes[1].logged("upload served", |_| true).await;
+    cluster.nodes[1].kill();
+    let report = report(&run.await.unwrap());
     let failed = report["failed"].as_object().unwrap();
-    assert!(failed.keys().all(|kind| kind == "unreachable"), "{report}");
+    assert!(failed.keys().all(|kind| kind == "unreachable" || kind == "broken"), "{report}");
     // As many as were sent before the first of them failed.
     assert!(failed.values().all(|count| count.as_u64().unwrap() <= 4), "{report}");
     assert!(report["succeeded"].as_u64().unwrap() > 20, "{report}");
-    assert_eq!(report["cluster"]["nodes"], 1, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

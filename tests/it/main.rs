@@ -4,6 +4,7 @@
 
 mod admission;
 mod bad_input;
+mod browsers;
 mod busy;
 mod cli;
 mod compose;
@@ -19,6 +20,7 @@ mod membership;
 mod metrics;
 mod offload;
 mod sharing;
+mod strangers;
 mod stubs;
 mod support;
 mod upload;

@@ -1,7 +1,6 @@
 //! Jobs that go to a peer, and those that should have but could not.
 
 use bytes::Bytes;
-use hyper::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -68,14 +67,10 @@ async fn a_peer_with_a_full_queue_refuses_and_the_job_is_done_here() {
     });
     let offer = Bytes::from(offer.to_string());
     for _ in 0..2 {
-        let accepted = far.http.send(Method::POST, "/internal/offers", &[], offer.clone()).await.unwrap();
+        let accepted = far.http.ask_node("/internal/offers", offer.clone()).await;
         assert_eq!(accepted.status, 200, "{}", String::from_utf8_lossy(&accepted.body));
     }
-    far.http
-        .send(Method::POST, "/internal/offers", &[], offer)
-        .await
-        .unwrap()
-        .assert_problem(503, "saturated");
+    far.http.ask_node("/internal/offers", offer).await.assert_problem(503, "saturated");
     let answer = near.http.upload(clips[1].clone()).await;
     answer.assert_video();
     assert_eq!(answer.header("x-served-by"), "node1");
@@ -121,9 +116,7 @@ async fn a_job_with_a_place_at_home_waits_for_one_silent_peer_and_not_for_all() 
 async fn internal_routes_check_what_they_get() {
     let cluster = Cluster::start(&["FRA"]).await;
     let node: &Node = &cluster.nodes[0];
-    let post = |path: &'static str, body: &'static str| async move {
-        node.http.send(Method::POST, path, &[], Bytes::from_static(body.as_bytes())).await.unwrap()
-    };
+    let post = |path: &'static str, body: &'static str| node.http.ask_node(path, body);
     post("/internal/offers", "{}").await.assert_problem(400, "bad-request");
     post("/internal/offers", "[").await.assert_problem(400, "bad-request");
     post("/internal/jobs/1", "x").await.assert_problem(400, "bad-request");

@@ -109,7 +109,7 @@ async fn all_alive(cluster: &Cluster) {
 async fn begin_upload(node: &Node, clip: &Bytes) -> TcpStream {
     let mut stream = TcpStream::connect(&node.http_address).await.unwrap();
     let head = format!(
-        "POST /upload HTTP/1.1\r\nhost: x\r\nx-deadline-ms: 3600000\r\ncontent-length: {}\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nhost: localhost\r\nx-deadline-ms: 3600000\r\ncontent-length: {}\r\n\r\n",
         clip.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();

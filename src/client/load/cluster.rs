@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Client, Target};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -46,9 +46,9 @@ pub struct ClusterReport {
 }
 
 /// The counters of all nodes at one time; none of a node that did not answer.
-pub(super) async fn read(client: &Client, nodes: &[Endpoint]) -> Vec<Option<Counters>> {
+pub(super) async fn read(client: &Client, nodes: &[Target]) -> Vec<Option<Counters>> {
     join_all(nodes.iter().map(async |node| {
-        let text = client.get(node, "/metrics", TIMEOUT).await.ok()?;
+        let text = client.get(&node.endpoint, "/metrics", TIMEOUT).await.ok()?;
         parse(std::str::from_utf8(&text).ok()?)
     }))
     .await

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::breaker::Breakers;
+use super::breaker::{Breakers, NoNode};
 use super::outcome::{Failure, Outcome};
 use super::plan::Plan;
 use super::request::Common;
 use super::tally::{Snapshot, Tally};
 use super::{Report, Source, cluster};
-use crate::client::{Client, Endpoint};
+use crate::client::{Client, Target};
 
 /// Wait of a slot that finds every node's breaker open.
 const NO_NODE_PAUSE: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Each upload goes to a random one of these.
-    pub nodes: Vec<Endpoint>,
+    pub nodes: Vec<Target>,
     /// Each upload sends a random one of these; not empty.
     pub sources: Vec<Source>,
     /// None leaves the choice to the nodes.
@@ -68,9 +68,8 @@ enum Next {
 }
 
 impl Generator {
-    /// A run that begins now.
-    pub fn new(options: Options) -> Self {
-        let began = Instant::now();
+    /// A run that begins when the nodes have said who they are; an error if none of them does.
+    pub async fn begin(options: Options) -> Result<Self, NoNode> {
         let common = Common {
             client: Client::new(),
             profile: options.profile.clone(),
@@ -79,14 +78,16 @@ impl Generator {
             verify: options.verify,
         };
         let breakers = Breakers::new(&options.nodes);
-        Self {
+        breakers.meet(&common.client).await?;
+        let began = Instant::now();
+        Ok(Self {
             options,
             common,
             breakers,
             tally: Mutex::new(Tally::new(began)),
             next: AtomicU64::new(0),
             began,
-        }
+        })
     }
 
     /// Sends until the time is over or `stop` ends, waits for what is under way, and reports.

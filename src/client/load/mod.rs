@@ -17,6 +17,7 @@ mod request;
 mod sources;
 mod tally;
 
+pub use breaker::NoNode;
 pub use cluster::ClusterReport;
 pub use generator::{Generator, Options};
 pub use report::{Latency, Refusals, Report, Retries, Times};

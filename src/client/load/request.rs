@@ -19,9 +19,12 @@ use crate::client::upload::{Progress, header_value, media_type, percent_encode, 
 use crate::client::{Client, ClientError, Endpoint};
 use crate::content::ContentId;
 use crate::http::PROBLEM_TYPE_BASE;
+use crate::printable;
 
 /// What of a refusal is read.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+/// What of a problem's type is kept: each kind is counted.
+const SLUG_CHARS_MAX: usize = 80;
 /// A refusal that says to come back later than this means never.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
@@ -48,7 +51,7 @@ impl Progress for Unwatched {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Problem {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "printable::word")]
     kind: String,
 }
 
@@ -96,7 +99,8 @@ impl Common {
         let problem = Limited::new(body, PROBLEM_BYTES_MAX).collect().await;
         let problem: Problem =
             problem.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
-        let problem = problem.kind.strip_prefix(PROBLEM_TYPE_BASE).unwrap_or_default().to_owned();
+        let slug = problem.kind.strip_prefix(PROBLEM_TYPE_BASE).unwrap_or_default();
+        let problem = slug.chars().take(SLUG_CHARS_MAX).collect();
         Ok(Outcome::Refused(Refused { status: head.status.as_u16(), problem, retry_after }))
     }
 

@@ -51,6 +51,13 @@ impl Http {
         self.send(Method::POST, path, &all, video).await.unwrap()
     }
 
+    /// What one node asks another, without a proof.
+    pub async fn ask_node(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+        let kind =
+            if path.starts_with("/internal/jobs") { "application/octet-stream" } else { "application/json" };
+        self.send(Method::POST, path, &[("content-type", kind)], body.into()).await.unwrap()
+    }
+
     pub async fn send(
         &self,
         method: Method,
