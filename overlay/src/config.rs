@@ -176,6 +176,11 @@ impl Params {
         self.period * 2
     }
 
+    /// Who was heard within this time before anybody was heard last was heard lately: `3 T`.
+    pub fn heard_lately(&self) -> Duration {
+        self.period * 3
+    }
+
     /// After so long a silence this node is cut off, and the others are gone for it: `45 T`; `2 T` where there are too few
     /// others to tell.
     pub fn cut_off(&self, live: usize) -> Duration {

@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     Join,
     /// To see whether a dead member is back.
     Knock,
+    /// To see who is there at all, when nobody is heard.
+    RollCall,
     /// To see whether a member can be spoken to where its datagrams come from.
     Path,
     /// To see whether another live node has this node's name.

@@ -32,6 +32,9 @@ pub struct Checker {
     claims: BTreeMap<(usize, u64, NodeKey), (Claim, bool)>,
     /// By node and boot: since when it doubts that its name is its own.
     contested: BTreeMap<(usize, u64), Time>,
+    /// Since when each observer, by node and boot, holds each other one live without a break, as far as it had time to
+    /// find out otherwise.
+    held_live: BTreeMap<(usize, u64, NodeKey), Time>,
     violations: Vec<Violation>,
 }
 
@@ -41,6 +44,9 @@ const VIOLATIONS_MAX: usize = 20;
 const CONTESTED_MAX: Duration = Duration::from_secs(30);
 /// So long after a boot was over nobody brings it back to life.
 const RESURRECTED_AFTER: Duration = Duration::from_secs(60);
+/// Nobody is believed alive of whom no word has come, directly or through another member, for so many periods: a node that is
+/// cut off alone waits for 45 of them, and then needs some to be sure.
+const UNHEARD_PERIODS_MAX: u32 = 75;
 
 impl Checker {
     /// Looks at everything that must hold at any moment. To be called often while the world runs.
@@ -51,6 +57,7 @@ impl Checker {
             self.self_belief(world, index, swim);
             for peer in swim.peers() {
                 self.belief(world, index, peer);
+                self.contact(world, index, peer);
             }
             if let Some(what) = swim.contradiction() {
                 self.violated(world, format!("node{}: {what}", index + 1));
@@ -87,6 +94,30 @@ impl Checker {
             return;
         };
         self.violated(world, format!("node{} on {}: {claim:?}: {wrong}", index + 1, peer.identity.name));
+    }
+
+    /// That a member is alive is believed only of those that have been heard of, by whatever way.
+    fn contact(&mut self, world: &World, index: usize, peer: &Peer) {
+        let of = (index, world.boots(index), peer.key);
+        if !peer.is_live() || world.is_held_up(index) {
+            self.held_live.remove(&of);
+            return;
+        }
+        let since = *self.held_live.entry(of).or_insert(world.now());
+        let Some(heard) = world.at_address(peer.identity.gossip).and_then(|other| world.heard(index, other))
+        else {
+            return;
+        };
+        let silence = world.now().since(heard.max(since));
+        if silence > world.period(index) * UNHEARD_PERIODS_MAX {
+            self.held_live.insert(of, world.now());
+            let what = format!(
+                "node{} believes {} alive, of which it has not been able to hear for {silence:?}",
+                index + 1,
+                peer.identity.name
+            );
+            self.violated(world, what);
+        }
     }
 
     /// What a node holds of itself: that it is there, and that its name is its own.

@@ -58,6 +58,10 @@ pub enum Fault {
     Pause(usize, Duration),
     /// These are starved of CPU: stopped for up to the first time, running for the second, over and over.
     Starve(Vec<usize>, Duration, Duration),
+    /// These take so much CPU time for each datagram that they read or send: more than comes in waits in their sockets.
+    Busy(Vec<usize>, Duration),
+    /// All but these are gone at once; their machines say so (refused ports), or are silent.
+    MassDeath(Vec<usize>, bool),
     /// The node's receive path is slow, its timers are punctual.
     Slow(usize, Duration),
     /// The node leaves.
@@ -118,6 +122,7 @@ impl World {
                 }
             }
             Fault::Slow(node, by) => self.slow_down(*node, *by),
+            Fault::Busy(nodes, cost) => nodes.iter().for_each(|node| self.nodes[*node].cost = *cost),
             process => self.apply_to_process(process),
         }
     }
@@ -127,6 +132,15 @@ impl World {
             Fault::Kill(node) => {
                 self.fired_mut().killed += u64::from(self.is_up(*node));
                 self.kill(*node);
+            }
+            Fault::MassDeath(survivors, refused) => {
+                self.refuses = *refused;
+                for node in (0..self.len()).filter(|node| !survivors.contains(node)) {
+                    let dies = u64::from(self.is_up(node));
+                    self.fired_mut().killed += dies;
+                    self.fired_mut().mass_killed += dies;
+                    self.kill(node);
+                }
             }
             Fault::Start(node) if self.is_up(*node) => {}
             Fault::Start(node) => {
@@ -185,10 +199,13 @@ impl World {
     fn heal_all(&mut self) {
         self.heal();
         self.calm();
+        self.refuses = false;
         for index in 0..self.len() {
             self.slow_down(index, Duration::ZERO);
             self.nodes[index].buffer = None;
             self.nodes[index].starved = None;
+            self.nodes[index].cost = Duration::ZERO;
+            self.drain(index);
             self.bind_back(index);
         }
     }

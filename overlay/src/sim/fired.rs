@@ -60,8 +60,12 @@ counters! {
     slowed,
     /// Times that a node starved of CPU was stopped.
     starved,
+    /// Datagrams that waited until their receiver had CPU time for them.
+    backlogged,
     /// Nodes killed.
     killed,
+    /// Those among them that died with most of the cluster.
+    mass_killed,
     /// Nodes started again.
     restarted,
     /// Nodes that left.

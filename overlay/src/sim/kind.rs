@@ -98,6 +98,10 @@ kinds! {
     Pause "pause" false put_off,
     /// Up to a third of the nodes are starved of CPU.
     Starve "starve" false starved,
+    /// Up to a third of the nodes have too little CPU for what comes in, and read it late.
+    Busy "busy" false backlogged,
+    /// All nodes but two, three or five are gone at once, silently or with refused ports, and come back later.
+    MassDeath "mass-death" false mass_killed,
     /// A receiver is slow, with punctual timers.
     Slow "slow" false slowed,
     /// All nodes are upgraded to the next version of the wire format, or rolled back, one after the other.
@@ -112,6 +116,7 @@ impl FaultKind {
         match self {
             // What is cut off from one another is reached by a third one.
             Self::Bridge | Self::NonTransitive => 3,
+            Self::MassDeath => 4,
             _ => 2,
         }
     }

@@ -5,12 +5,15 @@
 //! scheduled, so nothing depends on the content of a datagram or on addresses in memory.
 
 mod check;
+mod contact;
+mod cpu;
 mod fault;
 mod fired;
 #[cfg(test)]
 mod hostile;
 mod kind;
 mod lifeguard;
+mod mass_death;
 mod mixed;
 mod network;
 mod nodes;
@@ -31,6 +34,7 @@ pub use fault::Fault;
 pub use fired::Fired;
 pub use kind::{FaultKind, FaultKindError};
 pub use lifeguard::{LifeguardRow, lifeguard};
+pub use mass_death::{MassDeathRow, mass_death};
 pub use mixed::run_mixed;
 pub use report::{Report, Spread};
 pub use scenario::{Scenario, run};

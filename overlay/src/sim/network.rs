@@ -9,7 +9,7 @@ use starling_netem::{Fate, Link};
 
 use super::World;
 use super::nodes::Node;
-use super::world::{LINKS_KEPT, Lookup, What};
+use super::world::{LINKS_KEPT, Letter, Lookup, What};
 use crate::{DATAGRAM_BYTES_MAX, Time};
 
 /// What is wrong with the network, beyond what its links do.
@@ -56,23 +56,17 @@ impl World {
         }
     }
 
-    /// Puts a datagram off until its receiver runs again.
-    pub(super) fn put_off(
-        &mut self,
-        to: usize,
-        what: impl FnOnce(Vec<u8>) -> What,
-        bytes: &mut Vec<u8>,
-    ) -> bool {
+    /// Puts a datagram off until its receiver runs again; gives it back if it does.
+    pub(super) fn put_off(&mut self, to: usize, letter: Letter) -> Option<Letter> {
         let Node { paused, held, .. } = self.nodes[to];
         let resumed = paused.max(held);
         if resumed <= self.now {
-            return false;
+            return Some(letter);
         }
         self.fired.put_off += u64::from(paused > self.now);
         self.fired.held += u64::from(held > self.now);
-        let what = what(std::mem::take(bytes));
-        self.schedule(resumed, what);
-        true
+        self.schedule(resumed, What::Deliver { to, letter });
+        None
     }
 
     /// Whether a receiver's socket has room for one more datagram; it has none if too many came at once.
@@ -113,25 +107,24 @@ impl World {
             self.spare.push(bytes);
             return;
         };
-        let source = self.nodes[from].source;
+        let mut letter = Letter { sender: from, sent: self.now, from: self.nodes[from].source, bytes };
         self.fired.rebound += u64::from(is_rebound);
         let at = self.arrival(from, target, Time::ZERO + at);
         self.fired.slowed += u64::from(!self.nodes[target].slow.is_zero());
         if twice {
             self.fired.duplicated += 1;
-            self.schedule(at, What::Deliver { to: target, from: source, bytes: bytes.clone() });
+            self.schedule(at, What::Deliver { to: target, letter: letter.clone() });
         }
         if self.network.replay > 0.0 && self.rng.random_bool(self.network.replay) {
             let later = at + Duration::from_millis(self.rng.random_range(REPLAY_MS));
             let boots = self.nodes[target].boots;
-            self.schedule(
-                later,
-                What::Replay { sender: from, to, boots, from: source, bytes: bytes.clone() },
-            );
+            self.schedule(later, What::Replay { to, boots, letter: letter.clone() });
         }
         let damaged = self.network.corrupt > 0.0 && self.rng.random_bool(self.network.corrupt);
-        let bytes = if damaged { self.damage(bytes) } else { bytes };
-        self.schedule(at, What::Deliver { to: target, from: source, bytes });
+        if damaged {
+            letter.bytes = self.damage(letter.bytes);
+        }
+        self.schedule(at, What::Deliver { to: target, letter });
     }
 
     /// Counts which faults this datagram meets, by what they are meant to do.
@@ -190,21 +183,14 @@ impl World {
     }
 
     /// Delivers an old datagram to whoever is at its address now.
-    pub(super) fn replay(
-        &mut self,
-        sender: usize,
-        to: SocketAddr,
-        boots: u64,
-        from: SocketAddr,
-        bytes: Vec<u8>,
-    ) {
+    pub(super) fn replay(&mut self, to: SocketAddr, boots: u64, letter: Letter) {
         let Some(&target) = self.by_address.get(&to) else { return };
-        if self.is_stopped(sender, target, bytes.len()) || !self.is_up(target) {
+        if self.is_stopped(letter.sender, target, letter.bytes.len()) || !self.is_up(target) {
             return;
         }
         self.fired.replayed += 1;
         self.fired.replayed_after_restart += u64::from(self.nodes[target].boots != boots);
-        self.schedule(self.now, What::Deliver { to: target, from, bytes });
+        self.schedule(self.now, What::Deliver { to: target, letter });
     }
 
     /// Mends all partitions and directions in which nothing gets through.

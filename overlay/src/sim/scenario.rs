@@ -110,6 +110,9 @@ impl<'a> Run<'a> {
         } else {
             world.start_all();
         }
+        if scenario.nodes <= CHECKED_OFTEN_MAX {
+            world.keep_contacts();
+        }
         Self {
             scenario,
             world,

@@ -164,6 +164,25 @@ impl Planner {
                 let nodes = (1..self.nodes).choose_multiple(rng, count);
                 one(Fault::Starve(nodes, ms(rng.random_range(128..8_192)), ms(rng.random_range(1..1_000))))
             }
+            FaultKind::Busy => {
+                let most = (self.nodes * 32 / 100).max(1);
+                let count = rng.random_range(1..=most);
+                let nodes = (1..self.nodes).choose_multiple(rng, count);
+                // A node at rest reads and sends some ten datagrams a period.
+                one(Fault::Busy(nodes, self.period / rng.random_range(8..=40)))
+            }
+            FaultKind::MassDeath => {
+                let most = *[2, 3, 5].choose(rng).expect("not empty");
+                let mut survivors = (1..self.nodes).choose_multiple(rng, most.min(self.nodes / 2) - 1);
+                survivors.push(0);
+                let others: Vec<usize> = (0..self.nodes).filter(|node| !survivors.contains(node)).collect();
+                // Not before the survivors may have noticed.
+                let back = back.max(at + self.period * rng.random_range(1..60));
+                let again = others.into_iter().map(|node| (back, Fault::Start(node)));
+                std::iter::once((at, Fault::MassDeath(survivors, rng.random_bool(0.5))))
+                    .chain(again)
+                    .collect()
+            }
             FaultKind::Upgrade => self.plan_upgrade(at),
             FaultKind::Rekey => self.plan_rotation(at),
             _ => one(Fault::Slow(victim, ms(rng.random_range(10..3_000)))),

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use siphasher::sip::SipHasher13;
 use starling_netem::{Link, LinkProfile};
 
+use super::contact::Contacts;
 use super::network::Network;
 use super::nodes::Node;
 use super::queue::Queue;
@@ -30,8 +31,7 @@ pub struct Entry {
 pub(super) enum What {
     Deliver {
         to: usize,
-        from: SocketAddr,
-        bytes: Vec<u8>,
+        letter: Letter,
     },
     Send {
         from: usize,
@@ -41,18 +41,29 @@ pub(super) enum What {
     Timer(usize),
     /// A node that is starved of CPU is stopped once more.
     Starve(usize),
+    /// A node that takes its time for each datagram has time for the next one.
+    Work(usize),
     /// An old datagram is delivered again.
     Replay {
-        sender: usize,
         to: SocketAddr,
         boots: u64,
-        from: SocketAddr,
-        bytes: Vec<u8>,
+        letter: Letter,
     },
     Refused {
         node: usize,
         address: SocketAddr,
     },
+}
+
+/// A datagram on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    /// Who sent it, and when.
+    pub sender: usize,
+    pub sent: Time,
+    /// Where it seems to come from.
+    pub from: SocketAddr,
+    pub bytes: Vec<u8>,
 }
 
 /// Maps that are looked up, never gone through: their order is no part of a run.
@@ -74,6 +85,8 @@ pub struct World {
     pub(super) built: Topology,
     pub(super) network: Network,
     pub(super) truth: Truth,
+    /// Who has heard of whom, if that is kept.
+    pub(super) contacts: Option<Contacts>,
     /// State of the links that have any, by sender and receiver.
     pub(super) links: Lookup<(usize, usize), Link>,
     /// Links are swept out when there are so many.
@@ -101,6 +114,7 @@ impl World {
             by_address: Lookup::default(),
             network: Network::default(),
             truth: Truth::default(),
+            contacts: None,
             links: Lookup::default(),
             links_swept_at: LINKS_KEPT,
             refuses: false,
@@ -165,6 +179,16 @@ impl World {
     /// Which faults did anything so far.
     pub fn fired(&self) -> Fired {
         self.fired
+    }
+
+    /// From now on it is kept who has heard of whom; for small worlds.
+    pub fn keep_contacts(&mut self) {
+        self.contacts = Some(Contacts::new(self.nodes.len(), self.now));
+    }
+
+    /// The last moment of another node of which any word has come to a node, directly or through others, if that is kept.
+    pub(super) fn heard(&self, index: usize, other: usize) -> Option<Time> {
+        self.contacts.as_ref().map(|contacts| contacts.last(index, other))
     }
 
     /// The machine at this address.
@@ -239,24 +263,22 @@ impl World {
         let Some((at, what)) = self.queue.pop() else { return };
         self.now = self.now.max(at);
         match what {
-            What::Deliver { to, from, mut bytes } => {
-                if self.put_off(to, |bytes| What::Deliver { to, from, bytes }, &mut bytes) {
-                    return;
-                }
+            What::Deliver { to, letter } => {
+                let Some(letter) = self.put_off(to, letter) else { return };
                 if !self.is_up(to) {
-                    self.refused(to, from);
-                    return;
+                    self.refused(to, letter.from);
+                } else if !self.takes_in(to) {
+                    self.spare.push(letter.bytes);
+                } else if self.nodes[to].cost.is_zero() {
+                    self.deliver(to, letter);
+                } else {
+                    self.queue_up(to, letter);
                 }
-                if !self.takes_in(to) {
-                    self.spare.push(bytes);
-                    return;
-                }
-                self.input(to, Input::Datagram { from, bytes: &mut bytes });
-                self.spare.push(bytes);
             }
+            What::Work(index) => self.work(index),
             What::Send { from, to, bytes } => self.send(from, to, bytes),
             What::Starve(index) => self.starve_again(index),
-            What::Replay { sender, to, boots, from, bytes } => self.replay(sender, to, boots, from, bytes),
+            What::Replay { to, boots, letter } => self.replay(to, boots, letter),
             What::Refused { node, address } => self.input(node, Input::Refused(address)),
             What::Timer(index) => {
                 if self.nodes[index].timer != at {
@@ -270,8 +292,22 @@ impl World {
                     return;
                 }
                 self.nodes[index].timer = Time::NEVER;
-                self.input(index, Input::Timeout);
+                if !self.waits_for_cpu(index) {
+                    self.input(index, Input::Timeout);
+                }
             }
+        }
+    }
+
+    /// Hands a node a datagram.
+    pub(super) fn deliver(&mut self, to: usize, letter: Letter) {
+        let Letter { sender, sent, from, mut bytes } = letter;
+        self.input(to, Input::Datagram { from, bytes: &mut bytes });
+        self.spare.push(bytes);
+        if let Some(contacts) = &mut self.contacts
+            && self.nodes[to].swim.as_ref().is_some_and(|swim| swim.rejected().is_none())
+        {
+            contacts.heard(to, sender, sent);
         }
     }
 

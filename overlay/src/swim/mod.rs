@@ -42,6 +42,7 @@ use self::load::LoadDesk;
 pub(crate) use self::path::Path;
 use self::probe::Probe;
 use self::relay::Relay;
+use self::silence::RollCall;
 use self::suspect::Suspicion;
 use self::timers::{Timer, Timers};
 use self::watch::Watch;
@@ -171,6 +172,9 @@ pub struct Swim {
     thawed: Time,
     /// When any member was last heard of.
     heard: Time,
+    /// Who was heard last, the last one first; at most [`silence::HEARD_LAST_MAX`].
+    heard_last: VecDeque<Slot>,
+    roll_call: RollCall,
     outputs: VecDeque<Output>,
     spare: Vec<Vec<u8>>,
     /// Kept for their allocations: keys of what goes into a datagram, and lists decoded from one.
@@ -243,6 +247,8 @@ impl Swim {
             sync_next: now,
             thawed: now,
             heard: now,
+            heard_last: VecDeque::new(),
+            roll_call: RollCall::default(),
             outputs: VecDeque::new(),
             spare: Vec::new(),
             keys: Vec::new(),
@@ -346,7 +352,7 @@ impl Swim {
     }
 
     /// Everything that grows, how large it is and how large it may be.
-    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 9] {
+    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 10] {
         let members = self.members.len();
         [
             ("probes", self.probes.len(), probe::PROBES_MAX),
@@ -358,6 +364,7 @@ impl Swim {
             ("round", self.round.len(), members),
             ("measure", self.measure.len(), learn::MEASURE_MAX),
             ("lost", self.lost.len(), join::LOST_MAX),
+            ("heard last", self.heard_last.len(), silence::HEARD_LAST_MAX),
         ]
     }
 
@@ -422,6 +429,7 @@ impl Swim {
                 Timer::Forget => self.on_forget(),
                 Timer::Leave => self.on_leave_round(),
                 Timer::Revive => self.on_revive(),
+                Timer::RollCall => self.on_roll_call(),
             }
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Probe {
     ahead: u8,
     /// Where the circle of relays goes on.
     relays_from: Option<Slot>,
+    /// Relays asked that were heard lately, and should say at least that they got no answer.
+    nacks_asked: u8,
     nacks_missing: u8,
     /// When the relays that were asked should have said something.
     nacks_due: Time,
@@ -47,9 +49,11 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// What it waited for may be among what comes in now.
-    pub fn answered_late(&mut self) {
+    /// What it waited for may be among what comes in now, the words of its relays, too.
+    pub fn answered_late(&mut self, now: Time, soon: Time) {
         self.attempts = self.attempts.min(1 + self.ahead);
+        self.next_at = self.next_at.min(soon);
+        (self.nacks_asked, self.nacks_missing, self.nacks_due) = (0, 0, now);
     }
 }
 
@@ -70,10 +74,14 @@ impl Swim {
         if self.phase != Phase::Running {
             return;
         }
+        self.plan_roll_call();
+        self.reckon_if_many();
         if self.is_cut_off() {
             self.hurry_suspicions();
         }
-        let busy = self.probes.iter().any(|probe| probe.kind == Kind::Turn);
+        // One whose silence means something, were it not that nobody else is heard either, keeps no other one from its turn.
+        let is_open = |probe: &Probe| probe.kind == Kind::Turn && !self.is_long_unanswered(probe);
+        let busy = self.probes.iter().any(is_open);
         self.keep_promise(busy);
         self.advertise();
         if !busy {
@@ -146,6 +154,7 @@ impl Swim {
             attempts: ahead,
             ahead,
             relays_from: None,
+            nacks_asked: 0,
             nacks_missing: 0,
             nacks_due: self.now,
             unjudged: false,
@@ -176,8 +185,12 @@ impl Swim {
         let Some(state) = self.members.get(probe.slot).map(|peer| peer.state) else { return false };
         let enough = probe.attempts >= self.attempts_to_suspect(&probe);
         if probe.unjudged && self.now >= probe.nacks_due {
-            // Relays that did not even say that they got no answer point at this node, not at the target.
-            self.health.worse(probe.nacks_missing);
+            // Relays that did not even say that they got no answer point at this node, not at the target. If all of
+            // them said so in time, this node is well, whatever it has failed at.
+            match probe.nacks_missing {
+                0 if probe.nacks_asked > 0 && self.parts.own_silence => self.health.better(),
+                missing => self.health.worse(missing),
+            }
             self.probes[index].unjudged = false;
         }
         // Others suspect it meanwhile: what this node finds confirms that, or tells it.
@@ -189,6 +202,9 @@ impl Swim {
             Kind::Turn if state == MemberState::Alive && enough && self.floor_passed(&probe) => {
                 if self.is_deaf() || self.is_deaf_since(probe.started) {
                     self.attempt(index);
+                    // Nothing comes of it before somebody is heard: a node that is slow must not flood the others when
+                    // it wakes.
+                    self.probes[index].next_at = self.now + self.params.period / 2;
                     return true;
                 }
                 self.on_probe_failed(index);
@@ -208,6 +224,11 @@ impl Swim {
             self.attempt(index);
         }
         true
+    }
+
+    /// Whether as many tries and as much time have passed as raise a suspicion.
+    fn is_long_unanswered(&self, probe: &Probe) -> bool {
+        probe.attempts >= self.attempts_to_suspect(probe) && self.floor_passed(probe)
     }
 
     fn floor_passed(&self, probe: &Probe) -> bool {
@@ -234,7 +255,11 @@ impl Swim {
         if let Some(incarnation) = self.members.get(slot).map(|peer| peer.incarnation) {
             self.suspect(slot, incarnation, Some(self.key));
         }
-        // A failure seldom comes alone: a machine, a link or a zone is gone. But who doubts himself takes his time.
+        self.follow_failure();
+    }
+
+    /// A failure seldom comes alone: a machine, a link or a zone is gone. But a node that doubts itself takes its time.
+    pub(super) fn follow_failure(&mut self) {
         if self.parts.promises && self.patience() == 1 {
             (0..FOLLOWING).for_each(|_| self.begin_turn());
         }
@@ -269,12 +294,15 @@ impl Swim {
             self.send_within(via, Some(relay), &message, DATAGRAM_BYTES_SURE, first);
         }
         if turn {
-            let asked = relays.iter().flatten().count() as u8;
+            // Who was not heard lately may be gone itself: its silence says nothing of this node.
+            let asked = |slot: &&Slot| !self.parts.own_silence || self.is_heard_lately(**slot);
+            let asked = relays.iter().flatten().filter(asked).count() as u8;
             let patience =
                 relays.iter().flatten().map(|relay| self.timeout_of(*relay)).max().unwrap_or_default();
             if self.now >= probe.nacks_due {
                 // A relay waits for as long as it takes it to the target, at most.
                 self.probes[index].nacks_due = self.now + patience + self.params.timeout_bounds().1;
+                self.probes[index].nacks_asked = asked;
                 self.probes[index].nacks_missing = asked;
             }
         }
@@ -298,9 +326,10 @@ impl Swim {
         Some((via, took.min(self.params.period)))
     }
 
-    /// Whom to ask to ping the target, with every second try: who got an answer of it before, and the next ones of a
-    /// circle of all members that begins anywhere: the more of them, the nearer it is to a verdict. With other tries only
-    /// who got an answer of this very target.
+    /// Whom to ask to ping the target, with every second try: who got an answer of it before, some who were heard lately
+    /// (when most are gone, or beyond reach, those can help), and the next ones of a circle of all members in no doubt that
+    /// begins anywhere: the more of them, the nearer it is to a verdict. With other tries only who got an answer of this
+    /// very target.
     fn relays_for(
         &mut self,
         index: usize,
@@ -308,28 +337,38 @@ impl Swim {
         turn: bool,
     ) -> [Option<Slot>; RELAYS_OF_SUSPECT] {
         let target = self.probes[index].slot;
-        let usable = |slot: &Slot| *slot != target && self.members.get(*slot).is_some_and(Peer::is_live);
         let mut relays = [None; RELAYS_OF_SUSPECT];
         relays[0] = via;
-        if turn {
-            // Where two halves meet in one member, that one reaches all whom this node does not.
-            let before = self.relayed_by.filter(|_| self.parts.retries);
-            let before = before.and_then(|key| self.members.find(key)).filter(usable);
-            let via = via.or(before);
-            relays[0] = via;
-            let slots = self.members.slots();
-            let begin =
-                *self.probes[index].relays_from.get_or_insert_with(|| self.rng.random_range(0..slots));
-            let circle = (0..slots).map(|step| (begin + step) % slots);
-            let mut others = circle.filter(|slot| Some(*slot) != via && usable(slot));
-            // Where datagrams get lost, so do more of them if more are sent: many tries do there what many relays do here.
-            let doubted = self.probes[index].kind == Kind::Verify && self.parts.retries;
-            let count = if doubted && !self.loss.is_met() { RELAYS_OF_SUSPECT } else { RELAYS };
-            for place in relays[..count].iter_mut().filter(|place| place.is_none()) {
-                *place = others.next();
-            }
-            self.probes[index].relays_from = relays[count - 1].map(|last| (last + 1) % slots);
+        if !turn {
+            return relays;
         }
+        // Where two halves meet in one member, that one reaches all whom this node does not.
+        let before = self.relayed_by.filter(|_| via.is_none() && self.parts.retries);
+        let before = before.and_then(|key| self.members.find(key)).filter(|slot| *slot != target);
+        relays[0] = via.or(before.filter(|slot| self.members.get(*slot).is_some_and(Peer::is_live)));
+        // Where datagrams get lost, so do more of them if more are sent: many tries do there what many relays do here.
+        let doubted = self.probes[index].kind == Kind::Verify && self.parts.retries;
+        let count = if doubted && !self.loss.is_met() { RELAYS_OF_SUSPECT } else { RELAYS };
+        if self.parts.own_silence {
+            let but = [Some(target), relays[0]];
+            self.pick_heard_lately(&mut relays[1..RELAYS], but);
+        }
+        let slots = self.members.slots();
+        let begin = *self.probes[index].relays_from.get_or_insert_with(|| self.rng.random_range(0..slots));
+        let chosen = relays;
+        let helps = |peer: &Peer| {
+            if self.parts.own_silence { peer.state == MemberState::Alive } else { peer.is_live() }
+        };
+        let usable = |slot: &Slot| {
+            *slot != target && !chosen.contains(&Some(*slot)) && self.members.get(*slot).is_some_and(helps)
+        };
+        let mut others = (0..slots).map(|step| (begin + step) % slots).filter(usable);
+        let mut last = None;
+        for place in relays[..count].iter_mut().filter(|place| place.is_none()) {
+            *place = others.next();
+            last = place.or(last);
+        }
+        self.probes[index].relays_from = last.map(|last| (last + 1) % slots);
         relays
     }
 

@@ -45,8 +45,8 @@ impl Swim {
             return;
         }
         let sender = self.meet(datagram);
-        if sender.is_some() {
-            self.heard_somebody();
+        if let Some(slot) = sender {
+            self.heard_from(slot);
         }
         if let (Some(slot), Some(within)) = (sender, datagram.promise) {
             self.on_promise(slot, within);
@@ -226,6 +226,7 @@ impl Swim {
                 self.on_path_answered(slot, seq, from);
                 self.on_probe_answered(slot, None);
             }
+            Purpose::RollCall => self.on_roll_call_answered(slot, ping.sent),
             Purpose::Conflict | Purpose::Knock => {}
         }
     }

@@ -156,7 +156,15 @@ impl Swim {
 
     pub(super) fn on_gossip_round(&mut self) {
         self.gossiped = self.now;
-        for slot in self.pick_live(GOSSIP_FANOUT, None) {
+        let mut to = [None; GOSSIP_FANOUT];
+        // Suspects are told what concerns them by those who probe them.
+        if self.are_many_suspected() {
+            self.pick_unsuspected(&mut to);
+        }
+        if to[0].is_none() {
+            self.pick(&mut to, None);
+        }
+        for slot in to.into_iter().flatten() {
             if self.gossip.is_empty() {
                 break;
             }

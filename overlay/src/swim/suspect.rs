@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
+use rand::seq::IteratorRandom;
 
 use super::probe::Kind;
 use super::{Event, Swim};
@@ -66,7 +67,9 @@ impl Swim {
         if let Some(member) = self.subject(slot) {
             self.event(Event::Suspected { member, by: name });
         }
-        let chance = VERIFIERS as f64 / self.members.live().max(1) as f64;
+        // By those who can: suspects will hardly.
+        let able = self.live().saturating_sub(self.suspected()).max(1);
+        let chance = VERIFIERS as f64 / able as f64;
         if self.parts.hearsay_probes && self.rng.random_bool(chance.min(1.0)) {
             self.verify(slot);
         }
@@ -107,7 +110,9 @@ impl Swim {
         if !self.parts.lha_suspicion {
             most = least;
         }
-        let expected = CONFIRMATIONS.min(live.saturating_sub(2));
+        // Who is suspected itself will hardly confirm.
+        let able = live.saturating_sub(self.suspected() + 1).max(1);
+        let expected = able.min(live.saturating_sub(2)).min(CONFIRMATIONS);
         if let Some(suspicion) = self.suspicions.get_mut(&slot) {
             let shrink = if expected == 0 {
                 1.0
@@ -118,6 +123,33 @@ impl Swim {
             let deadline = suspicion.since + least + most.saturating_sub(least).mul_f64(1.0 - shrink);
             suspicion.deadline = deadline.max(suspicion.not_before).max(self.now);
         }
+    }
+
+    /// Where many are suspected at once, few are left to confirm: less often than that changes, their times to refute are
+    /// reckoned again.
+    pub(super) fn reckon_if_many(&mut self) {
+        if self.are_many_suspected() {
+            let slots: Vec<Slot> = self.suspicions.keys().copied().collect();
+            slots.into_iter().for_each(|slot| self.reckon(slot));
+        }
+    }
+
+    /// How many members are suspected, so that they may be gone themselves.
+    fn suspected(&self) -> usize {
+        if self.parts.own_silence { self.suspicions.len() } else { 1 }
+    }
+
+    /// Whether more members are suspected than not.
+    pub(super) fn are_many_suspected(&self) -> bool {
+        self.suspected() * 2 > self.live()
+    }
+
+    /// Up to `picked.len()` random live members that nobody doubts.
+    pub(super) fn pick_unsuspected(&mut self, picked: &mut [Option<Slot>]) {
+        let slots = 0..self.members.slots();
+        let alive =
+            |slot: &Slot| self.members.get(*slot).is_some_and(|peer| peer.state == MemberState::Alive);
+        slots.filter(alive).map(Some).choose_multiple_fill(&mut self.rng, picked);
     }
 
     /// This node has become cut off: its suspicions wait for no one.
@@ -150,7 +182,13 @@ impl Swim {
             // No silence is a verdict on hearsay alone, nor after fewer unanswered pings than chance explains.
             let enough = self.loss.attempts_to_verdict();
             match self.attempts_since_answer(slot) {
-                Some(attempts) if attempts >= enough => self.bury(slot, incarnation),
+                Some(attempts) if attempts >= enough => {
+                    self.bury(slot, incarnation);
+                    // Its place among the probes is free for one of those that nobody has doubted yet.
+                    if !self.suspicions.is_empty() {
+                        self.follow_failure();
+                    }
+                }
                 probed => {
                     if probed.is_none() {
                         self.verify(slot);

@@ -25,9 +25,11 @@ pub(super) enum Timer {
     Leave,
     /// Ping some of the dead: one of them has come back.
     Revive,
+    /// Nobody is heard: ping the next ones of all members.
+    RollCall,
 }
 
-const TIMERS: [Timer; 10] = [
+const TIMERS: [Timer; 11] = [
     Timer::Period,
     Timer::Gossip,
     Timer::Join,
@@ -38,6 +40,7 @@ const TIMERS: [Timer; 10] = [
     Timer::Forget,
     Timer::Leave,
     Timer::Revive,
+    Timer::RollCall,
 ];
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::Table;
-use starling_overlay::sim::{Fired, LifeguardRow, Report, Spread};
+use starling_overlay::sim::{Fired, LifeguardRow, MassDeathRow, Report, Spread};
 
 /// What one run found: a row for each thing that was measured.
 pub(super) fn report(report: &Report, wall: Duration) -> String {
@@ -135,6 +135,39 @@ pub(super) fn lifeguard(rows: &[LifeguardRow]) -> String {
             ms(row.detect_full_ms),
             format!("{:.1}/s", row.datagrams_per_node_per_s),
             format!("{:.0}/s", row.bytes_per_node_per_s),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// How long the survivors of each size took.
+pub(super) fn mass_death(rows: &[MassDeathRow]) -> String {
+    let mut table = new_table();
+    table.set_header([
+        "survivors",
+        "of",
+        "deaths",
+        "runs",
+        "first knows, s",
+        "all know, s: median",
+        "most",
+        "never",
+        "wrong",
+        "datagrams",
+    ]);
+    let seconds = |ms: Option<f64>| ms.map_or("-".into(), |ms| format!("{:.1}", ms / 1e3));
+    for row in rows {
+        table.add_row([
+            row.survivors.to_string(),
+            row.nodes.to_string(),
+            if row.refused { "refused" } else { "silent" }.to_owned(),
+            row.seeds.to_string(),
+            seconds(row.first_ms.map(|spread| spread.median)),
+            seconds(row.all_ms.map(|spread| spread.median)),
+            seconds(row.all_ms.map(|spread| spread.max)),
+            row.never.to_string(),
+            row.false_failures.to_string(),
+            format!("{:.0}/s", row.datagrams_per_node_per_s),
         ]);
     }
     table.trim_fmt()

@@ -7,6 +7,7 @@ mod membership;
 mod names;
 mod network;
 mod processes;
+mod silence;
 mod topology;
 mod upgrade;
 
@@ -19,7 +20,9 @@ use rand_chacha::ChaCha8Rng;
 use super::nodes::address_of;
 use super::{Checker, Entry, Fault, Fired, Report, Topology, World, run_mixed};
 use crate::wire::{Encoder, Head, Message, Seal, Subject, Update};
-use crate::{Event, Incarnation, Input, KEY_BYTES, Keyring, MemberState, Output, Time, Timing, Versions};
+use crate::{
+    Event, Incarnation, Input, KEY_BYTES, Keyring, MemberState, NodeKey, Output, Time, Timing, Versions,
+};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
