@@ -26,7 +26,8 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         iproute2 iptables libcap2-bin nftables \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
-    && useradd --uid 5000 --home-dir /data --create-home --shell /usr/sbin/nologin starling
+    && useradd --uid 5000 --home-dir /data --create-home --shell /usr/sbin/nologin starling \
+    && install -d -o starling -g starling -m 700 /key
 COPY --from=media /media-root/ /
 COPY --from=binaries /binaries/ /usr/local/bin/
 COPY --chmod=755 scripts/entrypoint.sh /usr/local/bin/entrypoint.sh

@@ -62,6 +62,10 @@ struct LabArgs {
     #[arg(long, env = "STARLING_LAB_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
 
+    /// Let the nodes do without a key: any process of this machine that reaches their ports can act as a member
+    #[arg(long)]
+    no_key: bool,
+
     /// Print one line of JSON when the cluster is ready, instead of a table
     #[arg(long)]
     json: bool,
@@ -194,7 +198,7 @@ impl LabArgs {
         if let Some(run) = &self.run {
             say("run", run.clone());
         }
-        for (name, set) in [("json", self.json), ("once", self.once)] {
+        for (name, set) in [("json", self.json), ("once", self.once), ("no-key", self.no_key)] {
             if set {
                 again.push(format!("--{name}"));
             }
@@ -212,6 +216,7 @@ impl LabArgs {
             run: self.run,
             once: self.once,
             ready_within: self.ready_within,
+            key: !self.no_key,
             node_args: self.node_args,
         };
         Ok((options, again))

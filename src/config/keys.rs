@@ -1,10 +1,11 @@
 //! The file with the cluster's keys.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use starling_overlay::{Keyring, KeyringError};
+use starling_overlay::{KEY_BYTES, Keyring, KeyringError};
+use tempfile::NamedTempFile;
 
 /// A key file and what stood in it when it was read last.
 #[derive(Clone, Debug)]
@@ -38,7 +39,50 @@ pub enum KeyFileError {
     },
 }
 
+/// Why a key file was not made. Nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum NewKeyFileError {
+    /// There is one, and it stays as it is.
+    #[error("there is a key file {path} already: it is left as it is")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The folder can't be written, or is not there.
+    #[error("can't make the key file {path}: {source}")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
 impl KeyFile {
+    /// A new key, as a line of a key file.
+    pub fn new_line() -> String {
+        let key: [u8; KEY_BYTES] = rand::random();
+        format!("{}\n", Keyring::line(&key))
+    }
+
+    /// Makes a file with a new key that its owner alone can read. It is there whole or not at all, and never instead of
+    /// another one.
+    pub fn create(path: &Path) -> Result<(), NewKeyFileError> {
+        let unwritable = |source| NewKeyFileError::Unwritable { path: path.to_owned(), source };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // Of mode 600.
+        let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(unwritable)?;
+        file.write_all(Self::new_line().as_bytes()).map_err(unwritable)?;
+        file.as_file().sync_all().map_err(unwritable)?;
+        match file.persist_noclobber(path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(NewKeyFileError::Exists { path: path.to_owned() })
+            }
+            Err(error) => Err(unwritable(error.error)),
+        }
+    }
+
     /// Reads it.
     pub fn read(path: PathBuf) -> Result<Self, KeyFileError> {
         let read = std::fs::read_to_string(&path)
@@ -55,5 +99,28 @@ impl KeyFile {
     /// Reads it again.
     pub fn again(&self) -> Result<Self, KeyFileError> {
         Self::read(self.path.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_file_is_whole_private_and_never_in_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| KeyFile::create(&path).is_ok())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(made.iter().filter(|made| **made).count(), 1, "one of them made it");
+        let file = KeyFile::read(path.clone()).unwrap();
+        assert_eq!((file.exposed, file.keys.keys().len()), (false, 1));
+        assert!(matches!(KeyFile::create(&path), Err(NewKeyFileError::Exists { .. })));
+        assert_eq!(KeyFile::read(path).unwrap().keys, file.keys);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+        let nowhere = KeyFile::create(&folder.path().join("none/cluster.key"));
+        assert!(matches!(nowhere, Err(NewKeyFileError::Unwritable { .. })));
     }
 }

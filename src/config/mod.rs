@@ -7,7 +7,7 @@ mod options;
 mod tests;
 mod validated;
 
-pub use keys::{KeyFile, KeyFileError};
+pub use keys::{KeyFile, KeyFileError, NewKeyFileError};
 pub use list::List;
 pub use options::{LogFormat, NodeOptions};
 pub use validated::{ConfigError, NodeConfig};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::CommandError;
+use crate::config::NewKeyFileError;
 
 /// What goes wrong in a lab. Whatever the lab had made by then is removed when it is returned.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,9 @@ pub enum LabError {
     /// A system command failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The nodes' key could not be made.
+    #[error(transparent)]
+    Key(#[from] NewKeyFileError),
     /// A file or folder of the lab.
     #[error("cannot {doing} {}: {source}", .path.display())]
     File {

@@ -74,6 +74,8 @@ pub struct Options {
     pub once: bool,
     /// How long the cluster may take until it is ready.
     pub ready_within: Duration,
+    /// Whether the nodes share a key that is made for this lab, unless their options name one.
+    pub key: bool,
     /// Further options of every node.
     pub node_args: Vec<String>,
 }

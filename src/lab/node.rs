@@ -61,6 +61,7 @@ pub(super) struct Spec {
     /// What runs a command in the node's place.
     pub(super) enter: Vec<String>,
     pub(super) cluster: String,
+    pub(super) key_file: Option<PathBuf>,
     pub(super) args: Vec<String>,
 }
 
@@ -128,6 +129,8 @@ impl Node {
             .stdout(log)
             .stderr(both)
             .env("STARLING_DIE_WITH_PARENT", "1")
+            // What the lab says of the key counts, and what the user says after `--`.
+            .env_remove("STARLING_KEY_FILE")
             .env("STARLING_LAB_CGROUP", self.spec.cgroup.as_deref().unwrap_or("".as_ref()))
             .process_group(0)
             .kill_on_drop(true);
@@ -194,6 +197,9 @@ fn arguments(spec: &Spec, seeds: &[SocketAddrV4]) -> Vec<String> {
     option("--cluster", spec.cluster.clone());
     option("--data-dir", spec.data.display().to_string());
     option("--drain", format!("{}s", super::supervisor::GRACE.as_secs()));
+    if let Some(file) = &spec.key_file {
+        option("--key-file", file.display().to_string());
+    }
     if !seeds.is_empty() {
         option("--join", seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
     }

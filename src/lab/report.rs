@@ -24,6 +24,9 @@ pub struct Report {
     pub converged_ms: u64,
     /// The folder with a log file for each node.
     pub logs: String,
+    /// The file with the key that the lab made for its nodes, if it did.
+    #[serde(default)]
+    pub key_file: Option<String>,
 }
 
 /// One node of it.

@@ -1,6 +1,6 @@
 //! The supervisor: makes the network, starts the nodes, answers requests, takes all down.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use super::network::{Loopback, Namespaces, Network};
 use super::node::{self, Node, NodeState, Spec, how};
 use super::plan::{self, NodePlan};
 use super::{Isolation, LabError, NodeReport, Options, Report, ready, report, zones};
+use crate::config::KeyFile;
 
 /// How long nodes get to leave the cluster and to end their jobs after SIGTERM.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -77,6 +78,17 @@ impl Stop {
     }
 }
 
+/// A new key for the nodes: none if the lab is to have none, or if their options name one.
+fn make_key(options: &Options, folder: &Folder) -> Result<Option<PathBuf>, LabError> {
+    let names_one = |arg: &String| arg == "--key-file" || arg.starts_with("--key-file=");
+    if !options.key || options.node_args.iter().any(names_one) {
+        return Ok(None);
+    }
+    let file = folder.key_file();
+    KeyFile::create(&file)?;
+    Ok(Some(file))
+}
+
 struct Supervisor {
     options: Options,
     folder: Folder,
@@ -85,6 +97,7 @@ struct Supervisor {
     cgroup: Option<Cgroup>,
     zones: Zones,
     subnets: Vec<String>,
+    key_file: Option<PathBuf>,
     links: Links,
     nodes: Vec<Node>,
     children: Signals,
@@ -94,6 +107,7 @@ struct Supervisor {
 impl Supervisor {
     async fn new(options: Options, folder: Folder, isolation: Isolation) -> Result<Self, LabError> {
         let zones = zones::load(options.zone_file.as_deref())?;
+        let key_file = make_key(&options, &folder)?;
         let children = signal(SignalKind::child())
             .map_err(|source| LabError::Process { what: "the lab's signal handling".to_owned(), source })?;
         let network = match isolation {
@@ -113,6 +127,7 @@ impl Supervisor {
             cgroup,
             zones,
             subnets,
+            key_file,
             links,
             nodes,
             children,
@@ -221,6 +236,7 @@ impl Supervisor {
             cgroup,
             enter: self.network.enter(&plan.name),
             cluster: format!("lab-{}", self.folder.id()),
+            key_file: self.key_file.clone(),
             args: self.options.node_args.clone(),
             plan,
         };
@@ -272,6 +288,7 @@ impl Supervisor {
             isolation: self.isolation.name().to_owned(),
             converged_ms: self.converged.as_millis().try_into().unwrap_or(u64::MAX),
             logs: self.options.logs.clone().unwrap_or_else(|| self.folder.logs()).display().to_string(),
+            key_file: self.key_file.as_ref().map(|file| file.display().to_string()),
         }
     }
 

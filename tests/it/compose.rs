@@ -158,6 +158,7 @@ async fn the_tour() {
 
     links_are_shaped(&engine).await;
     nodes_are_confined(&engine);
+    nodes_share_a_key(&engine).await;
     upload(5001, 401).await;
     load(&engine);
     a_killed_node_is_missed_and_comes_back(&engine).await;
@@ -194,6 +195,20 @@ fn nodes_are_confined(engine: &Engine) {
         !engine.inside("node1", &["touch", "/usr/local/bin/x"]).status.success(),
         "the root can be written"
     );
+}
+
+/// The first node made it; only nodes have it, and only who has it is one.
+async fn nodes_share_a_key(engine: &Engine) {
+    let file = "/key/cluster.key";
+    let keys: Vec<_> = ["node1", "node5"].map(|node| engine.inside(node, &["cat", file]).stdout).into();
+    assert!(!keys[0].is_empty() && keys[0] == keys[1]);
+    let mode = engine.inside("node1", &["stat", "-c", "%a %u", file]).stdout;
+    assert_eq!(String::from_utf8_lossy(&mode).trim(), "600 5000");
+    let seen =
+        engine.try_run("docker-compose", &["run", "--rm", "-T", "--entrypoint", "ls", "load", "-A", "/key"]);
+    assert_eq!((seen.status.code(), &seen.stdout[..]), (Some(0), &b""[..]), "{seen:?}");
+    let offer = Http::new("127.0.0.1:5001").ask_node("/internal/offers", "{}").await;
+    offer.assert_problem(401, "unauthorized");
 }
 
 /// The load service finds the nodes by their names, and they it.

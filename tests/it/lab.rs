@@ -196,6 +196,67 @@ async fn five_nodes_in_namespaces_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_a_lab_share_a_key_that_nobody_else_has() {
+    let mut lab = Lab::start(&["--nodes", "2"]);
+    let file = PathBuf::from(lab.report["key_file"].as_str().unwrap());
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o077, 0, "others can read it: {mode:o}");
+    assert!(starling::config::KeyFile::read(file.clone()).is_ok());
+    let offer = lab.node("node1").ask_node("/internal/offers", "{}").await;
+    offer.assert_problem(401, "unauthorized");
+    lab.node("node1").upload(Clip { tag: 302, ..Clip::default() }.make()).await.assert_video();
+    lab.ctl(&["restart", "node2"]).unwrap();
+    lab.ctl(&["add"]).unwrap();
+    let node1 = lab.node("node1");
+    eventually("all have the key", async || alive(&node1).await == 3).await;
+    lab.signal("-TERM");
+    lab.gone().await;
+    assert!(!file.exists());
+
+    let mut open = Lab::start(&["--nodes", "1", "--no-key"]);
+    assert_eq!(open.report["key_file"], Value::Null);
+    open.node("node1").ask_node("/internal/offers", "{}").await.assert_problem(400, "bad-request");
+    open.signal("-TERM");
+    open.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_finds_a_labs_nodes_in_it_and_goes_nowhere_from_outside() {
+    let clips = tempfile::tempdir().unwrap();
+    std::fs::write(clips.path().join("clip.mp4"), Clip { tag: 303, ..Clip::default() }.make()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("labs");
+    let load = "\"$BINARY\" load \"$CLIPS\" --discover --parallel 4 --duration 3s --json";
+    let mut inside = command(&[], &base, &["--nodes", "3", "--json", "--once", "--run", load]);
+    let inside =
+        inside.env("BINARY", env!("CARGO_BIN_EXE_starling")).env("CLIPS", clips.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&inside.stderr);
+    assert_eq!(inside.status.code(), Some(0), "{said}");
+    let lines: Vec<Value> = inside
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    assert_eq!(lines[1]["cluster"]["nodes"], 3, "{lines:?}");
+    assert_eq!(lines[1]["requests"], lines[1]["succeeded"], "{lines:?}");
+
+    let mut lab = Lab::start(&["--nodes", "2"]);
+    if no_namespaces(&lab.report) {
+        return;
+    }
+    let entry = lab.report["nodes"][0]["http"].as_str().unwrap();
+    let outside = Command::new(env!("CARGO_BIN_EXE_starling"))
+        .args(["load", clips.path().to_str().unwrap(), "--to", entry, "--discover", "--duration", "1s"])
+        .output()
+        .unwrap();
+    assert_eq!(outside.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&outside.stderr);
+    assert!(said.contains("node2 at 10.77.2.2:5000") && said.contains("Name every node by --to"), "{said}");
+    lab.signal("-TERM");
+    lab.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_killed_restarted_frozen_and_added() {
     let mut lab = Lab::start(&["--nodes", "3", "--", "--timing", "local"]);
     let node1 = lab.node("node1");

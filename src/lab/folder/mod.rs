@@ -9,6 +9,7 @@
 //! BASE/ID/netem.sock            where the `netem` command orders faults
 //! BASE/ID/logs/                 a file a node
 //! BASE/ID/data/                 a folder a node
+//! BASE/ID/key/                  the key that the nodes share, if the lab made one
 //! BASE/ID/ns/                   network namespaces; empty but in the supervisor's own mount namespace
 //! ```
 //!
@@ -40,8 +41,9 @@ const CONTROL: &str = "ctl.sock";
 const LOGS: &str = "logs";
 const DATA: &str = "data";
 const NAMESPACES: &str = "ns";
+const KEY: &str = "key";
 /// All that a lab makes in its folder, but for the mark, which goes last.
-const PARTS: [&str; 6] = [DATA, LOGS, NAMESPACES, CONTROL, LAB_SOCKET, SUPERVISOR];
+const PARTS: [&str; 7] = [DATA, LOGS, NAMESPACES, KEY, CONTROL, LAB_SOCKET, SUPERVISOR];
 /// Ids that are tried. The first is this process's own; another one may be in use by a lab of another PID namespace.
 const IDS_TRIED: u32 = 64;
 
@@ -69,7 +71,7 @@ impl Folder {
         let mark = path.join(MARK);
         let mut file = lock::create(&mark)?;
         file.write_all(MARK_TEXT.as_bytes()).map_err(LabError::file("write", &mark))?;
-        for part in [LOGS, DATA, NAMESPACES] {
+        for part in [LOGS, DATA, NAMESPACES, KEY] {
             let part = path.join(part);
             fs::DirBuilder::new().mode(0o700).create(&part).map_err(LabError::file("create", &part))?;
         }
@@ -113,6 +115,11 @@ impl Folder {
 
     pub(super) fn logs(&self) -> PathBuf {
         self.path.join(LOGS)
+    }
+
+    /// The key that the nodes share; made by the supervisor.
+    pub(super) fn key_file(&self) -> PathBuf {
+        self.path.join(KEY).join("cluster.key")
     }
 
     /// Removes all that the lab made. The other process of the lab may be doing the same.
