@@ -5,6 +5,7 @@
 //! the name of the node that is asked. A replay is refused, there by the nonce and elsewhere by the name: the time bounds
 //! how long a nonce has to be remembered.
 
+mod results;
 mod seen;
 mod token;
 
@@ -14,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::Method;
 use starling_overlay::{Keyring, NodeName};
 
+pub use self::results::ResultTokens;
 use self::seen::Seen;
 use self::token::{Token, mac_key};
 use crate::content::ContentId;

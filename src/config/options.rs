@@ -20,14 +20,17 @@ pub enum LogFormat {
 
 /// Declares every option once: as a flag, as `STARLING_…` in the environment and as a key of the TOML file.
 macro_rules! options {
-    ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty, env $env:literal, value $value:literal;)+) => {
+    ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty, env $env:literal, value $value:literal $(, bare $bare:literal)?;)+) => {
         /// Options of a node; a flag beats the environment, which beats the file.
         #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
         #[serde(rename_all = "kebab-case", deny_unknown_fields)]
         pub struct NodeOptions {
             $(
                 $(#[doc = $doc])+
-                #[arg(long, env = $env, value_name = $value)]
+                #[arg(
+                    long, env = $env, value_name = $value
+                    $(, num_args = 0..=1, require_equals = true, default_missing_value = $bare)?
+                )]
                 pub $name: Option<$type>,
             )+
         }
@@ -93,6 +96,8 @@ options! {
     /// Origins of web pages that may ask this node, comma separated (in TOML a list), as https://app.example.com,
     /// or * [default: its own]
     allow_origin: List, env "STARLING_ALLOW_ORIGIN", value "ORIGIN,…";
+    /// Give a result only to whoever sends the whole video or has the token that came with it; needs --key-file [default: false]
+    private_results: bool, env "STARLING_PRIVATE_RESULTS", value "BOOL", bare "true";
     /// Form of the log lines: text or json [default: text]
     log: LogFormat, env "STARLING_LOG", value "FORMAT";
 }

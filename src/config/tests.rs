@@ -19,7 +19,7 @@ fn defaults_are_filled_in() {
 #[test]
 fn each_bad_value_says_which_option_and_what_to_give() {
     type Set = fn(&mut NodeOptions);
-    let cases: [(Set, &str); 17] = [
+    let cases: [(Set, &str); 18] = [
         (|o| o.name = Some("a b".into()), "--name (STARLING_NAME): \"a b\" is not a node name"),
         (|o| o.zone = Some(String::new()), "--zone (STARLING_ZONE): \"\" is not a zone name"),
         (|o| o.join = Some("node2".parse().unwrap()), "\"node2\" is not HOST:PORT"),
@@ -46,6 +46,10 @@ fn each_bad_value_says_which_option_and_what_to_give() {
         (|o| o.deadline = Some("soon".into()), "--deadline (STARLING_DEADLINE): \"soon\" is not a time"),
         (|o| o.cluster = Some(String::new()), "--cluster (STARLING_CLUSTER): a cluster's name has 1 to"),
         (|o| o.deadline = Some("0s".into()), "--deadline (STARLING_DEADLINE): 0s is out of range"),
+        (
+            |o| o.private_results = Some(true),
+            "--private-results (STARLING_PRIVATE_RESULTS): it needs a key: give --key-file",
+        ),
         (
             |o| o.allow_host = Some("http://a".parse().unwrap()),
             "--allow-host (STARLING_ALLOW_HOST): \"http://a\" is no name of a host: give names as in",

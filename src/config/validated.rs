@@ -66,6 +66,8 @@ pub struct NodeConfig {
     pub hosts: Hosts,
     /// Origins whose pages may ask this node.
     pub origins: Origins,
+    /// Whether to know a video's digest is not enough to get its result.
+    pub private_results: bool,
     /// Form of log lines.
     pub log: LogFormat,
 }
@@ -212,6 +214,16 @@ fn hosts(given: Option<List>, name: &NodeName, join: &[String]) -> Result<Hosts,
     Ok(hosts)
 }
 
+/// Tokens are made with the cluster's key, and members prove by it that they are members.
+fn private_results(given: Option<bool>, keyed: bool) -> Result<bool, ConfigError> {
+    match given {
+        Some(true) if !keyed => {
+            Err(invalid("private-results", "it needs a key: give --key-file, as `starling key new` makes it"))
+        }
+        given => Ok(given.unwrap_or_default()),
+    }
+}
+
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -236,6 +248,7 @@ impl NodeConfig {
             return Err(invalid("advertise", "give an address of this node that the others can reach"));
         }
         let join = seeds(options.join)?;
+        let keyed = options.key_file.is_some();
         Ok(Self {
             zone: options
                 .zone
@@ -277,6 +290,7 @@ impl NodeConfig {
                 Origins::of(items.iter().map(String::as_str))
             })?,
             join,
+            private_results: private_results(options.private_results, keyed)?,
             log: options.log.unwrap_or_default(),
             name,
         })

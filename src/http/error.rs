@@ -41,6 +41,12 @@ pub enum ApiError {
     /// Not one of the cluster's own nodes, on a route that is for them alone.
     #[error(transparent)]
     Unauthorized(#[from] AuthError),
+    /// A result that is not for whoever knows its content's digest alone.
+    #[error(
+        "results are private here: give the token that came with the upload's answer (Content-Location), as ?token= or \
+         Authorization: Bearer, or upload the video"
+    )]
+    PrivateResult,
     /// Under a stranger's name, or for a stranger's page.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -95,6 +101,12 @@ pub enum ApiError {
     /// The client has too many connections to this node.
     #[error("you have {max} connections to this node: use those, or other nodes too")]
     TooManyConnections {
+        /// How many it may have.
+        max: u32,
+    },
+    /// The peer has too many offers held here.
+    #[error("this address has {max} offers held here: send their videos first, or ask another node")]
+    TooManyOffers {
         /// How many it may have.
         max: u32,
     },
@@ -178,6 +190,7 @@ impl ApiError {
             Self::Unauthorized(_) => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "Not a member of the cluster")
             }
+            Self::PrivateResult => (StatusCode::UNAUTHORIZED, "private-result", "Result is private"),
             Self::Gate(GateError::BadHost(_)) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
             Self::Gate(GateError::UnknownHost(_)) => {
                 (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "Unknown host name")
@@ -203,6 +216,9 @@ impl ApiError {
             }
             Self::TooManyConnections { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-connections", "Too many connections")
+            }
+            Self::TooManyOffers { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-offers", "Too many offers at once")
             }
             Self::PreconditionFailed { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed")
@@ -235,9 +251,10 @@ impl ApiError {
             Self::Saturated { retry_after } => {
                 Some((*retry_after).clamp(Duration::from_secs(1), DEADLINE_MAX))
             }
-            Self::Draining | Self::TooManyUploads { .. } | Self::TooManyConnections { .. } => {
-                Some(Duration::from_secs(1))
-            }
+            Self::Draining
+            | Self::TooManyUploads { .. }
+            | Self::TooManyConnections { .. }
+            | Self::TooManyOffers { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! `/internal/*`: what nodes ask of each other. The asking side is in [`crate::offload`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,16 +24,16 @@ const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// `POST /internal/offers`: a place in the queue for a job, or a refusal at once.
-pub(super) async fn offer(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
-    match accept(node, request).await {
+pub(super) async fn offer(node: &Arc<Node>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    match accept(node, peer, request).await {
         Ok(accepted) => json(StatusCode::OK, &accepted),
         Err(error) => problem(&error),
     }
 }
 
-async fn accept(node: &Arc<Node>, request: Request<Incoming>) -> Result<Accepted, ApiError> {
+async fn accept(node: &Arc<Node>, peer: IpAddr, request: Request<Incoming>) -> Result<Accepted, ApiError> {
     let offer: Offer = document(node, request).await?;
-    node.consider(offer)
+    node.consider(peer, offer)
 }
 
 /// `POST /internal/leases`: a claim to a content whose home this node is.

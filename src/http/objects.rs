@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::cache::serve::{self, Answer, Part};
 use crate::cache::{Key, Object};
 use crate::content::ContentId;
 use crate::node::Node;
+use crate::profile::Profile;
 
 /// `GET /profiles`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,20 +56,55 @@ pub(super) async fn object(
     profile: &str,
     request: &Request<Incoming>,
 ) -> Response<Body> {
+    if let Err(error) = may_have(node, content, profile, request) {
+        return problem(&error);
+    }
     match find(node, content, profile).await {
         Ok(object) => {
             let mut response = conditional(&object, request.method(), request.headers());
             set_header(&mut response, HEADER::SERVED_BY, node.identity().name.as_str());
+            keep_private(node, &mut response);
             response
         }
         Err(error) => problem(&error),
     }
 }
 
+/// Whether results are for all, or whoever asks has the token for this one; whether it is held here makes no difference.
+fn may_have(node: &Node, content: &str, profile: &str, request: &Request<Incoming>) -> Result<(), ApiError> {
+    let Some(tokens) = node.result_tokens() else { return Ok(()) };
+    let (content, profile) = (content_id(content)?, node.profile(Some(profile))?);
+    let query = request.uri().query().unwrap_or_default();
+    let in_query = query.split('&').find_map(|pair| pair.strip_prefix("token="));
+    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    let given = in_query.or(bearer).unwrap_or_default();
+    if tokens.admits(&content, &profile.name, given.trim()) { Ok(()) } else { Err(ApiError::PrivateResult) }
+}
+
+/// Where a result can be fetched again, with its token if it needs one.
+pub(super) fn location(node: &Node, content: &ContentId, profile: &Profile) -> String {
+    let path = format!("/objects/{content}/{}", profile.name);
+    match node.result_tokens().and_then(|tokens| tokens.token(content, &profile.name)) {
+        Some(token) => format!("{path}?token={token}"),
+        None => path,
+    }
+}
+
+/// A private result is not for caches that several clients share.
+pub(super) fn keep_private(node: &Node, response: &mut Response<Body>) {
+    if node.result_tokens().is_some() && response.headers().contains_key(ETAG) {
+        let private = HeaderValue::from_static("private, max-age=31536000, immutable");
+        response.headers_mut().insert(CACHE_CONTROL, private);
+    }
+}
+
+fn content_id(text: &str) -> Result<ContentId, ApiError> {
+    text.parse().map_err(|error| ApiError::BadRequest(format!("{text:.80}: {error}")))
+}
+
 async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiError> {
-    let content = content
-        .parse::<ContentId>()
-        .map_err(|error| ApiError::BadRequest(format!("{content:.80}: {error}")))?;
+    let content = content_id(content)?;
     let profile = node.profile(Some(profile))?;
     let key = Key::new(content, &profile);
     node.cached(&key).await.ok_or_else(|| ApiError::NotFound(format!("/objects/{content}/{}", profile.name)))

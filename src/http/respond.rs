@@ -49,8 +49,13 @@ pub fn problem(error: &ApiError) -> Response<Body> {
     if let Some(seconds) = document.retry_after_s {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if matches!(error, ApiError::Unauthorized(_)) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Starling"));
+    let scheme = match error {
+        ApiError::Unauthorized(_) => Some("Starling"),
+        ApiError::PrivateResult => Some("Bearer"),
+        _ => None,
+    };
+    if let Some(scheme) = scheme {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     }
     if let ApiError::MethodNotAllowed { allow, .. } = error {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

@@ -47,7 +47,7 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
     }
     match segments.as_slice() {
         ["upload"] if post => upload::upload(node, client, request).await,
-        ["internal", "offers"] if post => internal::offer(node, request).await,
+        ["internal", "offers"] if post => internal::offer(node, client, request).await,
         ["internal", "jobs", id] if post => internal::job(node, id, request).await,
         ["internal", "leases"] if post => internal::claim(node, request).await,
         ["internal", "leases", "end"] if post => internal::end(node, request).await,

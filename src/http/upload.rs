@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, EXPECT};
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_LOCATION, CONTENT_TYPE, EXPECT};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
@@ -41,6 +41,7 @@ struct Admitted {
 
 /// An upload with its answer on the way.
 struct Answered {
+    content: ContentId,
     served: Served,
     profile: Arc<Profile>,
     filename: Option<String>,
@@ -70,7 +71,7 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     let mut response = match outcome {
         Ok(answered) => {
             node.log_served(&answered.served, &answered.profile, &trail);
-            result(&answered)
+            result(node, &answered)
         }
         Err(error) => {
             node.log_refused(&error, &trail);
@@ -112,13 +113,15 @@ async fn serve(
 ) -> Result<Answered, ApiError> {
     let deadline = admitted.deadline;
     let mut filename = request::filename(head);
-    // The client knows the digest: if the result is here, its body need not come at all. Unless a form may name its profile yet.
+    // The client knows the digest: if the result is here, its body need not come at all. Unless a form may name its profile yet,
+    // or the result is for those alone that have the content.
     if let Some(content) = admitted.announced
+        && node.result_tokens().is_none()
         && (admitted.form.is_none() || admitted.profile.is_some())
     {
         let profile = admitted.profile.clone().map_or_else(|| node.profile(None), Ok)?;
         if let Some(served) = node.held(content, &profile).await {
-            return Ok(Answered { served, profile, filename });
+            return Ok(Answered { content, served, profile, filename });
         }
         if let Some(refusal) = node.refuse_unread(content, &profile, &deadline).await {
             trail.mark("unread");
@@ -129,8 +132,9 @@ async fn serve(
     let (upload, profile) =
         tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
     trail.mark("body");
+    let content = upload.content;
     let served = node.transcode(Job::new(upload, Arc::clone(&profile), deadline, trail.clone())).await?;
-    Ok(Answered { served, profile, filename })
+    Ok(Answered { content, served, profile, filename })
 }
 
 async fn receive(
@@ -178,8 +182,12 @@ impl From<MultipartError> for ApiError {
     }
 }
 
-fn result(Answered { served, profile, filename }: &Answered) -> Response<Body> {
+fn result(node: &Node, Answered { content, served, profile, filename }: &Answered) -> Response<Body> {
     let mut response = objects::whole(&served.object);
+    objects::keep_private(node, &mut response);
+    if served.object.is_cached() {
+        set_header(&mut response, CONTENT_LOCATION, &objects::location(node, content, profile));
+    }
     set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
     set_header(&mut response, HEADER::CACHE, served.cache.as_str());
     set_header(&mut response, HEADER::ROUTE, &served.route_text());

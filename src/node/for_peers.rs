@@ -1,19 +1,33 @@
 //! The other side of an offload: jobs that peers bring here.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Job, Node, Served, Trail};
+use crate::config::NodeConfig;
 use crate::http::{ApiError, DEADLINE_MAX, Deadline};
 use crate::offload::{Accepted, Offer, OfferId};
 use crate::workers::Backlog;
 
+/// Offers that one address may have held here at once, until their videos are here: half of the places in the queue and with
+/// the workers, and two at the least.
+pub(super) fn offers_per_peer_max(config: &NodeConfig) -> u32 {
+    ((u32::from(config.queue_capacity_jobs) + u32::from(config.workers)) / 2).max(2)
+}
+
 impl Node {
     /// Answers an offer: with a place in the queue that is held for a moment, or a refusal. Reads no byte of the job.
-    pub fn consider(&self, offer: Offer) -> Result<Accepted, ApiError> {
+    ///
+    /// What is held for one address is bounded, whatever names it gives itself.
+    pub fn consider(&self, peer: IpAddr, offer: Offer) -> Result<Accepted, ApiError> {
         if self.is_draining() {
             return Err(ApiError::Draining);
         }
+        let slot = self
+            .offerers
+            .enter(peer)
+            .ok_or_else(|| ApiError::TooManyOffers { max: offers_per_peer_max(&self.config) })?;
         let max = self.config.upload_bytes_max;
         if offer.bytes > max {
             return Err(ApiError::TooLarge { max });
@@ -37,7 +51,7 @@ impl Node {
                 .ok_or(ApiError::Saturated { retry_after })?,
         };
         self.publish_load();
-        Ok(Accepted { offer: self.offers.hold(offer, place) })
+        Ok(Accepted { offer: self.offers.hold(offer, (place, slot)) })
     }
 
     /// Does a job whose offer was accepted; one hop is the limit, so it is done here.
@@ -51,11 +65,14 @@ impl Node {
         B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (offer, place) = self.offers.take(id).map_err(|error| ApiError::NotFound(error.to_string()))?;
+        let (offer, (place, slot)) =
+            self.offers.take(id).map_err(|error| ApiError::NotFound(error.to_string()))?;
         let profile = self.profile(Some(offer.profile.as_str()))?;
         let receive = self.ingest(body, Some(offer.content));
         let upload =
             tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
+        // It has brought what it offered.
+        drop(slot);
         let mut job = Job::new(upload, profile, deadline, Trail::new(Instant::now()));
         job.info = offer.info.map(Arc::new);
         let served = self.transcode_here(job, Some(place)).await?;

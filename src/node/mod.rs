@@ -32,11 +32,11 @@ pub use job::{CacheState, Done, Job, Served};
 pub use run::{StartError, run};
 pub use trail::Trail;
 
-use crate::auth::Authority;
+use crate::auth::{Authority, ResultTokens};
 use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
 use crate::gate::Gate;
-use crate::http::{ApiError, Clients};
+use crate::http::{ApiError, ClientSlot, Clients};
 use crate::ingest::DataDir;
 use crate::lease::Leases;
 use crate::load::{MachineLoad, Sampler};
@@ -64,11 +64,14 @@ pub struct Node {
     profiles: ProfileSet,
     clients: Clients,
     gate: Gate,
+    result_tokens: Option<ResultTokens>,
     policy: Box<dyn Policy>,
     rng: Mutex<StdRng>,
     authority: Arc<Authority>,
     peers: PeerClient,
-    offers: Offers<Place>,
+    offers: Offers<(Place, ClientSlot)>,
+    /// Whose offers are held.
+    offerers: Clients,
     leases: Leases,
     flights: flights::Flights<(Key, transcode::Scope), transcode::Ended>,
     handovers: handover::Handovers,
@@ -114,6 +117,11 @@ impl Node {
     /// Under which names, and by which pages, it may be asked.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What whoever asks for a result by its content's digest needs beside it, if anything.
+    pub fn result_tokens(&self) -> Option<&ResultTokens> {
+        self.result_tokens.as_ref()
     }
 
     /// Whose uploads are under way.

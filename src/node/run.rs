@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Node, descriptors, load};
-use crate::auth::Authority;
+use crate::auth::{Authority, ResultTokens};
 use crate::cache::Cache;
 use crate::config::NodeConfig;
 use crate::content::MediaLimits;
@@ -143,6 +143,9 @@ async fn reload_keys(node: &Node, overlay: &Overlay) {
     match file.again() {
         Ok(file) => {
             node.authority.set_keys(&file.keys);
+            if let Some(tokens) = &node.result_tokens {
+                tokens.set_keys(&file.keys);
+            }
             tracing::info!(file = %file.path.display(), keys = file.keys.keys().len(), "keys read again");
             overlay.set_keys(file.keys).await;
         }
@@ -219,12 +222,18 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         pool,
         profiles: ProfileSet::builtin(),
         clients: Clients::new(config.uploads_per_client),
+        result_tokens: config
+            .keys
+            .as_ref()
+            .filter(|_| config.private_results)
+            .map(|file| ResultTokens::new(&file.keys)),
         gate: Gate::new(config.hosts.clone(), config.origins.clone()),
         policy: config.policy.build(config.weights),
         rng: Mutex::new(StdRng::from_os_rng()),
         peers: PeerClient::new(Arc::clone(&authority)),
         authority,
         offers: Offers::default(),
+        offerers: Clients::new(super::for_peers::offers_per_peer_max(&config)),
         leases: Leases::default(),
         flights: super::flights::Flights::default(),
         handovers: super::handover::Handovers::default(),

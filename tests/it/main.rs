@@ -19,6 +19,7 @@ mod load;
 mod membership;
 mod metrics;
 mod offload;
+mod private;
 mod sharing;
 mod strangers;
 mod stubs;

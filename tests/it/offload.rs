@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::sharing::home;
-use crate::support::{Clip, Cluster, Node};
+use crate::support::{Clip, Cluster, Node, NodeOptions};
 
 /// `round-robin` ranks the deciding node itself first, its peer second, and so on: the second upload leaves.
 async fn pair(zones: &[&str]) -> Cluster {
@@ -49,6 +50,18 @@ async fn score_keeps_a_job_at_home_when_no_other_node_is_better() {
     assert_eq!(answer.header("x-route"), "node1/FRA");
 }
 
+/// An offer of a video that never comes.
+fn offer() -> Bytes {
+    let offer = json!({
+        "from": "node9", "content": "00".repeat(32), "bytes": 1, "profile": "360p", "deadline_ms": 40_000, "backlog": null,
+        "info": {
+            "container": "mov,mp4", "duration": {"secs": 1, "nanos": 0}, "audio": null, "streams": 1,
+            "video": {"codec": "h264", "width": 320, "height": 240, "fps": 25.0, "frames": 25, "duration": null},
+        },
+    });
+    offer.to_string().into()
+}
+
 #[tokio::test]
 async fn a_peer_with_a_full_queue_refuses_and_the_job_is_done_here() {
     let cluster =
@@ -58,23 +71,54 @@ async fn a_peer_with_a_full_queue_refuses_and_the_job_is_done_here() {
     let clips = [clip(1), clip(2)];
     near.http.upload(clips[0].clone()).await.assert_video();
     // Two places, one with the worker and one to wait in: both are promised to somebody who has yet to come.
-    let offer = json!({
-        "from": "node9", "content": "00".repeat(32), "bytes": 1, "profile": "360p", "deadline_ms": 40_000, "backlog": null,
-        "info": {
-            "container": "mov,mp4", "duration": {"secs": 1, "nanos": 0}, "audio": null, "streams": 1,
-            "video": {"codec": "h264", "width": 320, "height": 240, "fps": 25.0, "frames": 25, "duration": null},
-        },
-    });
-    let offer = Bytes::from(offer.to_string());
+    let offer = offer();
     for _ in 0..2 {
         let accepted = far.http.ask_node("/internal/offers", offer.clone()).await;
         assert_eq!(accepted.status, 200, "{}", String::from_utf8_lossy(&accepted.body));
     }
-    far.http.ask_node("/internal/offers", offer).await.assert_problem(503, "saturated");
+    let refused = offer_from_elsewhere(far).await;
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("/saturated\""), "{refused}");
     let answer = near.http.upload(clips[1].clone()).await;
     answer.assert_video();
     assert_eq!(answer.header("x-served-by"), "node1");
     assert_eq!(near.count("offer refused: next candidate"), 1, "node2 was asked");
+}
+
+/// An offer from another address than that of the other requests.
+async fn offer_from_elsewhere(node: &Node) -> String {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stream = socket.connect(node.http_address.parse().unwrap()).await.unwrap();
+    let offer = offer();
+    let head = format!(
+        "POST /internal/offers HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        offer.len()
+    );
+    stream.write_all(&[head.as_bytes(), &offer].concat()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn one_address_holds_half_of_the_places_at_the_most() {
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--queue=7"));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let accepted = node.http.ask_node("/internal/offers", offer()).await;
+        assert_eq!(accepted.status, 200, "{}", String::from_utf8_lossy(&accepted.body));
+        held.push(accepted.json()["offer"].as_str().unwrap().to_owned());
+    }
+    let refused = node.http.ask_node("/internal/offers", offer()).await;
+    refused.assert_problem(429, "too-many-offers");
+    let elsewhere = offer_from_elsewhere(&node).await;
+    assert!(elsewhere.starts_with("HTTP/1.1 200 "), "{elsewhere}");
+    // One that has come to something makes room, also if it was not what was offered.
+    let job = format!("/internal/jobs/{}", held[0]);
+    node.http.ask_node(&job, "not what was offered").await.assert_problem(415, "not-a-video");
+    assert_eq!(node.http.ask_node("/internal/offers", offer()).await.status, 200);
+    node.http.ask_node("/internal/offers", offer()).await.assert_problem(429, "too-many-offers");
 }
 
 #[tokio::test]
