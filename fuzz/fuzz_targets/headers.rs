@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, StatusCode, Uri};
 use libfuzzer_sys::fuzz_target;
 use starling::auth::{AuthError, Authority};
 use starling::cache::serve::{Answer, answer, etag, parse_digest, repr_digest};
@@ -15,7 +15,7 @@ use starling::fuzzing::{content_sha256, deadline, filename, profile};
 use starling::gate::{Gate, Hosts, Origins};
 use starling::http::DEADLINE_MAX;
 use starling::ingest::multipart::is_form;
-use starling_overlay::{Keyring, NodeName};
+use starling_overlay::{BootEpoch, Identity, Keyring, Versions};
 
 const DEFAULT: Duration = Duration::from_secs(40);
 /// The length of the result that is asked for.
@@ -115,24 +115,39 @@ fn gate(head: &Parts) {
 /// `authorization` is a stranger's; `x-damage` is `at:byte`, by which a member's proof is spoiled.
 fn proof(head: &Parts) {
     let Some(given) = head.headers.get("authorization").and_then(|value| value.to_str().ok()) else { return };
-    let name: NodeName = "node1".parse().expect("it is a name");
-    let member = Authority::new(name.clone(), Some(&Keyring::new([1; 32])));
+    let identity = identity();
+    let member = Authority::new(identity.name.clone(), identity.boot, Some(&Keyring::new([1; 32])));
     let refused = member.check(&Method::POST, PATH, Some(given));
     assert!(matches!(refused, Err(AuthError::Missing | AuthError::Wrong)), "a stranger is let in");
+    let asked = member.sign(&identity, &Method::POST, PATH, None);
+    assert!(member.check_answer(&asked, StatusCode::OK, Some(given)).is_err(), "a stranger's answer is believed");
 
     let damage = head.headers.get("x-damage").map_or(&b""[..], HeaderValue::as_bytes);
     let body = b"{}";
-    let signed = member.sign(&name, &Method::POST, PATH, Some(body)).expect("there is a key");
-    let mut signed = signed.into_bytes();
+    let signed = member.sign(&identity, &Method::POST, PATH, Some(body));
+    let mut signed = signed.header().expect("there is a key").as_bytes().to_vec();
     for pair in damage.chunks_exact(2) {
         let at = usize::from(pair[0]) % signed.len();
         signed[at] = pair[1];
     }
     let Ok(signed) = String::from_utf8(signed) else { return };
     // A digit's case or a sign may change what is written, never what it says.
-    if let Ok(promised) = member.check(&Method::POST, PATH, Some(&signed)) {
+    let check = |method| member.check(&method, PATH, Some(&signed)).map(|admission| admission.body());
+    if let Ok(promised) = check(Method::POST) {
         assert_eq!(promised, Some(ContentId::of(body)));
-        assert_eq!(member.check(&Method::POST, PATH, Some(&signed)), Err(AuthError::Replayed));
-        assert_eq!(member.check(&Method::GET, PATH, Some(&signed)), Err(AuthError::Wrong));
+        assert_eq!(check(Method::POST), Err(AuthError::Replayed));
+        assert_eq!(check(Method::GET), Err(AuthError::Wrong));
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        name: "node1".parse().expect("it is a name"),
+        boot: BootEpoch(1),
+        gossip: ([127, 0, 0, 1], 1).into(),
+        http_port: 1,
+        zone: "FRA".parse().expect("it is a zone"),
+        capacity_jobs: 1,
+        versions: Versions::SPOKEN,
     }
 }

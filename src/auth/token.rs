@@ -1,9 +1,9 @@
-//! The proof that a request carries.
+//! The proofs that a request and its answer carry.
 
 use hmac::{Hmac, Mac};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use sha2::Sha256;
-use starling_overlay::NodeName;
+use starling_overlay::{BootEpoch, NodeName};
 
 use crate::content::ContentId;
 
@@ -15,16 +15,77 @@ pub(super) struct Token {
     pub(super) body: Option<ContentId>,
 }
 
+/// What a request asks, and which boot of which node.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) to: NodeName,
+    pub(super) boot: BootEpoch,
+    pub(super) method: Method,
+    pub(super) path: String,
+}
+
 /// Each use of the cluster's key has a key of its own: what is signed here can't pass for anything else.
 pub(super) fn mac_key(cluster_key: &[u8; 32]) -> [u8; 32] {
     let mut mac = keyed(cluster_key);
-    mac.update(b"starling internal http 2");
+    mac.update(b"starling internal http 3");
     mac.finalize().into_bytes().into()
 }
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // HMAC takes keys of any length, so a key of 32 bytes is never refused.
     Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+}
+
+impl Question {
+    /// A line feed stands in no name, method or path, so no two questions have one text; and the first word keeps requests and
+    /// answers apart.
+    fn text(&self, kind: &str) -> String {
+        let Self { to, boot, method, path } = self;
+        format!("{kind}\n{to}\n{}\n{method}\n{path}\n", boot.0)
+    }
+
+    fn answer_mac(
+        &self,
+        key: &[u8; 32],
+        nonce: u128,
+        status: StatusCode,
+        digest: &ContentId,
+    ) -> Hmac<Sha256> {
+        let mut mac = keyed(key);
+        let text = self.text("answer");
+        mac.update(format!("{text}n={nonce:032x},s={},d={digest}", status.as_u16()).as_bytes());
+        mac
+    }
+
+    /// The value of Authentication-Info for an answer to this.
+    pub(super) fn signed_answer(
+        &self,
+        key: &[u8; 32],
+        nonce: u128,
+        status: StatusCode,
+        digest: &ContentId,
+    ) -> String {
+        let mac = ContentId(self.answer_mac(key, nonce, status, digest).finalize().into_bytes().into());
+        format!("{SCHEME}d={digest},m={mac}")
+    }
+
+    /// Compares in constant time.
+    pub(super) fn verify_answer(
+        &self,
+        key: &[u8; 32],
+        nonce: u128,
+        status: StatusCode,
+        (digest, mac): &(ContentId, [u8; 32]),
+    ) -> bool {
+        self.answer_mac(key, nonce, status, digest).verify_slice(mac).is_ok()
+    }
+}
+
+/// The digest in an Authentication-Info, and the MAC, which is still to be verified.
+pub(super) fn parse_answer(value: &str) -> Option<(ContentId, [u8; 32])> {
+    let (digest, mac) = value.strip_prefix(SCHEME)?.split_once(',')?;
+    let mac: ContentId = mac.strip_prefix("m=")?.parse().ok()?;
+    Some((digest.strip_prefix("d=")?.parse().ok()?, mac.0))
 }
 
 impl Token {
@@ -38,17 +99,16 @@ impl Token {
         format!("t={},n={:032x},b={body}", self.time_s, self.nonce)
     }
 
-    fn mac(&self, key: &[u8; 32], to: &NodeName, method: &Method, path: &str) -> Hmac<Sha256> {
+    fn mac(&self, key: &[u8; 32], question: &Question) -> Hmac<Sha256> {
         let mut mac = keyed(key);
-        // A line feed stands in no name, method or path, so no two requests have one text.
-        mac.update(format!("{to}\n{method}\n{path}\n{}", self.text()).as_bytes());
+        mac.update(format!("{}{}", question.text("request"), self.text()).as_bytes());
         mac
     }
 
     /// The header's value.
-    pub(super) fn signed(&self, key: &[u8; 32], to: &NodeName, method: &Method, path: &str) -> String {
+    pub(super) fn signed(&self, key: &[u8; 32], question: &Question) -> String {
         let value = format!("{SCHEME}{},m=", self.text());
-        value + &ContentId(self.mac(key, to, method, path).finalize().into_bytes().into()).to_string()
+        value + &ContentId(self.mac(key, question).finalize().into_bytes().into()).to_string()
     }
 
     /// A header's token and its MAC, which is still to be verified.
@@ -66,14 +126,7 @@ impl Token {
     }
 
     /// Compares in constant time.
-    pub(super) fn verify(
-        &self,
-        key: &[u8; 32],
-        to: &NodeName,
-        method: &Method,
-        path: &str,
-        mac: &[u8; 32],
-    ) -> bool {
-        self.mac(key, to, method, path).verify_slice(mac).is_ok()
+    pub(super) fn verify(&self, key: &[u8; 32], question: &Question, mac: &[u8; 32]) -> bool {
+        self.mac(key, question).verify_slice(mac).is_ok()
     }
 }

@@ -369,6 +369,7 @@ impl ApiError {
             TranscodeError::Crashed { status, .. } => {
                 Self::Crashed(format!("ffmpeg crashed ({status}) on a node"))
             }
+            TranscodeError::Hung { .. } => Self::Crashed("ffmpeg hung on a node".to_owned()),
             TranscodeError::OutOfMemory { .. } => Self::Crashed(error.to_string()),
             TranscodeError::Failed { status, .. } => {
                 Self::Internal(format!("ffmpeg failed on this node ({status})"))

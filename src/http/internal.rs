@@ -8,15 +8,17 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::respond::{json, problem, set_header};
-use super::{ApiError, Body, HEADER, objects, request};
-use crate::auth::AuthError;
+use super::{ApiError, Body, HEADER, full_body, objects, request};
+use crate::auth::{Admission, AuthError};
+use crate::cache::Object;
 use crate::content::ContentId;
 use crate::lease::{Claim, End, Lessee};
-use crate::node::Node;
-use crate::offload::{Accepted, Offer, OfferId};
+use crate::node::{Node, Served};
+use crate::offload::{AUTHENTICATION_INFO, Offer, OfferId, ProgressQuery};
 
 /// Longest document that a peer sends.
 const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
@@ -25,88 +27,145 @@ const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// `POST /internal/offers`: a place in the queue for a job, or a refusal at once.
 pub(super) async fn offer(node: &Arc<Node>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    match accept(node, peer, request).await {
-        Ok(accepted) => json(StatusCode::OK, &accepted),
-        Err(error) => problem(&error),
-    }
-}
-
-async fn accept(node: &Arc<Node>, peer: IpAddr, request: Request<Incoming>) -> Result<Accepted, ApiError> {
-    let offer: Offer = document(node, request).await?;
-    node.consider(peer, offer)
+    exchange(node, request, async |offer: Offer| node.consider(peer, offer)).await
 }
 
 /// `POST /internal/leases`: a claim to a content whose home this node is.
 pub(super) async fn claim(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
-    match document::<Claim>(node, request).await {
-        Ok(claim) => {
-            let lessee = Lessee { name: claim.from, boot: claim.boot };
-            let (lease, wait) = (Duration::from_millis(claim.lease_ms), Duration::from_millis(claim.wait_ms));
-            let verdict = node.give_lease(&(claim.content, claim.profile), &lessee, lease, wait).await;
-            json(StatusCode::OK, &verdict)
-        }
-        Err(error) => problem(&error),
-    }
+    exchange(node, request, async |claim: Claim| {
+        let lessee = Lessee { name: claim.from, boot: claim.boot };
+        let (lease, wait) = (Duration::from_millis(claim.lease_ms), Duration::from_millis(claim.wait_ms));
+        Ok(node.give_lease(&(claim.content, claim.profile), &lessee, lease, wait).await)
+    })
+    .await
 }
 
 /// `POST /internal/leases/end`: how work under a lease ended.
 pub(super) async fn end(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
-    match document::<End>(node, request).await {
-        Ok(end) => {
-            node.end_lease(end);
-            json(StatusCode::OK, &())
-        }
-        Err(error) => problem(&error),
+    exchange(node, request, async |end: End| {
+        node.end_lease(end);
+        Ok(())
+    })
+    .await
+}
+
+/// `POST /internal/progress`: a sign of life of work that another node waits for.
+pub(super) async fn progress(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    exchange(node, request, async |query: ProgressQuery| Ok(node.progress(&(query.content, query.profile))))
+        .await
+}
+
+/// `GET /internal/results/{content}/{profile}`: a result that this node holds.
+pub(super) async fn result(
+    node: &Arc<Node>,
+    (content, profile): (&str, &str),
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let admission = match member(node, request.method(), request.uri().path(), request.headers()) {
+        Ok(admission) => admission,
+        Err(error) => return problem(&error.into()),
+    };
+    match objects::find(node, content, profile).await {
+        Ok(object) => delivered(&admission, &object),
+        Err(error) => proved(&admission, problem(&error)).await,
     }
 }
 
-/// A small JSON document from a peer.
-async fn document<T: DeserializeOwned>(node: &Node, request: Request<Incoming>) -> Result<T, ApiError> {
-    let promised = member(node, request.method(), request.uri().path(), request.headers())?;
+/// `POST /internal/jobs/{offer}`: the body of an accepted offer; the answer is the result.
+pub(super) async fn job(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Response<Body> {
+    let admission = match member(node, request.method(), request.uri().path(), request.headers()) {
+        Ok(admission) => admission,
+        Err(error) => return problem(&error.into()),
+    };
+    match work(node, id, request).await {
+        Ok(served) => {
+            let mut response = delivered(&admission, &served.object);
+            set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
+            set_header(&mut response, HEADER::CACHE, served.cache.as_str());
+            response
+        }
+        Err(error) => {
+            tracing::info!(%error, "could not do a job for a peer");
+            proved(&admission, problem(&error)).await
+        }
+    }
+}
+
+async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<Served, ApiError> {
+    let arrived = Instant::now();
+    let (head, mut body) = request.into_parts();
+    let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
+    let deadline = request::deadline(&head, node.config().deadline, arrived)?;
+    node.work_for_peer(id, &mut body, deadline).await
+}
+
+/// Answers a small JSON document from a peer with another one.
+async fn exchange<Q: DeserializeOwned, A: Serialize>(
+    node: &Node,
+    request: Request<Incoming>,
+    answer: impl AsyncFnOnce(Q) -> Result<A, ApiError>,
+) -> Response<Body> {
+    let admission = match member(node, request.method(), request.uri().path(), request.headers()) {
+        Ok(admission) => admission,
+        Err(error) => return problem(&error.into()),
+    };
+    let answered = match document(&admission, request).await {
+        Ok(question) => answer(question).await,
+        Err(error) => Err(error),
+    };
+    let response = match answered {
+        Ok(document) => json(StatusCode::OK, &document),
+        Err(error) => problem(&error),
+    };
+    proved(&admission, response).await
+}
+
+async fn document<T: DeserializeOwned>(
+    admission: &Admission,
+    request: Request<Incoming>,
+) -> Result<T, ApiError> {
     let document = Limited::new(request.into_body(), DOCUMENT_BYTES_MAX).collect();
     let body = tokio::time::timeout(DOCUMENT_TIME_MAX, document)
         .await
         .map_err(|_| ApiError::ClientTooSlow(format!("not all of it within {DOCUMENT_TIME_MAX:?}")))?
         .map_err(|error| ApiError::BodyBroken(error.to_string()))?
         .to_bytes();
-    if promised.is_some_and(|digest| digest != ContentId::of(&body)) {
+    if admission.body().is_some_and(|digest| digest != ContentId::of(&body)) {
         return Err(AuthError::Wrong.into());
     }
     serde_json::from_slice(&body)
         .map_err(|error| ApiError::BadRequest(format!("not the document that is expected here: {error}")))
 }
 
-/// `POST /internal/jobs/{offer}`: the body of an accepted offer; the answer is the result.
-pub(super) async fn job(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Response<Body> {
-    match work(node, id, request).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::info!(%error, "could not do a job for a peer");
-            problem(&error)
-        }
-    }
-}
-
-async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
-    let arrived = Instant::now();
-    let (head, mut body) = request.into_parts();
-    member(node, &head.method, head.uri.path(), &head.headers)?;
-    let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
-    let deadline = request::deadline(&head, node.config().deadline, arrived)?;
-    let served = node.work_for_peer(id, &mut body, deadline).await?;
-    let mut response = objects::whole(&served.object);
-    set_header(&mut response, HEADER::SERVED_BY, served.by.name.as_str());
-    set_header(&mut response, HEADER::CACHE, served.cache.as_str());
-    Ok(response)
-}
-
-/// Lets only members in; answers with the digest that they promise for a small body.
-fn member(
-    node: &Node,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-) -> Result<Option<ContentId>, AuthError> {
+/// Lets only members in.
+fn member(node: &Node, method: &Method, path: &str, headers: &HeaderMap) -> Result<Admission, AuthError> {
     let proof = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     node.authority().check(method, path, proof)
+}
+
+/// A whole result, with the proof that it comes from here.
+fn delivered(admission: &Admission, object: &Object) -> Response<Body> {
+    let mut response = objects::whole(object);
+    prove(admission, &mut response, &object.sha256());
+    response
+}
+
+/// A small answer, with the proof that it comes from here.
+async fn proved(admission: &Admission, response: Response<Body>) -> Response<Body> {
+    let (head, body) = response.into_parts();
+    // All of it is at hand.
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return problem(&ApiError::Internal(error.to_string())),
+    };
+    let digest = ContentId::of(&body);
+    let mut response = Response::from_parts(head, full_body(body));
+    prove(admission, &mut response, &digest);
+    response
+}
+
+fn prove(admission: &Admission, response: &mut Response<Body>, digest: &ContentId) {
+    if let Some(proof) = admission.prove(response.status(), digest) {
+        set_header(response, AUTHENTICATION_INFO, &proof);
+    }
 }

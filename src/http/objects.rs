@@ -103,7 +103,7 @@ fn content_id(text: &str) -> Result<ContentId, ApiError> {
     text.parse().map_err(|error| ApiError::BadRequest(format!("{text:.80}: {error}")))
 }
 
-async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiError> {
+pub(super) async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiError> {
     let content = content_id(content)?;
     let profile = node.profile(Some(profile))?;
     let key = Key::new(content, &profile);

@@ -51,10 +51,15 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         ["internal", "jobs", id] if post => internal::job(node, id, request).await,
         ["internal", "leases"] if post => internal::claim(node, request).await,
         ["internal", "leases", "end"] if post => internal::end(node, request).await,
+        ["internal", "progress"] if post => internal::progress(node, request).await,
+        ["internal", "results", content, profile] if method == Method::GET => {
+            internal::result(node, (content, profile), request).await
+        }
         ["upload"]
-        | ["internal", "offers" | "leases"]
+        | ["internal", "offers" | "leases" | "progress"]
         | ["internal", "leases", "end"]
         | ["internal", "jobs", _] => wrong_method(&path, "POST"),
+        ["internal", "results", _, _] => wrong_method(&path, "GET"),
         ["health"] if read => health::health(node),
         ["ready"] if read => health::ready(node),
         ["members"] if read => members::members(node),

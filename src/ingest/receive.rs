@@ -16,6 +16,11 @@ use super::sniff::{HEAD_BYTES, HEAD_BYTES_MIN};
 use super::{Container, DataDir, IngestError, NotVideo, Scratch, sniff};
 use crate::content::{ContentId, RESULT_BYTES_MAX};
 
+/// Longest that nothing of a peer's result may come, and the fewest bytes a second of it: a link that gives no more is slower than
+/// making it anew.
+const RESULT_IDLE_MAX: Duration = Duration::from_secs(5);
+const RESULT_BYTES_PER_S_MIN: u64 = 16 << 10;
+
 /// Bounds of one upload.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -45,9 +50,15 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Those of a peer's result with this digest: it may be as big as one that is made here.
+    /// Those of a peer's result with this digest: it may be as big as one that is made here, and lies ready there.
     pub fn of_result(announced: ContentId) -> Self {
-        Self { bytes_max: RESULT_BYTES_MAX, announced: Some(announced), ..Self::default() }
+        Self {
+            bytes_max: RESULT_BYTES_MAX,
+            idle_max: RESULT_IDLE_MAX,
+            bytes_per_s_min: RESULT_BYTES_PER_S_MIN,
+            announced: Some(announced),
+            ..Self::default()
+        }
     }
 }
 

@@ -30,8 +30,11 @@ pub struct Claim {
 pub enum Verdict {
     /// Go on: nobody else is at it.
     Yours,
-    /// Somebody is at it and was not done within the wait.
-    Busy,
+    /// A node is at it and was not done within the wait.
+    Busy {
+        /// Which one: whoever waits for it can ask that node how far it is.
+        by: NodeName,
+    },
     /// The result is there.
     Held {
         /// Who has it.

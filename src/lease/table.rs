@@ -84,7 +84,7 @@ impl Leases {
             Some(State::Leased { lessee: other, until })
                 if *until > now && other != lessee && lives(other) =>
             {
-                return Verdict::Busy;
+                return Verdict::Busy { by: other.name.clone() };
             }
             _ => {}
         }
@@ -109,7 +109,7 @@ impl Leases {
             changed.borrow_and_update();
             let now = Instant::now();
             let verdict = self.claim(key, lessee, lease, now, &lives);
-            if verdict != Verdict::Busy || now >= end {
+            if !matches!(verdict, Verdict::Busy { .. }) || now >= end {
                 return verdict;
             }
             // Whichever comes first; the sender lives as long as this does.
@@ -179,18 +179,19 @@ mod tests {
         let (leases, now) = (Leases::default(), Instant::now());
         let claim = |who: &Lessee, now, alive| leases.claim(&key(), who, MINUTE, now, |_| alive);
         let (a, b) = (node("a", 1), node("b", 1));
+        let busy = |by: &Lessee| Verdict::Busy { by: by.name.clone() };
         assert_eq!(claim(&a, now, true), Verdict::Yours);
         assert_eq!(claim(&a, now, true), Verdict::Yours, "asked again: its answer was lost");
-        assert_eq!(claim(&b, now, true), Verdict::Busy);
+        assert_eq!(claim(&b, now, true), busy(&a));
         assert_eq!(claim(&b, now, false), Verdict::Yours, "the lessee died");
-        assert_eq!(claim(&a, now, true), Verdict::Busy);
+        assert_eq!(claim(&a, now, true), busy(&b));
         let renewed = now + LEASE_MAX / 2;
         assert_eq!(claim(&b, renewed, true), Verdict::Yours, "renewed");
-        assert_eq!(claim(&a, now + LEASE_MAX, true), Verdict::Busy);
+        assert_eq!(claim(&a, now + LEASE_MAX, true), busy(&b));
         let over = renewed + LEASE_MAX;
         assert_eq!(claim(&a, over, true), Verdict::Yours, "nobody renewed it, though a minute was asked for");
         leases.end(key(), &b, vec![], now);
-        assert_eq!(claim(&b, now, true), Verdict::Busy, "somebody else's lease is not b's to end");
+        assert_eq!(claim(&b, now, true), busy(&a), "somebody else's lease is not b's to end");
         leases.end(key(), &a, vec![a.name.clone()], now);
         assert_eq!(claim(&b, now, true), Verdict::Held { holders: vec![a.name.clone()] });
         leases.lost(&key());

@@ -45,6 +45,8 @@ pub struct Metrics {
     latency: Histogram,
     bytes_in: Counter<u64, AtomicU64>,
     bytes_out: Counter<u64, AtomicU64>,
+    hedges: Counter<u64, AtomicU64>,
+    hedges_won: Counter<u64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -55,6 +57,8 @@ impl Default for Metrics {
             latency: Histogram::new(exponential_buckets(0.005, 2.0, 15)),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
+            hedges: Counter::default(),
+            hedges_won: Counter::default(),
         }
     }
 }
@@ -72,6 +76,16 @@ impl Metrics {
     /// An upload was answered with an error.
     pub fn refused(&self, status: u16) {
         self.uploads.get_or_create(&UploadLabels { status, cache: "", route: "" }).inc();
+    }
+
+    /// A job that did not get on where it was is tried elsewhere as well.
+    pub fn hedge_begun(&self) {
+        self.hedges.inc();
+    }
+
+    /// And was done there first.
+    pub fn hedge_won(&self) {
+        self.hedges_won.inc();
     }
 
     /// All of it, with what the pool, the cache and the membership say now.
@@ -117,6 +131,13 @@ impl Metrics {
         register_cache(&mut registry, cache);
         registry.register("members", "Members as this node sees them, by state", members(view));
         peers::register(&mut registry, standings);
+        let help = "Jobs that stalled on a peer and were tried elsewhere as well";
+        registry.register("hedges", help, self.hedges.clone());
+        registry.register(
+            "hedges_won",
+            "Those of them that were done elsewhere first",
+            self.hedges_won.clone(),
+        );
         overlay::register(&mut registry, &view.stats);
         zones::register(&mut registry, view, Instant::now());
         let mut out = String::new();

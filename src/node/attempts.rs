@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use http_body_util::BodyExt;
 use starling_overlay::{Identity, MemberState};
 
-use super::{Done, Job, Node};
-use crate::http::ApiError;
-use crate::offload::{Accepted, Offer, OffloadError};
+use super::watched::{Motion, Stall};
+use super::{Done, Job, Node, Outcome};
+use crate::http::{ApiError, file_body};
+use crate::lease::LeaseKey;
+use crate::offload::{Accepted, Fault, Offer, OffloadError};
 use crate::route::{Candidate, RouteKind};
 use crate::workers::Place;
 
@@ -22,6 +28,9 @@ pub(super) enum Attempt {
     /// No node would.
     Verdict(ApiError),
 }
+
+/// A job that a peer has and that does not get on there. It goes on beside whatever is tried next, and the first result counts.
+type Straggler<'a> = BoxFuture<'a, Result<Done, OffloadError>>;
 
 /// What has been tried for a job so far.
 pub(super) struct Attempts<'a> {
@@ -41,6 +50,7 @@ pub(super) struct Attempts<'a> {
     pub(super) silent: Duration,
     /// This node had taken the job, and then began to shut down.
     pub(super) leaving: bool,
+    stragglers: FuturesUnordered<Straggler<'a>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -56,11 +66,57 @@ impl<'a> Attempts<'a> {
             refusing: Duration::ZERO,
             silent: Duration::ZERO,
             leaving: false,
+            stragglers: FuturesUnordered::new(),
         }
+    }
+
+    /// Whether the job is with a peer where it does not get on.
+    pub(super) fn has_stragglers(&self) -> bool {
+        !self.stragglers.is_empty()
     }
 
     /// Does it on this node.
     pub(super) async fn here(&mut self) -> Result<Done, Attempt> {
+        let mut stragglers = std::mem::take(&mut self.stragglers);
+        let node = self.node;
+        let attempt = hedged(node, &mut stragglers, self.here_alone()).await;
+        self.stragglers.extend(stragglers);
+        attempt
+    }
+
+    /// Has a peer do it; its answer to the offer is waited for until `answer_by`.
+    pub(super) async fn there(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Done, Attempt> {
+        let mut stragglers = std::mem::take(&mut self.stragglers);
+        let node = self.node;
+        let attempt = hedged(node, &mut stragglers, self.there_alone(candidate, answer_by)).await;
+        self.stragglers.extend(stragglers);
+        attempt
+    }
+
+    /// Other work on the job, beside what does not get on.
+    pub(super) async fn beside(&mut self, work: impl Future<Output = Outcome>) -> Outcome {
+        let mut stragglers = std::mem::take(&mut self.stragglers);
+        match hedged(self.node, &mut stragglers, async { work.await.map_err(Attempt::Verdict) }).await {
+            Ok(done) => Ok(done),
+            Err(Attempt::Verdict(error)) => Err(error),
+            Err(Attempt::Elsewhere) => unreachable!("it has no such end"),
+        }
+    }
+
+    /// Nobody else is left to try: what did not get on may yet.
+    pub(super) async fn last_chance(&mut self) -> Option<Outcome> {
+        if self.stragglers.is_empty() {
+            return None;
+        }
+        let late = tokio::time::timeout_at(self.job.deadline.at.into(), first_done(&mut self.stragglers));
+        match late.await {
+            Ok(Some(done)) => Some(Ok(done)),
+            Ok(None) => None,
+            Err(_) => Some(Err(self.job.deadline.passed())),
+        }
+    }
+
+    async fn here_alone(&mut self) -> Result<Done, Attempt> {
         let result = self.node.transcode_here(self.job.clone(), self.place.take()).await;
         self.job.trail.mark(if result.is_ok() { "here" } else { "not-here" });
         match result {
@@ -103,11 +159,13 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Has a peer do it; its answer to the offer is waited for until `answer_by`.
-    pub(super) async fn there(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Done, Attempt> {
+    async fn there_alone(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Done, Attempt> {
         let accepted = self.offer(candidate, answer_by).await;
         let handed = match &accepted {
-            Ok(accepted) => self.send(candidate, accepted).await,
+            Ok(accepted) => match self.hand_over(candidate, accepted).await {
+                Some(handed) => handed,
+                None => return Err(Attempt::Elsewhere),
+            },
             Err(error) => Err(error.clone()),
         };
         self.job.trail.mark(if handed.is_ok() { "peer" } else { "no-peer" });
@@ -175,31 +233,101 @@ impl<'a> Attempts<'a> {
         answer
     }
 
-    async fn send(&self, candidate: &Candidate, accepted: &Accepted) -> Result<Done, OffloadError> {
+    /// Sends a job that a peer has accepted, and waits for its result as long as something moves. None when nothing does: then it
+    /// is a straggler.
+    async fn hand_over(
+        &mut self,
+        candidate: &Candidate,
+        accepted: &Accepted,
+    ) -> Option<Result<Done, OffloadError>> {
         let (node, job, peer) = (self.node, self.job, &candidate.identity);
-        let exchange = async {
-            let file = job.upload.open().map_err(|error| unreadable(&error))?;
-            let body = (Arc::new(file), job.upload.bytes, Arc::clone(&job.upload));
-            let response = node.peers.send(peer, accepted, body, job.limit.left()).await?;
-            node.take_result(job, peer, response).await
+        let key: LeaseKey = (job.upload.content, job.profile.name.clone());
+        let (motion, life) = (Motion::default(), node.lives.enter(&key));
+        // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
+        let patient_until = Instant::now() + job.deadline.left() / 2;
+        let mut exchange = self.exchange(candidate, accepted, motion.clone());
+        let stall = tokio::select! {
+            handed = &mut exchange => return Some(handed),
+            stall = node.until_stalled((peer, candidate.rtt), &key, (&motion, &life), patient_until) => stall,
         };
-        let (object, cache) = tokio::select! {
-            result = exchange => result?,
-            () = node.lost(peer) => {
-                return Err(OffloadError::Unreachable("gossip found it dead while it had the job".into()));
+        let (content, name) = (job.upload.content, &peer.name);
+        match stall {
+            Stall::Still(seen) => {
+                tracing::info!(%content, peer = %name, seen, "job stalled on a peer: tried elsewhere as well");
+                node.peers.standings().report(peer, Fault::Stalled, &seen);
             }
-            () = tokio::time::sleep_until(job.limit.at.into()) => {
-                return Err(OffloadError::Verdict(job.limit.passed()));
+            Stall::Slow => {
+                tracing::info!(%content, peer = %name, "job takes a peer long: tried elsewhere as well");
             }
-        };
-        Ok(Done {
-            object,
-            by: Arc::clone(peer),
-            route: candidate.route,
-            cache,
-            scores: Arc::clone(&self.scores),
+        }
+        job.trail.mark("stalled");
+        node.metrics.hedge_begun();
+        self.stragglers.push(exchange);
+        None
+    }
+
+    /// The job's way to a peer, and its result's way back.
+    fn exchange(&self, candidate: &Candidate, accepted: &Accepted, motion: Motion) -> Straggler<'a> {
+        let (node, job, accepted) = (self.node, self.job, accepted.clone());
+        let (peer, route) = (Arc::clone(&candidate.identity), candidate.route);
+        let scores = Arc::clone(&self.scores);
+        Box::pin(async move {
+            let exchange = async {
+                let file = job.upload.open().map_err(|error| unreadable(&error))?;
+                let body = file_body(Arc::new(file), 0..job.upload.bytes, Arc::clone(&job.upload));
+                let body = (motion.count(body).boxed_unsync(), job.upload.bytes);
+                let delivery = node.peers.send(&peer, &accepted, body, job.limit.left()).await?;
+                node.take_result(job, &peer, delivery, &motion).await
+            };
+            let (object, cache) = tokio::select! {
+                result = exchange => result?,
+                () = node.lost(&peer) => {
+                    return Err(OffloadError::Unreachable("gossip found it dead while it had the job".into()));
+                }
+                () = tokio::time::sleep_until(job.limit.at.into()) => {
+                    return Err(OffloadError::Verdict(job.limit.passed()));
+                }
+            };
+            Ok(Done { object, by: peer, route, cache, scores })
         })
     }
+}
+
+/// An attempt beside what does not get on elsewhere: whichever has a result first counts, and ends the others.
+async fn hedged(
+    node: &Node,
+    stragglers: &mut FuturesUnordered<Straggler<'_>>,
+    attempt: impl Future<Output = Result<Done, Attempt>>,
+) -> Result<Done, Attempt> {
+    if stragglers.is_empty() {
+        return attempt.await;
+    }
+    let late = async {
+        match first_done(stragglers).await {
+            Some(done) => done,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        attempted = attempt => {
+            if attempted.is_ok() {
+                node.metrics.hedge_won();
+            }
+            attempted
+        }
+        done = late => Ok(done),
+    }
+}
+
+/// The first result of what did not get on; none if there is none to come.
+async fn first_done(stragglers: &mut FuturesUnordered<Straggler<'_>>) -> Option<Done> {
+    while let Some(handed) = stragglers.next().await {
+        match handed {
+            Ok(done) => return Some(done),
+            Err(error) => tracing::debug!(%error, "a job that stalled on a peer came to nothing there"),
+        }
+    }
+    None
 }
 
 fn unreadable(error: &std::io::Error) -> OffloadError {

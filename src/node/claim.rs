@@ -8,6 +8,7 @@ use starling_overlay::{Identity, MemberState, NodeName};
 
 use super::lease::Lease;
 use super::transcode::Scope;
+use super::watched::{Motion, Watched};
 use super::{CacheState, Done, Job, Node, Outcome, dispatch};
 use crate::cache::{Key, Object};
 use crate::content::ContentId;
@@ -18,8 +19,10 @@ use crate::profile::Profile;
 use crate::route::RouteKind;
 use crate::workers::Place;
 
-/// Longest wait of one question to a home for somebody else's work; then it is asked again.
+/// Longest wait of one question to a home for another node's work, whatever the claim allows.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// And for one's own: then the node that is said to be at work is asked how far it is, and the home again.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Least time that somebody else's work is waited for, where there is as much: many times the longest that is usual.
 const PATIENCE_MIN: Duration = Duration::from_secs(60);
 /// And so many times what such work usually takes.
@@ -72,6 +75,7 @@ impl Node {
         };
         drop(first);
         let patient_until = Instant::now() + patience(job.deadline.left(), usual);
+        let mut watched = Watched::new();
         loop {
             match answer {
                 Ok(Verdict::Yours) => return Claimed::Lease(lease.kept()),
@@ -86,15 +90,27 @@ impl Node {
                     // What is known here is wrong: forgotten, and asked anew.
                     self.leases.lost(&key);
                 }
-                // No place is held for what somebody else makes; unless that lasts, and it can be made here as well.
-                Ok(Verdict::Busy) => {
+                // No place is held for what another node makes; unless that lasts, and it can be made here as well.
+                Ok(Verdict::Busy { by }) => {
                     drop(place.take());
                     self.pool.hold_booking(&job.profile, job.upload.content);
-                    if Instant::now() >= patient_until {
+                    self.look_at(&by, &key, &mut watched).await;
+                    if watched.is_idle()
+                        && let Some(done) = self.fetch_from(job, std::slice::from_ref(&by)).await
+                    {
+                        // Done by now, and the home had not heard of it.
+                        return Claimed::Found(done);
+                    }
+                    if Instant::now() >= patient_until || watched.has_stalled() {
                         *place = self.expect(job);
+                        let seen = watched.seen();
                         if place.is_some() {
-                            tracing::info!(content = %key.0, "not done elsewhere for long: made here as well");
+                            tracing::info!(content = %key.0, %by, seen, "not done elsewhere for long: made here as well");
                             return Claimed::AsWell(lease.kept());
+                        }
+                        if watched.has_stalled() {
+                            tracing::info!(content = %key.0, home = %home.name, %by, seen, "not waited for any longer");
+                            return Claimed::Lease(lease.kept());
                         }
                     }
                 }
@@ -109,7 +125,7 @@ impl Node {
             }
             // At the end of patience the answer is wanted at once.
             let patient = patient_until.saturating_duration_since(Instant::now());
-            let wait = if patient.is_zero() { WAIT_MAX } else { patient.min(WAIT_MAX) };
+            let wait = if patient.is_zero() { LOOK_INTERVAL } else { patient.min(LOOK_INTERVAL) };
             answer = lease.ask(left.min(wait)).await;
             job.settle_within(SETTLED_AFTER_WAIT);
         }
@@ -123,7 +139,7 @@ impl Node {
                 return None;
             }
             match lease.ask(left.min(AS_WELL_WAIT)).await {
-                Ok(Verdict::Busy) => {}
+                Ok(Verdict::Busy { .. }) => {}
                 Ok(Verdict::Held { holders }) => return self.fetch_from(job, &holders).await,
                 Ok(Verdict::Yours) | Err(_) => return None,
             }
@@ -160,7 +176,7 @@ impl Node {
             Ok(Ok(Verdict::Yours) | Err(_)) | Err(_) => {
                 Some(self.refuse_content(profile, content, None, deadline.allowed, None))
             }
-            Ok(Ok(Verdict::Busy | Verdict::Held { .. })) => None,
+            Ok(Ok(Verdict::Busy { .. } | Verdict::Held { .. })) => None,
         }
     }
 
@@ -260,9 +276,9 @@ impl Node {
     }
 
     async fn fetch(&self, job: &Job, peer: &Identity) -> Result<Option<Object>, OffloadError> {
-        let path = format!("/objects/{}/{}", job.upload.content, job.profile.name);
-        let Some(response) = self.peers.fetch(peer, &path).await? else { return Ok(None) };
-        self.take_result(job, peer, response).await.map(|(object, _)| Some(object))
+        let key = (job.upload.content, job.profile.name.clone());
+        let Some(delivery) = self.peers.fetch(peer, &key).await? else { return Ok(None) };
+        self.take_result(job, peer, delivery, &Motion::default()).await.map(|(object, _)| Some(object))
     }
 }
 
@@ -287,6 +303,8 @@ pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
     let (mut job, mut place) = (job.clone(), None);
     let claimed = node.claim(&mut job, &mut place).await;
     job.trail.mark("home");
+    // From here on the work is this node's, and whoever waits for it asks how far it is.
+    let _life = node.lives.enter(&(job.upload.content, job.profile.name.clone()));
     let (lease, done) = match claimed {
         Claimed::Found(done) => return Ok(done),
         Claimed::Unasked => return find_place(node, &job, place).await,
@@ -336,7 +354,7 @@ async fn find_place(node: &Arc<Node>, job: &Job, place: Option<Place>) -> Outcom
     }
 }
 
-async fn with_place(node: &Arc<Node>, job: &Job, place: Place) -> Outcome {
+pub(super) async fn with_place(node: &Arc<Node>, job: &Job, place: Place) -> Outcome {
     let begun = Instant::now();
     let info = match node.probe(job).await {
         Ok(info) => info,

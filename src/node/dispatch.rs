@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use starling_overlay::{Identity, LoadSample, MemberState};
 
 use super::attempts::{Attempt, Attempts};
-use super::{Job, Node, Outcome};
+use super::{Job, Node, Outcome, claim};
 use crate::content::{ContentId, MediaInfo};
 use crate::http::{ApiError, Deadline};
 use crate::offload::Fault;
@@ -19,6 +19,8 @@ use crate::workers::Place;
 const PEERS_ASKED_MAX: usize = 8;
 /// Least time for a peer's answer beside the two ways there and back that a new connection and the offer take.
 const ANSWER_TIME_MIN: Duration = Duration::from_millis(100);
+/// Time to find somebody for a job that does not get on where it is.
+const HEDGE_SETTLED_AFTER: Duration = Duration::from_millis(700);
 /// What a job takes on a node that does not know yet.
 const SERVICE_GUESS: Duration = Duration::from_secs(5);
 /// What a client is told when nobody could say when a place will be free.
@@ -73,6 +75,9 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
     if attempts.leaving {
         return hand_on(node, job, attempts).await;
     }
+    if let Some(outcome) = attempts.last_chance().await {
+        return outcome;
+    }
     let Attempts { fault, crash, retry_after, .. } = attempts;
     Err(fault.or(crash).unwrap_or_else(|| node.refuse(job, retry_after)))
 }
@@ -90,7 +95,7 @@ async fn hand_on(node: &Arc<Node>, job: &Job, mut attempts: Attempts<'_>) -> Out
             return outcome;
         }
     }
-    Err(ApiError::Draining)
+    attempts.last_chance().await.unwrap_or(Err(ApiError::Draining))
 }
 
 /// Finds a peer for a job that this node can't so much as look at, by its own fault or perhaps the video's.
@@ -113,6 +118,9 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
             return outcome;
         }
     }
+    if let Some(outcome) = attempts.last_chance().await {
+        return outcome;
+    }
     Err(attempts.fault.unwrap_or_else(|| node.refuse(job, attempts.retry_after)))
 }
 
@@ -123,17 +131,28 @@ pub(super) async fn elsewhere(node: &Arc<Node>, job: &Job) -> Result<Outcome, Op
     let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
     let may = |peer: &&Candidate| !peer.is_local() && !is_full(peer.load.as_ref(), job.deadline.left());
     let mut peers = ranked.iter().filter(may).take(PEERS_ASKED_MAX).peekable();
+    let mut settled_by = job.settled_by;
     while let Some(candidate) = peers.next() {
         let now = Instant::now();
-        if now >= job.settled_by {
+        if now >= settled_by {
             break;
         }
-        let answer_by = if peers.peek().is_some() {
-            answer_by(now, job.settled_by, candidate.rtt)
-        } else {
-            job.settled_by
-        };
+        let answer_by =
+            if peers.peek().is_some() { answer_by(now, settled_by, candidate.rtt) } else { settled_by };
         if let Some(outcome) = decided(attempts.there(candidate, answer_by).await) {
+            return Ok(outcome);
+        }
+        if attempts.has_stragglers() {
+            // It was taken, so it is no refusal that is waited for now.
+            settled_by = Instant::now() + HEDGE_SETTLED_AFTER;
+        }
+    }
+    if attempts.has_stragglers() {
+        // Nobody else takes it. A place here may have come free; if not, what does not get on may yet.
+        if let Some(place) = node.expect(job) {
+            return Ok(attempts.beside(claim::with_place(node, job, place)).await);
+        }
+        if let Some(outcome) = attempts.last_chance().await {
             return Ok(outcome);
         }
     }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt;
+
 use super::{Job, Node, Served, Trail};
 use crate::config::NodeConfig;
 use crate::http::{ApiError, DEADLINE_MAX, Deadline};
@@ -68,11 +70,18 @@ impl Node {
         let (offer, (place, slot)) =
             self.offers.take(id).map_err(|error| ApiError::NotFound(error.to_string()))?;
         let profile = self.profile(Some(offer.profile.as_str()))?;
+        let life = self.lives.enter(&(offer.content, profile.name.clone()));
+        let coming = Arc::clone(&life);
+        let body = body.map_frame(move |frame| {
+            coming.moves();
+            frame
+        });
         let receive = self.ingest(body, Some(offer.content));
         let upload =
             tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
         // It has brought what it offered.
         drop(slot);
+        life.waits();
         let mut job = Job::new(upload, profile, deadline, Trail::new(Instant::now()));
         job.info = offer.info.map(Arc::new);
         let served = self.transcode_here(job, Some(place)).await?;

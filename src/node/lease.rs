@@ -103,7 +103,7 @@ impl Claimant {
     async fn ask(&self, wait: Duration) -> Result<Verdict, OffloadError> {
         self.owed.store(true, Ordering::Relaxed);
         let verdict = self.node.ask_home(&self.home, self.rtt, &self.key, LEASE_MAX, wait).await;
-        if matches!(verdict, Ok(Verdict::Busy | Verdict::Held { .. })) {
+        if matches!(verdict, Ok(Verdict::Busy { .. } | Verdict::Held { .. })) {
             self.owed.store(false, Ordering::Relaxed);
         }
         verdict

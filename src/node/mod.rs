@@ -13,11 +13,13 @@ mod for_peers;
 mod handover;
 mod job;
 mod lease;
+mod life;
 mod load;
 mod report;
 mod run;
 mod trail;
 mod transcode;
+mod watched;
 mod work;
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -73,6 +75,7 @@ pub struct Node {
     /// Whose offers are held.
     offerers: Clients,
     leases: Leases,
+    lives: life::Lives,
     flights: flights::Flights<(Key, transcode::Scope), transcode::Ended>,
     handovers: handover::Handovers,
     metrics: Metrics,

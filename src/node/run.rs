@@ -208,8 +208,11 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         dir: data.clone(),
     })
     .map_err(StartError::Threads)?;
-    let authority =
-        Arc::new(Authority::new(config.name.clone(), config.keys.as_ref().map(|file| &file.keys)));
+    let authority = Arc::new(Authority::new(
+        config.name.clone(),
+        identity.boot,
+        config.keys.as_ref().map(|file| &file.keys),
+    ));
     let sampler = Sampler::start().map_err(StartError::Threads)?;
     let node = Arc::new(Node {
         identity: Arc::new(identity),
@@ -235,6 +238,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         offers: Offers::default(),
         offerers: Clients::new(super::for_peers::offers_per_peer_max(&config)),
         leases: Leases::default(),
+        lives: super::life::Lives::default(),
         flights: super::flights::Flights::default(),
         handovers: super::handover::Handovers::default(),
         metrics: Metrics::default(),

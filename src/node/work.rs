@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use hyper::Response;
-use hyper::body::Incoming;
 use starling_overlay::Identity;
 
+use super::watched::Motion;
 use super::{CacheState, Done, Job, Node, Outcome};
 use crate::cache::Object;
 use crate::cache::serve::{REPR_DIGEST, parse_digest};
 use crate::content::MediaInfo;
 use crate::http::{ApiError, HEADER};
 use crate::ingest::{self, IngestError};
-use crate::offload::{Fault, OffloadError};
+use crate::offload::{Delivery, Fault, OffloadError};
 use crate::route::RouteKind;
-use crate::workers::{self, Place, Transcoded, Unfit, Verified, Wanted};
+use crate::workers::{self, Place, TranscodeError, Transcoded, Unfit, Verified, Wanted};
 
 impl Node {
     /// What ffprobe finds in a job's video, unless somebody has asked it already.
@@ -66,7 +65,13 @@ impl Node {
             None => self.pool.submit(work)?,
         };
         self.publish_load();
-        let made = ticket.wait().await;
+        let life = self.lives.enter(&(job.upload.content, job.profile.name.clone()));
+        let progress = ticket.progress();
+        let made = tokio::select! {
+            made = ticket.wait() => made,
+            // Never ends by itself.
+            () = life.follow(progress) => Err(TranscodeError::Cancelled),
+        };
         self.publish_load();
         made.map_err(|error| {
             if error.is_tool_fault() {
@@ -81,22 +86,28 @@ impl Node {
         &self,
         job: &Job,
         peer: &Identity,
-        response: Response<Incoming>,
+        Delivery { response, promised }: Delivery,
+        motion: &Motion,
     ) -> Result<(Object, CacheState), OffloadError> {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wrong = |seen: &str| self.peers.faulty(peer, Fault::Lied, seen.to_owned());
         let announced = header(REPR_DIGEST.as_str())
             .and_then(parse_digest)
             .ok_or_else(|| wrong("its result has no digest"))?;
+        if promised.is_some_and(|promised| promised != announced) {
+            let seen = "its result is not the one that it proved".to_owned();
+            return Err(self.peers.faulty(peer, Fault::Unproven, seen));
+        }
         let cache = if header(HEADER::CACHE) == Some(CacheState::Hit.as_str()) {
             CacheState::Hit
         } else {
             CacheState::Miss
         };
         let limits = ingest::Limits::of_result(announced);
-        let received = ingest::receive_result(response.into_body(), &self.data, &limits)
+        let received = ingest::receive_result(motion.count(response.into_body()), &self.data, &limits)
             .await
             .map_err(|error| self.not_received(peer, error))?;
+        motion.ends();
         let input = self.facts(job).await?;
         let wanted = Wanted { content: job.upload.content, profile: &job.profile, input: input.as_deref() };
         let result = self.pool.verify(wanted, received).await.map_err(|unfit| match unfit {

@@ -1,12 +1,11 @@
 //! The asking side of an offload.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -17,10 +16,11 @@ use starling_overlay::Identity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Accepted, Fault, Offer, Standings};
-use crate::auth::Authority;
-use crate::http::{ApiError, Body, DEADLINE_MAX, HEADER, Problem, file_body, full_body};
-use crate::lease::{Claim, End, Verdict};
+use super::{Accepted, Fault, Offer, Progress, ProgressQuery, Standings};
+use crate::auth::{Authority, Signed};
+use crate::content::ContentId;
+use crate::http::{ApiError, Body, DEADLINE_MAX, HEADER, Problem, full_body};
+use crate::lease::{Claim, End, LeaseKey, Verdict};
 
 /// Longest wait for a connection to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,6 +29,12 @@ const QUESTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const QUESTION_TIMEOUT_MAX: Duration = Duration::from_secs(4);
 /// Time for the head of a held result; the first look at one after a start reads all of it.
 const FETCH_HEAD_TIMEOUT: Duration = QUESTION_TIMEOUT_MAX;
+/// Longest wait for a sign of life: that of a peer that can't give one in this time counts as none.
+const PROGRESS_TIMEOUT_MAX: Duration = Duration::from_secs(2);
+/// What proves that an answer comes from a member (RFC 9110, section 11.6.3).
+pub const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
+/// How much of what a peer says of its refusal is told.
+const TOLD_CHARS_MAX: usize = 200;
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest small answer (an acceptance, a problem) that is read.
@@ -65,6 +71,15 @@ pub enum OffloadError {
     /// Its verdict on the job itself, which no other node would change.
     #[error(transparent)]
     Verdict(#[from] ApiError),
+}
+
+/// The head of a result on its way, proved to come from a member where there is a key.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The head, and the body to come.
+    pub response: Response<Incoming>,
+    /// The SHA-256 that the body has to have, by the proof; none without a key.
+    pub promised: Option<ContentId>,
 }
 
 /// HTTP to the peers, with pooled connections.
@@ -138,7 +153,20 @@ impl PeerClient {
         self.exchange_documents(peer, path, question, bound).await
     }
 
-    /// Sends a small document and reads the small answer.
+    /// A sign of life of the work on this, if the peer has any such work. Nothing is held against a peer that gives none: whoever
+    /// waits for the work judges that.
+    pub async fn ask_progress(
+        &self,
+        peer: &Identity,
+        rtt: Option<Duration>,
+        (content, profile): &LeaseKey,
+    ) -> Result<Option<Progress>, OffloadError> {
+        let query = ProgressQuery { content: *content, profile: profile.clone() };
+        let bound = question_timeout(rtt).min(PROGRESS_TIMEOUT_MAX);
+        self.question(peer, "/internal/progress", &query, bound).await
+    }
+
+    /// Sends a small document and reads the small answer; takes note of a peer that can't be reached.
     async fn exchange_documents<Q: Serialize, A: DeserializeOwned>(
         &self,
         peer: &Identity,
@@ -146,40 +174,51 @@ impl PeerClient {
         question: &Q,
         bound: Duration,
     ) -> Result<A, OffloadError> {
-        let json = serde_json::to_vec(question).map_err(|error| unreachable(&error))?;
-        let request = self
-            .signed(peer, path, Some(&json))?
-            .header(CONTENT_TYPE, "application/json")
-            .body(full_body(json))
-            .map_err(|error| unreachable(&error))?;
-        let exchange = async {
-            let response = self.exchange(request).await?;
-            let body = small_body(response).await?;
-            serde_json::from_slice(&body).map_err(|error| unreachable(&error))
-        };
-        let result = tokio::time::timeout(bound, exchange).await.unwrap_or_else(|_| {
-            Err(OffloadError::Unreachable(format!("no answer within {} ms", bound.as_millis())))
-        });
+        let result = self.question(peer, path, question, bound).await;
         self.remember(peer, &result);
         result
     }
 
-    /// Sends the body of an accepted offer; answers with the head of the result. `keep` lives until the body is sent.
-    pub async fn send<K: Send + 'static>(
+    async fn question<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        peer: &Identity,
+        path: &str,
+        question: &Q,
+        bound: Duration,
+    ) -> Result<A, OffloadError> {
+        let json = serde_json::to_vec(question).map_err(|error| unreachable(&error))?;
+        let signed = self.authority.sign(peer, &Method::POST, path, Some(&json));
+        let request = request(peer, &Method::POST, path, &signed)?
+            .header(CONTENT_TYPE, "application/json")
+            .body(full_body(json))
+            .map_err(|error| unreachable(&error))?;
+        let exchange = async {
+            let Delivery { response, promised } = self.exchange(peer, request, &signed).await?;
+            let body = self.small_body(peer, response, promised).await?;
+            serde_json::from_slice(&body).map_err(|error| unreachable(&error))
+        };
+        tokio::time::timeout(bound, exchange).await.unwrap_or_else(|_| {
+            Err(OffloadError::Unreachable(format!("no answer within {} ms", bound.as_millis())))
+        })
+    }
+
+    /// Sends the body of an accepted offer, which is `bytes` long; answers with the head of the result.
+    pub async fn send(
         &self,
         peer: &Identity,
         accepted: &Accepted,
-        (file, bytes, keep): (Arc<File>, u64, K),
+        (body, bytes): (Body, u64),
         deadline: Duration,
-    ) -> Result<Response<Incoming>, OffloadError> {
-        let request = self
-            .signed(peer, &format!("/internal/jobs/{}", accepted.offer), None)?
+    ) -> Result<Delivery, OffloadError> {
+        let path = format!("/internal/jobs/{}", accepted.offer);
+        let signed = self.authority.sign(peer, &Method::POST, &path, None);
+        let request = request(peer, &Method::POST, &path, &signed)?
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, bytes)
             .header(HEADER::DEADLINE_MS, deadline.as_millis() as u64)
-            .body(file_body(file, 0..bytes, keep))
+            .body(body)
             .map_err(|error| unreachable(&error))?;
-        let result = self.exchange(request).await;
+        let result = self.exchange(peer, request, &signed).await;
         self.remember(peer, &result);
         result
     }
@@ -188,44 +227,82 @@ impl PeerClient {
     pub async fn fetch(
         &self,
         peer: &Identity,
-        path: &str,
-    ) -> Result<Option<Response<Incoming>>, OffloadError> {
-        let request = Request::builder()
-            .method(Method::GET)
-            .uri(uri(peer, path)?)
+        (content, profile): &LeaseKey,
+    ) -> Result<Option<Delivery>, OffloadError> {
+        let path = format!("/internal/results/{content}/{profile}");
+        let signed = self.authority.sign(peer, &Method::GET, &path, None);
+        let request = request(peer, &Method::GET, &path, &signed)?
             .body(full_body(""))
             .map_err(|error| unreachable(&error))?;
         self.is_asked(peer)?;
-        let head = tokio::time::timeout(FETCH_HEAD_TIMEOUT, self.http.request(request)).await;
-        let head = match head {
-            Ok(head) => head.map_err(|error| unreachable(&error)),
-            Err(_) => Err(OffloadError::Unreachable(format!("no answer within {FETCH_HEAD_TIMEOUT:?}"))),
-        };
+        let head = tokio::time::timeout(FETCH_HEAD_TIMEOUT, self.proved(peer, request, &signed)).await;
+        let head = head.unwrap_or_else(|_| {
+            Err(OffloadError::Unreachable(format!("no answer within {FETCH_HEAD_TIMEOUT:?}")))
+        });
         self.remember(peer, &head);
-        let response = head?;
-        match response.status() {
-            StatusCode::OK => Ok(Some(response)),
+        let delivery = head?;
+        match delivery.response.status() {
+            StatusCode::OK => Ok(Some(delivery)),
             StatusCode::NOT_FOUND => {
                 // What is read to its end leaves the connection to the next question.
-                small_body(response).await?;
+                self.small_body(peer, delivery.response, delivery.promised).await?;
                 Ok(None)
             }
             status => Err(OffloadError::Unreachable(format!("answered {status}"))),
         }
     }
 
-    /// A POST with the proof that it comes from a member.
-    fn signed(&self, peer: &Identity, path: &str, body: Option<&[u8]>) -> Result<Builder, OffloadError> {
-        let request = Request::post(uri(peer, path)?);
-        Ok(match self.authority.sign(&peer.name, &Method::POST, path, body) {
-            Some(proof) => request.header(AUTHORIZATION, proof),
-            None => request,
-        })
+    /// A request and its answer of success; any other is an error.
+    async fn exchange(
+        &self,
+        peer: &Identity,
+        request: Request<Body>,
+        signed: &Signed,
+    ) -> Result<Delivery, OffloadError> {
+        let delivery = self.proved(peer, request, signed).await?;
+        if delivery.response.status().is_success() {
+            return Ok(delivery);
+        }
+        let status = delivery.response.status();
+        let body = self.small_body(peer, delivery.response, delivery.promised).await?;
+        Err(refusal(status, &body))
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Response<Incoming>, OffloadError> {
+    /// A request and its answer, whose head has to prove where it comes from.
+    async fn proved(
+        &self,
+        peer: &Identity,
+        request: Request<Body>,
+        signed: &Signed,
+    ) -> Result<Delivery, OffloadError> {
         let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        let status = response.status();
+        let proof = response.headers().get(AUTHENTICATION_INFO).and_then(|value| value.to_str().ok());
+        match self.authority.check_answer(signed, status, proof) {
+            Ok(promised) => Ok(Delivery { response, promised }),
+            Err(error) => {
+                // One that lets nobody in says why: clocks, for one.
+                let body = collect_small(response).await.unwrap_or_default();
+                let said = serde_json::from_slice::<Problem>(&body).map(|problem| problem.detail);
+                let said: String = said.unwrap_or_default().chars().take(TOLD_CHARS_MAX).collect();
+                Err(self.faulty(peer, Fault::Unproven, format!("{error}; it answered {status} {said}")))
+            }
+        }
+    }
+
+    /// The whole of a small answer, which has to be what its head promised.
+    async fn small_body(
+        &self,
+        peer: &Identity,
+        response: Response<Incoming>,
+        promised: Option<ContentId>,
+    ) -> Result<bytes::Bytes, OffloadError> {
+        let body = collect_small(response).await?;
+        if promised.is_some_and(|promised| promised != ContentId::of(&body)) {
+            let seen = "its answer is not the one that it proved".to_owned();
+            return Err(self.faulty(peer, Fault::Unproven, seen));
+        }
+        Ok(body)
     }
 
     /// Whether a peer is not passed over.
@@ -273,7 +350,7 @@ fn unreachable(error: &(dyn std::error::Error + 'static)) -> OffloadError {
     OffloadError::Unreachable(text)
 }
 
-async fn small_body(response: Response<Incoming>) -> Result<bytes::Bytes, OffloadError> {
+async fn collect_small(response: Response<Incoming>) -> Result<bytes::Bytes, OffloadError> {
     Limited::new(response.into_body(), ANSWER_BYTES_MAX)
         .collect()
         .await
@@ -281,14 +358,18 @@ async fn small_body(response: Response<Incoming>) -> Result<bytes::Bytes, Offloa
         .map_err(|error| OffloadError::Unreachable(error.to_string()))
 }
 
+/// A request with the proof that it comes from a member.
+fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Result<Builder, OffloadError> {
+    let request = Request::builder().method(method).uri(uri(peer, path)?);
+    Ok(match signed.header() {
+        Some(proof) => request.header(AUTHORIZATION, proof),
+        None => request,
+    })
+}
+
 /// What a peer's error answer means for the job.
-async fn refusal(response: Response<Incoming>) -> OffloadError {
-    let status = response.status();
-    let body = match small_body(response).await {
-        Ok(body) => body,
-        Err(error) => return error,
-    };
-    let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
+fn refusal(status: StatusCode, body: &[u8]) -> OffloadError {
+    let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
         return OffloadError::Unreachable(format!("answered {status} and no problem document"));
     };
     match ApiError::verdict_of(&problem) {
@@ -302,78 +383,4 @@ async fn refusal(response: Response<Incoming>) -> OffloadError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use hyper::server::conn::http1;
-    use hyper::service::service_fn;
-    use hyper_util::rt::TokioIo;
-    use starling_overlay::{BootEpoch, Versions};
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::content::ContentId;
-    use crate::lease::LeaseKey;
-
-    /// A peer that gives leases and has no result; and how many connections were made to it.
-    async fn peer() -> (Identity, Arc<AtomicUsize>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&accepted);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                counter.fetch_add(1, Ordering::Relaxed);
-                let answer = service_fn(|request: Request<Incoming>| async move {
-                    let (status, text) = match request.uri().path() {
-                        "/internal/leases" => (200, serde_json::to_string(&Verdict::Yours).unwrap()),
-                        _ => (404, "no such result, and a few words more".to_owned()),
-                    };
-                    request.into_body().collect().await.unwrap();
-                    let response = Response::builder().status(status).body(full_body(text)).unwrap();
-                    Ok::<_, Infallible>(response)
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
-            }
-        });
-        let identity = Identity {
-            name: "node2".parse().unwrap(),
-            boot: BootEpoch(1),
-            gossip: address,
-            http_port: address.port(),
-            zone: "FRA".parse().unwrap(),
-            capacity_jobs: 1,
-            versions: Versions::SPOKEN,
-        };
-        (identity, accepted)
-    }
-
-    #[tokio::test]
-    async fn questions_to_a_peer_share_a_connection() {
-        let (peer, accepted) = peer().await;
-        let client = PeerClient::new(Arc::new(Authority::new("node1".parse().unwrap(), None)));
-        let (content, profile): LeaseKey = (ContentId::of(b"clip"), "360p".parse().unwrap());
-        let claim = Claim {
-            content,
-            profile,
-            from: "node1".parse().unwrap(),
-            boot: BootEpoch(1),
-            lease_ms: 1000,
-            wait_ms: 0,
-        };
-        for _ in 0..10 {
-            assert_eq!(client.claim_lease(&peer, None, &claim).await, Ok(Verdict::Yours));
-            assert!(client.fetch(&peer, "/results/none").await.unwrap().is_none());
-        }
-        assert_eq!(accepted.load(Ordering::Relaxed), 1);
-        // As many connections as there are questions at once, and then no more.
-        let ask = || client.claim_lease(&peer, None, &claim);
-        for _ in 0..5 {
-            let answers = tokio::join!(ask(), ask(), ask());
-            assert_eq!(answers, (Ok(Verdict::Yours), Ok(Verdict::Yours), Ok(Verdict::Yours)));
-        }
-        assert!(accepted.load(Ordering::Relaxed) <= 3, "{accepted:?}");
-    }
-}
+mod tests;

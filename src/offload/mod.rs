@@ -9,6 +9,8 @@
 //!                                     result that is made here: a peer's word for it is not believed
 //! ```
 //!
+//! While a peer has a job it is asked how far it is (`POST /internal/progress`), unless bytes move.
+//!
 //! What a peer does wrong is held against it: [`Standings`].
 
 mod client;
@@ -16,7 +18,7 @@ mod offers;
 mod protocol;
 mod standing;
 
-pub use client::{OffloadError, PeerClient};
+pub use client::{AUTHENTICATION_INFO, Delivery, OffloadError, PeerClient};
 pub use offers::{Offers, TakeError};
-pub use protocol::{ACCEPT_TIMEOUT, Accepted, Offer, OfferId};
+pub use protocol::{ACCEPT_TIMEOUT, Accepted, Offer, OfferId, Progress, ProgressQuery};
 pub use standing::{Fault, StandingStats, Standings};

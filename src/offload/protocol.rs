@@ -42,6 +42,25 @@ pub struct Accepted {
     pub offer: OfferId,
 }
 
+/// `POST /internal/progress`: how far is the work on this? The answer is a [`Progress`], or null where there is no such work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgressQuery {
+    /// SHA-256 of the video.
+    pub content: ContentId,
+    /// What is made of it.
+    pub profile: ProfileName,
+}
+
+/// A sign of life of work under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Grows whenever anything moves: bytes of the video that come in, pictures that are encoded, CPU that is used.
+    pub moved: u64,
+    /// It waits for a worker; nothing has to move meanwhile.
+    pub waits: bool,
+}
+
 /// Names an accepted offer; hard to guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

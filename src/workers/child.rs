@@ -27,7 +27,24 @@ pub(super) enum Ended {
     Cancelled,
     /// Killed: whoever reads its stdout had enough.
     Refused,
+    /// Killed: by what it wrote and what CPU it used it had stopped working.
+    Hung,
 }
+
+/// Whoever listens to a child.
+pub(super) trait Listener {
+    /// It wrote this to its stdout. False: that is enough of it.
+    fn hears(&mut self, bytes: &[u8]) -> bool;
+
+    /// Asked every [`PULSE_INTERVAL`], with the CPU that the child has used: whether it has stopped working.
+    fn is_hung(&mut self, cpu: Duration) -> bool {
+        let _ = cpu;
+        false
+    }
+}
+
+/// How often it is looked whether a child still works.
+const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is left of a child.
 #[derive(Debug)]
@@ -39,19 +56,19 @@ pub(super) struct Outcome {
     pub(super) cpu: Duration,
 }
 
-/// Runs a command as a process group of its own until it exits, the deadline passes, `cancel` is set or `on_stdout`
-/// returns false; then kills what is left of the group and reaps it. Grandchildren that keep a pipe open hold up nothing.
+/// Runs a command as a process group of its own until it exits, the deadline passes, `cancel` is set or its listener
+/// has enough of it; then kills what is left of the group and reaps it. Grandchildren that keep a pipe open hold up nothing.
 pub(super) fn run(
     command: &mut Command,
     deadline: Instant,
     cancel: &Cancel,
-    on_stdout: impl FnMut(&[u8]) -> bool,
+    listener: &mut impl Listener,
 ) -> io::Result<Outcome> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn()?;
     let mut group = Group::new(child)?;
     let mut stderr = Vec::new();
-    let ended = watch(&mut group, deadline, cancel, on_stdout, &mut stderr)?;
+    let ended = watch(&mut group, deadline, cancel, listener, &mut stderr)?;
     let (status, cpu) = group.end()?;
     Ok(Outcome {
         cpu,
@@ -107,12 +124,13 @@ fn watch(
     group: &mut Group,
     deadline: Instant,
     cancel: &Cancel,
-    mut on_stdout: impl FnMut(&[u8]) -> bool,
+    listener: &mut impl Listener,
     stderr: &mut Vec<u8>,
 ) -> io::Result<Option<Ended>> {
     let exited = pidfd_open(group.pid, PidfdFlags::empty())?;
     let mut out = Pipe::new(group.child.stdout.take().map(OwnedFd::from))?;
     let mut err = Pipe::new(group.child.stderr.take().map(OwnedFd::from))?;
+    let mut pulse = Instant::now() + PULSE_INTERVAL;
     loop {
         let now = Instant::now();
         if cancel.is_set() {
@@ -121,8 +139,15 @@ fn watch(
         if now >= deadline {
             return Ok(Some(Ended::Deadline));
         }
-        let gone = wait(&exited, cancel, &out, &err, deadline - now)?;
-        if !out.drain(&mut on_stdout)? {
+        if now >= pulse {
+            pulse = now + PULSE_INTERVAL;
+            // Where the system does not say what it used, its output alone has to tell.
+            if listener.is_hung(crate::load::cpu_time(group.child.id()).unwrap_or_default()) {
+                return Ok(Some(Ended::Hung));
+            }
+        }
+        let gone = wait(&exited, cancel, &out, &err, deadline.min(pulse).saturating_duration_since(now))?;
+        if !out.drain(|bytes| listener.hears(bytes))? {
             return Ok(Some(Ended::Refused));
         }
         err.drain(|bytes| {

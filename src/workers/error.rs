@@ -97,6 +97,12 @@ pub enum TranscodeError {
         /// The end of its stderr.
         stderr: String,
     },
+    /// ffmpeg had stopped working, and was killed. The input may have made it, or this node: another node can tell.
+    #[error("ffmpeg hung and was killed, after {cpu:?} of CPU")]
+    Hung {
+        /// What it had used.
+        cpu: Duration,
+    },
     /// ffmpeg was killed, could not be run, or failed for want of what the node has to give.
     #[error("ffmpeg failed by this node's fault ({status}): {stderr}")]
     Failed {
@@ -137,6 +143,7 @@ impl TranscodeError {
         matches!(
             self,
             Self::Crashed { .. }
+                | Self::Hung { .. }
                 | Self::OutOfMemory { .. }
                 | Self::Failed { .. }
                 | Self::Unverified(_)

@@ -15,7 +15,7 @@ use super::cancel::Cancel;
 use super::child::{self, Ended, Outcome};
 use super::error::TranscodeError;
 use super::probe::Prober;
-use super::progress::{Progress, Reader};
+use super::progress::{Ear, Progress};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
 use super::verify::{Verified, Verifier, Wanted};
@@ -145,25 +145,20 @@ impl Bench {
         if let Some(folder) = output.parent() {
             command.current_dir(folder);
         }
-        let mut reader = Reader::new(job.info.picture_duration());
-        let mut reported = false;
-        let outcome = child::run(&mut command, job.limit, cancel, |bytes| {
-            if let Some(progress) = reader.feed(bytes) {
-                reported = true;
-                on_progress(progress);
-            }
-            true
-        })?;
+        let mut ear = Ear::new(job.info.picture_duration(), &mut on_progress);
+        let outcome = child::run(&mut command, job.limit, cancel, &mut ear)?;
         *cpu += outcome.cpu;
         let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
         self.judge(&outcome, &[input, output], spent)?;
-        if reported && reader.now().frames == 0 && !matches!(job.profile.recipe, Recipe::Audio { .. }) {
+        if ear.reported().is_some_and(|progress| progress.frames == 0)
+            && !matches!(job.profile.recipe, Recipe::Audio { .. })
+        {
             return Err(TranscodeError::NoPicture);
         }
         let expected =
             job.info.picture_duration().filter(|_| matches!(job.profile.recipe, Recipe::Video { .. }));
         if let Some(expected) = expected.filter(|_| cut_off(&outcome.stderr)) {
-            return Err(TranscodeError::Incomplete { expected, got: reader.now().encoded.min(expected) });
+            return Err(TranscodeError::Incomplete { expected, got: ear.now().encoded.min(expected) });
         }
         Ok(())
     }
@@ -173,6 +168,7 @@ impl Bench {
         let status = match outcome.ended {
             Ended::Exited(status) => status,
             Ended::Deadline => return Err(TranscodeError::DeadlinePassed { running: true }),
+            Ended::Hung => return Err(TranscodeError::Hung { cpu: outcome.cpu }),
             Ended::Cancelled | Ended::Refused => return Err(TranscodeError::Cancelled),
         };
         // What it could not write at the very end is no failure to it.

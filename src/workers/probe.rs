@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::blame::{Blame, blame, reason};
 use super::cancel::{Cancel, CancelOnDrop};
-use super::child::{self, Ended};
+use super::child::{self, Ended, Listener};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
 use crate::content::{AudioInfo, MediaInfo, MediaLimits, VideoInfo};
@@ -131,17 +131,13 @@ impl Prober {
         };
         let mut command =
             self.sandbox.command(&self.tools.ffprobe, probe_argv(path, demuxers, &self.limits), &allowed);
-        let mut json = Vec::new();
+        let mut json = Json(Vec::new());
         let deadline = Instant::now() + self.limits.probe_time_max;
-        let outcome = child::run(&mut command, deadline, cancel, |bytes| {
-            json.extend_from_slice(bytes);
-            json.len() <= OUTPUT_BYTES_MAX
-        })
-        .map_err(ProbeError::Tool)?;
+        let outcome = child::run(&mut command, deadline, cancel, &mut json).map_err(ProbeError::Tool)?;
         let done = matches!(outcome.ended, Ended::Exited(status) if status.success());
         self.cpu.add(done, outcome.cpu);
         match outcome.ended {
-            Ended::Exited(status) if status.success() => parse(&json),
+            Ended::Exited(status) if status.success() => parse(&json.0),
             Ended::Exited(_) if outcome.stderr.contains(TOO_MANY_STREAMS) => {
                 let max = self.limits.streams_max;
                 let (found, max) = (format!("more than {max}"), max.to_string());
@@ -151,11 +147,23 @@ impl Prober {
                 let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
                 Err(failure(status, &outcome.stderr, path, spent))
             }
-            Ended::Deadline | Ended::Cancelled => Err(timed_out(self.limits.probe_time_max, outcome.cpu)),
+            Ended::Deadline | Ended::Hung | Ended::Cancelled => {
+                Err(timed_out(self.limits.probe_time_max, outcome.cpu))
+            }
             Ended::Refused => {
                 Err(ProbeError::Refused { reason: "it describes far too many streams".to_owned() })
             }
         }
+    }
+}
+
+/// What it writes, as much as is read of it.
+struct Json(Vec<u8>);
+
+impl Listener for Json {
+    fn hears(&mut self, bytes: &[u8]) -> bool {
+        self.0.extend_from_slice(bytes);
+        self.0.len() <= OUTPUT_BYTES_MAX
     }
 }
 

@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::child::Listener;
 
 /// How far a transcode has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -11,6 +13,79 @@ pub struct Progress {
     pub encoded: Duration,
     /// Part of the whole, 0 to 1. `None` while the whole isn't known.
     pub fraction: Option<f64>,
+    /// CPU that ffmpeg has used. Also an encoder that looks far ahead before its first picture uses some.
+    pub cpu: Duration,
+}
+
+/// An ffmpeg that has written no progress for so long, and used less CPU than [`IDLE_PART_MAX`] of that time, hangs: it waits for
+/// something that does not come. One that is short of CPU still gets more than that.
+const HUNG_AFTER: Duration = Duration::from_secs(20);
+const IDLE_PART_MAX: f64 = 0.01;
+/// And one that has got no further for so long, whatever it uses, goes in a circle.
+const CIRCLING_AFTER: Duration = Duration::from_secs(120);
+
+/// Hears ffmpeg's progress and its pulse, and tells of both.
+pub(super) struct Ear<F> {
+    reader: Reader,
+    reported: bool,
+    /// When it last got further, and what CPU it had used by then; and the same of when it last used more than next to none.
+    further: Instant,
+    busy: (Instant, Duration),
+    on_progress: F,
+}
+
+impl<F: FnMut(Progress)> Ear<F> {
+    pub(super) fn new(total: Option<Duration>, on_progress: F) -> Self {
+        let now = Instant::now();
+        Self {
+            reader: Reader::new(total),
+            reported: false,
+            further: now,
+            busy: (now, Duration::ZERO),
+            on_progress,
+        }
+    }
+
+    /// How far it has come, if it has said so at all.
+    pub(super) fn reported(&self) -> Option<Progress> {
+        self.reported.then(|| self.reader.now())
+    }
+
+    pub(super) const fn now(&self) -> Progress {
+        self.reader.now()
+    }
+
+    fn is_hung_at(&mut self, now: Instant, cpu: Duration) -> bool {
+        let (since, used) = self.busy;
+        if cpu.saturating_sub(used) >= (now - since).mul_f64(IDLE_PART_MAX).max(MOVED_CPU_MIN) {
+            self.busy = (now, cpu);
+            self.reader.now.cpu = cpu;
+            (self.on_progress)(self.reader.now());
+        }
+        let further = now - self.further;
+        (further >= HUNG_AFTER && now - self.busy.0 >= HUNG_AFTER) || further >= CIRCLING_AFTER
+    }
+}
+
+/// The least that the kernel's clock of a process's CPU tells of.
+const MOVED_CPU_MIN: Duration = Duration::from_millis(10);
+
+impl<F: FnMut(Progress)> Listener for Ear<F> {
+    fn hears(&mut self, bytes: &[u8]) -> bool {
+        let before = self.reader.now();
+        if let Some(progress) = self.reader.feed(bytes) {
+            self.reported = true;
+            if (before.frames, before.encoded) != (progress.frames, progress.encoded) {
+                self.further = Instant::now();
+            }
+            (self.on_progress)(progress);
+        }
+        true
+    }
+
+    fn is_hung(&mut self, cpu: Duration) -> bool {
+        self.is_hung_at(Instant::now(), cpu)
+    }
 }
 
 /// Reads ffmpeg's `-progress` lines, whatever way they are cut into pieces.
@@ -100,6 +175,33 @@ mod tests {
         let progress =
             reader.feed(b"frame=N/A\nout_time_us=N/A\nout_time_us=-1\nprogress=continue\n").unwrap();
         assert_eq!(progress, Progress { running: true, ..Progress::default() });
+    }
+
+    #[test]
+    fn one_that_neither_works_nor_says_anything_hangs() {
+        let begun = Instant::now();
+        let second = Duration::from_secs(1);
+        let hung_after = |cpu_a_second: Duration| {
+            let mut ear = Ear::new(None, |_| {});
+            (1..=300u32).find(|&s| ear.is_hung_at(begun + second * (s + 1), cpu_a_second * s))
+        };
+        assert_eq!(hung_after(Duration::ZERO), Some(20));
+        // Starved of CPU among many, and at a picture that takes its time.
+        for cpu in [Duration::from_millis(15), second, 2 * second] {
+            assert_eq!(hung_after(cpu), Some(120), "{cpu:?}");
+        }
+        // Frozen in the middle of its work.
+        let mut ear = Ear::new(None, |_| {});
+        ear.hears(REPORT.as_bytes());
+        let frozen = (1..=300u32).find(|&s| ear.is_hung_at(begun + second * (s + 1), second * s.min(30)));
+        assert_eq!(frozen, Some(50));
+        // What it says counts, whatever it uses.
+        let mut told = 0;
+        let mut ear = Ear::new(None, |_| told += 1);
+        ear.hears(REPORT.as_bytes());
+        assert_eq!(ear.reported().map(|progress| progress.frames), Some(121));
+        drop(ear);
+        assert!(told > 0);
     }
 
     proptest! {

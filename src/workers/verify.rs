@@ -97,8 +97,8 @@ impl Verifier<'_> {
         cancel: &Cancel,
     ) -> Result<Verified, Unfit> {
         let info = self.look(wanted, &file, cancel).map_err(|error| match error {
-            TranscodeError::BadOutput { .. }
-            | TranscodeError::Incomplete { .. }
+            TranscodeError::BadOutput { reason } => Unfit::Wrong(reason),
+            TranscodeError::Incomplete { .. }
             | TranscodeError::TooLong { .. }
             | TranscodeError::OutputTooLarge { .. } => Unfit::Wrong(error.to_string()),
             error => Unfit::Unseen(error.to_string()),

@@ -20,6 +20,7 @@ mod membership;
 mod metrics;
 mod offload;
 mod private;
+mod rogues;
 mod sharing;
 mod strangers;
 mod stubs;

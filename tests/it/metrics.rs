@@ -32,8 +32,10 @@ async fn names_units_and_labels_are_as_prometheus_has_them() {
         assert!(kind != "counter" || sample.ends_with("_total"), "{line}");
         let labels = line.split_once('{').map_or("", |(_, rest)| rest.split_once('}').unwrap().0);
         for label in labels.split_terminator(',').map(|label| label.split_once('=').unwrap().0) {
-            let known =
-                ["status", "cache", "route", "state", "tool", "outcome", "zone", "le", "reason", "event"];
+            let known = [
+                "status", "cache", "route", "state", "tool", "outcome", "zone", "le", "reason", "event",
+                "fault",
+            ];
             assert!(known.contains(&label), "a label without bounds? {line}");
         }
         assert!(!line.contains(&digest) && !line.contains("node1"), "an id in a label: {line}");

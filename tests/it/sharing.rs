@@ -95,7 +95,11 @@ async fn three_patient_nodes() -> Cluster {
 /// A new clip with this home.
 fn clip_at_home_in(name: &str, first_tag: u32) -> Bytes {
     let mut clips = (first_tag..).map(|tag| Clip { tag, ..Clip::default() }.make());
-    clips.find(|clip| home(clip, &["node1", "node2", "node3"]) == name).unwrap()
+    clips.find(|clip| home_of_three(clip) == name).unwrap()
+}
+
+fn home_of_three(clip: &[u8]) -> &'static str {
+    home(clip, &["node1", "node2", "node3"])
 }
 
 /// Waits until all nodes see each other alive.
@@ -144,25 +148,34 @@ async fn a_lease_that_its_asker_never_learned_of_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn a_lease_is_renewed_while_its_holder_works_and_not_waited_for_to_the_deadline() {
+async fn a_lease_is_renewed_while_its_holder_works_and_what_stands_still_is_not_waited_for() {
     let cluster = three_patient_nodes().await;
     let [holder, home, other] = &cluster.nodes[..] else { panic!("three nodes") };
-    let clip = clip_at_home_in("node2", 200);
+    let clip = (200..).map(|tag| Clip::long(tag).make()).find(|clip| home_of_three(clip) == "node2").unwrap();
     let (http, body) = (holder.http.clone(), clip.clone());
     let first = tokio::spawn(async move { http.upload(body).await });
     holder.pause_ffmpeg().await;
     let (http, body) = (other.http.clone(), clip.clone());
     let waits = tokio::spawn(async move { http.upload(body).await });
-    // Longer than a lease that nobody renews.
-    eventually("renewed often", async || holder.count("lease renewed") >= 5).await;
+    // Longer than a lease that is not renewed; and its work crawls.
+    eventually("renewed often", async || {
+        holder.resume_ffmpeg();
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+        holder.pause_ffmpeg().await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        holder.count("lease renewed") >= 5
+    })
+    .await;
     assert_eq!(cluster.transcodes().await, 1);
-    // Who has little time does it on its own before that is over.
-    let answer = home.http.upload_with("/upload", &[("x-deadline-ms", "20000")], clip).await;
+    // Frozen, it keeps nobody waiting, however much time there is.
+    let line = other.logged("not done elsewhere for long: made here as well", |_| true).await;
+    assert!(line["seen"].as_str().unwrap().contains("gets no further"), "{line}");
+    let answer = waits.await.unwrap();
     answer.assert_video();
-    assert_eq!(answer.header("x-served-by"), "node2");
-    waits.await.unwrap().assert_video();
+    assert_eq!(answer.header("x-served-by"), "node3");
     holder.resume_ffmpeg();
     first.await.unwrap().assert_video();
+    home.http.upload(clip).await.assert_video();
 }
 
 #[tokio::test]
@@ -176,7 +189,7 @@ async fn of_what_two_are_at_the_first_result_counts_and_ends_the_other() {
     let http = home.http.clone();
     let second =
         tokio::spawn(async move { http.upload_with("/upload", &[("x-deadline-ms", "20000")], clip).await });
-    // Half of its time later.
+    // As soon as it is seen that nothing moves there.
     home.pause_ffmpeg().await;
     holder.resume_ffmpeg();
     let second = second.await.unwrap();

@@ -3,10 +3,12 @@
 mod clips;
 mod http;
 mod node;
+mod rogue;
 
 pub use clips::{Clip, probe_video, real_clips};
 pub use http::{Answer, Http};
 pub use node::{Cluster, Node, NodeOptions};
+pub use rogue::{Play, Rogue};
 
 use std::time::{Duration, Instant};
 

@@ -190,6 +190,12 @@ impl Node {
         self.log.lines.lock().unwrap().0[mark..].iter().filter(|line| line["message"] == message).count()
     }
 
+    /// How many lines with this message tell of this peer.
+    pub fn count_of_peer(&self, message: &str, peer: &str) -> usize {
+        let log = self.log.lines.lock().unwrap();
+        log.0.iter().filter(|line| line["message"] == message && line["peer"] == peer).count()
+    }
+
     /// A sample of `GET /metrics` by its full name and labels.
     pub async fn metric(&self, name: &str) -> u64 {
         let text = String::from_utf8(self.http.get("/metrics").await.body.to_vec()).unwrap();

@@ -1,0 +1,229 @@
+//! Watching work that another node does: as long as something moves it is waited for.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame};
+use starling_overlay::{Identity, MemberState, NodeName};
+
+use super::Node;
+use super::life::Life;
+use crate::lease::LeaseKey;
+use crate::offload::Progress;
+
+/// How often it is looked whether anything moved.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Work of which nothing has moved for so long, over so many looks, has stalled. The looks are for a node that was held up
+/// itself: it has not seen anything move, and this is nobody's fault.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+const STALLED_LOOKS: u32 = 4;
+
+/// Bytes that went to a peer or came from it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Motion {
+    bytes: Arc<AtomicU64>,
+    /// All of it has come: what takes its time from now on is this node.
+    over: Arc<AtomicBool>,
+}
+
+impl Motion {
+    /// The same body, counted as it goes by.
+    pub(super) fn count<B>(&self, body: B) -> impl Body<Data = Bytes, Error = B::Error> + use<B>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let bytes = Arc::clone(&self.bytes);
+        body.map_frame(move |frame: Frame<Bytes>| {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            bytes.fetch_add(length as u64, Ordering::Relaxed);
+            frame
+        })
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn ends(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// What was seen of work elsewhere, look by look.
+#[derive(Debug)]
+pub(super) struct Watched {
+    bytes: u64,
+    progress: Option<Progress>,
+    moved: Instant,
+    still: u32,
+    idle: bool,
+    /// What the last look saw, in words.
+    seen: String,
+}
+
+impl Watched {
+    pub(super) fn new() -> Self {
+        Self { bytes: 0, progress: None, moved: Instant::now(), still: 0, idle: false, seen: String::new() }
+    }
+
+    fn moves(&mut self) {
+        (self.moved, self.still) = (Instant::now(), 0);
+    }
+
+    /// One look. `answer` is what the node said of it, if it was asked.
+    fn look(&mut self, bytes: u64, answer: Result<Option<Progress>, String>) {
+        self.idle = matches!(answer, Ok(None));
+        let moved = match answer {
+            Ok(Some(progress)) => {
+                let moved = progress.waits || self.progress != Some(progress);
+                self.progress = Some(progress);
+                "it says that it is at work, and gets no further".clone_into(&mut self.seen);
+                moved
+            }
+            Ok(None) => {
+                "it says that it has no such work".clone_into(&mut self.seen);
+                false
+            }
+            Err(error) => {
+                self.seen = format!("it does not say how far it is: {error}");
+                false
+            }
+        };
+        if moved || bytes != self.bytes {
+            self.bytes = bytes;
+            self.moves();
+        } else {
+            self.still += 1;
+        }
+    }
+
+    /// Whether the last look found no such work there.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    /// Whether nothing has moved for too long.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.still >= STALLED_LOOKS && self.moved.elapsed() >= STALLED_AFTER
+    }
+
+    /// What speaks for that.
+    pub(super) fn seen(&self) -> String {
+        format!("nothing moved for {:.1?}: {}", self.moved.elapsed(), self.seen)
+    }
+}
+
+impl Node {
+    /// How far the work on this has come here, if there is any.
+    pub fn progress(&self, key: &LeaseKey) -> Option<Progress> {
+        self.lives.progress(key)
+    }
+
+    /// Watches a job that a peer was given. Ends when nothing of it moves any more, with what was seen; or, with `patient_until`,
+    /// when it has taken too long, whatever moves.
+    pub(super) async fn until_stalled(
+        &self,
+        (peer, rtt): (&Identity, Option<Duration>),
+        key: &LeaseKey,
+        (motion, life): (&Motion, &Life),
+        patient_until: Instant,
+    ) -> Stall {
+        let mut watched = Watched::new();
+        let mut patience = pin!(tokio::time::sleep_until(patient_until.into()));
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = &mut patience => return Stall::Slow,
+            }
+            if motion.is_over() {
+                std::future::pending::<()>().await;
+            }
+            let bytes = motion.bytes();
+            if bytes == watched.bytes {
+                let answer = self.peers.ask_progress(peer, rtt, key).await;
+                watched.look(bytes, answer.map_err(|error| error.to_string()));
+            } else {
+                watched.bytes = bytes;
+                watched.moves();
+            }
+            if watched.still == 0 {
+                life.moves();
+            }
+            if watched.progress.is_some_and(|progress| progress.waits) {
+                life.waits();
+            }
+            if watched.has_stalled() {
+                return Stall::Still(watched.seen());
+            }
+        }
+    }
+
+    /// One look at work that the member of this name is said to be at.
+    pub(super) async fn look_at(&self, name: &NodeName, key: &LeaseKey, watched: &mut Watched) {
+        let peer = {
+            let view = self.view.borrow();
+            let live = view.peers.iter().find(|peer| {
+                peer.identity.name == *name && matches!(peer.state, MemberState::Alive | MemberState::Suspect)
+            });
+            live.map(|peer| (Arc::clone(&peer.identity), peer.rtt.map(|rtt| rtt.mean)))
+        };
+        let answer = match peer {
+            Some((peer, rtt)) => {
+                self.peers.ask_progress(&peer, rtt, key).await.map_err(|error| error.to_string())
+            }
+            None if *name == self.identity.name => Ok(self.lives.progress(key)),
+            None => Err("it is no live member".to_owned()),
+        };
+        watched.look(0, answer);
+    }
+}
+
+/// Why a job that a peer has is begun elsewhere, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// Nothing of it moves; what was seen.
+    Still(String),
+    /// It moves, and takes too long.
+    Slow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_is_waited_for_and_what_does_not_is_not() {
+        let progress = |moved, waits| Ok(Some(Progress { moved, waits }));
+        let cases: [(&str, &dyn Fn(u64) -> Result<Option<Progress>, String>, bool); 5] = [
+            ("gets on", &|look| progress(look, false), false),
+            ("waits in its queue", &|_| progress(0, true), false),
+            ("hangs", &|_| progress(7, false), true),
+            ("has no such work", &|_| Ok(None), true),
+            ("says nothing", &|_| Err("no answer".to_owned()), true),
+        ];
+        for (what, answer, stalls) in cases {
+            let mut watched = Watched::new();
+            for look in 0..10 {
+                watched.look(0, answer(look));
+                watched.moved -= if watched.still > 0 { LOOK_INTERVAL } else { Duration::ZERO };
+            }
+            assert_eq!(watched.has_stalled(), stalls, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_was_held_up_itself_blames_nobody() {
+        let mut watched = Watched::new();
+        watched.moved -= STALLED_AFTER * 10;
+        watched.look(0, Err("no answer".to_owned()));
+        assert!(!watched.has_stalled());
+    }
+}
