@@ -119,12 +119,11 @@ fn targets(
     let (mut targets, mut strays) = (Vec::new(), Vec::new());
     for member in members.members.iter().filter(|member| member.state == "alive") {
         let seed = seeds.iter().find(|(_, name)| *name == member.name).map(|(seed, _)| (*seed).clone());
-        match seed.or_else(|| advertised(member.http.as_deref()?, entry.address)) {
-            Some(endpoint) => targets.push(Target { endpoint, name: Some(member.name.clone()) }),
-            None => {
-                let address = member.http.as_deref().unwrap_or("an unknown address");
-                strays.push(format!("{} at {address}", member.name));
-            }
+        if let Some(endpoint) = seed.or_else(|| advertised(member.http.as_deref()?, entry.address)) {
+            targets.push(Target { endpoint, name: Some(member.name.clone()) });
+        } else {
+            let address = member.http.as_deref().unwrap_or("an unknown address");
+            strays.push(format!("{} at {address}", member.name));
         }
     }
     if strays.is_empty() {

@@ -93,7 +93,7 @@ options! {
     /// Further names that clients ask this node by, comma separated (in TOML a list): NAME, .DOMAIN for a domain and all in it, or *
     /// [default: localhost, the node's, the members' and the machine's names, the hosts of --join]
     allow_host: List, env "STARLING_ALLOW_HOST", value "NAME,…";
-    /// Origins of web pages that may ask this node, comma separated (in TOML a list), as https://app.example.com,
+    /// Origins of web pages that may ask this node, comma separated (in TOML a list), as `https://app.example.com`,
     /// or * [default: its own]
     allow_origin: List, env "STARLING_ALLOW_ORIGIN", value "ORIGIN,…";
     /// Give a result only to whoever sends the whole video or has the token that came with it; needs --key-file [default: false]

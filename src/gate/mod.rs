@@ -109,11 +109,11 @@ impl Gate {
                 Some(allow_origin) => Ok(passed(Some(allow_origin))),
                 None => Err(GateError::ForeignOrigin(told(&String::from_utf8_lossy(origin.as_bytes())))),
             },
-            (Some(_), Some(_)) => Err(GateError::CrossSite),
             (None, _) if self.origins.is_any() || !origin::is_cross_site(headers) => Ok(passed(None)),
             // A link to this node is none of the other site's business any more.
             (None, _) if is_read(request.method()) && origin::is_navigation(headers) => Ok(passed(None)),
-            (None, _) => Err(GateError::CrossSite),
+            // With two origins, neither is believed.
+            (None, _) | (Some(_), Some(_)) => Err(GateError::CrossSite),
         }
     }
 }

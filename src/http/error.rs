@@ -182,7 +182,9 @@ impl ApiError {
     /// Status, slug of the type, title.
     fn class(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
+            Self::BadRequest(_) | Self::Gate(GateError::BadHost(_)) => {
+                (StatusCode::BAD_REQUEST, "bad-request", "Bad request")
+            }
             Self::BodyBroken(_) => (StatusCode::BAD_REQUEST, "body-broken", "Incomplete body"),
             Self::EmptyBody => (StatusCode::BAD_REQUEST, "empty-body", "Empty body"),
             Self::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "digest-mismatch", "Digest mismatch"),
@@ -191,7 +193,6 @@ impl ApiError {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "Not a member of the cluster")
             }
             Self::PrivateResult => (StatusCode::UNAUTHORIZED, "private-result", "Result is private"),
-            Self::Gate(GateError::BadHost(_)) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
             Self::Gate(GateError::UnknownHost(_)) => {
                 (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "Unknown host name")
             }

@@ -176,7 +176,7 @@ async fn tell(mut stream: TcpStream, place: OwnedSemaphorePermit, max: u32) {
     let problem = serde_json::to_string(&error.problem()).unwrap_or_default();
     let answer = format!(
         "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         retry-after: 1\r\nconnection: close\r\n\r\n{problem}",
+         x-content-type-options: nosniff\r\nretry-after: 1\r\nconnection: close\r\n\r\n{problem}",
         problem.len()
     );
     let tell = async {

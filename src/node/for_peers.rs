@@ -15,7 +15,7 @@ use crate::workers::Backlog;
 /// Offers that one address may have held here at once, until their videos are here: half of the places in the queue and with
 /// the workers, and two at the least.
 pub(super) fn offers_per_peer_max(config: &NodeConfig) -> u32 {
-    ((u32::from(config.queue_capacity_jobs) + u32::from(config.workers)) / 2).max(2)
+    (u32::from(config.queue_capacity_jobs) / 2 + u32::from(config.workers).div_ceil(2)).max(2)
 }
 
 impl Node {

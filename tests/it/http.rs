@@ -152,6 +152,7 @@ async fn one_client_cannot_take_all_connections() {
     let _second = TcpStream::connect(&node.http_address).await.unwrap();
     let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("/too-many-connections\""), "{answer}");
+    assert!(answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
     // Another one has room.
     assert_eq!(health_from_elsewhere(&node).await, "HTTP/1.1 200 OK");
     drop(first);
