@@ -79,7 +79,7 @@ impl<'a> Attempts<'a> {
     pub(super) async fn here(&mut self) -> Result<Done, Attempt> {
         let mut stragglers = std::mem::take(&mut self.stragglers);
         let node = self.node;
-        let attempt = hedged(node, &mut stragglers, self.here_alone()).await;
+        let attempt = hedged(node, &mut stragglers, Box::pin(self.here_alone())).await;
         self.stragglers.extend(stragglers);
         attempt
     }
@@ -88,7 +88,7 @@ impl<'a> Attempts<'a> {
     pub(super) async fn there(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Done, Attempt> {
         let mut stragglers = std::mem::take(&mut self.stragglers);
         let node = self.node;
-        let attempt = hedged(node, &mut stragglers, self.there_alone(candidate, answer_by)).await;
+        let attempt = hedged(node, &mut stragglers, Box::pin(self.there_alone(candidate, answer_by))).await;
         self.stragglers.extend(stragglers);
         attempt
     }

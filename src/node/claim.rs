@@ -344,7 +344,7 @@ async fn find_place(node: &Arc<Node>, job: &Job, place: Option<Place>) -> Outcom
     if let Some(place) = place.or_else(|| node.expect(job)) {
         return with_place(node, job, place).await;
     }
-    match dispatch::elsewhere(node, job).await {
+    match Box::pin(dispatch::elsewhere(node, job)).await {
         Ok(outcome) => outcome,
         // To ask took time, in which a place may have come free.
         Err(retry_after) => match node.expect(job) {
@@ -367,7 +367,7 @@ pub(super) async fn with_place(node: &Arc<Node>, job: &Job, place: Place) -> Out
     job.trail.mark("look");
     let time_for_work = job.time_for_work.saturating_sub(begun.elapsed());
     let job = Job { info: Some(info), time_for_work, ..job.clone() };
-    dispatch::dispatch(node, &job, place).await
+    Box::pin(dispatch::dispatch(node, &job, place)).await
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ pub(super) async fn elsewhere(node: &Arc<Node>, job: &Job) -> Result<Outcome, Op
     if attempts.has_stragglers() {
         // Nobody else takes it. A place here may have come free; if not, what does not get on may yet.
         if let Some(place) = node.expect(job) {
-            return Ok(attempts.beside(claim::with_place(node, job, place)).await);
+            return Ok(attempts.beside(Box::pin(claim::with_place(node, job, place))).await);
         }
         if let Some(outcome) = attempts.last_chance().await {
             return Ok(outcome);

@@ -201,13 +201,13 @@ mod tests {
 
     #[test]
     fn what_moves_is_waited_for_and_what_does_not_is_not() {
-        let progress = |moved, waits| Ok(Some(Progress { moved, waits }));
-        let cases: [(&str, &dyn Fn(u64) -> Result<Option<Progress>, String>, bool); 5] = [
-            ("gets on", &|look| progress(look, false), false),
-            ("waits in its queue", &|_| progress(0, true), false),
-            ("hangs", &|_| progress(7, false), true),
-            ("has no such work", &|_| Ok(None), true),
-            ("says nothing", &|_| Err("no answer".to_owned()), true),
+        type Answer = fn(u64) -> Result<Option<Progress>, String>;
+        let cases: [(&str, Answer, bool); 5] = [
+            ("gets on", |moved| Ok(Some(Progress { moved, waits: false })), false),
+            ("waits in its queue", |_| Ok(Some(Progress { moved: 0, waits: true })), false),
+            ("hangs", |_| Ok(Some(Progress { moved: 7, waits: false })), true),
+            ("has no such work", |_| Ok(None), true),
+            ("says nothing", |_| Err("no answer".to_owned()), true),
         ];
         for (what, answer, stalls) in cases {
             let mut watched = Watched::new();

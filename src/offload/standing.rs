@@ -304,8 +304,9 @@ mod tests {
             for _ in 0..3 {
                 assert_eq!(standings.report_at(&peer, Fault::Stalled, now + SECOND), None);
             }
-            assert_eq!(standings.avoided_at(&peer, now + SECOND), Some((Fault::Stalled, pause - SECOND)));
-            assert!(standings.may_try_at(&peer, now + pause - SECOND).is_err());
+            let left = pause.saturating_sub(SECOND);
+            assert_eq!(standings.avoided_at(&peer, now + SECOND), Some((Fault::Stalled, left)));
+            assert!(standings.may_try_at(&peer, now + left).is_err());
             now += pause;
             assert_eq!(standings.may_try_at(&peer, now), Ok(()), "one job tries it");
             assert!(standings.may_try_at(&peer, now + SECOND).is_err(), "and no second one meanwhile");

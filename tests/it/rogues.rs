@@ -86,7 +86,9 @@ async fn a_members_word_for_a_result_is_not_believed() {
     }
     // They get no further job, and what is kept is what was made here.
     assert_made_here(&node.http.upload(clip(100).make()).await);
-    rogues.iter().for_each(|rogue| assert_avoided(&node, rogue));
+    for rogue in &rogues {
+        assert_avoided(&node, rogue);
+    }
     let again = node.http.upload(clip(0).make()).await;
     again.assert_video();
     assert_eq!(again.header("x-cache"), "hit");
@@ -96,7 +98,9 @@ async fn a_members_word_for_a_result_is_not_believed() {
     let rogue = Rogue::join(&node, "odd", None, plays).await;
     assert_made_here(&node.http.upload(clip(200).make()).await);
     assert_eq!((rogue.jobs(), node.count_of_peer("a peer is avoided", "odd")), (1, 0));
-    rogues.iter().for_each(|rogue| assert_avoided(&node, rogue));
+    for rogue in &rogues {
+        assert_avoided(&node, rogue);
+    }
     let lies = rogues.iter().map(Rogue::jobs).sum::<usize>() as u64;
     assert_eq!(node.metric("starling_peer_faults_total{fault=\"lied\"}").await, lies);
     assert_eq!(node.metric("starling_peer_faults_total{fault=\"doubtful\"}").await, 1);

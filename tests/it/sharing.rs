@@ -151,7 +151,8 @@ async fn a_lease_that_its_asker_never_learned_of_keeps_nobody_waiting() {
 async fn a_lease_is_renewed_while_its_holder_works_and_what_stands_still_is_not_waited_for() {
     let cluster = three_patient_nodes().await;
     let [holder, home, other] = &cluster.nodes[..] else { panic!("three nodes") };
-    let clip = (200..).map(|tag| Clip::long(tag).make()).find(|clip| home_of_three(clip) == "node2").unwrap();
+    let mut clips = (200..).map(|tag| Clip::long(tag).make());
+    let clip = clips.find(|clip| home_of_three(clip) == "node2").unwrap();
     let (http, body) = (holder.http.clone(), clip.clone());
     let first = tokio::spawn(async move { http.upload(body).await });
     holder.pause_ffmpeg().await;
