@@ -77,7 +77,7 @@ async fn pooled(clips: &[PathBuf], cores: usize) -> Result<()> {
         dir: DataDir::open(folder.path())?,
     })?;
     let profiles = ProfileSet::builtin();
-    let profile = profiles.get(profiles.default_name()).ok_or("no default profile")?;
+    let profile = profiles.get(&"paper".parse()?).ok_or("no profile `paper`")?;
     let (pool, profile) = (&pool, &profile);
     let jobs = clips.iter().map(|clip| async move {
         let info = pool.prober().probe(clip).await?;

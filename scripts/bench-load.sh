@@ -19,7 +19,7 @@ out=$PWD/target/bench-load
 # The second half: run by the lab when the cluster is ready.
 if [ "${1:-}" = inside ]; then
     part=$2
-    set -- "$FOLDER" --to "$STARLING_NODES" --parallel 100 --duration "$DURATION" --timeout 40s --seed 1 --verify --json
+    set -- "$FOLDER" --to "$STARLING_NODES" --profile paper --parallel 100 --duration "$DURATION" --timeout 40s --seed 1 --verify --json
     case $part in
     pattern) "$STARLING" load "$@" ;;
     overload) "$STARLING" load "$@" --unique --retry ;;

@@ -2,12 +2,13 @@
 
 use crate::content::{MediaInfo, MediaLimits};
 pub use crate::http::request::{content_sha256, deadline, filename, profile, safe_filename};
+use crate::media::Features;
 use crate::workers::ProbeError;
 use crate::workers::{index, probe, whole};
 
 /// What ffprobe's words are taken for.
 pub fn probed(json: &[u8]) -> Result<MediaInfo, ProbeError> {
-    probe::parse(json)
+    probe::parse(json, &Features::default())
 }
 
 /// Whether a file is let through.

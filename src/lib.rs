@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod lab;
 pub mod lease;
 pub mod load;
+pub mod media;
 pub mod metrics;
 pub mod node;
 pub mod offload;

@@ -7,9 +7,11 @@ use libfuzzer_sys::fuzz_target;
 use starling::content::{MediaInfo, MediaLimits};
 use starling::fuzzing::{probed, within};
 use starling::ingest::{Container, sniff};
+use starling::media::{Features, Plan, Run};
 use starling::profile::ProfileSet;
 
 static PROFILES: LazyLock<ProfileSet> = LazyLock::new(ProfileSet::builtin);
+static FEATURES: LazyLock<Features> = LazyLock::new(Features::default);
 static LIMITS: LazyLock<MediaLimits> = LazyLock::new(MediaLimits::default);
 
 /// How texts begin that make ffmpeg open other files.
@@ -47,15 +49,16 @@ fn description(json: &[u8]) {
     }
     // It is reckoned with before a peer's word for it is checked.
     for profile in PROFILES.iter() {
+        if let Ok(plan) = Plan::new(&info, profile, &FEATURES, false) {
+            let run = Run { input: "in".as_ref(), output: "out".as_ref(), threads: 1, limits: &LIMITS };
+            assert!(plan.argv(profile, &run).len() < 100);
+        }
         let work = profile.work_pixels(&info);
         assert!(work == 0 || profile.suits(&info).is_ok(), "work without a picture");
     }
     if within(&LIMITS, &info).is_ok() {
         assert!(info.streams <= LIMITS.streams_max);
         assert!(info.picture_duration().unwrap_or_default() <= LIMITS.duration_max);
-        let video = info.video.clone().unwrap_or_default();
-        assert!(u64::from(video.width) * u64::from(video.height) <= LIMITS.picture_pixels_max);
-        assert!(video.fps <= LIMITS.fps_max);
     }
     // It travels to a peer.
     let there = serde_json::to_vec(&info).expect("it is plain data");

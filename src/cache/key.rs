@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::content::ContentId;
+use crate::content::{ContentId, Damage};
 use crate::profile::{Profile, ProfileName};
 
 /// What a result is made of: the input, and the recipe.
@@ -47,4 +47,7 @@ pub struct Meta {
     pub media_type: String,
     /// File name extension of the result, without the dot.
     pub extension: String,
+    /// What of the input could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::key::Meta;
 use super::store::Pin;
-use crate::content::ContentId;
+use crate::content::{ContentId, Damage};
 use crate::ingest::Scratch;
 
 /// A result, open for reading. The entry stays in the cache at least as long as this or a clone of it lives.
@@ -58,6 +58,11 @@ impl Object {
     /// File name extension, without the dot.
     pub fn extension(&self) -> &str {
         &self.meta.extension
+    }
+
+    /// What of its input could not be read.
+    pub fn damage(&self) -> Option<&Damage> {
+        self.meta.damage.as_ref()
     }
 
     /// All that is known of it.

@@ -217,6 +217,7 @@ impl Cache {
             sha256: result.sha256(),
             media_type: profile.media_type().to_owned(),
             extension: profile.extension().to_owned(),
+            damage: result.damage().copied(),
         });
         let file = File::open(result.path())?;
         let stamp = Stamp::of(&file)?;

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use crate::http::result_name;
+
 /// What the default profile is called when the answer does not say which one it used.
 const PROFILE_UNSAID: &str = "360p";
 
@@ -27,7 +29,8 @@ impl Names {
         let extension = extension(media_type);
         for copy in 1u64.. {
             let suffix = if copy == 1 { String::new() } else { format!("-{copy}") };
-            let path = self.folder.join(format!("{stem}{suffix}.{profile}.{extension}"));
+            // As the node calls it in the answer's Content-Disposition.
+            let path = self.folder.join(result_name(&format!("{stem}{suffix}.input"), profile, extension));
             if path != input && self.given.insert(path.clone()) {
                 return path;
             }

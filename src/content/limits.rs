@@ -10,9 +10,7 @@ pub struct MediaLimits {
     pub duration_max: Duration,
     /// Most pixels in one picture.
     pub picture_pixels_max: u64,
-    /// Most pictures a second.
-    pub fps_max: f64,
-    /// Most streams in one file.
+    /// Most streams in one file, used or not: ffprobe looks at each of them.
     pub streams_max: u32,
     /// Biggest result.
     pub output_bytes_max: u64,
@@ -28,8 +26,7 @@ impl Default for MediaLimits {
             duration_max: Duration::from_secs(4 * 3600),
             // DCI 8K, either way round.
             picture_pixels_max: 8192 * 4320,
-            fps_max: 240.0,
-            streams_max: 32,
+            streams_max: 512,
             output_bytes_max: RESULT_BYTES_MAX,
             alloc_bytes_max: 512 << 20,
             probe_time_max: Duration::from_secs(10),

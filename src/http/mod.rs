@@ -3,6 +3,7 @@
 mod body;
 mod clients;
 mod cors;
+mod disposition;
 mod error;
 mod health;
 mod internal;
@@ -18,6 +19,7 @@ mod upload;
 
 pub use body::{Body, file_body, full_body};
 pub use clients::{ClientSlot, Clients};
+pub use disposition::result_name;
 pub use error::{ApiError, PROBLEM_TYPE_BASE, Problem};
 pub use members::{LoadJson, MemberJson, MembersJson};
 pub use request::{DEADLINE_MAX, Deadline};

@@ -160,6 +160,9 @@ fn described(object: &Object, body: Body) -> Response<Body> {
     set_header(&mut response, CONTENT_TYPE, object.media_type());
     set_header(&mut response, ETAG, &serve::etag(&digest));
     set_header(&mut response, serve::REPR_DIGEST, &serve::repr_digest(&digest));
+    if let Some(damage) = object.damage() {
+        set_header(&mut response, HEADER::INPUT_DAMAGE, &damage.to_string());
+    }
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // The content's digest and the profile are the name: what is under it never changes.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));

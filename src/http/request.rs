@@ -69,9 +69,11 @@ pub fn deadline(head: &Parts, default: Duration, arrived: Instant) -> Result<Dea
 pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
     let query = head.uri.query().unwrap_or_default();
     let mut in_query = None;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    for pair in query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("strict=")) {
         let name = pair.strip_prefix("profile=").ok_or_else(|| {
-            ApiError::BadRequest(format!("{pair:.80}: unknown query parameter; there is profile=NAME alone"))
+            ApiError::BadRequest(format!(
+                "{pair:.80}: unknown query parameter; there are profile=NAME and strict=1 alone"
+            ))
         })?;
         if in_query.is_some_and(|other| other != name) {
             return Err(ApiError::BadRequest(
@@ -84,6 +86,24 @@ pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
         Some(name) => Ok(Some(name.to_owned())),
         None => Ok(header(head, HEADER::PROFILE)?.map(str::to_owned)),
     }
+}
+
+/// Whether a video that could be read only in part is to be refused: `strict=1` in the query.
+pub fn strict(head: &Parts) -> Result<bool, ApiError> {
+    let query = head.uri.query().unwrap_or_default();
+    let mut asked = None;
+    for value in query.split('&').filter_map(|pair| pair.strip_prefix("strict=")) {
+        let strict = match value {
+            "1" | "true" => true,
+            "0" | "false" => false,
+            _ => return Err(ApiError::BadRequest(format!("strict={value:.80}: give strict=1 or strict=0"))),
+        };
+        if asked.is_some_and(|other| other != strict) {
+            return Err(ApiError::BadRequest("the query says strict=1 and strict=0: give one".into()));
+        }
+        asked = Some(strict);
+    }
+    Ok(asked.unwrap_or(false))
 }
 
 /// The announced digest of the video, if any: X-Content-SHA256, or Content-Digest where the video is the body.
@@ -152,23 +172,50 @@ pub fn form_profile(fields: &[(String, String)]) -> Result<Option<&str>, ApiErro
     Ok(first)
 }
 
-/// The upload's file name made safe for a Content-Disposition header, if there is one: its last path component
-/// without anything but printable ASCII, quotes and backslashes.
+/// The upload's file name made safe to save a file under, if there is one: its last path component, without what a file system or a
+/// terminal could take amiss. In UTF-8, as it is or in the form of RFC 8187 (`UTF-8''%C3%9C.mp4`).
 pub fn filename(head: &Parts) -> Option<String> {
     let raw = head.headers.get(HEADER::FILENAME)?.as_bytes();
-    safe_filename(&String::from_utf8_lossy(raw))
+    let text = String::from_utf8_lossy(raw);
+    let encoded = text.get(..7).filter(|begin| begin.eq_ignore_ascii_case("utf-8''")).map(|_| &text[7..]);
+    match encoded {
+        Some(encoded) => safe_filename(&percent_decoded(encoded)),
+        None => safe_filename(&text),
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let (bytes, mut decoded) = (text.as_bytes(), Vec::new());
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// A client's file name made safe in the same way.
 pub fn safe_filename(text: &str) -> Option<String> {
     let name = text.rsplit(['/', '\\']).next().unwrap_or_default();
-    let safe: String = name
-        .chars()
-        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '_' })
-        .map(|c| if matches!(c, '"' | '\\' | ';' | '%') { '_' } else { c })
-        .take(FILENAME_BYTES_MAX)
-        .collect();
-    let safe = safe.trim().trim_start_matches('.').to_owned();
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '"' | '\\' | '/' | ':' | '*' | '?' | '<' | '>' | '|')
+            // What turns the text around that stands behind it, what is not to be seen, and what stands for broken bytes.
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fffd}')
+    };
+    let mut safe: String = name.chars().map(|c| if harmful(c) { '_' } else { c }).collect();
+    let end = (0..=FILENAME_BYTES_MAX.min(safe.len())).rev().find(|&end| safe.is_char_boundary(end));
+    safe.truncate(end.unwrap_or(0));
+    let safe = safe.trim().trim_start_matches('.').trim_end_matches(['.', ' ']).to_owned();
     (!safe.is_empty()).then_some(safe)
 }
 
@@ -201,6 +248,21 @@ mod tests {
         assert_eq!(profile(&head("/upload?profile=a&profile=a", &[])).unwrap().as_deref(), Some("a"));
         let twice = head("/upload", &[("x-profile", "720p"), ("x-profile", "480p")]);
         assert!(profile(&twice).unwrap_err().to_string().contains("more than once"));
+    }
+
+    #[test]
+    fn strictness_is_asked_for_in_the_query() {
+        let asked = |query: &str| strict(&head(&format!("/upload{query}"), &[])).ok();
+        assert_eq!(
+            (asked(""), asked("?profile=a"), asked("?strict=0")),
+            (Some(false), Some(false), Some(false))
+        );
+        assert_eq!((asked("?strict=1"), asked("?profile=a&strict=true")), (Some(true), Some(true)));
+        assert_eq!(
+            (asked("?strict=yes"), asked("?strict=1&strict=0"), asked("?strict=")),
+            (None, None, None)
+        );
+        assert_eq!(profile(&head("/upload?strict=1&profile=a", &[])).unwrap().as_deref(), Some("a"));
     }
 
     #[test]
@@ -255,14 +317,22 @@ mod tests {
         let cases = [
             ("clip one.mp4", Some("clip one.mp4")),
             ("../../etc/passwd", Some("passwd")),
-            ("a\"; filename=\"b.sh", Some("a__ filename=_b.sh")),
+            ("a\"; filename=\"b.sh", Some("a_; filename=_b.sh")),
+            ("Übung 1.mp4", Some("Übung 1.mp4")),
+            ("UTF-8''%C3%9Cbung%201.mp4", Some("Übung 1.mp4")),
+            ("utf-8''..%2Fx%zz.mp4", Some("x%zz.mp4")),
+            ("gpj.\u{202e}4pm", Some("gpj._4pm")),
+            ("日本.mp4", Some("日本.mp4")),
             (".hidden", Some("hidden")),
             ("..", None),
             ("", None),
         ];
         for (given, expected) in cases {
-            assert_eq!(filename(&head("/", &[("x-filename", given)])).as_deref(), expected, "{given:?}");
+            let mut head = head("/", &[]);
+            head.headers.insert(HEADER::FILENAME, HeaderValue::from_bytes(given.as_bytes()).unwrap());
+            assert_eq!(filename(&head).as_deref(), expected, "{given:?}");
         }
+        assert_eq!(safe_filename(&"é".repeat(150)).unwrap().len(), FILENAME_BYTES_MAX);
         let long = "x".repeat(300);
         assert_eq!(filename(&head("/", &[("x-filename", &long)])).unwrap().len(), FILENAME_BYTES_MAX);
     }

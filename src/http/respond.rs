@@ -18,6 +18,8 @@ pub mod HEADER {
     pub const SERVED_BY: &str = "x-served-by";
     /// `hit`, `miss` or `joined`.
     pub const CACHE: &str = "x-cache";
+    /// What of the input could not be read.
+    pub const INPUT_DAMAGE: &str = "x-input-damage";
     /// Nodes and zones that the job went through.
     pub const ROUTE: &str = "x-route";
     /// Milliseconds that the request may still take.

@@ -10,6 +10,7 @@ use hyper::header::{CONTENT_DISPOSITION, CONTENT_LOCATION, CONTENT_TYPE, EXPECT}
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
+use super::disposition::{attachment, result_name};
 use super::lend::{Lent, lend};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
@@ -32,6 +33,8 @@ struct Admitted {
     deadline: Deadline,
     /// The one asked for in the head, if any; a form may name one yet.
     profile: Option<Arc<Profile>>,
+    /// Whether a result of a damaged video is refused.
+    strict: bool,
     announced: Option<ContentId>,
     /// The same of the whole form, if it is one.
     form_announced: Option<ContentId>,
@@ -45,6 +48,19 @@ struct Answered {
     served: Served,
     profile: Arc<Profile>,
     filename: Option<String>,
+}
+
+impl Answered {
+    /// Refuses a result of what could be read only in part, where that is not wanted.
+    fn or_refused(self, strict: bool) -> Result<Self, ApiError> {
+        match self.served.object.damage().filter(|_| strict) {
+            Some(damage) => Err(ApiError::Unprocessable(format!(
+                "it is damaged or cut off: {}; send it whole, or without strict=1 to have what there is",
+                damage.in_words()
+            ))),
+            None => Ok(self),
+        }
+    }
 }
 
 pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
@@ -63,7 +79,10 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
             drop(body);
             Err(error)
         }
-        Ok(admitted) => serve(node, &head, admitted, body, &trail).await,
+        Ok(admitted) => {
+            let strict = admitted.strict;
+            serve(node, &head, admitted, body, &trail).await.and_then(|answered| answered.or_refused(strict))
+        }
     };
     if let Some(rest) = lender.take_back() {
         linger(&head, rest, &outcome);
@@ -98,6 +117,7 @@ fn admit(node: &Node, head: &Parts, body: &Incoming, arrived: Instant) -> Result
     Ok(Admitted {
         deadline: request::deadline(head, node.config().deadline, arrived)?,
         profile: request::profile(head)?.map(|name| node.profile(Some(&name))).transpose()?,
+        strict: request::strict(head)?,
         announced: request::content_sha256(head)?,
         form_announced: request::form_sha256(head)?,
         form: multipart::is_form(content_type).then(|| content_type.to_owned()),
@@ -192,9 +212,8 @@ fn result(node: &Node, Answered { content, served, profile, filename }: &Answere
     set_header(&mut response, HEADER::CACHE, served.cache.as_str());
     set_header(&mut response, HEADER::ROUTE, &served.route_text());
     if let Some(name) = filename {
-        let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
-        let name = format!("attachment; filename=\"{stem}-{}.{}\"", profile.name, profile.extension());
-        set_header(&mut response, CONTENT_DISPOSITION, &name);
+        let name = result_name(name, profile.name.as_str(), profile.extension());
+        set_header(&mut response, CONTENT_DISPOSITION, &attachment(&name));
     }
     response
 }

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Active, Batch, Sink};
-use super::sniff::{HEAD_BYTES, HEAD_BYTES_MIN};
+use super::sniff::{HEAD_BYTES, HEAD_BYTES_MAX, HEAD_BYTES_MIN, may_be_cut};
 use super::{Container, DataDir, IngestError, NotVideo, Scratch, sniff};
 use crate::content::{ContentId, RESULT_BYTES_MAX};
 
@@ -106,11 +106,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut head = Vec::new();
+    let (mut head, mut looked_at) = (Vec::new(), 0);
     let look = |data: Option<&[u8]>| match data {
         Some(data) => {
-            head.extend_from_slice(&data[..data.len().min(HEAD_BYTES - head.len())]);
-            sniff_so_far(&head)
+            head.extend_from_slice(&data[..data.len().min(HEAD_BYTES_MAX - head.len())]);
+            sniff_so_far(&head, &mut looked_at)
         }
         None => sniff(&head).map(Some),
     };
@@ -189,11 +189,20 @@ where
     Ok((Received { sha256, bytes, file }, known))
 }
 
-/// The container as soon as the first bytes tell it; refused once there are enough of them to be sure.
-fn sniff_so_far(head: &[u8]) -> Result<Option<Container>, NotVideo> {
+/// Where a stream is looked for that was cut, so many bytes more are worth another look.
+const LOOK_AGAIN_BYTES: usize = 4096;
+
+/// The container as soon as the first bytes tell it; refused once there are enough of them to be sure. `looked_at`: how many there
+/// were at the last look.
+fn sniff_so_far(head: &[u8], looked_at: &mut usize) -> Result<Option<Container>, NotVideo> {
+    let full = head.len() == HEAD_BYTES_MAX;
+    if head.len() > HEAD_BYTES && !full && head.len() < *looked_at + LOOK_AGAIN_BYTES {
+        return Ok(None);
+    }
+    *looked_at = head.len();
     match sniff(head) {
         _ if head.len() < HEAD_BYTES_MIN => Ok(None),
-        Err(NotVideo) if head.len() < HEAD_BYTES => Ok(None),
+        Err(NotVideo) if head.len() < HEAD_BYTES || (!full && may_be_cut(head)) => Ok(None),
         decided => decided.map(Some),
     }
 }

@@ -23,17 +23,30 @@ pub enum Container {
     Flac,
     /// .mp3, .aac
     MpegAudio,
+    /// .gif
+    Gif,
+    /// .png that moves, .apng
+    Apng,
+    /// .mxf
+    Mxf,
+    /// .dv
+    Dv,
 }
 
 /// The first bytes are of no media container that is taken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a video by its first bytes: MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, ASF and Ogg are taken"
+    "not a video by its first bytes: MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, ASF, Ogg, MXF, DV, GIF and APNG are taken"
 )]
 pub struct NotVideo;
 
-/// With this many of the first bytes a refusal is final: three packets of a transport stream, and some.
+/// With this many of the first bytes a refusal is final for a text, and for all that has a word of its own to be known by.
 pub(super) const HEAD_BYTES: usize = 1024;
+/// With this many it is final for all else: as far as ffmpeg looks for the first packet of a transport stream that was cut, and some
+/// packets.
+pub(super) const HEAD_BYTES_MAX: usize = (64 << 10) + SYNCS_CUT * 204;
+/// Sync bytes in a row by which a stream is known that begins anywhere.
+const SYNCS_CUT: usize = 5;
 /// With fewer than these a format can be taken for another.
 pub(super) const HEAD_BYTES_MIN: usize = 16;
 
@@ -68,13 +81,61 @@ pub fn sniff(head: &[u8]) -> Result<Container, NotVideo> {
     if at(0, &[0, 0, 1, 0xba]) || at(0, &[0, 0, 1, 0xb3]) {
         return Ok(Container::MpegPs);
     }
+    if at(0, b"GIF87a") || at(0, b"GIF89a") {
+        return Ok(Container::Gif);
+    }
+    if at(0, b"\x89PNG\r\n\x1a\n") {
+        return if moving_png(head) { Ok(Container::Apng) } else { Err(NotVideo) };
+    }
+    if at(0, &[0x06, 0x0e, 0x2b, 0x34, 0x02, 0x05, 0x01, 0x01, 0x0d, 0x01, 0x02, 0x01, 0x01, 0x02]) {
+        return Ok(Container::Mxf);
+    }
+    if dv(head) {
+        return Ok(Container::Dv);
+    }
     if transport_stream(head) {
         return Ok(Container::MpegTs);
     }
     if at(0, b"ID3") || mpeg_audio_frame(head) {
         return Ok(Container::MpegAudio);
     }
+    if may_be_cut(head) && cut_transport_stream(head) {
+        return Ok(Container::MpegTs);
+    }
     Err(NotVideo)
+}
+
+/// Whether more bytes than [`HEAD_BYTES`] may show what a file is: not for a text, and not for a picture that stands still.
+pub(super) fn may_be_cut(head: &[u8]) -> bool {
+    let text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace() || *byte >= 0x80;
+    !head.iter().take(HEAD_BYTES).all(text) && !head.starts_with(b"\x89PNG")
+}
+
+/// A PNG with an animation's control before its first picture.
+fn moving_png(head: &[u8]) -> bool {
+    let kind = |name: &[u8; 4]| head.windows(4).position(|window| window == name);
+    match (kind(b"acTL"), kind(b"IDAT")) {
+        (Some(control), Some(picture)) => control < picture,
+        (control, None) => control.is_some(),
+        (None, Some(_)) => false,
+    }
+}
+
+/// Raw DV: the first block is a header, and the next ones are subcode (IEC 61834).
+fn dv(head: &[u8]) -> bool {
+    let block = |number: usize, kind: u8| head.get(number * 80).is_some_and(|byte| byte & 0xe0 == kind);
+    head.starts_with(&[0x1f, 0x07, 0x00])
+        && matches!(head.get(3), Some(0x3f | 0xbf))
+        && (head.len() <= 160 || (block(1, 0x20) && block(2, 0x20)))
+}
+
+/// A transport stream that begins in the middle of a packet, or behind other bytes.
+fn cut_transport_stream(head: &[u8]) -> bool {
+    let starts =
+        |packet: usize| (0..head.len().saturating_sub((SYNCS_CUT - 1) * packet)).map(move |at| (at, packet));
+    [188, 192, 204].into_iter().flat_map(starts).any(|(at, packet)| {
+        head[at] == 0x47 && (1..SYNCS_CUT).all(|number| head[at + number * packet] == 0x47)
+    })
 }
 
 /// The first box of an ISO file; other than `ftyp` first is old QuickTime. Its size stands before its name, and where that
@@ -87,10 +148,10 @@ fn iso_box(head: &[u8]) -> bool {
     rest.starts_with(b"mdat") || (short && kinds.iter().any(|kind| rest.starts_with(*kind)))
 }
 
-/// A sync byte at the head of each 188-byte packet (192 with a time code in front), as many as there are to see: one
-/// alone is the letter G.
+/// A sync byte at the head of each 188-byte packet (192 with a time code in front, 204 with parity behind), as many as there are to
+/// see: one alone is the letter G.
 fn transport_stream(head: &[u8]) -> bool {
-    [(188, 0), (192, 4)].into_iter().any(|(packet, first)| {
+    [(188, 0), (192, 4), (204, 0)].into_iter().any(|(packet, first)| {
         let syncs: Vec<_> = head.iter().skip(first).step_by(packet).take(8).collect();
         syncs.len() >= 3 && syncs.iter().all(|byte| **byte == 0x47)
     })

@@ -324,7 +324,14 @@ fn containers_are_told_by_their_first_bytes() {
         stream.iter_mut().skip(at).step_by(size).for_each(|byte| *byte = 0x47);
         stream
     };
-    let cases: [(&[u8], Container); 13] = [
+    // As a recorder's disk gives it: from the middle of a packet on, or behind what is left of another file.
+    let cut = |size: usize| [b"\xff\x00".repeat(20), packet(size, 0)].concat();
+    let far = [vec![1; 60_000], packet(188, 0)].concat();
+    let dv: Vec<u8> = [[0x1f, 0x07, 0, 0x3f], [0x3f, 0x07, 0, 0], [0x3f, 0x07, 0, 0]]
+        .into_iter()
+        .flat_map(|head| [&head[..], &[0xff; 76]].concat())
+        .collect();
+    let cases: [(&[u8], Container); 21] = [
         (&mp4(64), Container::Mp4),
         (b"\0\0\0\x08wide\0\0\0\0mdat", Container::Mp4),
         (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81", Container::Matroska),
@@ -337,12 +344,21 @@ fn containers_are_told_by_their_first_bytes() {
         (b"\0\0\x01\xba\x44\0", Container::MpegPs),
         (&packet(188, 0), Container::MpegTs),
         (&packet(192, 4), Container::MpegTs),
+        (&packet(204, 0), Container::MpegTs),
+        (&cut(188), Container::MpegTs),
+        (&cut(204), Container::MpegTs),
+        (&far, Container::MpegTs),
+        (b"GIF89a\x01\0", Container::Gif),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.................\0\0\0\x08acTL........", Container::Apng),
+        (b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02\x04\0", Container::Mxf),
+        (&dv, Container::Dv),
         (b"ID3\x04\0\0\0\0\0\0", Container::MpegAudio),
     ];
     for (head, expected) in cases {
         assert_eq!(sniff(head), Ok(expected));
     }
-    let refused: [&[u8]; 14] = [
+    let refused: [&[u8]; 15] = [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.................\0\0\0\x08IDAT....acTL....",
         b"<!--free--><MPD></MPD>",
         b"<!--ftyp--><MPD></MPD>",
         b"",
@@ -363,6 +379,27 @@ fn containers_are_told_by_their_first_bytes() {
     }
 }
 
+#[tokio::test]
+async fn a_stream_that_was_cut_is_taken_whatever_way_it_comes_and_garbage_is_refused_in_bounds() {
+    let mut stream = vec![0u8; 188 * 6];
+    stream.iter_mut().step_by(188).for_each(|byte| *byte = 0x47);
+    let rig = rig();
+    let chunks = |body: &[u8], size: usize| -> Vec<Result<Vec<u8>, Infallible>> {
+        body.chunks(size).map(|chunk| Ok(chunk.to_vec())).collect()
+    };
+    for (before, size) in [(60_000, 7), (60_000, 1 << 20), (0, 50), (100, 188)] {
+        let body = [vec![1; before], stream.clone()].concat();
+        let upload = receive(frames(chunks(&body, size)), &rig.dir, &limits()).await.unwrap();
+        assert_eq!(
+            (upload.container, upload.bytes),
+            (Container::MpegTs, body.len() as u64),
+            "{before} {size}"
+        );
+    }
+    let refused = receive(frames(chunks(&vec![1; 200_000], 1000)), &rig.dir, &limits()).await;
+    assert!(matches!(refused, Err(IngestError::NotVideo(_))), "{refused:?}");
+}
+
 proptest! {
     #[test]
     fn a_text_is_never_taken_for_a_video(text in "[a-fh-z<>#=\\n]{0,1200}") {
@@ -372,7 +409,7 @@ proptest! {
     #[test]
     fn any_first_bytes_are_borne(head in prop::collection::vec(any::<u8>(), 0..1200)) {
         // Only what starts as the formats do is taken.
-        let starts = [0, 0x1a, b'R', b'F', 0x30, b'O', b'f', 0x47, b'I', 0xff];
+        let starts = [0, 0x1a, b'R', b'F', 0x30, b'O', b'f', 0x47, b'I', 0xff, 0x89, 0x06, 0x1f];
         if let (Ok(container), Some(first)) = (sniff(&head), head.first()) {
             let boxed = matches!(container, Container::Mp4 | Container::MpegTs);
             prop_assert!(boxed || starts.contains(first), "{container:?} {first}");

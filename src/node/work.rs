@@ -26,7 +26,7 @@ impl Node {
             tracing::warn!(content = %job.upload.content, %error, "ffprobe failed here");
         }
         let info = looked?;
-        job.profile.suits(&info).map_err(|error| ApiError::Unprocessable(error.to_string()))?;
+        self.pool.suits(&job.profile, &info).map_err(|error| ApiError::Unprocessable(error.to_string()))?;
         Ok(Arc::new(info))
     }
 
@@ -103,14 +103,16 @@ impl Node {
         } else {
             CacheState::Miss
         };
+        let told = header(HEADER::INPUT_DAMAGE).and_then(|value| value.parse().ok());
         let limits = ingest::Limits::of_result(announced);
         let received = ingest::receive_result(motion.count(response.into_body()), &self.data, &limits)
             .await
             .map_err(|error| self.not_received(peer, error))?;
         motion.ends();
-        let input = self.facts(job).await?;
-        let wanted = Wanted { content: job.upload.content, profile: &job.profile, input: input.as_deref() };
-        let result = self.pool.verify(wanted, received).await.map_err(|unfit| match unfit {
+        let facts = self.facts(job).await?;
+        let input = facts.as_deref().map(|info| (job.upload.as_ref().as_ref(), info));
+        let wanted = Wanted { content: job.upload.content, profile: &job.profile, input };
+        let result = self.pool.verify(wanted, received, told).await.map_err(|unfit| match unfit {
             Unfit::Wrong(seen) => wrong(&format!("its result was refused: {seen}")),
             Unfit::Doubtful(seen) => self.peers.faulty(peer, Fault::Doubtful, seen),
             unfit @ Unfit::Unseen(_) => OffloadError::NotTaken(unfit.to_string()),

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::ProfileName;
-use crate::content::{ContentId, MediaInfo};
+use super::{ProfileName, RECIPE_VERSION};
+use crate::content::{ContentId, Lack, MediaInfo, MediaLimits, VideoInfo};
 
 /// One thing that can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,12 @@ pub enum Recipe {
         preset: Preset,
         /// Constant rate factor: lower is better and bigger. 0 to 51 for H.264, 0 to 63 for VP9.
         crf: u8,
+        /// Whether it is made for streaming: bit rate bounded, a picture that needs no other every two seconds.
+        #[serde(default = "yes")]
+        bounded: bool,
+        /// Most pictures a second; what has more is thinned out.
+        #[serde(default = "fps_max_default")]
+        fps_max: u16,
         /// The sound, when the input has any.
         audio: Audio,
     },
@@ -47,6 +53,15 @@ pub enum Recipe {
         /// JPEG quantizer: 2 (best) to 31.
         quality: u8,
     },
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// What every display shows.
+const fn fps_max_default() -> u16 {
+    60
 }
 
 /// File format of a video.
@@ -94,17 +109,30 @@ pub enum Scale {
     ShortSide(u16),
 }
 
+/// Longer than this no side is, whatever the shape: encoders take no more.
+const SIDE_MAX: u32 = 16_384;
+
 impl Scale {
-    /// Pixels of one picture that comes out of one of this size, about: rounding to even sides aside.
-    fn pixels(self, width: u64, height: u64) -> u64 {
+    /// Width and height of what comes out of a picture that is shown this large.
+    pub fn fit(self, width: u32, height: u32) -> (u32, u32) {
         match self {
-            Self::Exact(width, height) => u64::from(width) * u64::from(height),
+            Self::Exact(width, height) => (width.into(), height.into()),
             Self::ShortSide(side) => {
-                let short = width.min(height).max(1);
-                let side = u64::from(side).min(short);
-                width * side / short * (height * side / short)
+                let (short, long) = (width.min(height).max(1), width.max(height).max(1));
+                let side = (u32::from(side).min(short) / 2 * 2).max(2);
+                // To the nearest even number.
+                let other = (f64::from(long) * f64::from(side) / f64::from(short) / 2.0).round() * 2.0;
+                let other = (other as u32).clamp(2, SIDE_MAX);
+                if width >= height { (other, side) } else { (side, other) }
             }
         }
+    }
+
+    /// Pixels of one picture that comes out of this stream.
+    fn pixels(self, video: &VideoInfo) -> u64 {
+        let (width, height) = video.shown_size();
+        let (width, height) = self.fit(width, height);
+        u64::from(width) * u64::from(height)
     }
 }
 
@@ -116,6 +144,21 @@ pub struct Audio {
     pub codec: AudioCodec,
     /// Bit rate in thousands of bits a second.
     pub kbps: u16,
+    /// Channels at most.
+    #[serde(default)]
+    pub channels: Layout,
+}
+
+/// Most channels of a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layout {
+    /// Two, or one where there is no more.
+    #[default]
+    #[serde(rename = "stereo")]
+    Stereo,
+    /// Six where there are as many, else two.
+    #[serde(rename = "5.1")]
+    Surround,
 }
 
 /// Audio encoder.
@@ -129,14 +172,54 @@ pub enum AudioCodec {
 }
 
 /// A media file that a profile can't be made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsuitable {
     /// There are no pictures in it.
     #[error("there is no video stream in it: ask for the profile `audio`, or send a video")]
     NoVideo,
+    /// There is one picture in it that belongs to the sound.
+    #[error(
+        "there is no video in it but a cover: ask for the profile `audio`, or for `poster` to have the cover"
+    )]
+    CoverOnly,
     /// There is no sound in it.
     #[error("there is no sound in it: ask for another profile than one of sound alone")]
     NoAudio,
+    /// What is needed of it is there, and can't be used.
+    #[error("{}", lack_in_words(*.video, .why))]
+    Lacks {
+        /// Whether it is the pictures, and not the sound.
+        video: bool,
+        /// Why.
+        why: Lack,
+    },
+    /// It is a media file, and asks for more than this node gives.
+    #[error("{what} is over this node's limit: {found}, at most {max}")]
+    OverLimit {
+        /// Which limit.
+        what: &'static str,
+        /// What the file asks for.
+        found: String,
+        /// What is given.
+        max: String,
+    },
+}
+
+fn lack_in_words(video: bool, why: &Lack) -> String {
+    let what = if video { "its video" } else { "its sound" };
+    match why {
+        Lack::Encrypted => format!("{what} is encrypted (DRM): send a file that is not protected"),
+        Lack::Undecodable(codec) => {
+            format!("{what} is of a kind that can't be decoded here (codec {codec}): convert it to H.264 and AAC first")
+        }
+        Lack::Empty if video => "there is no picture in its video track: send a video that has some".to_owned(),
+        Lack::Empty => "there is no sound in it: its audio track is empty; ask for another profile than one of sound alone"
+            .to_owned(),
+        Lack::DolbyVisionOnly => {
+            "its video is Dolby Vision of profile 5, whose colours no other decoder knows: export it as HDR10, HLG or SDR"
+                .to_owned()
+        }
+    }
 }
 
 /// How much dearer it is to encode a pixel than to decode one: roughly x264's `fast` against a decoder of H.264. It
@@ -147,8 +230,8 @@ impl Profile {
     /// What a job of this profile costs, in pixels that are decoded or (weighed) encoded; 0 where the input doesn't tell.
     pub fn work_pixels(&self, info: &MediaInfo) -> u64 {
         let Some(video) = &info.video else { return 0 };
-        let (width, height) = (u64::from(video.width), u64::from(video.height));
-        let picture = |scale: &Scale| width * height + ENCODE_WEIGHT * scale.pixels(width, height);
+        let coded = u64::from(video.width) * u64::from(video.height);
+        let picture = |scale: &Scale| coded.saturating_add(ENCODE_WEIGHT * scale.pixels(video));
         match &self.recipe {
             Recipe::Video { scale, .. } => picture(scale).saturating_mul(video.frames),
             Recipe::Poster { scale, .. } => picture(scale),
@@ -179,23 +262,56 @@ impl Profile {
     }
 
     /// Whether this profile can be made of that input.
-    pub const fn suits(&self, info: &MediaInfo) -> Result<(), Unsuitable> {
+    pub fn suits(&self, info: &MediaInfo) -> Result<(), Unsuitable> {
+        let lacks = |video, why: &Option<Lack>, else_| {
+            why.clone().map_or(else_, |why| Unsuitable::Lacks { video, why })
+        };
         match self.recipe {
-            Recipe::Video { .. } | Recipe::Poster { .. } if info.video.is_none() => Err(Unsuitable::NoVideo),
-            Recipe::Audio { .. } if info.audio.is_none() => Err(Unsuitable::NoAudio),
+            Recipe::Video { .. } if info.video.is_none() && info.cover.is_some() => {
+                Err(Unsuitable::CoverOnly)
+            }
+            Recipe::Poster { .. } if info.cover.is_some() => Ok(()),
+            Recipe::Video { .. } | Recipe::Poster { .. } if info.video.is_none() => {
+                Err(lacks(true, &info.video_lack, Unsuitable::NoVideo))
+            }
+            Recipe::Audio { .. } if info.audio.is_none() => {
+                Err(lacks(false, &info.audio_lack, Unsuitable::NoAudio))
+            }
             _ => Ok(()),
         }
     }
 
-    /// A digest of what the recipe says (not of its name or description): a changed recipe makes a new cache key.
+    /// Whether what has to be decoded for it is within the limits: a picture that is not used may be of any size.
+    pub fn within(&self, limits: &MediaLimits, info: &MediaInfo) -> Result<(), Unsuitable> {
+        let picture = match self.recipe {
+            Recipe::Video { .. } => info.video.as_ref(),
+            Recipe::Poster { .. } => info.video.as_ref().or(info.cover.as_ref()),
+            Recipe::Audio { .. } => None,
+        };
+        let Some(picture) = picture else { return Ok(()) };
+        if u64::from(picture.width) * u64::from(picture.height) <= limits.picture_pixels_max {
+            return Ok(());
+        }
+        Err(Unsuitable::OverLimit {
+            what: "the picture's size",
+            found: format!("{}x{}", picture.width, picture.height),
+            max: format!("{} pixels", limits.picture_pixels_max),
+        })
+    }
+
+    /// A digest of what the recipe says (not of its name or description): a changed recipe makes a new cache key, and so does a
+    /// change of what is made of the same recipe.
     pub fn recipe_id(&self) -> ContentId {
         // The derived Debug text is the one canonical form that can't miss a field added later.
-        ContentId::of(format!("{:?}", self.recipe).as_bytes())
+        ContentId::of(format!("{RECIPE_VERSION} {:?}", self.recipe).as_bytes())
     }
 
     pub(super) fn validate(&self) -> Result<(), &'static str> {
         match self.recipe {
-            Recipe::Video { container, codec, scale, crf, audio, .. } => {
+            Recipe::Video { container, codec, scale, crf, fps_max, audio, .. } => {
+                if !(1..=240).contains(&fps_max) {
+                    return Err("fps-max is out of range: 1 to 240");
+                }
                 let crf_max = if codec == VideoCodec::H264 { 51 } else { 63 };
                 if crf > crf_max {
                     return Err("crf is out of range: 0 to 51 for h264, 0 to 63 for vp9");
@@ -232,7 +348,10 @@ impl Scale {
 
 impl Audio {
     fn validate(self) -> Result<(), &'static str> {
-        if (16..=512).contains(&self.kbps) { Ok(()) } else { Err("audio.kbps is out of range: 16 to 512") }
+        if self.channels == Layout::Surround && self.codec == AudioCodec::Opus {
+            return Err("audio.channels: 5.1 goes with aac");
+        }
+        if (16..=640).contains(&self.kbps) { Ok(()) } else { Err("audio.kbps is out of range: 16 to 640") }
     }
 }
 
@@ -253,6 +372,36 @@ impl Profile {
                 }
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a result of this profile is as large as what it was made of asks for; else what is wrong with it.
+    pub(crate) fn fits(&self, input: &MediaInfo, result: &MediaInfo) -> Result<(), &'static str> {
+        let (Recipe::Video { scale, .. }, Some(from), Some(made)) =
+            (&self.recipe, &input.video, &result.video)
+        else {
+            return Ok(());
+        };
+        let (width, height) = from.shown_size();
+        if scale.fit(width, height) == (made.width, made.height) {
+            Ok(())
+        } else {
+            Err("its pictures are of another size")
+        }
+    }
+}
+
+impl Preset {
+    /// x264's name.
+    pub(crate) const fn x264(self) -> &'static str {
+        match self {
+            Self::Ultrafast => "ultrafast",
+            Self::Superfast => "superfast",
+            Self::Veryfast => "veryfast",
+            Self::Faster => "faster",
+            Self::Fast => "fast",
+            Self::Medium => "medium",
+            Self::Slow => "slow",
         }
     }
 }

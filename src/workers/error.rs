@@ -71,6 +71,9 @@ pub enum TranscodeError {
         /// The limit.
         max: Duration,
     },
+    /// What the profile is made of is not in the input, though its index says so.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
     /// ffmpeg has found no picture in the input.
     #[error("it has no picture that can be decoded")]
     NoPicture,
@@ -133,6 +136,7 @@ impl TranscodeError {
             Self::Refused { .. }
                 | Self::Incomplete { .. }
                 | Self::TooLong { .. }
+                | Self::Unsuitable(_)
                 | Self::NoPicture
                 | Self::OutputTooLarge { .. }
         )

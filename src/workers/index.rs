@@ -66,7 +66,7 @@ fn info(context: &MediaContext) -> Option<MediaInfo> {
         info.duration = info.duration.max(Some(duration));
         match track.track_type {
             TrackType::Video if info.video.is_none() => info.video = Some(video(track, duration)?),
-            TrackType::Audio if info.audio.is_none() => info.audio = Some(audio(track)?),
+            TrackType::Audio if info.audio.is_none() => info.audio = Some(audio(track, duration)?),
             TrackType::Video | TrackType::Audio | TrackType::Metadata => {}
             TrackType::AuxiliaryVideo | TrackType::Picture | TrackType::Unknown => return None,
         }
@@ -93,10 +93,11 @@ fn video(track: &Track, duration: Duration) -> Option<VideoInfo> {
         fps: frames as f64 / duration.as_secs_f64(),
         frames,
         duration: Some(duration),
+        ..VideoInfo::default()
     })
 }
 
-fn audio(track: &Track) -> Option<AudioInfo> {
+fn audio(track: &Track, duration: Duration) -> Option<AudioInfo> {
     let SampleEntry::Audio(entry) = description(track)? else { return None };
     let codec = match entry.codec_type {
         CodecType::AAC => "aac",
@@ -109,7 +110,8 @@ fn audio(track: &Track) -> Option<AudioInfo> {
         AudioCodecSpecific::ES_Descriptor(esds) => esds.audio_channel_count.map(u32::from),
         _ => None,
     };
-    Some(AudioInfo { codec: codec.into(), channels: channels.unwrap_or(entry.channelcount) })
+    let channels = channels.unwrap_or(entry.channelcount);
+    Some(AudioInfo { codec: codec.into(), channels, duration: Some(duration), ..AudioInfo::default() })
 }
 
 /// The only description of a track's samples.

@@ -2,27 +2,24 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
-use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
-use super::child::{self, Ended, Outcome};
 use super::error::TranscodeError;
+use super::ffmpeg::Ffmpeg;
+use super::lengths::Length;
 use super::probe::Prober;
-use super::progress::{Ear, Progress};
-use super::sandbox::{Allowed, Sandbox};
+use super::progress::Progress;
+use super::sandbox::Sandbox;
 use super::tools::Tools;
 use super::verify::{Verified, Verifier, Wanted};
 use crate::content::{ContentId, MediaInfo, MediaLimits};
-use crate::ingest::DataDir;
+use crate::ingest::{DataDir, Scratch};
 use crate::load::CpuUse;
-use crate::profile::{Profile, Recipe, Run};
+use crate::media::Complaints;
+use crate::profile::{Profile, Recipe};
 
 /// One piece of work.
 pub struct Job {
@@ -82,132 +79,53 @@ impl Bench {
         cancel: &Cancel,
         mut on_progress: impl FnMut(Progress),
     ) -> Result<Made, TranscodeError> {
-        let input = (*job.input).as_ref();
         let folder = self.dir.scratch_folder("job-")?;
         let output = folder.path().join(format!("output.{}", job.profile.extension()));
-        let mut cpu = Duration::ZERO;
         let began = Instant::now();
-        let mut transcode = |from_start| {
-            self.transcode(job, input, &output, threads, from_start, cancel, &mut on_progress, &mut cpu)
-        };
-        let mut transcoded = transcode(false);
+        let mut ffmpeg = Ffmpeg::new(self, job, &output, threads, cancel);
+        let mut transcoded = ffmpeg.transcode(false, &mut on_progress);
         if matches!(transcoded, Err(TranscodeError::NoPicture))
             && matches!(job.profile.recipe, Recipe::Poster { .. })
         {
-            // It is over before the place where a poster is taken, whatever its container says.
-            transcoded = transcode(true);
+            // It is over, or black, wherever a poster is looked for.
+            transcoded = ffmpeg.transcode(true, &mut on_progress);
         }
+        let cpu = ffmpeg.cpu();
         let cores_used = (cpu >= TELLING_CPU_MIN).then(|| cpu.div_duration_f64(began.elapsed()));
-        let made = transcoded.and_then(|()| self.verified(job, &output, cancel));
-        self.cpu.add(made.is_ok(), cpu);
+        let made = transcoded.and_then(|complaints| self.verified(job, &mut ffmpeg, complaints, cancel));
+        self.cpu.add(made.is_ok(), ffmpeg.cpu());
         Ok(Made { result: made?, cores_used })
     }
 
-    fn verified(&self, job: &Job, output: &Path, cancel: &Cancel) -> Result<Verified, TranscodeError> {
-        // Out of the folder of its own, which goes.
+    /// The result, if it is one; a last picture that is held is held here, too.
+    fn verified(
+        &self,
+        job: &Job,
+        ffmpeg: &mut Ffmpeg<'_>,
+        complaints: Complaints,
+        cancel: &Cancel,
+    ) -> Result<Verified, TranscodeError> {
+        let input = Some(((*job.input).as_ref(), &job.info));
+        let wanted = Wanted { content: job.content, profile: &job.profile, input };
+        let result = self.verifier().own(wanted, complaints, self.take(ffmpeg)?, cancel)?;
+        let Length::Held(end) = result.length() else { return Ok(result) };
+        ffmpeg.hold(result.path(), end)?;
+        self.verifier().own(wanted, complaints, self.take(ffmpeg)?, cancel)
+    }
+
+    /// What ffmpeg has written, out of the folder of its own, which goes.
+    fn take(&self, ffmpeg: &Ffmpeg<'_>) -> Result<Scratch, TranscodeError> {
         let (_, scratch) = self.dir.scratch_file("result-")?;
-        fs::rename(output, &*scratch).map_err(|error| match error.kind() {
+        fs::rename(ffmpeg.output(), &*scratch).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => TranscodeError::BadOutput { reason: "there is none".to_owned() },
             _ => error.into(),
         })?;
-        let wanted = Wanted { content: job.content, profile: &job.profile, input: Some(&job.info) };
-        self.verifier().own(wanted, scratch, cancel)
+        Ok(scratch)
     }
 
     pub(super) fn verifier(&self) -> Verifier<'_> {
         Verifier { prober: &self.prober, limits: &self.limits }
     }
-
-    /// `cpu`: what ffmpeg cost, whatever came of it.
-    #[expect(clippy::too_many_arguments, reason = "one call, one place")]
-    fn transcode(
-        &self,
-        job: &Job,
-        input: &Path,
-        output: &Path,
-        threads: u16,
-        from_start: bool,
-        cancel: &Cancel,
-        mut on_progress: impl FnMut(Progress),
-        cpu: &mut Duration,
-    ) -> Result<(), TranscodeError> {
-        let (info, limits) = (&job.info, &self.limits);
-        let args = job.profile.argv(&Run { input, output, info, threads, limits, from_start });
-        let left = job.limit.saturating_duration_since(Instant::now());
-        let allowed = Allowed {
-            input,
-            output_dir: output.parent(),
-            // ffmpeg stops by itself at the limit; the kernel's is for when it doesn't.
-            file_bytes_max: self.limits.output_bytes_max + (1 << 20),
-            cpu_seconds_max: (left.as_secs() + 2) * u64::from(threads + 2),
-        };
-        let mut command = self.sandbox.command(&self.tools.ffmpeg, args, &allowed);
-        if let Some(folder) = output.parent() {
-            command.current_dir(folder);
-        }
-        let mut ear = Ear::new(job.info.picture_duration(), &mut on_progress);
-        let outcome = child::run(&mut command, job.limit, cancel, &mut ear)?;
-        *cpu += outcome.cpu;
-        let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
-        self.judge(&outcome, &[input, output], spent)?;
-        if ear.reported().is_some_and(|progress| progress.frames == 0)
-            && !matches!(job.profile.recipe, Recipe::Audio { .. })
-        {
-            return Err(TranscodeError::NoPicture);
-        }
-        let expected =
-            job.info.picture_duration().filter(|_| matches!(job.profile.recipe, Recipe::Video { .. }));
-        if let Some(expected) = expected.filter(|_| cut_off(&outcome.stderr)) {
-            return Err(TranscodeError::Incomplete { expected, got: ear.now().encoded.min(expected) });
-        }
-        Ok(())
-    }
-
-    /// What an ended ffmpeg means.
-    fn judge(&self, outcome: &Outcome, files: &[&Path], spent: bool) -> Result<(), TranscodeError> {
-        let status = match outcome.ended {
-            Ended::Exited(status) => status,
-            Ended::Deadline => return Err(TranscodeError::DeadlinePassed { running: true }),
-            Ended::Hung => return Err(TranscodeError::Hung { cpu: outcome.cpu }),
-            Ended::Cancelled | Ended::Refused => return Err(TranscodeError::Cancelled),
-        };
-        // What it could not write at the very end is no failure to it.
-        if status.success() && !said_disk_full(&outcome.stderr) {
-            return Ok(());
-        }
-        Err(self.failure(status, &outcome.stderr, files, spent))
-    }
-
-    fn failure(&self, status: ExitStatus, stderr: &str, files: &[&Path], spent: bool) -> TranscodeError {
-        let said = |words: &str| stderr.contains(words);
-        if status.signal() == Some(Signal::XFSZ.as_raw()) || said("File too large") {
-            return TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max };
-        }
-        if said_disk_full(stderr) {
-            return TranscodeError::DiskFull;
-        }
-        let (how, words) = (status.to_string(), stderr.to_owned());
-        match blame(status, stderr, files, spent) {
-            Blame::Video => {
-                tracing::info!(stderr, "ffmpeg refuses a file");
-                TranscodeError::Refused { reason: reason(stderr, files, status) }
-            }
-            Blame::Node => TranscodeError::Failed { status: how, stderr: words },
-            Blame::Open if said("Cannot allocate memory") => {
-                TranscodeError::OutOfMemory { max: self.sandbox.memory_bytes_max }
-            }
-            Blame::Open => TranscodeError::Crashed { status: how, stderr: words },
-        }
-    }
-}
-
-fn said_disk_full(stderr: &str) -> bool {
-    stderr.contains("No space left on device") || stderr.contains("Disk quota exceeded")
-}
-
-/// ffmpeg calls it a success when the input ends early; its complaint is all there is to know it by.
-fn cut_off(stderr: &str) -> bool {
-    stderr.contains("partial file") || stderr.contains("File ended prematurely")
 }
 
 impl Job {

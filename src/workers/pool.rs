@@ -21,10 +21,10 @@ use super::speed::Estimate;
 use super::ticket::Ticket;
 use super::tools::Tools;
 use super::verify::{Unfit, Verified, Wanted};
-use crate::content::{ContentId, MediaInfo, MediaLimits};
+use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Received};
 use crate::load::CpuUse;
-use crate::profile::Profile;
+use crate::profile::{Profile, Unsuitable};
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl Pool {
         key: Option<&BookingKey>,
     ) -> Result<Place, SubmitError> {
         let shared = &self.0.0;
-        profile.suits(info)?;
+        self.suits(profile, info)?;
         let now = Instant::now();
         let mut state = shared.lock();
         if state.draining || state.closed {
@@ -281,19 +281,33 @@ impl Pool {
     }
 
     /// Lets a result that another node delivered through, if it passes what one that is made here has to pass. Cancel-safe.
-    pub async fn verify(&self, wanted: Wanted<'_>, received: Received) -> Result<Verified, Unfit> {
+    /// `told`: what of the input that node could not read, as it says.
+    pub async fn verify(
+        &self,
+        wanted: Wanted<'_>,
+        received: Received,
+        told: Option<Damage>,
+    ) -> Result<Verified, Unfit> {
         let unseen = |error: &dyn std::fmt::Display| Unfit::Unseen(error.to_string());
         let cancel = Arc::new(Cancel::new().map_err(|error| unseen(&error))?);
         let _guard = CancelOnDrop(Arc::clone(&cancel));
         let (shared, profile) = (Arc::clone(&self.0.0), Arc::clone(wanted.profile));
-        let (content, input) = (wanted.content, wanted.input.cloned());
+        let content = wanted.content;
+        let input = wanted.input.map(|(path, info)| (path.to_owned(), info.clone()));
         // The thread that spawns an ffprobe waits for it, as its death signal asks for.
         let verified = spawn_blocking(move || {
-            let wanted = Wanted { content, profile: &profile, input: input.as_ref() };
+            let input = input.as_ref().map(|(path, info)| (path.as_path(), info));
+            let wanted = Wanted { content, profile: &profile, input };
             let Received { sha256, bytes, file } = received;
-            shared.bench.verifier().foreign(wanted, (file, bytes, sha256), &cancel)
+            shared.bench.verifier().foreign(wanted, (file, bytes, sha256), told, &cancel)
         });
         verified.await.unwrap_or_else(|error| Err(unseen(&error)))
+    }
+
+    /// Whether a profile can be made of a file here.
+    pub fn suits(&self, profile: &Profile, info: &MediaInfo) -> Result<(), Unsuitable> {
+        profile.suits(info)?;
+        profile.within(&self.0.0.bench.limits, info)
     }
 
     /// The ffprobe that goes with this pool.

@@ -6,21 +6,23 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::blame::{Blame, blame, reason};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::child::{self, Ended, Listener};
+use super::protected;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
-use crate::content::{AudioInfo, MediaInfo, MediaLimits, VideoInfo};
+use crate::content::{Lack, MediaInfo, MediaLimits};
 use crate::load::CpuUse;
-use crate::profile::{DEMUXERS, probe_argv};
+use crate::media::{DEMUXERS, Features, Packets, facts, packets_argv, probe_argv};
 
 /// More than this on ffprobe's stdout is no honest file's.
-const OUTPUT_BYTES_MAX: usize = 256 << 10;
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// Longest that reading the times of all packets of a file may take: it is not decoded, and was read to its end before.
+const PACKETS_TIME_MAX: Duration = Duration::from_secs(120);
 /// What ffprobe says of a file with more streams than it is allowed, before it complains of want of memory.
 const TOO_MANY_STREAMS: &str = "exceeds max_streams";
 /// An ffprobe that ran into its time limit and used less of it than this part was kept from its work.
@@ -45,6 +47,9 @@ pub enum ProbeError {
         /// In ffprobe's words.
         reason: String,
     },
+    /// It is of a kind that is known, and no video.
+    #[error("{0}")]
+    NotVideo(&'static str),
     /// It is a media file, and asks for more than this node gives.
     #[error("{what} is over this node's limit: {found}, at most {max}")]
     OverLimit {
@@ -102,7 +107,7 @@ impl Prober {
         // The thread that spawns the child waits for it, as the child's death signal asks for.
         let probed = spawn_blocking(move || {
             let _permit = permit;
-            this.probe_blocking(&path, DEMUXERS, &cancel)
+            this.probe_input(&path, &cancel)
         });
         let result = probed.await.map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
         drop(guard);
@@ -114,6 +119,51 @@ impl Prober {
     /// What ffprobe has cost.
     pub(super) fn cpu(&self) -> &CpuUse {
         &self.cpu
+    }
+
+    /// A stranger's file: what ffprobe says, and what only its bytes tell.
+    fn probe_input(&self, path: &Path, cancel: &Cancel) -> Result<MediaInfo, ProbeError> {
+        if protected::is_still_picture(path).map_err(ProbeError::Tool)? {
+            return Err(ProbeError::NotVideo(
+                "it is a picture (HEIC or AVIF) and not a video: send the video; that of a Live Photo is a .mov file of its own",
+            ));
+        }
+        let mut info = self.probe_blocking(path, DEMUXERS, cancel)?;
+        if info.container.starts_with("mov,") {
+            let encrypted = protected::encrypted_kinds(path).map_err(ProbeError::Tool)?;
+            if encrypted.video && info.video.take().is_some() {
+                info.video_lack = Some(Lack::Encrypted);
+            }
+            if encrypted.audio && info.audio.take().is_some() {
+                info.audio_lack = Some(Lack::Encrypted);
+            }
+        }
+        Ok(info)
+    }
+
+    /// The times of all packets of a file, which costs as much as reading it, on the calling thread.
+    pub(super) fn packets(&self, path: &Path, cancel: &Cancel) -> Result<Packets, ProbeError> {
+        let mut times = Times(Packets::default());
+        let allowed = Allowed {
+            input: path,
+            output_dir: None,
+            file_bytes_max: 0,
+            cpu_seconds_max: PACKETS_TIME_MAX.as_secs(),
+        };
+        let mut command =
+            self.sandbox.command(&self.tools.ffprobe, packets_argv(path, &self.limits), &allowed);
+        let deadline = Instant::now() + PACKETS_TIME_MAX;
+        let outcome = child::run(&mut command, deadline, cancel, &mut times).map_err(ProbeError::Tool)?;
+        let packets = times.0;
+        self.cpu.add(matches!(outcome.ended, Ended::Exited(_)), outcome.cpu);
+        match outcome.ended {
+            // It ends with an error where the file does; what it read before is what there is.
+            Ended::Exited(status) if status.success() || packets.whole().is_some() => Ok(packets),
+            Ended::Exited(status) => Err(failure(status, &outcome.stderr, path, false)),
+            Ended::Deadline | Ended::Hung | Ended::Cancelled | Ended::Refused => {
+                Err(timed_out(PACKETS_TIME_MAX, outcome.cpu))
+            }
+        }
     }
 
     /// The same on the calling thread, without the checks against the limits.
@@ -137,7 +187,7 @@ impl Prober {
         let done = matches!(outcome.ended, Ended::Exited(status) if status.success());
         self.cpu.add(done, outcome.cpu);
         match outcome.ended {
-            Ended::Exited(status) if status.success() => parse(&json.0),
+            Ended::Exited(status) if status.success() => parse(&json.0, &self.tools.features),
             Ended::Exited(_) if outcome.stderr.contains(TOO_MANY_STREAMS) => {
                 let max = self.limits.streams_max;
                 let (found, max) = (format!("more than {max}"), max.to_string());
@@ -154,6 +204,16 @@ impl Prober {
                 Err(ProbeError::Refused { reason: "it describes far too many streams".to_owned() })
             }
         }
+    }
+}
+
+/// The times of packets that it writes.
+struct Times(Packets);
+
+impl Listener for Times {
+    fn hears(&mut self, bytes: &[u8]) -> bool {
+        self.0.feed(bytes);
+        true
     }
 }
 
@@ -183,6 +243,9 @@ fn timed_out(max: Duration, cpu: Duration) -> ProbeError {
 fn failure(status: ExitStatus, stderr: &str, path: &Path, spent: bool) -> ProbeError {
     let said = if stderr.is_empty() { "nothing" } else { stderr };
     match blame(status, stderr, &[path], spent) {
+        Blame::Video if stderr.contains("moov atom not found") => ProbeError::NotVideo(
+            "its index is missing: it was not recorded, or not sent, to its end; send all of it",
+        ),
         Blame::Video => {
             tracing::info!(stderr, "ffprobe refuses a file");
             ProbeError::Refused { reason: reason(stderr, &[path], status) }
@@ -203,118 +266,29 @@ pub(crate) fn check(limits: &MediaLimits, info: &MediaInfo) -> Result<(), ProbeE
             return over("the duration", format!("{duration:.0?}"), format!("{:.0?}", limits.duration_max));
         }
     }
-    let Some(video) = &info.video else { return Ok(()) };
-    let pixels = u64::from(video.width) * u64::from(video.height);
-    if pixels > limits.picture_pixels_max {
-        let found = format!("{}x{}", video.width, video.height);
-        return over("the picture's size", found, format!("{} pixels", limits.picture_pixels_max));
-    }
-    if video.fps > limits.fps_max {
-        return over("the frame rate", format!("{:.0}/s", video.fps), format!("{:.0}/s", limits.fps_max));
-    }
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct Probed {
-    #[serde(default)]
-    streams: Vec<Stream>,
-    #[serde(default)]
-    format: Format,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Format {
-    #[serde(rename = "format_name")]
-    name: String,
-    nb_streams: u32,
-    duration: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Stream {
-    codec_type: String,
-    codec_name: Option<String>,
-    width: u32,
-    height: u32,
-    channels: u32,
-    avg_frame_rate: String,
-    r_frame_rate: String,
-    nb_frames: Option<String>,
-    duration: Option<String>,
-    disposition: Disposition,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Disposition {
-    attached_pic: u8,
-}
-
 /// Reads ffprobe's JSON. Every field may be missing or nonsense; what is left has to be a media file.
-pub(crate) fn parse(json: &[u8]) -> Result<MediaInfo, ProbeError> {
-    let refused = |reason: &str| ProbeError::Refused { reason: reason.to_owned() };
+pub(crate) fn parse(json: &[u8], features: &Features) -> Result<MediaInfo, ProbeError> {
     // Nonsense may stand in a file, and then in its description; but what ffprobe writes is a JSON object.
-    let described: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(json).map_err(|error| ProbeError::Tool(error.into()))?;
-    let probed: Probed =
-        serde_json::from_value(described.into()).map_err(|_| refused("its description can't be read"))?;
-    let duration = seconds(probed.format.duration.as_deref());
-    let video = probed
-        .streams
-        .iter()
-        .find(|s| s.codec_type == "video" && s.disposition.attached_pic == 0 && s.width > 0 && s.height > 0)
-        .map(|stream| video(stream, duration));
-    let audio =
-        probed.streams.iter().find(|s| s.codec_type == "audio" && s.codec_name.is_some()).map(|stream| {
-            AudioInfo { codec: stream.codec_name.clone().unwrap_or_default(), channels: stream.channels }
-        });
-    if video.is_none() && audio.is_none() {
-        return Err(refused("there is no video and no sound in it"));
-    }
-    let streams = probed.format.nb_streams.max(u32::try_from(probed.streams.len()).unwrap_or(u32::MAX));
-    Ok(MediaInfo { container: probed.format.name, duration, video, audio, streams })
-}
-
-fn video(stream: &Stream, container_duration: Option<Duration>) -> VideoInfo {
-    let fps = rate(&stream.avg_frame_rate).or_else(|| rate(&stream.r_frame_rate)).unwrap_or(0.0);
-    let duration = seconds(stream.duration.as_deref());
-    let counted = stream.nb_frames.as_deref().and_then(|text| text.parse().ok());
-    let frames = counted
-        .or_else(|| Some((duration.or(container_duration)?.as_secs_f64() * fps).round() as u64))
-        .unwrap_or(0);
-    VideoInfo {
-        codec: stream.codec_name.clone().unwrap_or_default(),
-        width: stream.width,
-        height: stream.height,
-        fps,
-        frames,
-        duration,
-    }
-}
-
-/// "5.041667"; not "N/A", negative, or beyond a Duration.
-fn seconds(text: Option<&str>) -> Option<Duration> {
-    Duration::try_from_secs_f64(text?.parse().ok()?).ok().filter(|duration| !duration.is_zero())
-}
-
-/// "24000/1001"; not "0/0".
-fn rate(text: &str) -> Option<f64> {
-    let (over, under) = text.split_once('/')?;
-    let rate = over.parse::<f64>().ok()? / under.parse::<f64>().ok()?;
-    (rate.is_finite() && rate > 0.0).then_some(rate)
+    let described = serde_json::from_slice(json).map_err(|error| ProbeError::Tool(error.into()))?;
+    facts::read(described, features).map_err(|error| ProbeError::Refused { reason: error.to_string() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::AudioInfo;
     use proptest::prelude::*;
+
+    fn parse(json: &[u8]) -> Result<MediaInfo, ProbeError> {
+        super::parse(json, &Features::default())
+    }
 
     const CLIP: &str = r#"{"programs":[],"streams":[
         {"codec_name":"mjpeg","codec_type":"video","width":600,"height":600,"avg_frame_rate":"0/0","disposition":{"attached_pic":1}},
-        {"codec_name":"aac","codec_type":"audio","channels":2,"avg_frame_rate":"0/0","duration":"5.0","disposition":{"attached_pic":0}},
+        {"codec_name":"aac","codec_type":"audio","channels":2,"avg_frame_rate":"0/0","nb_frames":"216","duration":"5.0","disposition":{"attached_pic":0}},
         {"codec_name":"h264","codec_type":"video","width":1080,"height":1920,"r_frame_rate":"24/1","avg_frame_rate":"24/1",
          "nb_frames":"121","duration":"5.041667","disposition":{"attached_pic":0}}],
         "format":{"nb_streams":3,"format_name":"mov,mp4,m4a,3gp,3g2,mj2","duration":"5.041667"}}"#;
@@ -327,7 +301,13 @@ mod tests {
             (video.codec.as_str(), video.width, video.height, video.frames),
             ("h264", 1080, 1920, 121)
         );
-        assert_eq!(info.audio, Some(AudioInfo { codec: "aac".into(), channels: 2 }));
+        let sound = AudioInfo {
+            codec: "aac".into(),
+            channels: 2,
+            duration: Some(Duration::from_secs(5)),
+            ..AudioInfo::default()
+        };
+        assert_eq!(info.audio, Some(sound));
         assert_eq!(info.pixels(), 1080 * 1920 * 121);
         assert_eq!(info.streams, 3);
     }

@@ -51,10 +51,6 @@ impl<F: FnMut(Progress)> Ear<F> {
         self.reported.then(|| self.reader.now())
     }
 
-    pub(super) const fn now(&self) -> Progress {
-        self.reader.now()
-    }
-
     fn is_hung_at(&mut self, now: Instant, cpu: Duration) -> bool {
         let (since, used) = self.busy;
         if cpu.saturating_sub(used) >= (now - since).mul_f64(IDLE_PART_MAX).max(MOVED_CPU_MIN) {

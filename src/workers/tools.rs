@@ -2,6 +2,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::cancel::Cancel;
+use super::child::{self, Ended, Listener};
+use crate::media::Features;
 
 /// The ffmpeg and ffprobe programs of this node.
 #[derive(Clone, Debug)]
@@ -12,7 +17,14 @@ pub struct Tools {
     pub ffprobe: PathBuf,
     /// ffmpeg's version, part of every cache key.
     pub version: FfmpegVersion,
+    /// What ffmpeg has of that which is used.
+    pub features: Features,
 }
+
+/// Longest that ffmpeg may take to list what it has; what it has not listed by then is taken to be there.
+const LIST_TIME_MAX: Duration = Duration::from_secs(5);
+/// A longer list, in bytes, is none of ffmpeg's.
+const LIST_BYTES_MAX: usize = 1 << 20;
 
 /// ffmpeg's version as it tells it itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +70,8 @@ impl Located {
         Ok(Self { ffmpeg: locate(ffmpeg)?, ffprobe: locate(ffprobe)? })
     }
 
-    /// Asks ffmpeg for its version. Blocks for some 60 ms of CPU time, most of it the linking of a hundred libraries.
+    /// Asks ffmpeg for its version and what it has. Blocks for some 180 ms of CPU time, most of it the linking of a hundred
+    /// libraries, three times.
     pub fn ask_version(self) -> Result<Tools, ToolsError> {
         let Self { ffmpeg, ffprobe } = self;
         let output = Command::new(&ffmpeg)
@@ -68,8 +81,44 @@ impl Located {
             .map_err(|source| ToolsError::Broken { program: ffmpeg.clone(), source })?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version = FfmpegVersion::parse(&text).ok_or_else(|| ToolsError::NoVersion(ffmpeg.clone()))?;
-        Ok(Tools { ffmpeg, ffprobe, version })
+        let features = std::thread::scope(|scope| {
+            let codecs = scope.spawn(|| list(&ffmpeg, "-codecs"));
+            let filters = list(&ffmpeg, "-filters");
+            Features::read(&codecs.join().unwrap_or_default(), &filters)
+        });
+        Ok(Tools { ffmpeg, ffprobe, version, features })
     }
+}
+
+struct Listing(Vec<u8>);
+
+impl Listener for Listing {
+    fn hears(&mut self, bytes: &[u8]) -> bool {
+        self.0.extend_from_slice(bytes);
+        self.0.len() <= LIST_BYTES_MAX
+    }
+}
+
+/// What ffmpeg prints of what it has; empty where it prints nothing.
+fn list(ffmpeg: &Path, what: &str) -> String {
+    let mut listed = Listing(Vec::new());
+    let mut run = || {
+        let cancel = Cancel::new()?;
+        let mut command = Command::new(ffmpeg);
+        // Nothing that it is given is a file to write.
+        command.arg(what).arg("-hide_banner");
+        child::run(&mut command, Instant::now() + LIST_TIME_MAX, &cancel, &mut listed)
+    };
+    match run() {
+        Ok(outcome) if matches!(outcome.ended, Ended::Exited(status) if status.success()) => {}
+        Ok(outcome) => {
+            tracing::warn!(what, ended = ?outcome.ended, "ffmpeg does not tell what it has: all of it is taken to be there");
+        }
+        Err(error) => {
+            tracing::warn!(what, %error, "ffmpeg does not tell what it has: all of it is taken to be there");
+        }
+    }
+    String::from_utf8_lossy(&listed.0).into_owned()
 }
 
 impl Tools {
@@ -80,7 +129,7 @@ impl Tools {
 
     /// What the operator should know of these tools, one line each; the node logs them at start.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.features.lacks();
         if self.version.may_lack_fixes() {
             warnings.push(format!(
                 "ffmpeg {} may lack fixes for hostile media that 8.1 and 5.1.9 have: upgrade it, or check that your \

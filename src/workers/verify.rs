@@ -17,11 +17,13 @@ use sha2::{Digest, Sha256};
 use super::cancel::Cancel;
 use super::error::TranscodeError;
 use super::index;
+use super::lengths::{self, Length, tolerance};
 use super::probe::Prober;
 use super::whole;
-use crate::content::{ContentId, MediaInfo, MediaLimits};
+use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
 use crate::ingest::Scratch;
-use crate::profile::{Container, OWN_DEMUXERS, Profile, Recipe, Scale};
+use crate::media::{Complaints, OWN_DEMUXERS};
+use crate::profile::{Container, Profile, Recipe, Scale};
 
 /// How exactly ffmpeg stops where it is told to: within a picture.
 const STOP_ERROR: Duration = Duration::from_secs(1);
@@ -35,6 +37,8 @@ pub struct Verified {
     bytes: u64,
     sha256: ContentId,
     info: MediaInfo,
+    length: Length,
+    damage: Option<Damage>,
 }
 
 /// What a result has to be the result of.
@@ -44,9 +48,9 @@ pub struct Wanted<'a> {
     pub content: ContentId,
     /// What was to be made of it.
     pub profile: &'a Arc<Profile>,
-    /// What ffprobe found in the input. None where it can't be looked at here, by this node's own fault: then only what the
-    /// profile says is held against the result.
-    pub input: Option<&'a MediaInfo>,
+    /// The input, and what ffprobe found in it. None where it can't be looked at here, by this node's own fault: then only what
+    /// the profile says is held against the result.
+    pub input: Option<(&'a Path, &'a MediaInfo)>,
 }
 
 /// Why a result that another node delivered is not taken.
@@ -70,14 +74,27 @@ pub(super) struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    /// Lets a result that was made here through. Blocks.
+    /// Lets a result that was made here through, with what was complained of meanwhile. Blocks.
     pub(super) fn own(
         &self,
         wanted: Wanted<'_>,
+        complaints: Complaints,
         file: Scratch,
         cancel: &Cancel,
     ) -> Result<Verified, TranscodeError> {
         let info = self.look(wanted, &file, cancel)?;
+        if let Some(reason) = wanted.input.and_then(|(_, input)| wanted.profile.fits(input, &info).err()) {
+            return Err(TranscodeError::BadOutput { reason: reason.to_owned() });
+        }
+        let length = self.length(wanted, &info, cancel)?;
+        match length {
+            // What can't be decoded is told of; what is lost without a word is not to be answered as right.
+            Length::Short { expected, got } if !complaints.any() => {
+                return Err(TranscodeError::Incomplete { expected, got });
+            }
+            _ => {}
+        }
+        let damage = damage(wanted.profile, &info, length, complaints);
         let (sha256, bytes) = digest(&file)?;
         Ok(Verified {
             content: wanted.content,
@@ -86,6 +103,8 @@ impl Verifier<'_> {
             bytes,
             sha256,
             info,
+            length,
+            damage,
         })
     }
 
@@ -94,18 +113,31 @@ impl Verifier<'_> {
         &self,
         wanted: Wanted<'_>,
         (file, bytes, sha256): (Scratch, u64, ContentId),
+        told: Option<Damage>,
         cancel: &Cancel,
     ) -> Result<Verified, Unfit> {
-        let info = self.look(wanted, &file, cancel).map_err(|error| match error {
+        let refused = |error: TranscodeError| match error {
             TranscodeError::BadOutput { reason } => Unfit::Wrong(reason),
             TranscodeError::Incomplete { .. }
             | TranscodeError::TooLong { .. }
             | TranscodeError::OutputTooLarge { .. } => Unfit::Wrong(error.to_string()),
             error => Unfit::Unseen(error.to_string()),
-        })?;
-        if let Some(doubt) = wanted.input.and_then(|input| doubt(wanted.profile, input, &info)) {
+        };
+        let info = self.look(wanted, &file, cancel).map_err(refused)?;
+        if let Some(doubt) = wanted.input.and_then(|(_, input)| doubt(wanted.profile, input, &info)) {
             return Err(Unfit::Doubtful(doubt));
         }
+        let length = self.length(wanted, &info, cancel).map_err(refused)?;
+        let seen = match length {
+            Length::Whole => None,
+            // It made something else of it than is made here, or the input has what can't be decoded.
+            Length::Short { expected, got } => return Err(Unfit::Doubtful(shorter(expected, got))),
+            Length::Held(expected) => {
+                return Err(Unfit::Doubtful(shorter(expected, info.picture_duration().unwrap_or_default())));
+            }
+            Length::Lost { .. } => damage(wanted.profile, &info, length, Complaints::default()),
+        };
+        let damage = told.or(seen);
         Ok(Verified {
             content: wanted.content,
             profile: Arc::clone(wanted.profile),
@@ -113,6 +145,8 @@ impl Verifier<'_> {
             bytes,
             sha256,
             info,
+            length,
+            damage,
         })
     }
 
@@ -147,21 +181,28 @@ impl Verifier<'_> {
         };
         let info = described.map_or_else(probed, Ok)?;
         delivers(profile, &info).map_err(|reason| bad(reason.to_owned()))?;
-        wanted.input.map_or(Ok(()), |input| self.fits(profile, input, &info))?;
+        wanted.input.map_or(Ok(()), |(_, input)| self.fits(input, &info))?;
         Ok(info)
     }
 
+    /// How long it is beside its input.
+    fn length(
+        &self,
+        wanted: Wanted<'_>,
+        result: &MediaInfo,
+        cancel: &Cancel,
+    ) -> Result<Length, TranscodeError> {
+        let Some(input) = wanted.input else { return Ok(Length::Whole) };
+        lengths::compare(wanted.profile, input, result, self.prober, cancel).map_err(|error| {
+            if cancel.is_set() { TranscodeError::Cancelled } else { TranscodeError::Unverified(error) }
+        })
+    }
+
     /// Is it of that input, as far as both tell?
-    fn fits(&self, profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Result<(), TranscodeError> {
+    fn fits(&self, input: &MediaInfo, result: &MediaInfo) -> Result<(), TranscodeError> {
         if input.audio.is_none() && result.audio.is_some() {
             let reason = "there is sound in it, and none in the video".to_owned();
             return Err(TranscodeError::BadOutput { reason });
-        }
-        if matches!(profile.recipe, Recipe::Video { .. })
-            && let (Some(expected), Some(got)) = (input.picture_duration(), result.picture_duration())
-            && got + tolerance(expected) < expected
-        {
-            return Err(TranscodeError::Incomplete { expected, got });
         }
         // Where ffmpeg was told to stop. What says that it is as long may be.
         let (max, says) = (self.limits.duration_max, input.duration.unwrap_or_default());
@@ -206,24 +247,30 @@ fn doubt(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Option<Str
     if moving && input.audio.is_some() && result.audio.is_none() {
         return Some("there is no sound in it, and there is in the video".to_owned());
     }
-    if let (Some(video), Some(picture), Recipe::Video { scale: Scale::ShortSide(side), .. }) =
-        (&input.video, &result.video, &profile.recipe)
-    {
-        // Square pixels may make one side of it shorter.
-        let short = video.width.min(video.height).min((*side).into());
-        if picture.width.min(picture.height) < short / 2 {
-            return Some(format!("its pictures are of {}x{} only", picture.width, picture.height));
-        }
+    if let Err(reason) = profile.fits(input, result) {
+        return Some(reason.to_owned());
     }
     let (says, got) = (input.duration.max(input.picture_duration())?, result.duration?);
-    let longer = got > says + 2 * tolerance(says);
-    let shorter = !moving && got + 2 * tolerance(says) < says;
-    (longer || shorter).then(|| format!("it plays for {got:.1?}, and the video for {says:.1?}"))
+    (got > says + 2 * tolerance(says)).then(|| shorter(got, says))
 }
 
-/// How much shorter than its input a result may be: rounding, an edit list, a last frame without a duration.
-fn tolerance(expected: Duration) -> Duration {
-    expected.mul_f64(0.03).max(Duration::from_millis(300))
+fn shorter(long: Duration, short: Duration) -> String {
+    format!("of the video and its result one plays for {long:.1?}, and the other for {short:.1?}")
+}
+
+/// What of an input was lost, if anything was.
+fn damage(profile: &Profile, result: &MediaInfo, length: Length, complaints: Complaints) -> Option<Damage> {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (read, expected) = match length {
+        Length::Lost { expected, got } | Length::Short { expected, got } => (got, Some(expected)),
+        Length::Whole | Length::Held(_)
+            if complaints.any() && !matches!(profile.recipe, Recipe::Poster { .. }) =>
+        {
+            (result.duration.unwrap_or_default(), None)
+        }
+        Length::Whole | Length::Held(_) => return None,
+    };
+    Some(Damage { read_ms: ms(read), expected_ms: expected.map(ms), errors: complaints.lost })
 }
 
 fn digest(path: &Path) -> io::Result<(ContentId, u64)> {
@@ -272,6 +319,16 @@ impl Verified {
         &self.info
     }
 
+    /// What of the input could not be read.
+    pub const fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+
+    /// How long it is beside its input.
+    pub(super) const fn length(&self) -> Length {
+        self.length
+    }
+
     /// The file; deleted on drop.
     pub(crate) fn into_file(self) -> Scratch {
         self.file
@@ -281,7 +338,8 @@ impl Verified {
     #[cfg(test)]
     pub(crate) fn for_test(content: ContentId, profile: Arc<Profile>, file: Scratch, data: &[u8]) -> Self {
         let (bytes, sha256) = (data.len() as u64, ContentId::of(data));
-        Self { content, profile, file, bytes, sha256, info: MediaInfo::default() }
+        let (info, length) = (MediaInfo::default(), Length::Whole);
+        Self { content, profile, file, bytes, sha256, info, length, damage: None }
     }
 }
 
@@ -300,14 +358,16 @@ mod tests {
             frames: 25,
             fps: 25.0,
             duration,
+            ..VideoInfo::default()
         };
-        let audio = audio.then(|| AudioInfo { codec: "aac".into(), channels: 2 });
+        let audio = audio.then(|| AudioInfo { codec: "aac".into(), channels: 2, ..AudioInfo::default() });
         MediaInfo {
             container: "mov,mp4,m4a,3gp,3g2,mj2".into(),
             duration,
             video: Some(video),
             audio,
             streams: 2,
+            ..MediaInfo::default()
         }
     }
 
@@ -333,11 +393,17 @@ mod tests {
     #[test]
     fn what_the_input_may_be_to_blame_for_is_in_doubt() {
         let (input, side) = (info(5.0, (1920, 1080), true), profile("720p"));
-        for good in [info(5.0, (1280, 720), true), info(5.04, (720, 1280), true), info(5.4, (960, 720), true)]
+        for good in
+            [info(5.0, (1280, 720), true), info(5.04, (1280, 720), true), info(5.4, (1280, 720), true)]
         {
             assert_eq!(doubt(&side, &input, &good), None, "{good:?}");
         }
-        for odd in [info(9.0, (1280, 720), true), info(5.0, (1280, 720), false), info(5.0, (64, 36), true)] {
+        for odd in [
+            info(9.0, (1280, 720), true),
+            info(5.0, (1280, 720), false),
+            info(5.0, (64, 36), true),
+            info(5.0, (960, 720), true),
+        ] {
             assert!(doubt(&side, &input, &odd).is_some(), "{odd:?}");
         }
         // Nothing is known of it, so nothing speaks against it.

@@ -297,7 +297,7 @@ async fn a_form_says_what_it_wants_before_or_behind_its_file() {
     for parts in [[file("a.mp4"), profile("480p")], [profile("480p"), file("a.mp4")]] {
         let answer = send("/upload", &parts).await;
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-        assert_eq!(answer.header("content-disposition"), "attachment; filename=\"a-480p.mp4\"");
+        assert_eq!(answer.header("content-disposition"), "attachment; filename=\"a.480p.mp4\"");
     }
     send("/upload?profile=360p", &[file("a.mp4"), profile("480p")]).await.assert_video();
     let refused: [(&[Vec<u8>], &str); 5] = [

@@ -274,7 +274,7 @@ async fn a_form_is_an_upload_and_its_fields_choose() {
     let headers = [("content-type", "multipart/form-data; boundary=XyZ")];
     let answer = node.http.send(Method::POST, "/upload", &headers, form.into()).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer.body));
-    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"my clip-480p.mp4\"");
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"my clip.480p.mp4\"");
     // The same file, sent plainly, is the same content.
     let plain = node.http.upload_with("/upload?profile=480p", &[], clip).await;
     assert_eq!((plain.header("x-cache"), &plain.body), ("hit", &answer.body));

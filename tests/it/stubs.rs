@@ -22,7 +22,7 @@ impl Stub {
     fn new(version: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = -version ]; then echo 'ffmpeg version {version} stub'; exit; fi\n\
+            "#!/bin/sh\ncase \"$1\" in -version) echo 'ffmpeg version {version} stub'; exit;; -codecs|-filters) exit;; esac\n\
              for out; do :; done\nout=${{out#file:}}\n. \"${{0%/*}}/part\"\n"
         );
         std::fs::write(dir.path().join("ffmpeg"), script).unwrap();

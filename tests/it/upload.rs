@@ -19,7 +19,7 @@ async fn an_upload_comes_back_transcoded_and_its_repetition_from_the_cache() {
     assert_eq!(first.header("x-cache"), "miss");
     assert_eq!(first.header("x-served-by"), "node1");
     assert_eq!(first.header("x-route"), "node1/FRA");
-    assert_eq!(first.header("content-disposition"), "attachment; filename=\"clip-360p.mp4\"");
+    assert_eq!(first.header("content-disposition"), "attachment; filename=\"clip.360p.mp4\"");
 
     let second = node.http.upload(clip).await;
     second.assert_video();

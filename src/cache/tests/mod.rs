@@ -21,6 +21,7 @@ pub(super) fn meta(bytes: u64) -> std::sync::Arc<Meta> {
         bytes,
         sha256: ContentId([0; 32]),
         media_type: String::new(),
+        damage: None,
         extension: String::new(),
     })
 }

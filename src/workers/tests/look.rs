@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use super::super::cancel::Cancel;
 use super::super::{index, whole};
 use super::*;
-use crate::profile::DEMUXERS;
+use crate::media::DEMUXERS;
 
 const CLIP: &str = "-f lavfi -i testsrc2=size=322x242:rate=25:duration=2 -f lavfi -i sine=duration=2 -c:v libx264 -preset ultrafast \
                     -c:a aac";

@@ -69,7 +69,7 @@ async fn garbage_and_nothing_are_no_results() {
 #[tokio::test]
 async fn a_video_that_is_not_the_one_asked_for_is_no_result() {
     let make =
-        "ffmpeg -v error -f lavfi -i color=size=64x64:duration=1 -c:v libx264 -f mp4 -y \"$out\" </dev/null";
+        "ffmpeg -v error -f lavfi -i color=size=32x32:duration=1 -c:v libx264 -f mp4 -y \"$out\" </dev/null";
     let error = failure(&format!("PATH=/usr/bin:/usr/local/bin; {make}"), SOON).await;
     assert!(matches!(&error, TranscodeError::BadOutput { reason } if reason.contains("size")), "{error}");
 }

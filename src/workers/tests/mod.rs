@@ -123,7 +123,7 @@ fn clip(folder: &tempfile::TempDir, arguments: &str) -> PathBuf {
 fn stub(folder: &tempfile::TempDir, body: &str) -> PathBuf {
     let path = folder.path().join("ffmpeg");
     let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = -version ]; then echo 'ffmpeg version 5.1.9 stub'; exit; fi\n\
+        "#!/bin/sh\ncase \"$1\" in -version) echo 'ffmpeg version 5.1.9 stub'; exit;; -codecs|-filters) exit;; esac\n\
          for out; do :; done\nout=${{out#file:}}\n{body}\n"
     );
     std::fs::write(&path, script).unwrap();

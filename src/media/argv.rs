@@ -1,0 +1,271 @@
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Plan, Sound, Video};
+use crate::content::MediaLimits;
+use crate::profile::{AudioCodec, Container, Preset, Profile, Recipe, VideoCodec};
+
+/// ffmpeg's demuxers of real containers, the only ones it may use. Without this list a DASH, HLS or ffconcat text file
+/// that is named .mp4 reads other files of the node.
+pub const DEMUXERS: &str =
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mp3,aac,flac,wav,w64,gif,apng,mxf,dv";
+
+/// The demuxers for what ffmpeg itself has written here: a poster too.
+pub(crate) const OWN_DEMUXERS: &str = "mov,matroska,webm,ogg,image2,jpeg_pipe";
+
+/// Seconds between two pictures that need no other before them.
+const KEY_FRAME_EVERY_S: u32 = 2;
+/// What a decoder allocates beside the pixels of a picture: it aligns both sides.
+const ALIGNMENT_PIXELS: u64 = 128;
+
+/// What a command line needs besides the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The file to read.
+    pub input: &'a Path,
+    /// The file to write.
+    pub output: &'a Path,
+    /// Threads for decoder and encoder.
+    pub threads: u16,
+    /// Bounds to hand to ffmpeg.
+    pub limits: &'a MediaLimits,
+}
+
+impl Plan {
+    /// ffmpeg's arguments, without the program's name.
+    pub fn argv(&self, profile: &Profile, run: &Run<'_>) -> Vec<OsString> {
+        let mut args = Args::default();
+        args.flags(&["-nostdin", "-hide_banner", "-nostats"]).opt("-v", "error").opt("-progress", "pipe:1");
+        // The first position is global; the demuxer's lists must stand before the input they are for.
+        args.opt("-max_alloc", run.limits.alloc_bytes_max).opt("-filter_threads", 1);
+        if let Some(still) = &self.still {
+            if still.key_frames_only {
+                args.opt("-skip_frame", "nokey");
+            }
+            if let Some(within) = still.within_s {
+                args.opt("-t", format!("{within:.3}"));
+            }
+        }
+        guard_input(&mut args, DEMUXERS, run.limits);
+        args.opt("-threads", run.threads).path("-i", run.input);
+        if let Some(video) = &self.video {
+            args.opt("-map", format!("0:{}", video.stream)).opt("-vf", video.filters.join(","));
+        }
+        if let Some(sound) = &self.sound {
+            args.opt("-map", format!("0:{}", sound.stream)).opt("-af", sound.filters.join(","));
+        }
+        // Where a phone's video was taken is nobody's business but its owner's; subtitles and data are not asked for.
+        args.flags(&["-sn", "-dn"]).opt("-map_metadata", -1).opt("-map_chapters", -1);
+        self.encode(&mut args, profile, run);
+        args.opt("-t", format!("{:.3}", run.limits.duration_max.as_secs_f64()));
+        args.opt("-fs", run.limits.output_bytes_max);
+        args.path("-y", run.output);
+        args.0
+    }
+
+    fn encode(&self, args: &mut Args, profile: &Profile, run: &Run<'_>) {
+        match &profile.recipe {
+            Recipe::Video { container, codec, preset, crf, bounded, audio, .. } => {
+                if let Some(video) = &self.video {
+                    encode_video(args, video, (*codec, *preset, *crf), run.threads);
+                    if *bounded {
+                        bound(args, video, *codec);
+                    }
+                }
+                if let Some(sound) = &self.sound {
+                    encode_sound(args, sound, audio.codec);
+                }
+                match container {
+                    Container::Mp4 => {
+                        if let Some(video) = self.video.as_ref().filter(|video| !video.rate.constant) {
+                            last_picture(args, video);
+                        }
+                        args.opt("-movflags", "+faststart").opt("-f", "mp4")
+                    }
+                    Container::Webm => args.opt("-f", "webm"),
+                };
+            }
+            Recipe::Audio { audio } => {
+                if let Some(sound) = &self.sound {
+                    encode_sound(args, sound, audio.codec);
+                }
+                match audio.codec {
+                    AudioCodec::Aac => args.opt("-movflags", "+faststart").opt("-f", "ipod"),
+                    AudioCodec::Opus => args.opt("-f", "ogg"),
+                };
+            }
+            Recipe::Poster { quality, .. } => {
+                args.opt("-frames:v", 1).opt("-c:v", "mjpeg").opt("-q:v", quality).opt("-f", "mjpeg");
+            }
+        }
+    }
+}
+
+/// The options that keep a hostile file from reaching beyond itself. ffprobe takes the same.
+fn guard_input(args: &mut Args, demuxers: &str, limits: &MediaLimits) {
+    // The limit is of the picture; ffmpeg's own is of what it allocates for one.
+    let side = limits.picture_pixels_max.isqrt() + ALIGNMENT_PIXELS;
+    let pixels = limits.picture_pixels_max + 2 * ALIGNMENT_PIXELS * side;
+    args.opt("-protocol_whitelist", "file,pipe").opt("-format_whitelist", demuxers);
+    args.opt("-max_pixels", pixels).opt("-max_streams", limits.streams_max);
+}
+
+fn encode_video(
+    args: &mut Args,
+    video: &Video,
+    (codec, preset, crf): (VideoCodec, Preset, u8),
+    threads: u16,
+) {
+    match codec {
+        VideoCodec::H264 => args.opt("-c:v", "libx264").opt("-preset", preset.x264()).opt("-crf", crf),
+        VideoCodec::Vp9 => args
+            .opt("-c:v", "libvpx-vp9")
+            .opt("-crf", crf)
+            .opt("-b:v", 0)
+            .opt("-deadline", "good")
+            .opt("-cpu-used", 5)
+            .opt("-row-mt", 1),
+    };
+    // What every player can show: most can't play 4:4:4 or ten bits.
+    args.opt("-pix_fmt", "yuv420p").opt("-threads", threads);
+    let rate = &video.rate;
+    let ratio = |ratio: crate::content::Ratio| format!("{}/{}", ratio.over(), ratio.under());
+    args.opt("-fps_mode", "vfr").opt("-r", ratio(rate.nominal));
+    args.opt("-enc_time_base", ratio(rate.tick).replace('/', ":"));
+}
+
+/// An MP4 ends with the picture that is decoded last, which need not be the one that is shown last: where pictures come at odd times
+/// the film would end before it. So the last one decoded lasts until the last one shown is over.
+fn last_picture(args: &mut Args, video: &Video) {
+    // In ticks, as all times are here; the container counts in the same ones.
+    let frame = (1.0 / (video.rate.nominal.value() * video.rate.tick.value())).round();
+    let until = format!("ld(0)+{frame}-STARTPTS-DTS+STARTDTS");
+    let duration = format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)");
+    args.opt("-bsf:v", format!("setts=pts=PTS:dts=DTS:duration='{duration}'"));
+}
+
+/// What streaming needs: no second of it is much more than a line carries, and it can be begun and cut every two seconds.
+fn bound(args: &mut Args, video: &Video, codec: VideoCodec) {
+    let kbps = rate_max_kbps(video);
+    if codec == VideoCodec::H264 {
+        // The level follows from size, rate and these; x264 writes the lowest that fits.
+        args.opt("-profile:v", "high")
+            .opt("-maxrate", format!("{kbps}k"))
+            .opt("-bufsize", format!("{}k", 2 * kbps));
+    }
+    // At the first picture of every two seconds, by its time, in every size alike; none of them where there is no picture.
+    let every = KEY_FRAME_EVERY_S;
+    args.opt(
+        "-force_key_frames",
+        format!(
+            "expr:if(isnan(prev_forced_t),1,gt(floor(t/{every}+0.001),floor(prev_forced_t/{every}+0.001)))"
+        ),
+    );
+    // Frames between two of them at the most, and one: only what is not forced in time is caught by this.
+    args.opt("-g", (video.rate.peak() * f64::from(every)).ceil() as u64 + 1);
+}
+
+/// The most that a second of these pictures may have, in thousands of bits: as PeerTube's and HandBrake's presets, fewer bits a
+/// pixel for more pixels.
+fn rate_max_kbps(video: &Video) -> u64 {
+    let (width, height) = video.size;
+    let pixels = f64::from(width) * f64::from(height);
+    let bits_per_pixel = match width.min(height) {
+        0..=240 => 0.19,
+        241..=360 => 0.17,
+        361..=480 => 0.15,
+        481..=720 => 0.125,
+        721..=1080 => 0.105,
+        _ => 0.085,
+    };
+    (pixels * bits_per_pixel * video.rate.peak().max(24.0) / 1000.0).ceil().max(100.0) as u64
+}
+
+fn encode_sound(args: &mut Args, sound: &Sound, codec: AudioCodec) {
+    let encoder = match codec {
+        AudioCodec::Aac => "aac",
+        AudioCodec::Opus => "libopus",
+    };
+    args.opt("-c:a", encoder).opt("-b:a", format!("{}k", sound.kbps));
+    if let Some(language) = &sound.language {
+        args.opt("-metadata:s:a:0", format!("language={language}"));
+    }
+}
+
+const PROBE_ENTRIES: &str = "format=format_name,duration,nb_streams:stream=index,codec_type,codec_name,width,height,\
+     sample_aspect_ratio,pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order,avg_frame_rate,\
+     r_frame_rate,nb_frames,duration,channels,channel_layout,sample_rate:stream_disposition=default,comment,attached_pic,\
+     visual_impaired,timed_thumbnails:stream_tags=language,title,DURATION:stream_side_data=side_data_type,rotation,dv_profile,\
+     dv_bl_signal_compatibility_id";
+
+/// ffprobe's arguments for one file, without the program's name. `demuxers`: the only ones it may use.
+pub(crate) fn probe_argv(input: &Path, demuxers: &str, limits: &MediaLimits) -> Vec<OsString> {
+    let mut args = Args::default();
+    args.flags(&["-hide_banner"]).opt("-v", "error").opt("-max_alloc", limits.alloc_bytes_max);
+    guard_input(&mut args, demuxers, limits);
+    args.opt("-probesize", 5_000_000).opt("-analyzeduration", 5_000_000).opt("-of", "json=compact=1");
+    args.opt("-show_entries", PROBE_ENTRIES).path("-i", input);
+    args.0
+}
+
+/// ffprobe's arguments for the times of all packets of a file, one a line: stream, time, duration.
+pub(crate) fn packets_argv(input: &Path, limits: &MediaLimits) -> Vec<OsString> {
+    let mut args = Args::default();
+    args.flags(&["-hide_banner"]).opt("-v", "error").opt("-max_alloc", limits.alloc_bytes_max);
+    guard_input(&mut args, DEMUXERS, limits);
+    args.opt("-of", "csv=p=0")
+        .opt("-show_entries", "packet=stream_index,pts_time,duration_time")
+        .path("-i", input);
+    args.0
+}
+
+/// ffmpeg's arguments for a copy of its own result, `tick` a tick of it in seconds, whose last picture is held until `end`.
+pub(crate) fn held_argv(
+    profile: &Profile,
+    input: &Path,
+    output: &Path,
+    end: Duration,
+    limits: &MediaLimits,
+) -> Vec<OsString> {
+    let mut args = Args::default();
+    args.flags(&["-nostdin", "-hide_banner", "-nostats"]).opt("-v", "error");
+    guard_input(&mut args, OWN_DEMUXERS, limits);
+    args.path("-i", input).opt("-map", 0).opt("-c", "copy");
+    let end = end.as_secs_f64();
+    // By how long it is decoded, which is what the container counts.
+    let last = format!("if(eq(NEXT_PTS,NOPTS),max(DURATION,{end:.6}/TB-DTS+STARTDTS),DURATION)");
+    args.opt("-bsf:v", format!("setts=pts=PTS:dts=DTS:duration='{last}'"));
+    match profile.extension() {
+        "webm" => args.opt("-f", "webm"),
+        _ => args.opt("-movflags", "+faststart").opt("-f", "mp4"),
+    };
+    args.opt("-fs", limits.output_bytes_max).path("-y", output);
+    args.0
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn flags(&mut self, flags: &[&str]) -> &mut Self {
+        self.0.extend(flags.iter().map(OsString::from));
+        self
+    }
+
+    fn opt(&mut self, name: &str, value: impl Display) -> &mut Self {
+        self.0.push(name.into());
+        self.0.push(value.to_string().into());
+        self
+    }
+
+    /// A path with `file:` in front: then neither a leading `-` nor a `name:` in it can mean anything else.
+    fn path(&mut self, name: &str, path: &Path) -> &mut Self {
+        let mut value = OsString::from("file:");
+        value.push(path);
+        self.0.push(name.into());
+        self.0.push(value);
+        self
+    }
+}

@@ -1,0 +1,58 @@
+//! What ffmpeg says while it goes on: whether something of a file was lost.
+
+/// Words of a demuxer that comes to the end of a file before the end of what is in it.
+const CUT: [&str; 4] =
+    ["partial file", "File ended prematurely", "stream ends prematurely", "Truncating packet of size"];
+
+/// Words for what could not be read, or only with guesses. Not those for what stands before the first whole picture of a
+/// recording that was begun in the middle.
+const LOST: [&str; 10] = [
+    "error while decoding MB",
+    "concealing",
+    "corrupt decoded frame",
+    "Packet corrupt",
+    "Error while decoding stream",
+    "Error submitting packet to decoder",
+    "Invalid NAL unit size",
+    "Error splitting the input into NAL units",
+    "Error parsing the packet header",
+    "CRC mismatch",
+];
+
+/// What was complained of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Complaints {
+    /// The file ends before what is in it does.
+    pub(crate) cut: bool,
+    /// How often something was lost.
+    pub(crate) lost: u32,
+}
+
+impl Complaints {
+    /// Reads a tool's stderr, or the end of it.
+    pub(crate) fn read(stderr: &str) -> Self {
+        let has = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
+        let lost = stderr.lines().filter(|line| has(line, &LOST)).count();
+        Self { cut: has(stderr, &CUT), lost: u32::try_from(lost).unwrap_or(u32::MAX) }
+    }
+
+    /// Whether there was any.
+    pub(crate) const fn any(self) -> bool {
+        self.cut || self.lost > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_told_from_what_is_only_odd() {
+        let said = "[mov @ 0x1] stream 1, offset 0x737f2: partial file\n[h264 @ 0x2] Invalid NAL unit size (2547 > 2077).\n\
+                    Error while decoding stream #0:0: Invalid data found when processing input";
+        assert_eq!(Complaints::read(said), Complaints { cut: true, lost: 2 });
+        let begun_in_the_middle = "[h264 @ 0x5] non-existing PPS 0 referenced\n[h264 @ 0x5] no frame!";
+        assert!(!Complaints::read(begun_in_the_middle).any());
+        assert!(!Complaints::read("").any());
+    }
+}

@@ -1,0 +1,324 @@
+//! What ffprobe says of a file, read into typed facts, and which of its streams are used.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Features, rate, sound};
+use crate::content::{
+    AudioInfo, Color, FieldOrder, Lack, Matrix, MediaInfo, Primaries, Range, Ratio, Samples, Transfer,
+    VideoInfo,
+};
+
+/// A description that says nothing of a medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FactsError {
+    /// Its fields are of the wrong kinds.
+    #[error("its description can't be read")]
+    Unreadable,
+    /// There is nothing to see and nothing to hear.
+    #[error("there is no video and no sound in it")]
+    NoMedia,
+}
+
+#[derive(Deserialize)]
+struct Probed {
+    #[serde(default)]
+    streams: Vec<Stream>,
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Format {
+    #[serde(rename = "format_name")]
+    name: String,
+    nb_streams: u32,
+    duration: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Stream {
+    index: u32,
+    codec_type: String,
+    codec_name: Option<String>,
+    width: u32,
+    height: u32,
+    sample_aspect_ratio: String,
+    pix_fmt: String,
+    color_range: String,
+    color_space: String,
+    color_transfer: String,
+    color_primaries: String,
+    field_order: String,
+    channels: u32,
+    channel_layout: Option<String>,
+    sample_rate: Option<String>,
+    avg_frame_rate: String,
+    r_frame_rate: String,
+    nb_frames: Option<String>,
+    duration: Option<String>,
+    disposition: Disposition,
+    tags: Tags,
+    side_data_list: Vec<SideData>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Disposition {
+    default: u8,
+    comment: u8,
+    attached_pic: u8,
+    visual_impaired: u8,
+    timed_thumbnails: u8,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Tags {
+    language: Option<String>,
+    title: Option<String>,
+    #[serde(rename = "DURATION")]
+    duration: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SideData {
+    side_data_type: Option<String>,
+    rotation: Option<i64>,
+    dv_profile: Option<u8>,
+    dv_bl_signal_compatibility_id: Option<u8>,
+}
+
+/// Reads ffprobe's JSON. Every field may be missing or nonsense; what is left has to be a media file.
+pub(crate) fn read(
+    described: serde_json::Map<String, serde_json::Value>,
+    features: &Features,
+) -> Result<MediaInfo, FactsError> {
+    let probed: Probed = serde_json::from_value(described.into()).map_err(|_| FactsError::Unreadable)?;
+    let container = probed.format.name;
+    let duration = seconds(probed.format.duration.as_deref());
+    let family = Family::of(&container);
+    let counted = |stream: &Stream| stream.codec_type == "video" && stream.nb_frames.is_some();
+    let counts_frames = family == Family::Mov && probed.streams.iter().any(counted);
+    let file = File { family, duration, counts_frames, features };
+    let of_kind = |kind: &'static str| probed.streams.iter().filter(move |stream| stream.codec_type == kind);
+    let pictures = || of_kind("video").filter(|stream| stream.width > 0 && stream.height > 0);
+    let (video, video_lack) = file.best(pictures().filter(|stream| !stream.is_still()));
+    let (audio, audio_lack) = file.best(of_kind("audio"));
+    let cover = pictures().find(|stream| stream.disposition.attached_pic != 0 && file.lack(stream).is_none());
+    let info = MediaInfo {
+        duration,
+        video: video.map(|stream| file.video(stream)),
+        audio: audio.map(|stream| file.audio(stream)),
+        cover: cover.map(|stream| file.video(stream)),
+        video_lack,
+        audio_lack,
+        streams: probed.format.nb_streams.max(u32::try_from(probed.streams.len()).unwrap_or(u32::MAX)),
+        container,
+    };
+    let nothing = info.video.is_none() && info.audio.is_none() && info.cover.is_none();
+    if nothing && info.video_lack.is_none() && info.audio_lack.is_none() {
+        return Err(FactsError::NoMedia);
+    }
+    Ok(info)
+}
+
+/// What is known of a container's own word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// Its index counts the frames of each stream, and says how long it plays.
+    Mov,
+    /// Its tags may say how long a stream plays; what ffprobe says of one is a guess.
+    Matroska,
+    Other,
+}
+
+impl Family {
+    fn of(container: &str) -> Self {
+        match container {
+            names if names.starts_with("mov,") => Self::Mov,
+            names if names.starts_with("matroska,") => Self::Matroska,
+            _ => Self::Other,
+        }
+    }
+}
+
+struct File<'a> {
+    family: Family,
+    duration: Option<Duration>,
+    /// Whether the index counts the frames of each stream; that of a file in fragments does not.
+    counts_frames: bool,
+    features: &'a Features,
+}
+
+impl File<'_> {
+    /// The stream that is used: one that can be decoded, then the default one, then no commentary, then the first. Else, why
+    /// there is none though there are some.
+    fn best<'s>(&self, streams: impl Iterator<Item = &'s Stream>) -> (Option<&'s Stream>, Option<Lack>) {
+        let streams: Vec<_> = streams.collect();
+        let usable = streams.iter().copied().filter(|stream| self.lack(stream).is_none());
+        let best = usable.min_by_key(|stream| {
+            let default = stream.disposition.default != 0;
+            (Reverse(default), stream.is_commentary(), stream.index)
+        });
+        let lack = if best.is_none() { streams.first().and_then(|stream| self.lack(stream)) } else { None };
+        (best, lack)
+    }
+
+    /// Why a stream can't be used.
+    fn lack(&self, stream: &Stream) -> Option<Lack> {
+        let encrypted = |data: &SideData| {
+            data.side_data_type.as_deref().is_some_and(|kind| kind.starts_with("Encryption"))
+        };
+        if stream.side_data_list.iter().any(encrypted) {
+            return Some(Lack::Encrypted);
+        }
+        if stream.side_data_list.iter().any(SideData::is_dolby_vision_only) {
+            return Some(Lack::DolbyVisionOnly);
+        }
+        match stream.codec_name.as_deref() {
+            None | Some("none" | "unknown") => return Some(Lack::Undecodable("unknown".to_owned())),
+            Some(codec) if !self.features.decodes(codec) => {
+                return Some(Lack::Undecodable(codec.chars().take(40).collect()));
+            }
+            Some(_) => {}
+        }
+        self.is_empty(stream).then_some(Lack::Empty)
+    }
+
+    /// Whether the index says that there is nothing in a stream.
+    fn is_empty(&self, stream: &Stream) -> bool {
+        self.counts_frames && stream.codec_type == "audio" && stream.nb_frames.is_none()
+    }
+
+    fn video(&self, stream: &Stream) -> VideoInfo {
+        let average = ratio(&stream.avg_frame_rate);
+        let on_ticks = ratio(&stream.r_frame_rate);
+        let fps = average.map_or_else(|| on_ticks.map_or(0.0, usual_rate), Ratio::value);
+        let duration = self.stream_duration(stream);
+        let counted = stream.nb_frames.as_deref().and_then(|text| text.parse().ok());
+        let frames = counted
+            .or_else(|| Some((duration.or(self.duration)?.as_secs_f64() * fps).round() as u64))
+            .unwrap_or(0);
+        let rotation = stream.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0);
+        VideoInfo {
+            index: stream.index,
+            codec: stream.codec_name.clone().unwrap_or_default(),
+            width: stream.width,
+            height: stream.height,
+            pixel_aspect: ratio_of(&stream.sample_aspect_ratio, ':'),
+            rotation: i16::try_from(rotation.rem_euclid(360)).unwrap_or(0),
+            samples: samples(stream),
+            color: color(stream),
+            interlaced: match stream.field_order.as_str() {
+                "tt" | "bt" => Some(FieldOrder::Top),
+                "bb" | "tb" => Some(FieldOrder::Bottom),
+                _ => None,
+            },
+            fps,
+            constant_rate: rate::constant(on_ticks, average),
+            frames,
+            duration,
+        }
+    }
+
+    fn audio(&self, stream: &Stream) -> AudioInfo {
+        let language = stream.tags.language.as_deref().filter(|text| sound::is_language(text));
+        let known = |layout: &str| !layout.is_empty() && layout != "unknown" && !layout.ends_with("channels");
+        AudioInfo {
+            index: stream.index,
+            codec: stream.codec_name.clone().unwrap_or_default(),
+            channels: stream.channels,
+            known_layout: stream.channel_layout.as_deref().is_some_and(known),
+            sample_rate: stream.sample_rate.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0),
+            language: language.map(str::to_owned),
+            duration: self.stream_duration(stream),
+        }
+    }
+
+    /// How long a stream plays by the word of somebody who knows.
+    fn stream_duration(&self, stream: &Stream) -> Option<Duration> {
+        match self.family {
+            Family::Matroska => clock(stream.tags.duration.as_deref()),
+            Family::Mov | Family::Other => seconds(stream.duration.as_deref()),
+        }
+    }
+}
+
+impl Stream {
+    /// One picture, and not a film of one.
+    const fn is_still(&self) -> bool {
+        self.disposition.attached_pic != 0 || self.disposition.timed_thumbnails != 0
+    }
+
+    fn is_commentary(&self) -> bool {
+        let titled = |title: &str| title.to_ascii_lowercase().contains("commentary");
+        self.disposition.comment != 0
+            || self.disposition.visual_impaired != 0
+            || self.tags.title.as_deref().is_some_and(titled)
+    }
+}
+
+impl SideData {
+    /// Profile 5: its base picture is in colours that only Dolby Vision knows.
+    fn is_dolby_vision_only(&self) -> bool {
+        self.dv_profile == Some(5) && self.dv_bl_signal_compatibility_id.unwrap_or(0) == 0
+    }
+}
+
+fn samples(stream: &Stream) -> Samples {
+    let format = stream.pix_fmt.as_str();
+    let rgb = ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "bayer", "xyz", "mono"];
+    // Of a film's codec grey is luma; of a picture's it is of full range.
+    let film = matches!(stream.codec_name.as_deref(), Some("h264" | "hevc" | "av1" | "vp9"));
+    match format {
+        _ if rgb.iter().any(|begin| format.starts_with(begin)) => Samples::Rgb,
+        _ if format.starts_with("yuvj") || (format.starts_with("gray") && !film) => Samples::FullRangeYuv,
+        _ => Samples::Yuv,
+    }
+}
+
+fn color(stream: &Stream) -> Color {
+    Color {
+        range: Range::parse(&stream.color_range),
+        matrix: Matrix::parse(&stream.color_space),
+        primaries: Primaries::parse(&stream.color_primaries),
+        transfer: Transfer::parse(&stream.color_transfer),
+    }
+}
+
+/// "5.041667"; not "N/A", negative, or beyond a Duration.
+fn seconds(text: Option<&str>) -> Option<Duration> {
+    Duration::try_from_secs_f64(text?.parse().ok()?).ok().filter(|duration| !duration.is_zero())
+}
+
+/// "00:00:08.014000000", as in Matroska's tags.
+fn clock(text: Option<&str>) -> Option<Duration> {
+    let mut parts = text?.trim().split(':');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let seconds: f64 = seconds.parse().ok()?;
+    let whole = f64::from(hours) * 3600.0 + f64::from(minutes) * 60.0 + seconds;
+    Duration::try_from_secs_f64(whole).ok().filter(|duration| !duration.is_zero())
+}
+
+/// "24000/1001"; not "0/0".
+fn ratio(text: &str) -> Option<Ratio> {
+    ratio_of(text, '/')
+}
+
+fn ratio_of(text: &str, between: char) -> Option<Ratio> {
+    let (over, under) = text.split_once(between)?;
+    Ratio::new(over.parse().ok()?, under.parse().ok()?)
+}
+
+/// A rate where none is known but the ticks of a clock: that of a camera, or 0 for a clock's own.
+fn usual_rate(ticks: Ratio) -> f64 {
+    let rate = ticks.value();
+    if rate <= 240.0 { rate } else { 0.0 }
+}

@@ -1,0 +1,151 @@
+use std::collections::HashSet;
+
+/// What an ffmpeg has of that which is used here. What can't be told is taken to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Names of all codecs that it decodes.
+    decoders: Option<HashSet<String>>,
+    /// Names of all encoders.
+    encoders: Option<HashSet<String>>,
+    /// `zscale` (zimg): colours between wide and standard, and out of HDR's curves.
+    pub zscale: bool,
+    /// `tonemap`.
+    pub tonemap: bool,
+    /// `bwdif`; `yadif` stands in.
+    pub bwdif: bool,
+    /// `thumbnail`.
+    pub thumbnail: bool,
+    /// `blackframe`.
+    pub blackframe: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self::read("", "")
+    }
+}
+
+/// The encoders of the profiles that come with Starling, and what lacks without them.
+const ENCODERS: [(&str, &str); 5] = [
+    ("libx264", "no profile with H.264 works"),
+    ("libvpx-vp9", "the profile webm does not work"),
+    ("libopus", "the profile webm does not work"),
+    ("aac", "no profile in MP4 has sound"),
+    ("mjpeg", "the profile poster does not work"),
+];
+
+impl Features {
+    /// Reads what `ffmpeg -codecs` and `ffmpeg -filters` print. Nothing where that tells nothing.
+    pub fn read(codecs: &str, filters: &str) -> Self {
+        let codecs: Vec<_> = codecs.lines().filter_map(codec).collect();
+        let decoders: HashSet<_> =
+            codecs.iter().filter(|codec| codec.decodes).map(|codec| codec.name.to_owned()).collect();
+        let encoders: HashSet<_> =
+            codecs.iter().flat_map(|codec| codec.encoders.clone()).map(str::to_owned).collect();
+        let filters: HashSet<_> = filters.lines().filter_map(filter).collect();
+        let has = |name| filters.is_empty() || filters.contains(name);
+        Self {
+            zscale: has("zscale"),
+            tonemap: has("tonemap"),
+            bwdif: has("bwdif"),
+            thumbnail: has("thumbnail"),
+            blackframe: has("blackframe"),
+            decoders: (!decoders.is_empty()).then_some(decoders),
+            encoders: (!encoders.is_empty()).then_some(encoders),
+        }
+    }
+
+    /// Whether it decodes this codec.
+    pub fn decodes(&self, codec: &str) -> bool {
+        self.decoders.as_ref().is_none_or(|decoders| decoders.contains(codec))
+    }
+
+    /// Whether it has this encoder.
+    pub fn encodes(&self, encoder: &str) -> bool {
+        self.encoders.as_ref().is_none_or(|encoders| encoders.contains(encoder))
+    }
+
+    /// What is not there, and what that costs, one line each.
+    pub fn lacks(&self) -> Vec<String> {
+        let filters = [
+            ("zscale", self.zscale, "HDR and wide colours stay as they are, and look pale on most displays"),
+            ("tonemap", self.tonemap, "HDR stays as it is, and looks pale on most displays"),
+            ("bwdif", self.bwdif, "interlaced pictures are deinterlaced by yadif, which is coarser"),
+            ("thumbnail", self.thumbnail, "a poster is the first picture that is not black"),
+            ("blackframe", self.blackframe, "a poster may be black"),
+        ];
+        let filters = filters
+            .into_iter()
+            .filter(|(_, there, _)| !there)
+            .map(|(name, _, cost)| format!("this ffmpeg lacks the filter {name}: {cost}"));
+        let encoders = ENCODERS
+            .into_iter()
+            .filter(|(name, _)| !self.encodes(name))
+            .map(|(name, cost)| format!("this ffmpeg lacks the encoder {name}: {cost}"));
+        filters.chain(encoders).collect()
+    }
+}
+
+struct Codec<'a> {
+    name: &'a str,
+    decodes: bool,
+    encoders: Vec<&'a str>,
+}
+
+/// ` DEV.L. h264   H.264 (decoders: h264 ) (encoders: libx264 h264_vaapi )`; a codec with one encoder of its own name does not
+/// list it.
+fn codec(line: &str) -> Option<Codec<'_>> {
+    let mut words = line.split_whitespace();
+    let (flags, name) = (words.next()?, words.next()?);
+    if flags.len() != 6 || name == "=" {
+        return None;
+    }
+    let encodes = flags.as_bytes()[1] == b'E';
+    let listed = line.split_once("(encoders:").map(|(_, list)| list.split(')').next().unwrap_or_default());
+    let encoders = match listed {
+        Some(list) => list.split_whitespace().collect(),
+        None if encodes => vec![name],
+        None => Vec::new(),
+    };
+    Some(Codec { name, decodes: flags.starts_with('D'), encoders })
+}
+
+/// ` .SC zscale            V->V       Apply resizing, …`
+fn filter(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let (_, name, kind) = (words.next()?, words.next()?, words.next()?);
+    kind.contains("->").then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODECS: &str = "Codecs:\n D..... = Decoding supported\n .E.... = Encoding supported\n -------\n \
+        DEV.L. h264                 H.264 (decoders: h264 h264_qsv ) (encoders: libx264 h264_vaapi )\n \
+        DEAIL. aac                  AAC (Advanced Audio Coding) (decoders: aac aac_fixed )\n \
+        ..A.L. ac4                  AC-4\n";
+    const FILTERS: &str = "Filters:\n  T.. = Timeline support\n ... tonemap           V->V       Conversion\n \
+        TS. bwdif             V->V       Deinterlace\n | source\n";
+
+    #[test]
+    fn what_ffmpeg_has_is_read_as_it_prints_it() {
+        let features = Features::read(CODECS, FILTERS);
+        assert!(features.decodes("h264") && features.decodes("aac") && !features.decodes("ac4"));
+        assert!(features.encodes("libx264") && features.encodes("aac") && !features.encodes("libopus"));
+        assert!(features.tonemap && features.bwdif && !features.zscale);
+        let lacks = features.lacks();
+        assert!(
+            lacks.iter().any(|line| line.starts_with("this ffmpeg lacks the filter zscale: HDR")),
+            "{lacks:?}"
+        );
+        assert!(lacks.iter().any(|line| line.contains("encoder libopus")), "{lacks:?}");
+    }
+
+    #[test]
+    fn what_can_not_be_told_is_taken_to_be_there() {
+        let features = Features::read("garbage", "\n\n");
+        assert_eq!(features, Features::default());
+        assert!(features.decodes("anything") && features.zscale && features.lacks().is_empty());
+    }
+}

@@ -1,0 +1,30 @@
+//! From what a file is to what ffmpeg is told to do with it: typed facts, and pure functions over them.
+//!
+//! ```text
+//! ffprobe's JSON -> facts::read -> MediaInfo (the streams that are used, and what they are)
+//! (MediaInfo, Profile, Features) -> Plan::new -> streams, filters, rate, tags -> Plan::argv -> ffmpeg
+//! what ffmpeg wrote -> verification: picture with picture, sound with sound, by packets where a file's own word is short
+//! ```
+//!
+//! Nothing here runs a process or opens a file; `workers` does.
+
+mod argv;
+mod complaints;
+pub(crate) mod facts;
+mod features;
+mod packets;
+mod picture;
+mod plan;
+mod rate;
+mod sound;
+#[cfg(test)]
+mod tests;
+
+pub use argv::{DEMUXERS, Run};
+pub(crate) use argv::{OWN_DEMUXERS, held_argv, packets_argv, probe_argv};
+pub(crate) use complaints::Complaints;
+pub use features::Features;
+pub(crate) use packets::Packets;
+pub use picture::{Surface, picture_filters};
+pub use plan::{Plan, Sound, Video};
+pub use rate::Rate;

@@ -1,0 +1,159 @@
+//! One ffmpeg, or one after the other, for one job; and what it means how they end.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::blame::{Blame, blame, reason};
+use super::cancel::Cancel;
+use super::child::{self, Ended, Listener, Outcome};
+use super::error::TranscodeError;
+use super::job::{Bench, Job};
+use super::progress::{Ear, Progress};
+use super::sandbox::Allowed;
+use crate::media::{Complaints, Plan, Run, held_argv};
+use crate::profile::{Recipe, Unsuitable};
+
+/// The children of one job.
+pub(super) struct Ffmpeg<'a> {
+    bench: &'a Bench,
+    job: &'a Job,
+    output: &'a Path,
+    threads: u16,
+    cancel: &'a Cancel,
+    /// What they cost, whatever came of it.
+    cpu: Duration,
+}
+
+/// Of a copy that takes a moment nothing is to be heard.
+struct Deaf;
+
+impl Listener for Deaf {
+    fn hears(&mut self, _: &[u8]) -> bool {
+        true
+    }
+}
+
+impl<'a> Ffmpeg<'a> {
+    pub(super) const fn new(
+        bench: &'a Bench,
+        job: &'a Job,
+        output: &'a Path,
+        threads: u16,
+        cancel: &'a Cancel,
+    ) -> Self {
+        Self { bench, job, output, threads, cancel, cpu: Duration::ZERO }
+    }
+
+    pub(super) const fn cpu(&self) -> Duration {
+        self.cpu
+    }
+
+    pub(super) const fn output(&self) -> &'a Path {
+        self.output
+    }
+
+    /// Makes the result; what was complained of meanwhile.
+    pub(super) fn transcode(
+        &mut self,
+        from_start: bool,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Complaints, TranscodeError> {
+        let (job, bench) = (self.job, self.bench);
+        let plan = Plan::new(&job.info, &job.profile, &bench.tools.features, from_start)?;
+        let input = (*job.input).as_ref();
+        let run = Run { input, output: self.output, threads: self.threads, limits: &bench.limits };
+        let sound_alone = matches!(job.profile.recipe, Recipe::Audio { .. });
+        let total = if sound_alone { job.info.sound_duration() } else { job.info.picture_duration() };
+        let mut ear = Ear::new(total, &mut on_progress);
+        let outcome = self.run(plan.argv(&job.profile, &run), input, &mut ear)?;
+        match ear.reported() {
+            Some(progress) if !sound_alone && progress.frames == 0 => return Err(TranscodeError::NoPicture),
+            Some(progress) if sound_alone && progress.encoded.is_zero() => {
+                return Err(TranscodeError::Unsuitable(Unsuitable::NoAudio));
+            }
+            _ => {}
+        }
+        Ok(Complaints::read(&outcome.stderr))
+    }
+
+    /// Has the last picture of a result last until `end`. Nothing is encoded again.
+    pub(super) fn hold(&mut self, result: &Path, end: Duration) -> Result<(), TranscodeError> {
+        let argv = held_argv(&self.job.profile, result, self.output, end, &self.bench.limits);
+        self.run(argv, result, &mut Deaf).map(drop)
+    }
+
+    /// One child, to its good end.
+    fn run(
+        &mut self,
+        args: Vec<OsString>,
+        input: &Path,
+        listener: &mut impl Listener,
+    ) -> Result<Outcome, TranscodeError> {
+        let (bench, limit) = (self.bench, self.job.limit);
+        let left = limit.saturating_duration_since(Instant::now());
+        let allowed = Allowed {
+            input,
+            output_dir: self.output.parent(),
+            // ffmpeg stops by itself at the limit; the kernel's is for when it doesn't.
+            file_bytes_max: bench.limits.output_bytes_max + (1 << 20),
+            cpu_seconds_max: (left.as_secs() + 2) * u64::from(self.threads + 2),
+        };
+        let mut command = bench.sandbox.command(&bench.tools.ffmpeg, args, &allowed);
+        if let Some(folder) = self.output.parent() {
+            command.current_dir(folder);
+        }
+        let outcome = child::run(&mut command, limit, self.cancel, listener)?;
+        self.cpu += outcome.cpu;
+        let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
+        bench.judge(&outcome, &[input, self.output], spent)?;
+        Ok(outcome)
+    }
+}
+
+impl Bench {
+    /// What an ended ffmpeg means.
+    fn judge(&self, outcome: &Outcome, files: &[&Path], spent: bool) -> Result<(), TranscodeError> {
+        let status = match outcome.ended {
+            Ended::Exited(status) => status,
+            Ended::Deadline => return Err(TranscodeError::DeadlinePassed { running: true }),
+            Ended::Hung => return Err(TranscodeError::Hung { cpu: outcome.cpu }),
+            Ended::Cancelled | Ended::Refused => return Err(TranscodeError::Cancelled),
+        };
+        // What it could not write at the very end is no failure to it.
+        if status.success() && !said_disk_full(&outcome.stderr) {
+            return Ok(());
+        }
+        Err(self.failure(status, &outcome.stderr, files, spent))
+    }
+
+    fn failure(&self, status: ExitStatus, stderr: &str, files: &[&Path], spent: bool) -> TranscodeError {
+        let said = |words: &str| stderr.contains(words);
+        if status.signal() == Some(Signal::XFSZ.as_raw()) || said("File too large") {
+            return TranscodeError::OutputTooLarge { max: self.limits.output_bytes_max };
+        }
+        if said_disk_full(stderr) {
+            return TranscodeError::DiskFull;
+        }
+        let (how, words) = (status.to_string(), stderr.to_owned());
+        match blame(status, stderr, files, spent) {
+            Blame::Video => {
+                tracing::info!(stderr, "ffmpeg refuses a file");
+                TranscodeError::Refused { reason: reason(stderr, files, status) }
+            }
+            Blame::Node => TranscodeError::Failed { status: how, stderr: words },
+            Blame::Open if said("Cannot allocate memory") => {
+                TranscodeError::OutOfMemory { max: self.sandbox.memory_bytes_max }
+            }
+            Blame::Open => TranscodeError::Crashed { status: how, stderr: words },
+        }
+    }
+}
+
+fn said_disk_full(stderr: &str) -> bool {
+    stderr.contains("No space left on device") || stderr.contains("Disk quota exceeded")
+}

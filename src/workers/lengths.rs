@@ -1,0 +1,162 @@
+//! Whether a result plays as long as what it was made of: pictures beside pictures, sound beside sound, and where a file's own word
+//! of its length is not enough, by its packets.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::cancel::Cancel;
+use super::probe::{ProbeError, Prober};
+use crate::content::MediaInfo;
+use crate::media::Packets;
+use crate::profile::{Profile, Recipe};
+
+/// How long a result is beside its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// As long, as far as the input has anything.
+    Whole,
+    /// As long, but for its last picture, which lasts until then.
+    Held(Duration),
+    /// The input says that it is longer, and has no more.
+    Lost {
+        /// What it says.
+        expected: Duration,
+        /// What was made.
+        got: Duration,
+    },
+    /// The input has more.
+    Short {
+        /// What it has.
+        expected: Duration,
+        /// What was made.
+        got: Duration,
+    },
+}
+
+/// A stream of the result beside the one of the input that it was made of.
+struct Beside {
+    /// Number of the stream in the input.
+    stream: u32,
+    /// How long the input says that it plays, and whether it says so of this very stream.
+    says: Option<Duration>,
+    of_its_own: bool,
+    /// How long what was made of it plays.
+    got: Duration,
+    pictures: bool,
+}
+
+/// Compares a result with its input, whose packets are read only where the result is shorter than its headers say.
+pub(super) fn compare(
+    profile: &Profile,
+    (path, input): (&Path, &MediaInfo),
+    result: &MediaInfo,
+    prober: &Prober,
+    cancel: &Cancel,
+) -> Result<Length, ProbeError> {
+    let shorter: Vec<_> = beside(profile, input, result)
+        .into_iter()
+        .filter_map(|beside| {
+            beside.says.filter(|says| beside.got + tolerance(*says) < *says).map(|says| (beside, says))
+        })
+        .collect();
+    if shorter.is_empty() {
+        return Ok(Length::Whole);
+    }
+    let packets = prober.packets(path, cancel)?;
+    let judged = shorter.iter().map(|(beside, says)| judge(beside, *says, &packets));
+    Ok(judged.fold(Length::Whole, worse))
+}
+
+/// The one that matters more.
+fn worse(a: Length, b: Length) -> Length {
+    let weight = |length: &Length| match length {
+        Length::Whole => 0,
+        Length::Held(_) => 1,
+        Length::Lost { .. } => 2,
+        Length::Short { .. } => 3,
+    };
+    if weight(&b) > weight(&a) { b } else { a }
+}
+
+fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Beside> {
+    let mut all = Vec::new();
+    if let (Recipe::Video { .. }, Some(from), Some(to)) = (&profile.recipe, &input.video, &result.video) {
+        all.push(Beside {
+            stream: from.index,
+            says: from.duration.or(input.duration),
+            of_its_own: from.duration.is_some(),
+            got: to.duration.or(result.duration).unwrap_or_default(),
+            pictures: true,
+        });
+    }
+    if let (Recipe::Video { .. } | Recipe::Audio { .. }, Some(from)) = (&profile.recipe, &input.audio) {
+        let got = result.audio.as_ref().map(|audio| audio.duration.or(result.duration).unwrap_or_default());
+        all.push(Beside {
+            stream: from.index,
+            says: from.duration.or(input.duration),
+            of_its_own: from.duration.is_some(),
+            got: got.unwrap_or_default(),
+            pictures: false,
+        });
+    }
+    all
+}
+
+/// What the packets of an input say of a result that is shorter than its headers do.
+fn judge(beside: &Beside, says: Duration, packets: &Packets) -> Length {
+    let got = beside.got;
+    let Some(span) = packets.span(beside.stream) else {
+        // Of pictures there is none left; a sound track may have been empty.
+        return if beside.pictures { Length::Lost { expected: says, got } } else { Length::Whole };
+    };
+    let there = span.length();
+    if got + tolerance(there) < there {
+        let held = beside.pictures && got + span.last + tolerance(there) >= there;
+        return if held { Length::Held(there) } else { Length::Short { expected: there, got } };
+    }
+    let readable = if beside.of_its_own { Some(there) } else { packets.whole() };
+    match readable {
+        Some(readable) if readable + tolerance(says) < says => Length::Lost { expected: says, got },
+        _ => Length::Whole,
+    }
+}
+
+/// How much shorter than its input a result may be: rounding, an edit list, a last frame without a duration.
+pub(super) fn tolerance(expected: Duration) -> Duration {
+    expected.mul_f64(0.01).clamp(Duration::from_millis(300), Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn judged(says: f64, of_its_own: bool, got: f64, pictures: bool, packets: &str) -> Length {
+        let mut read = Packets::default();
+        read.feed(packets.as_bytes());
+        let beside = Beside { stream: 0, says: Some(secs(says)), of_its_own, got: secs(got), pictures };
+        judge(&beside, secs(says), &read)
+    }
+
+    #[test]
+    fn like_is_compared_with_like() {
+        // A container that is as long as its sound; a song with one picture.
+        assert_eq!(judged(4.4, false, 4.0, true, "0,0,2\n0,2,2\n1,0,4.4\n"), Length::Whole);
+        assert_eq!(judged(20.0, false, 0.04, true, "0,0,0.04\n1,0,20\n"), Length::Whole);
+        // A picture that is held.
+        assert_eq!(judged(8.0, true, 2.0, true, "0,0,1.9\n0,1.9,6.1\n"), Length::Held(secs(8.0)));
+        // An index that tells of more than there is, of one stream or of all.
+        let lost = Length::Lost { expected: secs(4.0), got: secs(2.4) };
+        assert_eq!(judged(4.0, true, 2.4, true, "0,0,2.4\n1,0,4\n"), lost);
+        assert_eq!(judged(4.0, false, 2.4, true, "0,0,2.4\n1,0,2.5\n"), lost);
+        // There is more, and it did not come out.
+        let short = Length::Short { expected: secs(8.0), got: secs(4.0) };
+        assert_eq!(judged(8.0, true, 4.0, true, "0,0,4\n0,4,4\n0,7.9,0.1\n"), short);
+        assert_eq!(judged(8.0, true, 4.0, false, "0,0,4\n0,4,4\n"), short);
+        // An empty track.
+        assert_eq!(judged(8.0, true, 0.0, false, "1,0,8\n"), Length::Whole);
+    }
+}
