@@ -218,6 +218,16 @@ impl Params {
         self.period / 2
     }
 
+    /// How long a member gets no work that failed so often more than is free: `5 T`, doubling up to `320 T`.
+    pub fn damped(&self, failures: u32) -> Duration {
+        if failures == 0 { Duration::ZERO } else { self.period * (5 << (failures - 1).min(6)) }
+    }
+
+    /// A member that did not fail for this long, beyond the time that it got no work, is forgiven: `60 T`.
+    pub fn forgive(&self) -> Duration {
+        self.period * 60
+    }
+
     /// How long the dead are remembered: `600 T`.
     pub fn forget(&self) -> Duration {
         self.period * 600

@@ -45,5 +45,5 @@ pub use stats::{EventCounts, Stats};
 pub use swim::{Input, Output, Swim};
 pub use time::Time;
 pub use versions::Versions;
-pub use view::{Load, Member, Rtt, View};
+pub use view::{Damping, Load, Member, Rtt, View};
 pub use wire::{DATAGRAM_BYTES_MAX, DecodeError, OpenError};

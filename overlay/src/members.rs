@@ -24,6 +24,10 @@ pub(crate) struct Peer {
     pub known: Option<Box<Known>>,
     pub incarnation: Incarnation,
     pub state: MemberState,
+    /// Whether this boot of it ever answered this node, from wherever; the others are known by hearsay alone.
+    pub met: bool,
+    /// Whether it ever answered from the address of its identity: proof that this is its own.
+    pub answered: bool,
 }
 
 /// What is known of a member beyond its membership.
@@ -33,8 +37,6 @@ pub(crate) struct Known {
     pub heard: Option<(Time, u32)>,
     /// The boot of this node that it knows all about: it has answered to it.
     pub introduced: Option<BootEpoch>,
-    /// Whether it ever answered from the address of its identity: proof that this is its own.
-    pub answered: bool,
     pub rtt: RttEstimator,
     /// Where else than at the address of its identity it can be spoken to.
     pub path: Option<Box<Path>>,
@@ -63,9 +65,8 @@ impl Peer {
 
     /// Whether it has answered from this address, so that the address is its own.
     pub fn is_proven(&self, address: SocketAddr) -> bool {
-        let Some(known) = &self.known else { return false };
-        let path = known.path.as_ref().and_then(|path| path.proven);
-        path == Some(address) || (known.answered && address == self.identity.gossip)
+        let path = self.known.as_ref().and_then(|known| known.path.as_ref()?.proven);
+        path == Some(address) || (self.answered && address == self.identity.gossip)
     }
 
     pub fn known_mut(&mut self) -> &mut Known {
@@ -91,6 +92,7 @@ pub(crate) struct Members {
     gone: Vec<Slot>,
     live: usize,
     near: usize,
+    met: usize,
     digest: u64,
 }
 
@@ -106,6 +108,7 @@ impl Members {
             gone: Vec::new(),
             live: 0,
             near: 0,
+            met: 0,
             digest: 0,
         }
     }
@@ -113,14 +116,15 @@ impl Members {
     /// A table of live members, which come sorted by key; `digest` is theirs.
     pub fn of(zone: Zone, peers: impl ExactSizeIterator<Item = Peer>, digest: u64) -> Self {
         let (mut slots, mut keys) = (Vec::with_capacity(peers.len()), Vec::with_capacity(peers.len()));
-        let mut near = 0;
+        let (mut near, mut met) = (0, 0);
         for peer in peers {
+            met += usize::from(peer.met);
             near += usize::from(peer.identity.zone == zone);
             keys.push(peer.key);
             slots.push(Some(peer));
         }
         let by_key = (0..slots.len() as Slot).collect();
-        Self { live: slots.len(), near, slots, keys, by_key, digest, ..Self::new(zone) }
+        Self { live: slots.len(), near, met, slots, keys, by_key, digest, ..Self::new(zone) }
     }
 
     pub fn find(&self, key: NodeKey) -> Option<Slot> {
@@ -189,6 +193,11 @@ impl Members {
         self.near
     }
 
+    /// How many have ever answered this node.
+    pub fn met(&self) -> usize {
+        self.met
+    }
+
     /// Exclusive or of the live members' parts.
     pub fn digest(&self) -> u64 {
         self.digest
@@ -224,6 +233,7 @@ impl Members {
         self.keys.insert(place, key);
         let live = peer.is_live();
         self.count(&peer, true);
+        self.met += usize::from(peer.met);
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = Some(peer);
             slot
@@ -257,15 +267,27 @@ impl Members {
         self.count(&peer, false);
         if peer.identity.boot != identity.boot || peer.identity.gossip != identity.gossip {
             peer.known = None;
+            self.met -= usize::from(peer.met);
+            peer.met = false;
+            peer.answered = false;
         }
         peer.identity = identity;
         self.count(&peer, true);
         self.slots[slot as usize] = Some(peer);
     }
 
+    /// It has answered this node.
+    pub fn meet(&mut self, slot: Slot) {
+        if let Some(peer) = self.get_mut(slot).filter(|peer| !peer.met) {
+            peer.met = true;
+            self.met += 1;
+        }
+    }
+
     pub fn remove(&mut self, slot: Slot) {
         let Some(peer) = self.slots[slot as usize].take() else { return };
         self.count(&peer, false);
+        self.met -= usize::from(peer.met);
         if let Ok(place) = self.place(peer.key) {
             self.keys.remove(place);
             self.by_key.remove(place);
@@ -328,6 +350,8 @@ mod tests {
             known: None,
             incarnation: Incarnation(0),
             state,
+            met: false,
+            answered: false,
         }
     }
 

@@ -1,7 +1,13 @@
 //! Pings on their way: matches an ack to the moment its ping was sent.
+//!
+//! The number of a ping is also a proof: only who has received the ping knows it. So numbers do not count up for the eye.
 
 use std::collections::VecDeque;
+use std::hash::Hasher;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
 
 use crate::{NodeKey, Time};
 
@@ -27,6 +33,10 @@ pub(crate) enum Purpose {
     },
     /// To join through an address whose owner is not known yet.
     Join,
+    /// The same, answered: more datagrams of the welcome may follow.
+    Joined,
+    /// To see whether a newcomer is where it speaks from.
+    Meet,
     /// To see whether a dead member is back.
     Knock,
     /// To see who is there at all, when nobody is heard.
@@ -40,20 +50,59 @@ pub(crate) enum Purpose {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ping {
     pub target: NodeKey,
+    /// Where it went.
+    pub to: SocketAddr,
     pub sent: Time,
     pub purpose: Purpose,
 }
 
-/// Sequence numbers count up, so the number is the index.
+/// Places count up; the number of a ping is its place, enciphered.
 #[derive(Debug)]
 pub(crate) struct Pings {
+    cipher: Cipher,
     first: u32,
     sent: VecDeque<Option<Ping>>,
 }
 
+/// A permutation of the 32-bit numbers that nobody knows without the key: Luby and Rackoff's four rounds over a hash.
+#[derive(Debug)]
+struct Cipher((u64, u64));
+
+impl Cipher {
+    const ROUNDS: u8 = 4;
+
+    fn round(&self, round: u8, half: u16) -> u16 {
+        let mut hasher = SipHasher13::new_with_keys(self.0.0, self.0.1);
+        hasher.write(&[round]);
+        hasher.write(&half.to_le_bytes());
+        hasher.finish() as u16
+    }
+
+    fn encipher(&self, place: u32) -> u32 {
+        let (mut left, mut right) = ((place >> 16) as u16, place as u16);
+        for round in 0..Self::ROUNDS {
+            (left, right) = (right, left ^ self.round(round, right));
+        }
+        u32::from(left) << 16 | u32::from(right)
+    }
+
+    fn decipher(&self, number: u32) -> u32 {
+        let (mut left, mut right) = ((number >> 16) as u16, number as u16);
+        for round in (0..Self::ROUNDS).rev() {
+            (left, right) = (right ^ self.round(round, left), left);
+        }
+        u32::from(left) << 16 | u32::from(right)
+    }
+}
+
 impl Pings {
-    pub fn new(first: u32) -> Self {
-        Self { first, sent: VecDeque::new() }
+    /// No pings yet; `key` is the secret that their numbers are made with.
+    pub fn new(key: (u64, u64)) -> Self {
+        Self { cipher: Cipher(key), first: 0, sent: VecDeque::new() }
+    }
+
+    fn place(&self, seq: u32) -> usize {
+        self.cipher.decipher(seq).wrapping_sub(self.first) as usize
     }
 
     /// Remembers a ping and gives it its number.
@@ -68,17 +117,26 @@ impl Pings {
             self.first = self.first.wrapping_add(1);
         }
         self.sent.push_back(Some(ping));
-        self.first.wrapping_add(self.sent.len() as u32 - 1)
+        self.cipher.encipher(self.first.wrapping_add(self.sent.len() as u32 - 1))
     }
 
     /// The ping with this number; each is found once.
     pub fn take(&mut self, seq: u32) -> Option<Ping> {
-        self.sent.get_mut(seq.wrapping_sub(self.first) as usize)?.take()
+        let place = self.place(seq);
+        self.sent.get_mut(place)?.take()
     }
 
     /// The ping with this number.
     pub fn get(&self, seq: u32) -> Option<Ping> {
-        *self.sent.get(seq.wrapping_sub(self.first) as usize)?
+        *self.sent.get(self.place(seq))?
+    }
+
+    /// A join that was answered: what else comes with this number belongs to the answer.
+    pub fn joined(&mut self, seq: u32) {
+        let place = self.place(seq);
+        if let Some(Some(ping)) = self.sent.get_mut(place) {
+            ping.purpose = Purpose::Joined;
+        }
     }
 }
 
@@ -88,20 +146,37 @@ mod tests {
 
     #[test]
     fn numbers_wrap_and_old_ones_are_forgotten() {
-        let mut pings = Pings::new(u32::MAX - 1);
-        let ping =
-            |ms| Ping { target: NodeKey(ms), sent: Time::from_micros(ms * 1000), purpose: Purpose::Join };
+        let mut pings = Pings { first: u32::MAX - 1, ..Pings::new((7, 8)) };
+        let to = ([10, 0, 0, 1], 5000).into();
+        let ping = |ms| {
+            let sent = Time::from_micros(ms * 1000);
+            Ping { target: NodeKey(ms), to, sent, purpose: Purpose::Join }
+        };
         let seqs: Vec<u32> = (0..4).map(|i| pings.add(ping(i))).collect();
-        assert_eq!(seqs, [u32::MAX - 1, u32::MAX, 0, 1]);
-        assert_eq!(pings.take(0).map(|p| p.target), Some(NodeKey(2)));
-        assert!(pings.take(0).is_none(), "an ack counts once");
-        assert!(pings.take(2).is_none(), "never sent");
+        assert_eq!(pings.take(seqs[2]).map(|p| p.target), Some(NodeKey(2)));
+        assert!(pings.take(seqs[2]).is_none(), "an ack counts once");
+        assert!(pings.get(pings.cipher.encipher(2)).is_none(), "never sent");
         let late = pings.add(ping(20_000));
-        assert_eq!(late, 2);
-        assert!(pings.take(1).is_none(), "too old");
+        assert_eq!(late, pings.cipher.encipher(2));
+        assert!(pings.take(seqs[1]).is_none(), "too old");
         for i in 0..PINGS_MAX as u64 {
             pings.add(ping(20_001 + i % 2));
         }
         assert!(pings.take(late).is_none(), "bounded");
+    }
+
+    #[test]
+    fn a_number_does_not_tell_the_next_one() {
+        let cipher = Cipher((1, 2));
+        let numbers: Vec<u32> = (0..10_000).map(|place| cipher.encipher(place)).collect();
+        assert!(numbers.iter().zip(0..).all(|(number, place)| cipher.decipher(*number) == place));
+        let near = numbers.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 1 << 16).count();
+        assert!(near < 10, "{near} of 10,000 lie close to the one before");
+        assert!(
+            numbers
+                .iter()
+                .zip(0..)
+                .all(|(number, place)| Cipher((1, 3)).encipher(place) != *number || place == 0)
+        );
     }
 }

@@ -5,6 +5,10 @@
 
 use crate::{BootEpoch, Incarnation, MemberState};
 
+/// Greatest incarnation that is believed. Above it there is always room for the subject's own word; a member that would
+/// have to go beyond it begins a new boot instead.
+pub(crate) const INCARNATION_MAX: Incarnation = Incarnation(u32::MAX / 2);
+
 /// What is claimed of a member. The order of the fields is the order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Claim {

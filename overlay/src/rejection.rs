@@ -20,13 +20,15 @@ pub enum Rejection {
     Unopened,
     /// The envelope is right or of no known kind, and what is in it is not as the protocol has it.
     Malformed,
+    /// Of a boot more than two days ahead of this node's clock, or of an incarnation that no member gets to.
+    Ahead,
     /// This node's own, come back: a reflector, or a seed's address that is its own.
     Echo,
 }
 
 impl Rejection {
     /// All of them, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Length,
         Self::Version,
         Self::Unsealed,
@@ -34,6 +36,7 @@ impl Rejection {
         Self::Checksum,
         Self::Unopened,
         Self::Malformed,
+        Self::Ahead,
         Self::Echo,
     ];
 
@@ -47,6 +50,7 @@ impl Rejection {
             Self::Checksum => "checksum",
             Self::Unopened => "unopened",
             Self::Malformed => "malformed",
+            Self::Ahead => "ahead",
             Self::Echo => "echo",
         }
     }
@@ -61,6 +65,7 @@ impl From<DecodeError> for Rejection {
             DecodeError::Open(OpenError::Keyless) => Self::Keyless,
             DecodeError::Open(OpenError::Checksum) => Self::Checksum,
             DecodeError::Open(OpenError::Sealed) => Self::Unopened,
+            DecodeError::Ahead => Self::Ahead,
             DecodeError::Open(OpenError::Mode(_)) | DecodeError::Malformed(_) => Self::Malformed,
         }
     }

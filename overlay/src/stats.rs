@@ -10,6 +10,8 @@ pub struct Stats {
     pub datagrams_sent: u64,
     /// Their payload, in bytes.
     pub bytes_sent: u64,
+    /// Datagrams that were not sent: their address has not shown that it is a member's, and had been sent enough.
+    pub datagrams_held_back: u64,
     /// Datagrams that came in.
     pub datagrams_received: u64,
     /// Their payload, in bytes.

@@ -34,6 +34,24 @@ pub struct Member {
     pub rtt: Option<Rtt>,
     /// Its newest load sample known here.
     pub load: Option<Load>,
+    /// Whether it failed and came back so often lately that it is to get no work for a while.
+    pub damping: Option<Damping>,
+}
+
+/// A member that fails and comes back again and again gets no work for a time that doubles with each failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damping {
+    /// How often it failed lately.
+    pub failures: u32,
+    /// Until when it gets no work.
+    pub until: Instant,
+}
+
+impl Member {
+    /// Whether it is to get no work now.
+    pub fn is_damped(&self, now: Instant) -> bool {
+        self.damping.is_some_and(|damping| now < damping.until)
+    }
 }
 
 /// A load sample and when it was taken, on this node's clock.

@@ -38,6 +38,9 @@ pub struct MemberJson {
     pub load: Option<LoadJson>,
     /// Milliseconds since that sample was taken.
     pub load_age_ms: Option<u64>,
+    /// Milliseconds for which it still gets no work, because it failed and came back again and again; null otherwise.
+    #[serde(default)]
+    pub damped_ms: Option<u64>,
     /// Where its gossip goes.
     pub gossip: SocketAddr,
     /// Where its HTTP service is.
@@ -104,6 +107,10 @@ impl MemberJson {
             rtt_ms: member.rtt.map(|rtt| (rtt.mean.as_secs_f64() * 1e5).round() / 1e2),
             load: member.load.map(|load| LoadJson::from(&load.sample)),
             load_age_ms: member.load.map(|load| load.age(now).as_millis() as u64),
+            damped_ms: member.damping.and_then(|damping| {
+                let left = damping.until.checked_duration_since(now)?;
+                Some(left.as_millis() as u64)
+            }),
             gossip: identity.gossip,
             http: identity.http(),
             wire: identity.versions.to_string(),

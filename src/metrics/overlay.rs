@@ -25,6 +25,9 @@ pub(super) fn register(registry: &mut Registry, stats: &Stats) {
         rejected.get_or_create(&ReasonLabel { reason: why.as_str() }).inc_by(stats.rejected.of(why));
     }
     registry.register("gossip_rejected", "Datagrams that were ignored, by reason", rejected);
+    let help =
+        "Datagrams that were not sent, because nothing of their address had shown that it is a member's";
+    registry.register("gossip_held_back", help, ConstCounter::new(stats.datagrams_held_back));
     let events = Family::<EventLabel, Counter<u64, AtomicU64>>::default();
     for (event, count) in stats.events.named() {
         events.get_or_create(&EventLabel { event }).inc_by(count);
@@ -59,6 +62,8 @@ mod tests {
             samples(&Stats::default()),
             [
                 "starling_freezes_total 0",
+                "starling_gossip_held_back_total 0",
+                "starling_gossip_rejected_total{reason=\"ahead\"} 0",
                 "starling_gossip_rejected_total{reason=\"checksum\"} 0",
                 "starling_gossip_rejected_total{reason=\"echo\"} 0",
                 "starling_gossip_rejected_total{reason=\"keyless\"} 0",

@@ -114,7 +114,14 @@ mod tests {
             sample: LoadSample::default(),
             taken: now.checked_sub(Duration::from_secs(age)).unwrap(),
         });
-        Member { identity: Arc::new(identity), state, incarnation: Incarnation(0), rtt: None, load }
+        Member {
+            identity: Arc::new(identity),
+            state,
+            incarnation: Incarnation(0),
+            rtt: None,
+            load,
+            damping: None,
+        }
     }
 
     fn view(now: Instant, peers: Vec<Member>) -> View {

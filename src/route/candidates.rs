@@ -55,10 +55,11 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// The peers that may be asked at all: alive, and not merely unsuspected long ago.
+    /// The peers that may be asked at all: alive, and not failing again and again.
     pub(crate) fn live_peers(&self) -> impl Iterator<Item = Candidate> + 'a {
         let Self { view, now, .. } = *self;
-        view.peers.iter().filter(|peer| peer.state == MemberState::Alive).map(move |peer| Candidate {
+        let usable = move |peer: &&Member| peer.state == MemberState::Alive && !peer.is_damped(now);
+        view.peers.iter().filter(usable).map(move |peer| Candidate {
             identity: Arc::clone(&peer.identity),
             route: route_between(&view.local, peer),
             score: 0.0,

@@ -40,6 +40,7 @@ fn member(name: &str, zone: &str, rtt_ms: Option<u64>, sample: Option<LoadSample
             Rtt { mean, min: mean, jitter: Duration::ZERO }
         }),
         load: sample.map(|sample| Load { sample, taken: now }),
+        damping: None,
     }
 }
 
@@ -136,6 +137,19 @@ fn stale_or_missing_samples_and_the_unlive_do_not_count() {
     assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node1"]);
     view.peers[0].load.as_mut().unwrap().taken = stale_after;
     assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node2", "node1"]);
+}
+
+#[test]
+fn a_member_that_fails_again_and_again_gets_no_work_for_a_while() {
+    let now = Instant::now();
+    let mut view = view(now);
+    let ranked = |view: &View, now| names(&rank(&Score::default(), view, load(100, 100, 100), now)).join(" ");
+    let before = ranked(&view, now);
+    assert!(before.contains("node2"), "{before}");
+    let until = now + Duration::from_secs(5);
+    view.peers[0].damping = Some(starling_overlay::Damping { failures: 3, until });
+    assert!(!ranked(&view, now).contains("node2"));
+    assert_eq!(ranked(&view, until), before, "then it does again");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lines::{Line, Lines, Unsaid};
 use super::pace::Pace;
 use crate::{DecodeError, Event, OpenError, Rejection, Subject};
 
@@ -20,6 +21,7 @@ pub(super) struct Log {
     /// By reason.
     ignored: [Pace; Rejection::ALL.len()],
     thawed: Pace,
+    lines: Lines,
     /// For how long this node was held up since that was last said.
     frozen: Duration,
 }
@@ -29,6 +31,7 @@ impl Default for Log {
         Self {
             ignored: Rejection::ALL.map(|_| Pace::new(IGNORED_INTERVAL)),
             thawed: Pace::new(THAWED_INTERVAL),
+            lines: Lines::default(),
             frozen: Duration::ZERO,
         }
     }
@@ -36,6 +39,11 @@ impl Default for Log {
 
 impl Log {
     pub fn event(&mut self, now: Instant, event: &Event) {
+        if let Some((member, line)) = about(event)
+            && !self.lines.say(now, &member.identity.name, line)
+        {
+            return;
+        }
         match event {
             Event::Joined(member) => info("joined", member),
             Event::Suspected { member, by } => {
@@ -74,6 +82,27 @@ impl Log {
         }
     }
 
+    /// Tells what was left out, if it is time to.
+    pub fn flush(&mut self, now: Instant) {
+        for (member, Unsaid { counts, last }) in self.lines.due(now) {
+            let [joined, suspected, refuted, failed, left, rejoined] = counts;
+            let member = member.as_ref().map_or("many", |name| name.as_str());
+            let last = last.map(|line| format!("{line:?}").to_lowercase());
+            tracing::warn!(
+                target: TARGET,
+                member,
+                joined,
+                suspected,
+                refuted,
+                failed,
+                left,
+                rejoined,
+                last,
+                "unsteady: so much happened within a minute and was not told one by one"
+            );
+        }
+    }
+
     fn thawed(&mut self, now: Instant, late: Duration) {
         self.frozen += late;
         if let Some(times) = self.thawed.happened(now) {
@@ -88,6 +117,19 @@ impl Log {
         let Some(datagrams) = self.ignored[reason as usize].happened(now) else { return };
         let (reason, advice) = (reason.as_str(), advice(error));
         tracing::warn!(target: TARGET, %from, reason, %error, datagrams, "datagram ignored: {advice}");
+    }
+}
+
+/// Which member an event is about, and what is said of it.
+fn about(event: &Event) -> Option<(&Subject, Line)> {
+    match event {
+        Event::Joined(member) => Some((member, Line::Joined)),
+        Event::Suspected { member, .. } => Some((member, Line::Suspected)),
+        Event::Refuted(member) => Some((member, Line::Refuted)),
+        Event::Failed(member) => Some((member, Line::Failed)),
+        Event::Left(member) => Some((member, Line::Left)),
+        Event::Rejoined(member) => Some((member, Line::Rejoined)),
+        Event::NameConflict { .. } | Event::Thawed { .. } | Event::Converged(_) => None,
     }
 }
 
@@ -114,6 +156,7 @@ fn advice(error: DecodeError) -> &'static str {
             "its sender has another key or another cluster's name, or it was damaged; check --key-file and --cluster \
              on both nodes"
         }
+        DecodeError::Ahead => "compare the clocks of both nodes: one of them is wrong",
         DecodeError::Open(OpenError::Mode(_)) | DecodeError::Malformed(_) => {
             "it is not as the protocol has it; find out which program and release sends from there"
         }

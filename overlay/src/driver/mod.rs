@@ -2,12 +2,14 @@
 
 mod alone;
 mod errors;
+mod lines;
 mod log;
 mod pace;
 mod resolve;
 mod snapshot;
 mod socket;
 mod task;
+mod wall;
 
 use std::io;
 use std::net::SocketAddr;

@@ -16,10 +16,13 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::log::Log;
 use super::resolve::{Names, Resolved};
+use super::wall::Wall;
 use super::{StartError, errors, resolve, snapshot};
 use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
-use crate::{Config, Event, Input, Keyring, Load, LoadSample, Member, Output, Stats, Swim, Time, View};
+use crate::{
+    Config, Damping, Event, Input, Keyring, Load, LoadSample, Member, Output, Stats, Swim, Time, View,
+};
 
 /// Datagrams taken in before anything else gets a turn.
 const BURST_MAX: usize = 256;
@@ -70,6 +73,7 @@ pub(super) struct Task {
     /// At most one resolution at a time; it ends with the task.
     resolving: JoinSet<Resolved>,
     names: Names,
+    wall: Wall,
     alone: Alone,
     log: Log,
     view: watch::Sender<Arc<View>>,
@@ -101,6 +105,7 @@ impl Task {
             swim,
             socket,
             names: Names::new(config.seeds.len()),
+            wall: Wall::default(),
             alone: Alone::new(config.timing.period() * ALONE_PERIODS),
             log: Log::default(),
             seeds: config.seeds.into(),
@@ -129,6 +134,7 @@ impl Task {
     /// Runs until the node has left, or the handle is gone.
     pub async fn run(mut self) {
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX + 1].into_boxed_slice();
+        self.tell_wall_clock();
         self.swim.handle(self.now(), Input::Timeout);
         while let Some(timeout) = self.act() {
             // A clock that is late must not act before the answers that already wait in the socket are read.
@@ -144,6 +150,8 @@ impl Task {
                 }
                 Wake::Timeout => {
                     self.receive(&mut buffer);
+                    self.log.flush(Instant::now());
+                    self.tell_wall_clock();
                     self.swim.handle(self.now(), Input::Timeout);
                 }
                 Wake::Publish => self.publish(),
@@ -194,6 +202,12 @@ impl Task {
 
     fn now(&self) -> Time {
         Time::ZERO + self.origin.elapsed()
+    }
+
+    fn tell_wall_clock(&mut self) {
+        if let Some(told) = self.wall.due(Instant::now()) {
+            self.swim.handle(self.now(), Input::WallClock(told));
+        }
     }
 
     /// Tells the state machine the seeds' addresses, and whoever reads the log what is wrong with them.
@@ -337,6 +351,7 @@ fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
         incarnation: swim.incarnation(),
         rtt: None,
         load: load(swim.load()),
+        damping: None,
     };
     let member = |peer: &Peer| Member {
         identity: peer.identity.clone(),
@@ -344,6 +359,7 @@ fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
         incarnation: peer.incarnation,
         rtt: swim.rtt_to(peer),
         load: load(peer.known.as_ref().and_then(|known| known.load)),
+        damping: swim.damping(peer).map(|(failures, until)| Damping { failures, until: instant(until) }),
     };
     let mut peers: Vec<Member> = swim.peers().map(member).collect();
     peers.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));

@@ -28,6 +28,10 @@ impl Swim {
         if (live, digest) != (self.members.live(), self.members.digest()) {
             return Some(format!("{live} members live, counted as {}", self.members.live()));
         }
+        let met = self.members.iter().filter(|(_, peer)| peer.met).count();
+        if met != self.members.met() {
+            return Some(format!("{met} members have answered, counted as {}", self.members.met()));
+        }
         let mut round = self.round.clone();
         round.sort_unstable();
         let mut slots: Vec<_> = self.members.iter().map(|(slot, _)| slot).collect();

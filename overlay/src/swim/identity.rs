@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Event, Phase, Swim, Timer};
 use crate::pings::{Ping, Purpose};
+use crate::precedence::INCARNATION_MAX;
 use crate::wire::{Datagram, Message, Record, Subject, Update};
 use crate::{BootEpoch, Incarnation, MemberState};
 
@@ -43,7 +43,7 @@ impl Swim {
         {
             if other == self.me.gossip {
                 // An earlier self, started when the clock was ahead.
-                self.outbid(boot, update.incarnation);
+                self.outbid(boot);
             } else if self.conflict.is_none_or(|conflict| conflict.boot < boot) {
                 self.conflict = Some(Conflict { other, boot, tries: 0 });
                 self.timers.set(Timer::Conflict, self.now);
@@ -55,34 +55,29 @@ impl Swim {
     /// the newer boot.
     fn break_tie(&mut self, other: SocketAddr) {
         if self.me.gossip > other {
-            self.outbid(self.me.boot, self.incarnation);
+            self.outbid(self.me.boot);
         }
     }
 
     /// Contradicts whatever was said of an incarnation of this node.
     fn refute(&mut self, said: Incarnation) {
-        match said.0.checked_add(1) {
-            Some(next) => self.incarnation = Incarnation(next),
+        if said >= INCARNATION_MAX {
             // No incarnation is left to refute with: begin a new boot.
-            None => return self.outbid(self.me.boot, said),
+            return self.outbid(self.me.boot);
         }
+        self.incarnation = Incarnation(said.0 + 1);
         self.health.worse(1);
         self.stats.refutations += 1;
         self.membership_version += 1;
         self.spread(self.key);
     }
 
-    /// Takes a boot epoch above `boot`, so that this node's word counts again; where there is none above, an incarnation
-    /// above the one that was `said` of it.
-    fn outbid(&mut self, boot: BootEpoch, said: Incarnation) {
-        let highest = boot.max(self.me.boot);
-        let (boot, incarnation) = if highest < BootEpoch::MAX {
-            (BootEpoch(highest.0 + 1), Incarnation(0))
-        } else {
-            (BootEpoch::MAX, Incarnation(said.0.saturating_add(1)))
-        };
+    /// Takes a boot epoch above `boot`, so that this node's word counts again. There is one: what lies too far ahead of the
+    /// clock is not believed of anybody.
+    fn outbid(&mut self, boot: BootEpoch) {
+        let boot = BootEpoch(boot.max(self.me.boot).0 + 1);
         self.me = Arc::new(crate::Identity { boot, ..(*self.me).clone() });
-        self.incarnation = incarnation;
+        self.incarnation = Incarnation(0);
         self.conflict = None;
         self.timers.clear(Timer::Conflict);
         self.disturbed();
@@ -93,59 +88,78 @@ impl Swim {
     /// Is the other bearer of this node's name alive, or was it this node itself, once?
     pub(super) fn on_conflict_check(&mut self) {
         let Some(conflict) = &mut self.conflict else { return };
+        let (boot, other) = (conflict.boot, conflict.other);
         if conflict.tries == CONFLICT_TRIES {
-            let boot = conflict.boot;
-            return self.outbid(boot, Incarnation(0));
+            return self.outbid(boot);
         }
         conflict.tries += 1;
-        let other = conflict.other;
         let turn = u32::from(conflict.tries - 1);
-        let seq = self.pings.add(Ping { target: self.key, sent: self.now, purpose: Purpose::Conflict });
+        let seq =
+            self.pings.add(Ping { target: self.key, to: other, sent: self.now, purpose: Purpose::Conflict });
         let me = self.me.clone();
         self.asked_in = Some(me.versions.in_turn(turn));
         self.send(other, None, &Message::Ping { seq, to: self.key, from: Some((&*me).into()) });
         self.asked_in = None;
-        self.timers.set(Timer::Conflict, self.now + self.params.timeout_unmeasured());
+        // All of them within a period: until it has its word again this node may be taken for dead.
+        self.timers.set(Timer::Conflict, self.now + self.params.timeout_unmeasured() / 2);
     }
 
-    /// A datagram of a node with this node's name: this one (through a reflector), or another.
+    /// A datagram of a node with this node's name: this one (through a reflector), or another. Anyone can send that, so what it
+    /// says counts when the other one has answered a ping.
     pub(super) fn on_namesake(&mut self, from: SocketAddr, datagram: &Datagram<'_>) {
-        let boot = datagram.head.boot();
         if self.phase != Phase::Running {
             return;
         }
-        if boot == self.me.boot {
-            match &datagram.message {
-                Message::Ping { from: Some(record), .. } | Message::Join { from: record, .. }
-                    if record.gossip() != self.me.gossip =>
-                {
-                    self.break_tie(record.gossip());
-                }
-                _ => {}
-            }
-            return;
-        }
-        match datagram.message {
-            Message::Ping { seq, to, .. } if to == self.key => {
-                self.send_within(from, None, &Message::Ack { seq }, 0, None);
-            }
-            Message::Ack { seq } => {
-                let asked = self.pings.take(seq).is_some_and(|ping| ping.purpose == Purpose::Conflict);
-                if !asked {
-                    return;
+        let boot = datagram.head.boot();
+        let elsewhere = |record: &Record<'_>| record.gossip() != self.me.gossip;
+        match &datagram.message {
+            Message::Ping { seq, to, from: record } if *to == self.key => {
+                if boot != self.me.boot || record.as_ref().is_some_and(elsewhere) {
+                    self.send_within(from, None, &Message::Ack { seq: *seq }, 0, None);
+                    self.ask_namesake(from);
                 }
             }
             // It wants to join through this node; what it hears of its name elsewhere will tell it more.
-            Message::Join { .. } => {}
-            _ => return,
+            Message::Join { from: record, .. } if boot != self.me.boot || elsewhere(record) => {
+                self.ask_namesake(from);
+            }
+            Message::Ack { seq } => {
+                let asked = |ping: &Ping| ping.purpose == Purpose::Conflict;
+                if self.pings.get(*seq).as_ref().is_some_and(asked) {
+                    self.pings.take(*seq);
+                    self.on_namesake_answered(from, boot);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Pings a node that spoke with this node's name; once each period, for it may do the same.
+    fn ask_namesake(&mut self, from: SocketAddr) {
+        if self.namesake_asked.is_some_and(|asked| self.now.since(asked) < self.params.period) {
+            return;
+        }
+        self.namesake_asked = Some(self.now);
+        let ping = Ping { target: self.key, to: from, sent: self.now, purpose: Purpose::Conflict };
+        let seq = self.pings.add(ping);
+        let me = self.me.clone();
+        let message = Message::Ping { seq, to: self.key, from: Some((&*me).into()) };
+        self.send_within(from, None, &message, 0, None);
+    }
+
+    /// There is another live node with this node's name.
+    fn on_namesake_answered(&mut self, from: SocketAddr, boot: BootEpoch) {
+        if boot == self.me.boot {
+            if from != self.me.gossip {
+                self.break_tie(from);
+            }
+            return;
         }
         let superseded = boot > self.me.boot;
         if superseded {
             self.conflict = Some(Conflict { other: from, boot, tries: 0 });
-            // One that joins has yet to hear of this node. Else ask again much later: it may go away.
-            let joins = matches!(datagram.message, Message::Join { .. });
-            let wait = if joins { Duration::ZERO } else { self.params.seeds_interval() };
-            self.timers.set(Timer::Conflict, self.now + wait);
+            // Ask again much later: it may go away.
+            self.timers.set(Timer::Conflict, self.now + self.params.seeds_interval());
         }
         let quiet = self.params.seeds_interval() * 6;
         if self.conflict_told.is_none_or(|told| self.now.since(told) >= quiet) {

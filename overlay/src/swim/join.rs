@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use rand::seq::SliceRandom;
 
+use super::strangers::MEETING_BYTES;
 use super::{Output, Phase, Swim, Timer};
 use crate::members::Peer;
 use crate::pings::{Ping, Purpose};
@@ -22,7 +23,7 @@ const KNOCKS_MAX: u32 = 9;
 const WELCOME_DATAGRAMS_MAX: usize = 3;
 /// How often a leaving node tells [`LEAVE_FANOUT`] members.
 const LEAVE_ROUNDS: u8 = 3;
-const LEAVE_FANOUT: usize = 4;
+const LEAVE_FANOUT: usize = 16;
 
 impl Swim {
     pub(super) fn on_join_retry(&mut self) {
@@ -80,14 +81,16 @@ impl Swim {
 
     /// Sends a join, which is tried in each of this node's versions in turn.
     fn ask_to_join(&mut self, address: SocketAddr, turn: u32, padded: bool) {
-        let seq = self.pings.add(Ping { target: NodeKey(0), sent: self.now, purpose: Purpose::Join });
+        let ping = Ping { target: NodeKey(0), to: address, sent: self.now, purpose: Purpose::Join };
+        let seq = self.pings.add(ping);
         let me = self.me.clone();
         let mut encoder = self.begin(me.versions.in_turn(turn));
         encoder.message(&Message::Join { seq, from: (&*me).into() });
         if padded {
             encoder.pad();
         }
-        self.finish(address, encoder);
+        let bytes = encoder.finish(&self.seal);
+        self.put_out(address, bytes);
     }
 
     /// A dead member is forgotten, but not where it was: behind a partition it may live on, and have forgotten this node,
@@ -157,6 +160,8 @@ impl Swim {
         let mut keys: Vec<NodeKey> =
             self.peers().filter(|peer| peer.is_live()).map(|peer| peer.key).collect();
         keys.shuffle(&mut self.rng);
+        // They are taken from the end: this node, then those that it has met.
+        keys.sort_by_key(|key| self.members.by_key(*key).is_none_or(|peer| peer.met));
         keys.push(self.key);
         let (datagrams, room) = if length >= DATAGRAM_BYTES_MAX {
             (WELCOME_DATAGRAMS_MAX, length)
@@ -167,11 +172,12 @@ impl Swim {
             if datagram > 0 && keys.is_empty() {
                 break;
             }
+            let room = room.min(self.room_for_source().saturating_sub(MEETING_BYTES));
             let mut encoder = self.begin(self.version_for(None));
             encoder.message(&Message::Welcome { seq });
             encoder.limit(room.saturating_sub(self.seal.trailer_bytes()));
             self.put_members(&mut encoder, &mut keys);
-            self.finish(to, encoder);
+            self.finish(to, None, encoder);
         }
     }
 

@@ -16,19 +16,25 @@ use crate::{Incarnation, MemberState, NodeKey};
 pub(super) const MEASURE_MAX: usize = 128;
 /// Forgotten at once, at most: the rest a little later, so that nothing else waits long.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
+/// Members that may be known by hearsay alone, for each that has answered this node, and for this node itself. So what one
+/// member invents does not fill the table; a newcomer that is asked itself needs no room here.
+const HEARSAY_PER_MET: usize = 64;
 /// Most members, the dead included; beyond it nobody new is taken in.
 const MEMBERS_MAX: usize = 65_536;
 
 impl Swim {
-    /// Hears one piece of news, from whomever.
-    pub(super) fn learn(&mut self, update: &Update<Record<'_>>) {
+    /// Hears one piece of news; at first hand if its subject says it itself.
+    pub(super) fn learn(&mut self, update: &Update<Record<'_>>, first_hand: bool) {
         let (key, boot) = subject_of(update);
+        if !self.is_believable(boot, update.incarnation, first_hand) {
+            return;
+        }
         if key == self.key {
             self.learn_about_myself(update, boot);
             return;
         }
         let Some(slot) = self.members.find(key) else {
-            self.learn_new(key, update);
+            self.learn_new(key, update, first_hand);
             return;
         };
         let Some(peer) = self.members.get(slot) else { return };
@@ -42,9 +48,9 @@ impl Swim {
         if heard == known && update.state == MemberState::Suspect {
             self.confirm(slot, update.by);
         } else if heard.boot > known.boot {
-            self.learn_restarted(slot, update);
+            self.learn_restarted(slot, update, first_hand);
         } else if heard > known {
-            self.learn_newer(slot, update);
+            self.learn_newer(slot, update, first_hand);
         }
     }
 
@@ -58,6 +64,8 @@ impl Swim {
             known: None,
             incarnation: Incarnation(0),
             state: MemberState::Alive,
+            met: true,
+            answered: true,
         };
         let me = identities.partition_point(|(key, _)| *key < self.key);
         let others = (0..identities.len() - 1).map(|place| &identities[place + usize::from(place >= me)]);
@@ -70,12 +78,16 @@ impl Swim {
         self.joined();
     }
 
-    fn learn_new(&mut self, key: NodeKey, update: &Update<Record<'_>>) {
+    fn learn_new(&mut self, key: NodeKey, update: &Update<Record<'_>>, first_hand: bool) {
         let Subject::Full(record) = &update.subject else { return };
         if !is_live(update.state) || self.members.len() >= MEMBERS_MAX {
             return;
         }
         let Some(identity) = record.identity() else { return };
+        if !first_hand && !self.has_room_for_hearsay() {
+            // It may come, if it is there.
+            return self.ask_newcomer(identity.gossip, identity);
+        }
         let slot = self.members.insert(Peer {
             key,
             identity: Arc::new(identity),
@@ -83,6 +95,8 @@ impl Swim {
             known: None,
             incarnation: update.incarnation,
             state: MemberState::Alive,
+            met: false,
+            answered: false,
         });
         self.round.push(slot);
         self.arrived(slot, Event::Joined);
@@ -91,11 +105,21 @@ impl Swim {
         }
     }
 
+    /// Whether one more member may be known by hearsay alone. The dead count, too, or what others invent would come again and
+    /// again.
+    fn has_room_for_hearsay(&self) -> bool {
+        self.members.len() - self.members.met() < HEARSAY_PER_MET * (1 + self.members.met())
+    }
+
     /// A newer boot replaces the old self, whatever was believed of that.
-    fn learn_restarted(&mut self, slot: Slot, update: &Update<Record<'_>>) {
+    fn learn_restarted(&mut self, slot: Slot, update: &Update<Record<'_>>, first_hand: bool) {
         let Subject::Full(record) = &update.subject else { return };
         let Some(identity) = record.identity() else { return };
         let was_live = self.members.get(slot).is_some_and(Peer::is_live);
+        if was_live {
+            // It went down and came up again before anybody noticed.
+            self.flaps.failed(NodeKey::of(&identity.name), self.now, &self.params);
+        }
         self.forget_doubts(slot);
         self.members.replace_identity(slot, Arc::new(identity));
         if is_live(update.state) {
@@ -104,12 +128,11 @@ impl Swim {
             if update.state == MemberState::Suspect {
                 self.suspect(slot, update.incarnation, update.by);
             }
-        } else if was_live && update.state == MemberState::Dead && self.parts.hearsay_probes {
-            // Its restart is as new here as its death, and that is for this node to find out.
+        } else if was_live && !first_hand && self.parts.hearsay_probes {
+            // Its restart is as new here as its end, and that is for this node to find out.
             self.members.set(slot, MemberState::Alive, update.incarnation, self.now);
             self.arrived(slot, Event::Rejoined);
-            self.suspect(slot, update.incarnation, update.by);
-            self.confirm_fully(slot);
+            self.look_into_end(slot, update);
         } else {
             self.members.set(slot, update.state, update.incarnation, self.now);
             if was_live {
@@ -120,7 +143,7 @@ impl Swim {
     }
 
     /// News about the same boot.
-    fn learn_newer(&mut self, slot: Slot, update: &Update<Record<'_>>) {
+    fn learn_newer(&mut self, slot: Slot, update: &Update<Record<'_>>, first_hand: bool) {
         let Some(before) = self.members.get(slot).map(|peer| peer.state) else { return };
         if let Subject::Full(record) = &update.subject
             && let Some(identity) = record.identity()
@@ -151,14 +174,16 @@ impl Swim {
                 }
                 self.suspect(slot, update.incarnation, update.by);
             }
-            // Somebody else's verdict on a member that nobody here doubts: the other side of a partition that
-            // healed, or a judge who is slow himself. It counts as a well-confirmed suspicion, which a probe of
-            // one's own settles.
+            // The verdict of another member on one that nobody here doubts: the other side of a partition that healed, or
+            // a judge that is slow itself.
             MemberState::Dead if before == MemberState::Alive && self.parts.hearsay_probes => {
-                self.suspect(slot, update.incarnation, update.by);
-                self.confirm_fully(slot);
+                self.look_into_end(slot, update);
             }
             MemberState::Dead => self.bury(slot, update.incarnation),
+            // Only a member itself knows that it leaves.
+            MemberState::Left if is_live(before) && !first_hand && self.parts.hearsay_probes => {
+                self.look_into_end(slot, update);
+            }
             MemberState::Left => {
                 self.forget_doubts(slot);
                 self.members.set(slot, MemberState::Left, update.incarnation, self.now);
@@ -169,23 +194,48 @@ impl Swim {
         }
     }
 
-    /// A verdict: the member is dead.
+    /// Others say that a member is gone, which a probe of one's own settles. A verdict counts as a suspicion that is well
+    /// confirmed. Of one that is said to have left, no answer is to be expected, and silence settles it soon.
+    fn look_into_end(&mut self, slot: Slot, update: &Update<Record<'_>>) {
+        let farewell = update.state == MemberState::Left;
+        let told = self.suspicions.get(&slot).is_some_and(|suspicion| suspicion.farewell);
+        let same = self.members.get(slot).is_some_and(|peer| peer.incarnation == update.incarnation);
+        if farewell && told && same {
+            return;
+        }
+        if farewell {
+            self.doubt_farewell(slot, update.incarnation);
+        } else {
+            self.suspect(slot, update.incarnation, update.by);
+            self.confirm_fully(slot);
+        }
+    }
+
+    /// A verdict: the member is dead, or has left, if that is what was said of it.
     pub(super) fn bury(&mut self, slot: Slot, incarnation: Incarnation) {
+        let farewell = self.suspicions.get(&slot).is_some_and(|suspicion| suspicion.farewell);
         let was_live = self.members.get(slot).is_some_and(Peer::is_live);
         let doubted = self.doubted_since(slot);
         self.forget_doubts(slot);
         if let Some(known) = self.members.get_mut(slot).and_then(|peer| peer.known.as_mut()) {
             known.path = None;
         }
-        self.members.set(slot, MemberState::Dead, incarnation, self.now);
+        let state = if farewell { MemberState::Left } else { MemberState::Dead };
+        self.members.set(slot, state, incarnation, self.now);
         if was_live {
+            if let Some(key) = self.members.get(slot).map(|peer| peer.key).filter(|_| !farewell) {
+                self.flaps.failed(key, self.now, &self.params);
+            }
             self.disturbance.began(doubted);
-            self.departed(slot, Event::Failed);
+            self.departed(slot, if farewell { Event::Left } else { Event::Failed });
         }
     }
 
     /// A member is here that was not before.
     fn arrived(&mut self, slot: Slot, event: fn(crate::Subject) -> Event) {
+        if let Some(key) = self.members.get(slot).map(|peer| peer.key) {
+            self.flaps.returned(key, self.now, &self.params);
+        }
         self.disturbed();
         self.told(slot, Some(event));
         let chance = MEASURERS as f64 / self.members.live().max(1) as f64;
@@ -238,16 +288,21 @@ impl Swim {
             .take(FORGOTTEN_AT_ONCE)
             .collect();
         gone.sort_unstable();
-        let is_gone = |slot: Slot| gone.binary_search_by_key(&slot, |(slot, _)| *slot).is_ok();
-        self.round.retain(|slot| !is_gone(*slot));
-        self.measure.retain(|slot| !is_gone(*slot));
-        for (slot, key) in &gone {
-            self.forget(*slot, *key);
-        }
-        self.round_next = self.round_next.min(self.round.len());
+        self.forget_all(&gone);
         let more = gone.len() == FORGOTTEN_AT_ONCE;
         let wait = if more { self.params.period / 10 } else { keep / 10 };
         self.timers.set(Timer::Forget, self.now + wait);
+    }
+
+    /// Forgets members, given in the order of their slots.
+    fn forget_all(&mut self, gone: &[(Slot, NodeKey)]) {
+        let is_gone = |slot: Slot| gone.binary_search_by_key(&slot, |(slot, _)| *slot).is_ok();
+        self.round.retain(|slot| !is_gone(*slot));
+        self.measure.retain(|slot| !is_gone(*slot));
+        for (slot, key) in gone {
+            self.forget(*slot, *key);
+        }
+        self.round_next = self.round_next.min(self.round.len());
     }
 
     fn forget(&mut self, slot: Slot, key: NodeKey) {
@@ -257,7 +312,7 @@ impl Swim {
         self.load_desk.remove(key);
         self.membership_version += 1;
         let Some(peer) = self.members.get(slot) else { return };
-        let (address, died) = (peer.identity.gossip, peer.state == MemberState::Dead);
+        let (address, died) = (peer.identity.gossip, peer.met && peer.state == MemberState::Dead);
         self.members.remove(slot);
         if died {
             self.lose(address);

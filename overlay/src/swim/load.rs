@@ -295,7 +295,7 @@ impl Swim {
             encoder.load(&sample, self.now.since(taken));
             self.put_first_updates(&mut encoder, Some(slot), None);
             self.put_updates(&mut encoder, Some(slot));
-            self.finish(to, encoder);
+            self.finish(to, Some(slot), encoder);
             adverts += 1;
             if adverts == ADVERTS_MAX {
                 break;

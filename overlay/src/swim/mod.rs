@@ -10,7 +10,10 @@
 //! that wait for it before it draws conclusions from their absence.
 
 mod audit;
+mod belief;
 mod converge;
+mod flaps;
+mod hosts;
 mod identity;
 mod join;
 mod learn;
@@ -21,6 +24,7 @@ mod receive;
 mod relay;
 mod send;
 mod silence;
+mod strangers;
 mod suspect;
 mod sync;
 #[cfg(test)]
@@ -36,13 +40,17 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use self::belief::WallClock;
 use self::converge::Disturbance;
+use self::flaps::Flaps;
+use self::hosts::Hosts;
 use self::identity::Conflict;
 use self::load::LoadDesk;
 pub(crate) use self::path::Path;
 use self::probe::Probe;
 use self::relay::Relay;
 use self::silence::RollCall;
+use self::strangers::Strangers;
 use self::suspect::Suspicion;
 use self::timers::{Timer, Timers};
 use self::watch::Watch;
@@ -54,8 +62,8 @@ use crate::members::{Members, Peer, Slot};
 use crate::pings::Pings;
 use crate::wire::{Lists, Seal};
 use crate::{
-    Config, Convergence, Coordinate, DecodeError, Event, Identity, Incarnation, Keyring, LoadSample, NodeKey,
-    Parts, Rtt, Stats, Time,
+    BootEpoch, Config, Convergence, Coordinate, DecodeError, Event, Identity, Incarnation, Keyring,
+    LoadSample, NodeKey, Parts, Rtt, Stats, Time,
 };
 
 /// What happens to the state machine.
@@ -76,6 +84,9 @@ pub enum Input<'a> {
     Seeds(&'a [SocketAddr]),
     /// This node's newest load sample.
     Load(LoadSample),
+    /// What the wall clock says: milliseconds since 1970, as boot epochs are. Until it is told, this node takes its own boot
+    /// epoch for the time of its start.
+    WallClock(BootEpoch),
     /// The keyring has changed.
     Keys(&'a Keyring),
     /// Tell the others that this node leaves, then [`Output::Gone`].
@@ -112,12 +123,15 @@ enum Phase {
 /// One node's part of the protocol.
 pub struct Swim {
     now: Time,
+    wall: WallClock,
     params: Params,
     parts: Parts,
     cluster: Box<str>,
     seal: Seal,
     /// Version of the datagram that is being answered.
     asked_in: Option<u8>,
+    /// Where the datagram in hand came from, and how many bytes may still be sent there because of it.
+    source: Option<(SocketAddr, usize)>,
     rng: ChaCha8Rng,
 
     me: Arc<Identity>,
@@ -130,12 +144,17 @@ pub struct Swim {
     phase: Phase,
     conflict: Option<Conflict>,
     conflict_told: Option<Time>,
+    /// When a node that spoke with this node's name was last pinged for it.
+    namesake_asked: Option<Time>,
 
     members: Members,
     gossip: GossipQueue,
     load_desk: LoadDesk,
     suspicions: BTreeMap<Slot, Suspicion>,
 
+    flaps: Flaps,
+    strangers: Strangers,
+    hosts: Hosts,
     pings: Pings,
     probes: Vec<Probe>,
     relays: VecDeque<Relay>,
@@ -206,10 +225,12 @@ impl Swim {
         }
         Self {
             now,
+            wall: WallClock::new(config.identity.boot, now),
             params,
             parts: config.parts,
             seal: Seal::new(&config.cluster, config.keys.as_ref(), config.identity.versions),
             asked_in: None,
+            source: None,
             cluster: config.cluster.clone().into(),
             me: Arc::new(config.identity.clone()),
             key: NodeKey::of(&config.identity.name),
@@ -220,10 +241,14 @@ impl Swim {
             phase: Phase::Running,
             conflict: None,
             conflict_told: None,
+            namesake_asked: None,
             members: Members::new(config.identity.zone.clone()),
             gossip: GossipQueue::default(),
             load_desk: LoadDesk::default(),
             suspicions: BTreeMap::new(),
+            flaps: Flaps::default(),
+            strangers: Strangers::default(),
+            hosts: Hosts::default(),
             pings: Pings::new(rng.random()),
             probes: Vec::new(),
             relays: VecDeque::new(),
@@ -274,6 +299,7 @@ impl Swim {
                 self.load = Some((sample, self.now));
                 self.detail_version += 1;
             }
+            Input::WallClock(told) => self.wall = WallClock::new(told, self.now),
             Input::Keys(keyring) => {
                 self.seal = Seal::new(&self.cluster, Some(keyring), self.me.versions);
             }
@@ -337,6 +363,11 @@ impl Swim {
         })
     }
 
+    /// How often a member failed lately, and until when it gets no work for that; none if it may get some now.
+    pub(crate) fn damping(&self, peer: &Peer) -> Option<(u32, Time)> {
+        self.flaps.damping(peer.key, self.now)
+    }
+
     /// Estimated round-trip time between two other members, and the expected relative error of that.
     pub fn rtt_between(&self, a: NodeKey, b: NodeKey) -> Option<(Duration, f64)> {
         let place = |key| {
@@ -352,7 +383,7 @@ impl Swim {
     }
 
     /// Everything that grows, how large it is and how large it may be.
-    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 10] {
+    pub(crate) fn sizes(&self) -> [(&'static str, usize, usize); 13] {
         let members = self.members.len();
         [
             ("probes", self.probes.len(), probe::PROBES_MAX),
@@ -365,6 +396,9 @@ impl Swim {
             ("measure", self.measure.len(), learn::MEASURE_MAX),
             ("lost", self.lost.len(), join::LOST_MAX),
             ("heard last", self.heard_last.len(), silence::HEARD_LAST_MAX),
+            ("strangers", self.strangers.len(), strangers::STRANGERS_MAX),
+            ("flaps", self.flaps.len(), flaps::FLAPS_MAX),
+            ("hosts", self.hosts.len(), hosts::HOSTS_MAX),
         ]
     }
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use super::Swim;
 use crate::Time;
-use crate::members::Slot;
+use crate::members::{Peer, Slot};
 use crate::pings::{Ping, Purpose};
 use crate::wire::{DATAGRAM_BYTES_SURE, Message};
 
@@ -27,21 +27,25 @@ impl Swim {
     /// A member's datagram of `length` bytes came from here. If that is not where it is spoken to, it is pinged there, once
     /// a period at most. What is said of it goes along, for it may have heard of that nowhere else.
     pub(super) fn look_at_source(&mut self, slot: Slot, from: SocketAddr, length: usize) {
-        let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.address() != from) else { return };
+        // One that is known by hearsay alone, at a host that was sent so much that this node pings nobody there: now it may.
+        let held_back = !self.hosts.allows(from.ip(), DATAGRAM_BYTES_SURE, self.now, self.params.period);
+        let unmet = |peer: &Peer| !peer.met && held_back;
+        let asked = |peer: &&mut Peer| peer.address() != from || unmet(peer);
+        let Some(peer) = self.members.get_mut(slot).filter(asked) else { return };
         let asked = peer.known.as_ref().and_then(|known| known.path.as_ref()?.asked);
         let period = self.params.period;
         if asked.is_some_and(|(_, _, at)| self.now.since(at) < period) {
             return;
         }
         let key = peer.key;
-        let seq = self.pings.add(Ping { target: key, sent: self.now, purpose: Purpose::Path });
+        let seq = self.pings.add(Ping { target: key, to: from, sent: self.now, purpose: Purpose::Path });
         peer.known_mut().path.get_or_insert_default().asked = Some((from, seq, self.now));
         let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.message(&Message::Ping { seq, to: key, from: None });
         encoder.limit(length.min(DATAGRAM_BYTES_SURE).saturating_sub(self.seal.trailer_bytes()));
         self.put_first_updates(&mut encoder, Some(slot), None);
         self.put_updates(&mut encoder, Some(slot));
-        self.finish(from, encoder);
+        self.finish(from, Some(slot), encoder);
     }
 
     /// A member has answered from an address that it was asked at.

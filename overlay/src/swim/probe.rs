@@ -356,8 +356,9 @@ impl Swim {
         let slots = self.members.slots();
         let begin = *self.probes[index].relays_from.get_or_insert_with(|| self.rng.random_range(0..slots));
         let chosen = relays;
+        // One that never answered this node may be an invention of another.
         let helps = |peer: &Peer| {
-            if self.parts.own_silence { peer.state == MemberState::Alive } else { peer.is_live() }
+            peer.met && if self.parts.own_silence { peer.state == MemberState::Alive } else { peer.is_live() }
         };
         let usable = |slot: &Slot| {
             *slot != target && !chosen.contains(&Some(*slot)) && self.members.get(*slot).is_some_and(helps)
@@ -374,11 +375,11 @@ impl Swim {
 
     /// Sends one ping and remembers it. One that is not the first of its kind has to arrive, whatever the path takes.
     pub(super) fn ping(&mut self, slot: Slot, key: NodeKey, to: SocketAddr, purpose: Purpose) -> u32 {
-        let seq = self.pings.add(Ping { target: key, sent: self.now, purpose });
+        let seq = self.pings.add(Ping { target: key, to, sent: self.now, purpose });
         let me = self.me.clone();
         let introduced = self.members.get(slot).and_then(|peer| peer.known.as_ref()?.introduced);
         let from = (introduced != Some(me.boot)).then(|| (&*me).into());
-        let first = matches!(purpose, Purpose::Probe { attempt: 1 });
+        let first = matches!(purpose, Purpose::Probe { attempt: 1 }) && self.is_proven(slot, to);
         let bytes_max = if first { DATAGRAM_BYTES_MAX } else { DATAGRAM_BYTES_SURE };
         self.send_within(to, Some(slot), &Message::Ping { seq, to: key, from }, bytes_max, None);
         seq

@@ -6,9 +6,9 @@ use rand::Rng;
 
 use super::{Phase, Swim};
 use crate::members::{Peer, Slot};
-use crate::pings::Purpose;
+use crate::pings::{Ping, Purpose};
 use crate::wire::{DATAGRAM_BYTES_SURE, Datagram, Head, Message, Record, Subject, Update, decode};
-use crate::{BootEpoch, MemberState, NodeKey, Rejection};
+use crate::{BootEpoch, DecodeError, MemberState, NodeKey, Rejection};
 
 impl Swim {
     pub(super) fn on_datagram(&mut self, from: SocketAddr, bytes: &mut [u8]) {
@@ -28,8 +28,9 @@ impl Swim {
             }
         };
         self.asked_in = Some(datagram.version);
+        self.source = Some((from, ANSWERED_TIMES * length));
         self.on_decoded(from, length, &datagram);
-        self.asked_in = None;
+        (self.asked_in, self.source) = (None, None);
         self.lists = datagram.lists.emptied();
     }
 
@@ -37,11 +38,23 @@ impl Swim {
         if self.phase == Phase::Gone {
             return;
         }
+        if !self.is_believable(datagram.head.boot(), datagram.head.incarnation(), true) {
+            self.stats.rejected.count(Rejection::Ahead);
+            self.rejected = Some(DecodeError::Ahead);
+            return;
+        }
         if datagram.head.from() == self.key {
             if datagram.head.boot() == self.me.boot {
                 self.stats.rejected.count(Rejection::Echo);
             }
             self.on_namesake(from, datagram);
+            return;
+        }
+        if let Some(seq) = answered(&datagram.message) {
+            self.on_newcomer_answered(seq, &datagram.head);
+        }
+        if !self.is_proven_sender(from, datagram) {
+            self.on_unproven(from, length, datagram);
             return;
         }
         let sender = self.meet(datagram);
@@ -56,8 +69,9 @@ impl Swim {
         let credible = credible || !self.parts.own_silence;
         for update in &datagram.lists.updates {
             let doubts = matches!(update.state, MemberState::Suspect | MemberState::Dead);
-            if credible || !doubts || subject_of(update).0 == self.key {
-                self.learn(update);
+            let of = subject_of(update).0;
+            if credible || !doubts || of == self.key {
+                self.learn(update, of == datagram.head.from());
             }
         }
         if let Some(peer) = sender.and_then(|slot| self.members.get_mut(slot))
@@ -75,9 +89,7 @@ impl Swim {
         if let Some(slot) = sender
             && !matches!(datagram.message, Message::Join { .. })
         {
-            // Together with the answer to a ping, no more than three times what came.
-            let room = if matches!(datagram.message, Message::Ping { .. }) { length } else { 3 * length };
-            self.look_at_source(slot, from, room);
+            self.look_at_source(slot, from, self.room_for_source());
         }
     }
 
@@ -88,9 +100,9 @@ impl Swim {
             && from.key() == head.from()
             && from.boot() == head.boot()
         {
-            self.learn(&alive(Subject::Full(from.clone()), head));
+            self.learn(&alive(Subject::Full(from.clone()), head), true);
         } else {
-            self.learn(&alive(Subject::Key(head.from(), head.boot()), head));
+            self.learn(&alive(Subject::Key(head.from(), head.boot()), head), true);
         }
         let slot = self.members.find(head.from())?;
         let now = self.now;
@@ -109,14 +121,9 @@ impl Swim {
         match datagram.message {
             Message::News => {}
             Message::Ping { seq, to, from: ref record } => {
-                // For whoever was here before: let its pinger find out.
-                if to == self.key && sender.is_none() && self.is_stranger(&datagram.head) {
-                    self.send_within(from, None, &Message::Who { seq }, 0, None);
-                } else if to == self.key {
+                if to == self.key {
                     let room = self.room_for_answer(sender, from, length);
-                    // The sender may not be who is known by this name: an older boot, or another node. It must hear of that.
-                    let other = sender.is_none() || self.is_elsewhere(sender, record.as_ref());
-                    let first = other.then_some(datagram.head.from());
+                    let first = self.is_elsewhere(sender, record.as_ref()).then_some(datagram.head.from());
                     self.send_within(from, sender, &Message::Ack { seq }, room, first);
                 }
             }
@@ -143,22 +150,28 @@ impl Swim {
                     self.on_records(slot, first..=last, &datagram.lists.updates);
                 }
             }
-            Message::Join { seq, .. } if sender.is_some() => self.welcome(from, length, seq),
-            // An older boot of a member's name: it must hear of the newer one, and outbid it or give way.
-            Message::Join { seq, .. } => {
-                let first = Some(datagram.head.from());
-                self.send_within(from, None, &Message::Welcome { seq }, length, first);
-            }
+            Message::Join { seq, .. } => self.welcome(from, length, seq),
         }
     }
 
-    /// Whether nothing is known of this boot of a member, and of none after it.
-    fn is_stranger(&self, head: &Head) -> bool {
-        self.members.by_key(head.from()).is_none_or(|peer| peer.identity.boot < head.boot())
+    /// Whether what a datagram says counts. It comes from where a member is known to be, or it bears a number that only who
+    /// has received a datagram of this node can know.
+    fn is_proven_sender(&self, from: SocketAddr, datagram: &Datagram<'_>) -> bool {
+        let head = &datagram.head;
+        let answers = |ping: Ping| match ping.purpose {
+            Purpose::Join | Purpose::Joined => true,
+            Purpose::Meet => false,
+            _ => ping.target == head.from(),
+        };
+        let is_there = |peer: &Peer| {
+            peer.identity.boot == head.boot() && (from == peer.identity.gossip || from == peer.address())
+        };
+        answered(&datagram.message).and_then(|seq| self.pings.get(seq)).is_some_and(answers)
+            || self.members.by_key(head.from()).is_some_and(is_there)
     }
 
     /// Whether a member is known at another address than it says itself: two nodes may share a name and a boot.
-    fn is_elsewhere(&self, slot: Option<Slot>, record: Option<&Record<'_>>) -> bool {
+    pub(super) fn is_elsewhere(&self, slot: Option<Slot>, record: Option<&Record<'_>>) -> bool {
         let known = slot.and_then(|slot| self.members.get(slot)).map(|peer| peer.identity.gossip);
         record.is_some_and(|record| known.is_some_and(|known| known != record.gossip()))
     }
@@ -186,38 +199,37 @@ impl Swim {
             // What was asked in a small datagram is not answered in one that may be too large for the path.
             Some(slot) if self.is_proven(slot, from) => length.max(DATAGRAM_BYTES_SURE),
             // The rest is for a ping of this node (look_at_source).
-            Some(_) => 2 * length,
-            None => 3 * length,
+            _ => (ANSWERED_TIMES - 1) * length,
         }
     }
 
     /// Whether this member has answered from this address before, so that the address is its own.
-    fn is_proven(&self, slot: Slot, address: SocketAddr) -> bool {
+    pub(super) fn is_proven(&self, slot: Slot, address: SocketAddr) -> bool {
         self.members.get(slot).is_some_and(|peer| peer.is_proven(address))
     }
 
     /// An ack has come back: the member lives, and this is the RTT to it.
     fn on_ack(&mut self, seq: u32, from: SocketAddr, head: &Head) {
         let Some(ping) = self.pings.get(seq) else { return };
-        if ping.purpose != Purpose::Join && ping.target != head.from() {
-            return;
+        match ping.purpose {
+            Purpose::Joined => return,
+            Purpose::Join => self.pings.joined(seq),
+            _ if ping.target != head.from() => return,
+            _ => drop(self.pings.take(seq)),
         }
-        self.pings.take(seq);
         let Some(slot) = self.members.find(head.from()) else { return };
         let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.identity.boot == head.boot()) else {
             return;
         };
-        let told = peer.identity.gossip;
         let known = peer.known_mut();
-        // Whoever answers from elsewhere may have claimed an address that is not its own.
-        known.answered |= from == told;
         known.via = None;
         known.introduced = Some(self.me.boot);
-        if ping.sent >= self.thawed {
-            known.rtt.update(self.now, self.now.since(ping.sent));
-            self.detail_version += 1;
-            self.move_by(slot);
+        self.members.meet(slot);
+        // One that answers from elsewhere may have claimed an address that is not its own.
+        if from == ping.to {
+            self.answered_from(slot, from);
         }
+        self.measured_by(slot, &ping);
         match ping.purpose {
             Purpose::Probe { attempt } => self.on_probe_answered(slot, Some(attempt)),
             Purpose::Join => self.on_probe_answered(slot, None),
@@ -227,8 +239,36 @@ impl Swim {
                 self.on_probe_answered(slot, None);
             }
             Purpose::RollCall => self.on_roll_call_answered(slot, ping.sent),
-            Purpose::Conflict | Purpose::Knock => {}
+            Purpose::Conflict | Purpose::Knock | Purpose::Meet | Purpose::Joined => {}
         }
+    }
+
+    /// A member has answered from where it was asked; if that is where it says that it is, it may be sent anything there.
+    fn answered_from(&mut self, slot: Slot, from: SocketAddr) {
+        if let Some(peer) = self.members.get_mut(slot)
+            && peer.identity.gossip == from
+            && !peer.answered
+        {
+            peer.answered = true;
+            self.hosts.answered(from.ip());
+        }
+    }
+
+    /// A newcomer has answered from where it was asked, which may be another address than it says.
+    pub(super) fn proved(&mut self, slot: Slot, from: SocketAddr) {
+        self.members.meet(slot);
+        self.answered_from(slot, from);
+        if let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.identity.gossip != from) {
+            peer.known_mut().path.get_or_insert_default().proven = Some(from);
+        }
+    }
+
+    /// The answer to this ping has come: that was the RTT.
+    pub(super) fn measured_by(&mut self, slot: Slot, ping: &Ping) {
+        let Some(peer) = self.members.get_mut(slot).filter(|_| ping.sent >= self.thawed) else { return };
+        peer.known_mut().rtt.update(self.now, self.now.since(ping.sent));
+        self.detail_version += 1;
+        self.move_by(slot);
     }
 
     /// Moves this node's coordinate by the RTT just measured to a member, and again by some of those measured before it:
@@ -256,12 +296,22 @@ impl Swim {
     }
 }
 
+/// The number of this node's datagram that a message answers.
+fn answered(message: &Message<'_>) -> Option<u32> {
+    match message {
+        Message::Ack { seq } | Message::Welcome { seq } | Message::Who { seq } => Some(*seq),
+        _ => None,
+    }
+}
+
+/// An address that has not shown to be its sender's is sent so many times the bytes that came from it (RFC 9000, section 8.1).
+const ANSWERED_TIMES: usize = 3;
 /// Members whose measured RTTs this node's coordinate is moved by again and again.
 const MEASURED_MAX: usize = 8;
 /// How many of them with each new measurement.
 const REPEATS: usize = 3;
 
-fn alive<'a>(subject: Subject<Record<'a>>, head: &Head) -> Update<Record<'a>> {
+pub(super) fn alive<'a>(subject: Subject<Record<'a>>, head: &Head) -> Update<Record<'a>> {
     Update { subject, incarnation: head.incarnation(), state: MemberState::Alive, by: None }
 }
 

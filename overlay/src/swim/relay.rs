@@ -76,9 +76,11 @@ impl Swim {
             return;
         }
         let subject = Subject::Key(target, boot);
-        self.learn(&Update { subject, incarnation, state: MemberState::Alive, by: None });
+        self.learn(&Update { subject, incarnation, state: MemberState::Alive, by: None }, false);
         let Some(slot) = self.members.find(target) else { return };
-        if let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.identity.boot == boot) {
+        if self.members.get(slot).is_some_and(|peer| peer.identity.boot == boot) {
+            self.members.meet(slot);
+            let Some(peer) = self.members.get_mut(slot) else { return };
             let known = peer.known_mut();
             if known.heard.is_none_or(|(at, _)| at < asked.sent) {
                 known.via = Some((via, self.now.since(asked.sent)));

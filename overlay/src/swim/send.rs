@@ -7,21 +7,22 @@ use rand::seq::IteratorRandom;
 
 use super::{Output, Phase, Swim, Timer};
 use crate::config::{GOSSIP_FANOUT, Params};
-use crate::members::{Peer, Slot};
+use crate::members::{Members, Peer, Slot};
 use crate::wire::{
     DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Encoder, Head, Message, Subject, UPDATES_MAX, Update,
 };
 use crate::{Identity, MemberState, NodeKey};
 
 /// Most members picked at random at once.
-const PICKED_MAX: usize = 8;
+const PICKED_MAX: usize = 16;
 
 impl Swim {
     /// Sends `message` to `to`, with news. `receiver` is who is thought to be there.
     pub(super) fn send(&mut self, to: SocketAddr, receiver: Option<Slot>, message: &Message<'_>) {
         // News may get lost; what is part of a probe may not.
-        let bytes_max =
-            if matches!(message, Message::News) { DATAGRAM_BYTES_MAX } else { DATAGRAM_BYTES_SURE };
+        let proven = receiver.is_some_and(|slot| self.is_proven(slot, to));
+        let large = proven && matches!(message, Message::News);
+        let bytes_max = if large { DATAGRAM_BYTES_MAX } else { DATAGRAM_BYTES_SURE };
         self.send_within(to, receiver, message, bytes_max, None);
     }
 
@@ -56,7 +57,7 @@ impl Swim {
             self.put_far_loads(&mut encoder, receiver);
         }
         self.put_updates(&mut encoder, receiver);
-        self.finish(to, encoder);
+        self.finish(to, receiver, encoder);
     }
 
     /// The newest version that a member speaks, too. Who is none is answered in the version that it asked in.
@@ -74,8 +75,35 @@ impl Swim {
         Encoder::new(bytes, &self.seal, version, &mut self.rng, &head)
     }
 
-    pub(super) fn finish(&mut self, to: SocketAddr, encoder: Encoder) {
+    /// Sends a datagram to whoever is thought to be there, if it may be: an address that has not shown to be a member's
+    /// gets three times the bytes that came from it (RFC 9000, section 8.1), and of its own accord this node sends it little.
+    pub(super) fn finish(&mut self, to: SocketAddr, receiver: Option<Slot>, encoder: Encoder) {
         let bytes = encoder.finish(&self.seal);
+        let proven = receiver.is_some_and(|slot| self.is_proven(slot, to));
+        let allowed = proven
+            || match &mut self.source {
+                Some((from, room)) if *from == to => {
+                    let left = room.checked_sub(bytes.len());
+                    *room = left.unwrap_or(*room);
+                    left.is_some()
+                }
+                _ => self.hosts.take(to.ip(), bytes.len(), self.now, self.params.period),
+            };
+        if allowed {
+            self.put_out(to, bytes);
+        } else {
+            self.stats.datagrams_held_back += 1;
+            self.recycle(bytes);
+        }
+    }
+
+    /// How many bytes may still be sent to where the datagram in hand came from.
+    pub(super) fn room_for_source(&self) -> usize {
+        self.source.map_or(0, |(_, room)| room)
+    }
+
+    /// Sends a datagram, whoever may be there.
+    pub(super) fn put_out(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         debug_assert!(bytes.len() <= DATAGRAM_BYTES_MAX, "a datagram is never larger than the limit");
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += bytes.len() as u64;
@@ -96,7 +124,9 @@ impl Swim {
     ) {
         let buddy = receiver.and_then(|slot| self.members.get(slot)).filter(|_| self.parts.buddy);
         let doubted = buddy.filter(|peer| peer.state != MemberState::Alive).map(|peer| peer.key);
-        for key in [doubted, first].into_iter().flatten() {
+        // A node that leaves says so to all that ask.
+        let farewell = (self.phase != Phase::Running).then_some(self.key);
+        for key in [farewell, doubted, first].into_iter().flatten() {
             if let Some(update) = self.update_about(key, first.is_some())
                 && !encoder.update(&update)
             {
@@ -143,8 +173,11 @@ impl Swim {
         } else {
             Subject::Key(key, peer.identity.boot)
         };
-        let by = self.suspicions.get(&slot).and_then(|suspicion| suspicion.spokesman(self.key));
-        Some(Update { subject, incarnation: peer.incarnation, state: peer.state, by })
+        let suspicion = self.suspicions.get(&slot);
+        let farewell = suspicion.is_some_and(|suspicion| suspicion.farewell);
+        let state = if farewell { MemberState::Left } else { peer.state };
+        let by = suspicion.filter(|_| !farewell).and_then(|suspicion| suspicion.spokesman(self.key));
+        Some(Update { subject, incarnation: peer.incarnation, state, by })
     }
 
     /// There is news about a member: it goes out at once, and again each round while its count lasts.
@@ -164,6 +197,7 @@ impl Swim {
         if to[0].is_none() {
             self.pick(&mut to, None);
         }
+        self.prefer_met(&mut to);
         for slot in to.into_iter().flatten() {
             if self.gossip.is_empty() {
                 break;
@@ -173,6 +207,26 @@ impl Swim {
         }
         if !self.gossip.is_empty() && self.members.live() > 0 {
             self.timers.set_by(Timer::Gossip, self.now + self.params.gossip_interval());
+        }
+    }
+
+    /// Leaves at most one member among those picked that is known by hearsay alone, as far as there are others: one member may
+    /// have invented many of those.
+    fn prefer_met(&mut self, picked: &mut [Option<Slot>]) {
+        let met = |members: &Members, slot: Slot| members.get(slot).is_some_and(|peer| peer.met);
+        if picked.iter().flatten().filter(|slot| !met(&self.members, **slot)).count() < 2 {
+            return;
+        }
+        let usable = |slot: &Slot| {
+            let alive = self.members.get(*slot).is_some_and(|peer| peer.state == MemberState::Alive);
+            alive && met(&self.members, *slot) && !picked.contains(&Some(*slot))
+        };
+        let mut others =
+            (0..self.members.slots()).filter(usable).choose_multiple(&mut self.rng, picked.len() - 1);
+        let by_hearsay =
+            picked.iter_mut().filter(|place| place.is_some_and(|slot| !met(&self.members, slot)));
+        for place in by_hearsay.skip(1) {
+            *place = others.pop().or(*place);
         }
     }
 
@@ -188,9 +242,8 @@ impl Swim {
     }
 
     fn pick(&mut self, picked: &mut [Option<Slot>], but: Option<Slot>) {
-        let usable = |members: &crate::members::Members, slot: Slot| {
-            Some(slot) != but && members.get(slot).is_some_and(Peer::is_live)
-        };
+        let usable =
+            |members: &Members, slot: Slot| Some(slot) != but && members.get(slot).is_some_and(Peer::is_live);
         let others = self.members.live();
         if others > 4 * picked.len() {
             // Most slots are usable: drawing is cheaper than looking at all of them.

@@ -23,6 +23,8 @@ pub(super) struct Suspicion {
     by: Vec<NodeKey>,
     /// Confirmations that came without names.
     pub confirmations_beyond: usize,
+    /// Others say that the member has left.
+    pub farewell: bool,
 }
 
 impl Suspicion {
@@ -48,17 +50,7 @@ const CUT_OFF_FACTOR: u32 = 2;
 impl Swim {
     /// Somebody (perhaps this node) doubts this member.
     pub(super) fn suspect(&mut self, slot: Slot, incarnation: Incarnation, by: Option<NodeKey>) {
-        self.members.set(slot, MemberState::Suspect, incarnation, self.now);
-        let since = self.now;
-        let suspicion = Suspicion {
-            since,
-            deadline: since,
-            not_before: since,
-            by: by.into_iter().collect(),
-            confirmations_beyond: 0,
-        };
-        self.suspicions.insert(slot, suspicion);
-        self.reckon(slot);
+        self.doubt(slot, incarnation, by, false);
         let name = by.and_then(|by| match self.members.by_key(by) {
             Some(peer) => Some(peer.identity.name.clone()),
             None => (by == self.key).then(|| self.me.name.clone()),
@@ -73,6 +65,29 @@ impl Swim {
         if self.parts.hearsay_probes && self.rng.random_bool(chance.min(1.0)) {
             self.verify(slot);
         }
+    }
+
+    /// Others say that this member has left. If it has, that is no failure, and nobody is alarmed; if it has not, it answers
+    /// and says so.
+    pub(super) fn doubt_farewell(&mut self, slot: Slot, incarnation: Incarnation) {
+        self.doubt(slot, incarnation, None, true);
+        self.told(slot, None);
+        self.verify(slot);
+    }
+
+    fn doubt(&mut self, slot: Slot, incarnation: Incarnation, by: Option<NodeKey>, farewell: bool) {
+        self.members.set(slot, MemberState::Suspect, incarnation, self.now);
+        let since = self.now;
+        let suspicion = Suspicion {
+            since,
+            deadline: since,
+            not_before: since,
+            by: by.into_iter().collect(),
+            confirmations_beyond: 0,
+            farewell,
+        };
+        self.suspicions.insert(slot, suspicion);
+        self.reckon(slot);
     }
 
     /// Somebody else doubts it too.
@@ -113,7 +128,12 @@ impl Swim {
         // Who is suspected itself will hardly confirm.
         let able = live.saturating_sub(self.suspected() + 1).max(1);
         let expected = able.min(live.saturating_sub(2)).min(CONFIRMATIONS);
+        let floor = self.params.probe_floor();
         if let Some(suspicion) = self.suspicions.get_mut(&slot) {
+            if suspicion.farewell {
+                suspicion.deadline = (suspicion.since + floor).max(suspicion.not_before).max(self.now);
+                return;
+            }
             let shrink = if expected == 0 {
                 1.0
             } else {
@@ -180,7 +200,9 @@ impl Swim {
                 continue;
             }
             // No silence is a verdict on hearsay alone, nor after fewer unanswered pings than chance explains.
-            let enough = self.loss.attempts_to_verdict();
+            let farewell = self.suspicions.get(&slot).is_some_and(|suspicion| suspicion.farewell);
+            let enough =
+                if farewell { self.loss.attempts_to_suspect() } else { self.loss.attempts_to_verdict() };
             match self.attempts_since_answer(slot) {
                 Some(attempts) if attempts >= enough => {
                     self.bury(slot, incarnation);

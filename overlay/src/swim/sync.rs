@@ -98,7 +98,7 @@ impl Swim {
         for (_, peer) in self.members.range(range).filter(|(_, peer)| !peer.is_live()) {
             fits = fits && self.update_about(peer.key, false).is_none_or(|update| encoder.update(&update));
         }
-        self.finish(to, encoder);
+        self.finish(to, Some(slot), encoder);
     }
 
     /// All that the other one knows in a range (it has been learned already): send back what it lacks.
@@ -124,11 +124,12 @@ impl Swim {
             return;
         }
         lacking.shuffle(&mut self.rng);
+        lacking.sort_by_key(|key| self.members.by_key(*key).is_none_or(|peer| peer.met));
         let (bytes_max, _) = self.sync_size();
         let mut encoder = self.begin(self.version_for(Some(slot)));
         encoder.limit(bytes_max - self.seal.trailer_bytes());
         self.put_members(&mut encoder, &mut lacking);
-        self.finish(to, encoder);
+        self.finish(to, Some(slot), encoder);
     }
 
     fn claim_of(&self, key: NodeKey) -> Option<Claim> {

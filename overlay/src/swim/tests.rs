@@ -1,5 +1,7 @@
 //! One state machine alone, told by hand what others say.
 
+mod strangers;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,11 +11,13 @@ use rand_chacha::ChaCha8Rng;
 use super::probe::Kind;
 use super::{Input, Output, Swim, Timer};
 use crate::pings::Purpose;
+use crate::precedence::INCARNATION_MAX;
 use crate::wire::{
     DATAGRAM_BYTES_MAX, Datagram, Encoder, Head, Lists, LoadEntry, Message, Seal, Subject, Update, decode,
 };
 use crate::{
-    BootEpoch, Config, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time, Versions,
+    BootEpoch, Config, Coordinate, DecodeError, Identity, Incarnation, LoadSample, MemberState, NodeKey,
+    Time, Versions,
 };
 
 const US: &str = "10.0.0.1:1";
@@ -77,9 +81,23 @@ impl Alone {
         self.sent();
     }
 
-    /// This one joins.
+    /// This one joins, and answers where it speaks from.
     fn joined(&mut self, now: Time, who: &Identity) {
-        self.told(now, who, |say| say.message(&Message::Join { seq: 1, from: who.into() }));
+        self.joined_from(now, who, &who.gossip.to_string());
+    }
+
+    /// The same, from an address that need not be the one that it states.
+    fn joined_from(&mut self, now: Time, who: &Identity, from: &str) {
+        let join = datagram(who, |say| say.message(&Message::Join { seq: 1, from: who.into() }));
+        self.hears(now, from, join);
+        for (to, mut bytes) in self.sent() {
+            if let Message::Ping { seq, .. } = read(&mut bytes).message
+                && to.to_string() == from
+            {
+                self.hears(now, from, datagram(who, |say| say.message(&Message::Ack { seq })));
+            }
+        }
+        self.sent();
     }
 
     /// Many are told of at once, by one datagram after the other.
@@ -95,6 +113,8 @@ impl Alone {
                     names.next();
                 }
             });
+            // They answer at once, or there would be too many of them.
+            (0..self.0.members.slots()).for_each(|slot| self.0.members.meet(slot));
         }
     }
 
@@ -119,8 +139,11 @@ impl Alone {
 }
 
 fn datagram(by: &Identity, say: impl FnOnce(&mut Encoder)) -> Vec<u8> {
-    let head = Head::new(NodeKey::of(&by.name), by.boot, Incarnation(0), 0);
-    let mut encoder = Encoder::new(Vec::new(), &seal(), 1, &mut ChaCha8Rng::seed_from_u64(1), &head);
+    datagram_of(&Head::new(NodeKey::of(&by.name), by.boot, Incarnation(0), 0), say)
+}
+
+fn datagram_of(head: &Head, say: impl FnOnce(&mut Encoder)) -> Vec<u8> {
+    let mut encoder = Encoder::new(Vec::new(), &seal(), 1, &mut ChaCha8Rng::seed_from_u64(1), head);
     say(&mut encoder);
     encoder.finish(&seal())
 }
@@ -213,26 +236,104 @@ fn who_has_forgotten_this_node_is_told_all_at_once_and_a_relay_says_nothing_fals
     }
 }
 
+/// Milliseconds of a day: boots that far ahead of the clock are not believed.
+const DAY: u64 = 86_400_000;
+
 #[test]
-fn the_greatest_boot_leaves_a_node_its_word() {
+fn nothing_that_is_said_of_a_node_is_the_last_word() {
     let mut us = Alone::new();
     let other = identity("other", 1, "10.0.0.2:1");
     us.joined(ms(1), &other);
-    let former = identity("us", BootEpoch::MAX.0, US);
-    us.told(ms(2), &other, |say| assert!(say.update(&about(&former, 0, MemberState::Alive))));
-    assert_eq!(us.0.identity().boot, BootEpoch::MAX);
-    for said in [0, 1, 41] {
-        let before = us.0.incarnation();
-        us.told(ms(3), &other, |say| assert!(say.update(&about(&former, said, MemberState::Suspect))));
-        assert!(
-            us.0.incarnation().0 > said && us.0.incarnation() >= before,
-            "{said}: {}",
-            us.0.incarnation()
-        );
+    let word = |us: &Alone| (us.0.identity().boot, us.0.incarnation());
+    let say = |us: &mut Alone, boot, incarnation, state| {
+        let former = identity("us", boot, US);
+        us.told(ms(2), &other, |say| assert!(say.update(&about(&former, incarnation, state))));
+    };
+    // What could not be outbid is not believed, so it need not be.
+    let before = word(&us);
+    for state in [MemberState::Alive, MemberState::Suspect, MemberState::Dead, MemberState::Left] {
+        say(&mut us, BootEpoch::MAX.0, u32::MAX, state);
+        say(&mut us, 1_000 + 2 * DAY, 0, state);
+        say(&mut us, 1_000, u32::MAX, state);
+        assert_eq!(word(&us), before, "{state}");
     }
-    // And what is said at the very end changes nothing more, and is no reason to panic.
-    us.told(ms(4), &other, |say| assert!(say.update(&about(&former, u32::MAX, MemberState::Dead))));
-    assert_eq!((us.0.identity().boot, us.0.incarnation()), (BootEpoch::MAX, Incarnation(u32::MAX)));
+    // The last that is believed is outbid.
+    say(&mut us, 1_000, 7, MemberState::Left);
+    assert_eq!(word(&us), (BootEpoch(1_000), Incarnation(8)));
+    say(&mut us, 1_000, INCARNATION_MAX.0, MemberState::Left);
+    assert_eq!(word(&us), (BootEpoch(1_001), Incarnation(0)));
+    say(&mut us, 1_000 + DAY, INCARNATION_MAX.0, MemberState::Left);
+    assert_eq!(word(&us), (BootEpoch(1_001 + DAY), Incarnation(0)));
+}
+
+#[test]
+fn what_a_node_outbids_with_is_believed_of_it_at_first_hand() {
+    let mut us = Alone::new();
+    let (other, teller) = (identity("other", 1, "10.0.0.2:1"), identity("teller", 1, "10.0.0.3:1"));
+    us.joined(ms(1), &other);
+    us.joined(ms(1), &teller);
+    // Others may say what lies at most a day ahead; the member, with a clock of its own, may answer that.
+    let (last, beyond) =
+        (identity("other", 1_000 + DAY, "10.0.0.2:1"), identity("other", 60_000 + DAY, "10.0.0.2:1"));
+    let boot = |us: &Alone| us.0.members.by_key(key("other")).unwrap().identity.boot;
+    us.told(ms(1), &teller, |say| assert!(say.update(&about(&beyond, 0, MemberState::Alive))));
+    assert_eq!(boot(&us), BootEpoch(1));
+    us.told(ms(1), &teller, |say| assert!(say.update(&about(&last, 0, MemberState::Alive))));
+    assert_eq!(boot(&us), last.boot);
+    us.joined(ms(2), &beyond);
+    assert_eq!(boot(&us), beyond.boot);
+    // A clock that was set right counts from then on.
+    let later = identity("other", 9 * DAY, "10.0.0.2:1");
+    us.joined(ms(3), &later);
+    assert_eq!((boot(&us), us.0.rejected()), (beyond.boot, Some(DecodeError::Ahead)));
+    us.0.handle(ms(4), Input::WallClock(BootEpoch(9 * DAY)));
+    us.joined(ms(5), &later);
+    assert_eq!((boot(&us), us.0.rejected()), (later.boot, None));
+}
+
+#[test]
+fn that_a_member_left_is_for_the_member_to_say() {
+    for answers in [true, false] {
+        let mut us = Alone::new();
+        let (other, teller) = (identity("other", 1, "10.0.0.2:1"), identity("teller", 1, "10.0.0.3:1"));
+        us.joined(ms(1), &other);
+        us.joined(ms(1), &teller);
+        us.runs_until(ms(1_000));
+        let left = datagram(&teller, |say| assert!(say.update(&about(&other, 0, MemberState::Left))));
+        us.hears(ms(1_000), "10.0.0.3:1", left);
+        assert_eq!(us.state_of("other"), MemberState::Suspect);
+        let mut asked = 0;
+        for step in 0..200 {
+            for (to, mut bytes) in us.runs_until(ms(1_001 + step * 10)) {
+                let ping = read(&mut bytes);
+                let Message::Ping { seq, .. } = ping.message else { continue };
+                if to == other.gossip && answers {
+                    // It is told what is said of it, and so it can contradict.
+                    asked += 1;
+                    let head = Head::new(key("other"), other.boot, Incarnation(1), 0);
+                    us.hears(
+                        ms(1_001 + step * 10),
+                        "10.0.0.2:1",
+                        datagram_of(&head, |say| say.message(&Message::Ack { seq })),
+                    );
+                } else if to == teller.gossip {
+                    us.told(ms(1_001 + step * 10), &teller, |say| say.message(&Message::Ack { seq }));
+                }
+            }
+        }
+        assert!(!answers || asked > 0);
+        let is = if answers { MemberState::Alive } else { MemberState::Left };
+        assert_eq!(us.state_of("other"), is, "answers: {answers}");
+    }
+}
+
+#[test]
+fn a_member_that_says_itself_that_it_leaves_is_believed_at_once() {
+    let mut us = Alone::new();
+    let other = identity("other", 1, "10.0.0.2:1");
+    us.joined(ms(1), &other);
+    us.told(ms(2), &other, |say| assert!(say.update(&about(&other, 0, MemberState::Left))));
+    assert_eq!(us.state_of("other"), MemberState::Left);
 }
 
 #[test]
@@ -285,12 +386,7 @@ fn a_turn_that_finds_a_suspect_of_others_is_not_in_vain() {
 fn an_answer_from_elsewhere_proves_no_address() {
     let mut us = Alone::new();
     let liar = identity("liar", 1, "10.9.9.9:53");
-    us.hears(
-        ms(1),
-        "10.0.5.1:7",
-        datagram(&liar, |say| say.message(&Message::Join { seq: 1, from: (&liar).into() })),
-    );
-    us.sent();
+    us.joined_from(ms(1), &liar, "10.0.5.1:6");
     us.hears(
         ms(2),
         "10.0.5.1:7",
@@ -313,6 +409,7 @@ fn an_answer_from_elsewhere_proves_no_address() {
     us.sent();
     let peer = us.0.members.by_key(key("liar")).unwrap();
     assert!(!peer.is_proven(liar.gossip) && !peer.is_proven("10.0.5.1:7".parse().unwrap()));
+    assert_eq!(peer.address(), "10.0.5.1:6".parse().unwrap(), "it is met where it spoke from");
     // What it says now is no reason to send much to whose address it claims.
     let mut bytes = 0;
     for round in 0..100 {
@@ -448,7 +545,11 @@ fn the_long_dead_are_forgotten_some_at_a_time_and_where_they_were_is_not() {
     let teller = identity("teller", 1, "10.0.0.2:1");
     us.joined(ms(1), &teller);
     us.told_of(ms(1), &teller, 0..3_000, MemberState::Alive);
-    us.told_of(ms(2), &teller, 0..3_000, MemberState::Left);
+    for name in 0..3_000 {
+        let slot = us.slot(&format!("n{name}"));
+        us.0.forget_doubts(slot);
+        us.0.members.set(slot, MemberState::Left, Incarnation(0), ms(2));
+    }
     let dead = identity("dead", 1, "10.0.7.7:1");
     us.joined(ms(3), &dead);
     let slot = us.slot("dead");

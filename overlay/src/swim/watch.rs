@@ -81,7 +81,7 @@ impl Swim {
         self.put_first_updates(&mut encoder, Some(slot), None);
         self.put_near_loads(&mut encoder, Some(slot));
         self.put_updates(&mut encoder, Some(slot));
-        self.finish(to, encoder);
+        self.finish(to, Some(slot), encoder);
         if !again {
             self.watch.promised_to = None;
         }

@@ -42,6 +42,11 @@ pub enum DecodeError {
     /// A field does not decode, or is out of its bounds.
     #[error("malformed {0}")]
     Malformed(&'static str),
+    /// What it says of its sender can't be, or would be the last word on it.
+    #[error(
+        "its sender's boot epoch is more than two days ahead of this node's clock, or its incarnation is out of reach"
+    )]
+    Ahead,
 }
 
 fn bincode_config() -> impl bincode::config::Config {

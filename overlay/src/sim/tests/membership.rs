@@ -177,3 +177,28 @@ fn islands_that_know_of_each_other_only_by_their_seeds_become_one_cluster() {
         assert!(world.run_until(world.now() + 20 * SECOND, agreed), "seed {seed}");
     }
 }
+
+#[test]
+fn a_member_that_fails_again_and_again_gets_no_work_for_longer_and_longer() {
+    let mut world = settled(Topology::flat(MS), 1, 8);
+    let damped = |world: &World, by: usize| {
+        let swim = world.node(by).unwrap();
+        let peer = swim.peers().find(|peer| peer.identity.name.as_str() == "node4").unwrap();
+        swim.damping(peer).map_or(0, |(_, until)| until.since(world.now()).as_secs())
+    };
+    let mut seen = Vec::new();
+    for failure in 0..6 {
+        world.kill(3);
+        // Now and then it is back before anybody has noticed.
+        world.run(if failure % 2 == 0 { 3 * SECOND } else { 100 * MS });
+        world.start(3);
+        world.run(SECOND);
+        assert!(agreed(&world), "it is a member each time");
+        seen.push(damped(&world, 0));
+    }
+    assert_eq!(seen[..2], [0, 0]);
+    assert!(seen[2] >= 3 && seen[2..].windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+    assert!((0..8).filter(|by| *by != 3).all(|by| damped(&world, by) > 0), "each finds that out for itself");
+    world.run(60 * SECOND);
+    assert!((0..8).filter(|by| *by != 3).all(|by| damped(&world, by) == 0), "until it has stayed");
+}

@@ -8,6 +8,7 @@ mod names;
 mod network;
 mod processes;
 mod silence;
+mod strangers;
 mod topology;
 mod upgrade;
 
@@ -96,7 +97,12 @@ fn stands(mut world: World, faults: &[Fault], time: Duration) -> (World, usize) 
 /// Everybody sees everybody within 10 s, and all the rules held.
 fn comes_to_rest(world: &mut World, checker: &mut Checker) {
     let end = world.now() + 10 * SECOND;
-    world.run_until(end, agreed);
+    let known = |world: &World| {
+        let up = |index: &usize| world.node(*index).is_some();
+        let all = |of| (0..world.len()).filter(up).all(|index| knows_boot_of(world, index, of));
+        agreed(world) && (0..world.len()).filter(up).all(all)
+    };
+    world.run_until(end, known);
     checker.liveness(world);
     checker.effect(world);
     assert_eq!(checker.violations(), []);
