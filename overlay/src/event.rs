@@ -52,6 +52,15 @@ pub enum Event {
         /// How long after it wanted to do something it came to it.
         late: Duration,
     },
+    /// A disturbance has lasted for ten periods or more, or this node has heard nobody for as long. Told again now and then.
+    NotConverged {
+        /// For how long.
+        time: Duration,
+        /// Members believed alive of which nothing was heard for ten periods, and perhaps never.
+        unheard: usize,
+        /// Some of them, eight at most.
+        names: Vec<NodeName>,
+    },
     /// After a disturbance the view has come to rest and the live members hold the same live set.
     Converged(Convergence),
 }

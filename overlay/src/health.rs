@@ -1,5 +1,7 @@
 //! How well this node itself does: Lifeguard's local health multiplier, and the loss its probes meet.
 
+use std::time::Duration;
+
 /// Highest score (Lifeguard's S).
 const SCORE_MAX: u8 = 8;
 
@@ -22,6 +24,35 @@ impl LocalHealth {
     /// What timeouts are multiplied by.
     pub fn multiplier(self) -> u32 {
         u32::from(self.score) + 1
+    }
+}
+
+/// How far a node is behind with what it has to do: mean lateness of its timers, in protocol periods. More datagrams than
+/// it can read make it late, and so does a machine that is shared by too many.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backlog {
+    late_periods: f64,
+    high: bool,
+}
+
+/// Weight of a new observation of lateness.
+const LATE_WEIGHT: f64 = 0.125;
+/// Mean lateness from which on a node is overloaded, in periods, and that from which on it is not any more. Timers of a
+/// healthy node are milliseconds late.
+const LATE_PERIODS_HIGH: f64 = 0.05;
+const LATE_PERIODS_CALM: f64 = 0.015;
+
+impl Backlog {
+    /// A timer ran so much too late. One long stop counts no more than one of a period: it is over.
+    pub fn observe(&mut self, late: Duration, period: Duration) {
+        let late = (late.as_secs_f64() / period.as_secs_f64()).min(1.0);
+        self.late_periods += LATE_WEIGHT * (late - self.late_periods);
+        self.high = self.late_periods > if self.high { LATE_PERIODS_CALM } else { LATE_PERIODS_HIGH };
+    }
+
+    /// Whether work is to be shed.
+    pub fn is_high(self) -> bool {
+        self.high
     }
 }
 
@@ -97,6 +128,20 @@ mod tests {
         let verdict = loss.attempts_to_verdict();
         assert!(loss.is_met());
         assert!((8..=11).contains(&suspect) && (30..=38).contains(&verdict), "{suspect} {verdict}");
+    }
+
+    #[test]
+    fn who_is_late_again_and_again_is_overloaded_and_who_was_stopped_once_is_not() {
+        let (mut backlog, second) = (Backlog::default(), Duration::from_secs(1));
+        backlog.observe(60 * second, second);
+        (0..20).for_each(|_| backlog.observe(Duration::from_millis(2), second));
+        assert!(!backlog.is_high());
+        backlog.observe(Duration::from_millis(150), second);
+        assert!(!backlog.is_high(), "once is not always");
+        (0..20).for_each(|_| backlog.observe(Duration::from_millis(150), second));
+        assert!(backlog.is_high());
+        (0..20).for_each(|_| backlog.observe(Duration::from_millis(2), second));
+        assert!(!backlog.is_high());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Parts {
     pub own_silence: bool,
     /// Promises of a sign of life; a probe that fails begins others.
     pub promises: bool,
+    /// Whoever is behind with its own timers does less, and needs more evidence against others.
+    pub shedding: bool,
     /// Times to refute as this protocol has them. Without: Lifeguard's own (alpha 5, beta 6).
     pub short_suspicions: bool,
 }
@@ -35,6 +37,7 @@ impl Parts {
         retries: true,
         own_silence: true,
         promises: true,
+        shedding: true,
         short_suspicions: true,
     };
     /// None: SWIM with suspicion, as memberlist had it before Lifeguard.
@@ -47,6 +50,7 @@ impl Parts {
         retries: false,
         own_silence: false,
         promises: false,
+        shedding: false,
         short_suspicions: false,
     };
     /// The three parts of Lifeguard alone.

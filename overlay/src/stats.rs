@@ -30,6 +30,13 @@ pub struct Stats {
     pub refusals: u64,
     /// Times this node found itself held up for more than half a period.
     pub freezes: u64,
+    /// Times this node said that it has not converged for long.
+    pub not_converged: u64,
+    /// Members believed alive of which nothing was heard, while this node has not converged for ten periods or more; else
+    /// zero. Not a counter.
+    pub unheard_members: u64,
+    /// Turns to ping a member that this node left out because it was behind with its work.
+    pub turns_shed: u64,
 }
 
 /// How often each [`Event`] happened.
@@ -83,6 +90,7 @@ impl Stats {
             Event::NameConflict { .. } => &mut events.name_conflict,
             Event::Converged(_) => &mut events.converged,
             Event::Thawed { .. } => &mut self.freezes,
+            Event::NotConverged { .. } => &mut self.not_converged,
         } += 1;
     }
 }

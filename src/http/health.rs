@@ -45,6 +45,10 @@ pub(super) fn ready(node: &Node) -> Response<Body> {
     let (status, reason) = match node.readiness() {
         Readiness::Ready => (StatusCode::OK, None),
         Readiness::Joining => (StatusCode::SERVICE_UNAVAILABLE, Some("joining: no seed has answered yet")),
+        Readiness::CutOff => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some("cut off: members are believed alive, but nothing is heard of any of them"),
+        ),
         Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, Some("shutting down")),
     };
     respond::json(status, &ReadyJson { ready: reason.is_none(), reason })

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use starling_overlay::{Rejection, Stats};
 
@@ -35,6 +36,11 @@ pub(super) fn register(registry: &mut Registry, stats: &Stats) {
     registry.register("membership_events", "What this node saw happen to the membership, by event", events);
     let help = "Times this node found itself held up: stopped, starved of CPU, or its machine asleep";
     registry.register("freezes", help, ConstCounter::new(stats.freezes));
+    let help = "Turns to ping a member that this node left out because it was behind with its work";
+    registry.register("turns_shed", help, ConstCounter::new(stats.turns_shed));
+    let help =
+        "Members believed alive of which nothing was heard, while this node has not converged for long";
+    registry.register("unheard_members", help, ConstGauge::new(stats.unheard_members as i64));
 }
 
 #[cfg(test)]
@@ -80,6 +86,8 @@ mod tests {
                 "starling_membership_events_total{event=\"refuted\"} 0",
                 "starling_membership_events_total{event=\"rejoined\"} 0",
                 "starling_membership_events_total{event=\"suspected\"} 0",
+                "starling_turns_shed_total 0",
+                "starling_unheard_members 0",
             ]
         );
     }

@@ -92,8 +92,18 @@ pub enum Readiness {
     Ready,
     /// Seeds were given and none of them has answered yet.
     Joining,
+    /// Members are believed alive, and nothing was heard of any of them for ten protocol periods: this node is cut off, or
+    /// they are gone, and it does not know yet which.
+    CutOff,
     /// Leaving.
     Draining,
+}
+
+/// Whether nobody is heard of those that are believed alive.
+fn is_cut_off(view: &View) -> bool {
+    let live =
+        view.peers.iter().filter(|peer| matches!(peer.state, MemberState::Alive | MemberState::Suspect));
+    view.stats.unheard_members > 0 && live.count() as u64 <= view.stats.unheard_members
 }
 
 impl Node {
@@ -176,6 +186,8 @@ impl Node {
     pub fn readiness(&self) -> Readiness {
         if self.is_draining() {
             Readiness::Draining
+        } else if is_cut_off(&self.view()) {
+            Readiness::CutOff
         } else if self.config.join.is_empty() || self.has_joined() {
             Readiness::Ready
         } else {

@@ -72,6 +72,19 @@ impl Log {
                 tracing::error!(target: TARGET, %name, %other, "another live node has this node's name: {advice}");
             }
             Event::Thawed { late } => self.thawed(now, *late),
+            Event::NotConverged { time, unheard, names } => {
+                let members = names.iter().map(crate::NodeName::as_str).collect::<Vec<_>>().join(",");
+                let more = unheard.saturating_sub(names.len());
+                tracing::warn!(
+                    target: TARGET,
+                    members,
+                    more,
+                    unheard,
+                    not_converged_s = time.as_secs(),
+                    "not converged for {} s: {unheard} members not heard of",
+                    time.as_secs()
+                );
+            }
             Event::Converged(convergence) => tracing::info!(
                 target: TARGET,
                 members = convergence.members,
@@ -129,7 +142,10 @@ fn about(event: &Event) -> Option<(&Subject, Line)> {
         Event::Failed(member) => Some((member, Line::Failed)),
         Event::Left(member) => Some((member, Line::Left)),
         Event::Rejoined(member) => Some((member, Line::Rejoined)),
-        Event::NameConflict { .. } | Event::Thawed { .. } | Event::Converged(_) => None,
+        Event::NameConflict { .. }
+        | Event::Thawed { .. }
+        | Event::NotConverged { .. }
+        | Event::Converged(_) => None,
     }
 }
 

@@ -72,6 +72,7 @@ fn configurations() -> Vec<Configuration> {
         ("Starling without retries", Parts { retries: false, ..all }, None),
         ("Starling without a sense of its own silence", Parts { own_silence: false, ..all }, None),
         ("Starling without promises", Parts { promises: false, ..all }, None),
+        ("Starling without shedding", Parts { shedding: false, ..all }, None),
     ]
 }
 

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use super::probe::Kind;
 use super::{Event, Phase, Swim, Timer};
-use crate::members::Slot;
+use crate::members::{Peer, Slot};
 use crate::{Convergence, Time};
 
 /// Up to so many members all have to agree; in larger clusters so many random ones.
 const WITNESSES_MAX: usize = 32;
 /// Members asked at once for their digest.
 const ASKED_AT_ONCE: usize = 8;
+/// Members of which nothing was heard that an event names.
+const UNHEARD_NAMED_MAX: usize = 8;
 
 /// A time of change.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +23,13 @@ pub(super) struct Disturbance {
     since: Option<Time>,
     last_change: Time,
     converged: Option<Convergence>,
+    /// When it was last said that it goes on.
+    told: Option<Time>,
 }
 
 impl Disturbance {
     pub fn begun(now: Time) -> Self {
-        Self { since: Some(now), last_change: now, converged: None }
+        Self { since: Some(now), last_change: now, converged: None, told: None }
     }
 
     /// It began at this time, or earlier.
@@ -40,7 +44,7 @@ impl Disturbance {
 
     /// None, as in a cluster long at rest.
     pub fn over() -> Self {
-        Self { since: None, last_change: Time::ZERO, converged: None }
+        Self { since: None, last_change: Time::ZERO, converged: None, told: None }
     }
 
     pub fn converged(&self) -> Option<Convergence> {
@@ -83,7 +87,8 @@ impl Swim {
         }
         let others = self.members.live();
         if self.witnesses.len() < others.min(WITNESSES_MAX) {
-            for slot in self.pick_live(ASKED_AT_ONCE, None) {
+            let asked = if self.is_overloaded() { 1 } else { ASKED_AT_ONCE };
+            for slot in self.pick_live(asked, None) {
                 if !self.witnesses.contains(&slot) {
                     self.probe(slot, Kind::Measure);
                 }
@@ -96,10 +101,48 @@ impl Swim {
         let convergence =
             Convergence { members: others + 1, elapsed, periods: periods(elapsed, self.params.period) };
         self.disturbance.since = None;
+        self.disturbance.told = None;
         self.witnesses.clear();
         self.disturbance.converged = Some(convergence);
         self.membership_version += 1;
         self.event(Event::Converged(convergence));
+    }
+}
+
+impl Swim {
+    /// A period begins: if this node has not converged for long, or hears nobody, it says so now and then, and of whom
+    /// nothing was heard meanwhile.
+    pub(super) fn tell_of_unheard(&mut self) {
+        let long = self.params.seeds_interval();
+        let others = self.members.live();
+        if others > 0 && self.disturbance.since.is_none() && self.now.since(self.heard) >= long {
+            self.disturbance.began(self.heard);
+            self.disturbed();
+        }
+        let since = self.disturbance.since.filter(|since| others > 0 && self.now.since(*since) >= long);
+        let Some(since) = since else {
+            self.note_unheard(0);
+            return;
+        };
+        let is_unheard = |peer: &&Peer| {
+            let heard = peer.known.as_ref().and_then(|known| known.heard);
+            peer.is_live() && heard.is_none_or(|(at, _)| self.now.since(at) >= long)
+        };
+        let unheard = self.peers().filter(is_unheard).count();
+        let names = self.peers().filter(is_unheard).take(UNHEARD_NAMED_MAX);
+        let names = names.map(|peer| peer.identity.name.clone()).collect();
+        self.note_unheard(unheard as u64);
+        if self.disturbance.told.is_none_or(|told| self.now.since(told) >= 3 * long) {
+            self.disturbance.told = Some(self.now);
+            self.event(Event::NotConverged { time: self.now.since(since), unheard, names });
+        }
+    }
+
+    fn note_unheard(&mut self, unheard: u64) {
+        if self.stats.unheard_members != unheard {
+            self.stats.unheard_members = unheard;
+            self.detail_version += 1;
+        }
     }
 }
 

@@ -179,6 +179,11 @@ impl Swim {
             MemberState::Dead if before == MemberState::Alive && self.parts.hearsay_probes => {
                 self.look_into_end(slot, update);
             }
+            // An overloaded node is one of many, as a rule: a verdict of one of them is to be looked into, too.
+            MemberState::Dead if before == MemberState::Suspect && self.is_overloaded() => {
+                self.members.set(slot, MemberState::Suspect, update.incarnation, self.now);
+                self.confirm_fully(slot);
+            }
             MemberState::Dead => self.bury(slot, update.incarnation),
             // Only a member itself knows that it leaves.
             MemberState::Left if is_live(before) && !first_hand && self.parts.hearsay_probes => {
@@ -271,8 +276,11 @@ impl Swim {
     fn confirm_fully(&mut self, slot: Slot) {
         let deadline = self.now + self.params.suspicion_min(self.live());
         if let Some(suspicion) = self.suspicions.get_mut(&slot) {
-            suspicion.confirmations_beyond = CONFIRMATIONS;
-            suspicion.deadline = deadline;
+            // Told again and again: the time that there is to refute it began when it was told first.
+            if suspicion.confirmations_beyond < CONFIRMATIONS {
+                suspicion.confirmations_beyond = CONFIRMATIONS;
+                suspicion.deadline = deadline;
+            }
         }
         self.verify(slot);
     }

@@ -57,7 +57,7 @@ use self::watch::Watch;
 use crate::config::Params;
 use crate::event::Subject;
 use crate::gossip::GossipQueue;
-use crate::health::{LocalHealth, LossEstimate};
+use crate::health::{Backlog, LocalHealth, LossEstimate};
 use crate::members::{Members, Peer, Slot};
 use crate::pings::Pings;
 use crate::wire::{Lists, Seal};
@@ -167,6 +167,7 @@ pub struct Swim {
     round: Vec<Slot>,
     round_next: usize,
     health: LocalHealth,
+    backlog: Backlog,
     loss: LossEstimate,
 
     has_seeds: bool,
@@ -258,6 +259,7 @@ impl Swim {
             round: Vec::new(),
             round_next: 0,
             health: LocalHealth::default(),
+            backlog: Backlog::default(),
             loss: LossEstimate::default(),
             has_seeds,
             join_tries: 0,
@@ -289,6 +291,9 @@ impl Swim {
     /// Takes in one input.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
+        if matches!(input, Input::Timeout) {
+            self.backlog.observe(self.now.since(self.next_timeout()), self.params.period);
+        }
         self.thaw();
         match input {
             Input::Timeout => self.run_timers(),

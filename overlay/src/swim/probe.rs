@@ -83,10 +83,27 @@ impl Swim {
         let is_open = |probe: &Probe| probe.kind == Kind::Turn && !self.is_long_unanswered(probe);
         let busy = self.probes.iter().any(is_open);
         self.keep_promise(busy);
-        self.advertise();
+        self.tell_of_unheard();
+        if self.is_overloaded() {
+            self.health.worse(1);
+            // Lifeguard's longer interval: of as many periods as the waits are multiplied by, one has a turn.
+            let multiplier = self.health.multiplier();
+            if busy || !self.rng.random_ratio(1, multiplier) {
+                self.stats.turns_shed += u64::from(!busy && self.members.live() > 0);
+                return;
+            }
+        } else {
+            self.advertise();
+        }
         if !busy {
             self.begin_turn();
         }
+    }
+
+    /// Whether this node can't keep up with what it has to do. Then it does less, and does not take the silence of others
+    /// for more than its own: what it waits for may lie unread.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.parts.shedding && self.backlog.is_high()
     }
 
     /// Probes whose turn it is, and promises it to be heard of again.
@@ -121,6 +138,10 @@ impl Swim {
     }
 
     pub(super) fn on_measure(&mut self) {
+        if self.is_overloaded() {
+            self.timers.set(Timer::Measure, self.now + self.params.period);
+            return;
+        }
         for _ in 0..MEASURE_BURST {
             let Some(slot) = self.measure.pop_front() else { return };
             let unknown = |peer: &Peer| peer.is_live() && peer.rtt().is_none();
@@ -241,6 +262,7 @@ impl Swim {
     fn attempts_to_suspect(&self, probe: &Probe) -> u8 {
         match probe.refused {
             _ if !self.parts.retries => 2,
+            _ if self.is_overloaded() => self.loss.attempts_to_verdict(),
             true => 3,
             false => self.loss.attempts_to_suspect(),
         }
@@ -348,7 +370,8 @@ impl Swim {
         relays[0] = via.or(before.filter(|slot| self.members.get(*slot).is_some_and(Peer::is_live)));
         // Where datagrams get lost, so do more of them if more are sent: many tries do there what many relays do here.
         let doubted = self.probes[index].kind == Kind::Verify && self.parts.retries;
-        let count = if doubted && !self.loss.is_met() { RELAYS_OF_SUSPECT } else { RELAYS };
+        let many = doubted && !self.loss.is_met() && !self.is_overloaded();
+        let count = if many { RELAYS_OF_SUSPECT } else { RELAYS };
         if self.parts.own_silence {
             let but = [Some(target), relays[0]];
             self.pick_heard_lately(&mut relays[1..RELAYS], but);

@@ -190,15 +190,17 @@ impl Swim {
     pub(super) fn on_gossip_round(&mut self) {
         self.gossiped = self.now;
         let mut to = [None; GOSSIP_FANOUT];
+        let fanout = if self.is_overloaded() { 1 } else { GOSSIP_FANOUT };
+        let to = &mut to[..fanout];
         // Suspects are told what concerns them by those who probe them.
         if self.are_many_suspected() {
-            self.pick_unsuspected(&mut to);
+            self.pick_unsuspected(to);
         }
         if to[0].is_none() {
-            self.pick(&mut to, None);
+            self.pick(to, None);
         }
-        self.prefer_met(&mut to);
-        for slot in to.into_iter().flatten() {
+        self.prefer_met(to);
+        for slot in to.iter().flatten().copied() {
             if self.gossip.is_empty() {
                 break;
             }

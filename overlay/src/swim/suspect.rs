@@ -44,6 +44,8 @@ impl Suspicion {
     }
 }
 
+/// Shortest time to refute at a node that is overloaded, in shortest times.
+const OVERLOADED_FACTOR: u32 = 4;
 /// Time to refute while this node hears of nobody, who could confirm either, in shortest times.
 const CUT_OFF_FACTOR: u32 = 2;
 
@@ -62,7 +64,7 @@ impl Swim {
         // By those who can: suspects will hardly.
         let able = self.live().saturating_sub(self.suspected()).max(1);
         let chance = VERIFIERS as f64 / able as f64;
-        if self.parts.hearsay_probes && self.rng.random_bool(chance.min(1.0)) {
+        if self.parts.hearsay_probes && !self.is_overloaded() && self.rng.random_bool(chance.min(1.0)) {
             self.verify(slot);
         }
     }
@@ -122,6 +124,11 @@ impl Swim {
             least = self.params.lifeguard_suspicion(live);
             most = least * 6;
         }
+        if self.is_overloaded() {
+            // Where this node is late, so may be the others, and what they say.
+            least *= OVERLOADED_FACTOR;
+            most = most.max(least);
+        }
         if !self.parts.lha_suspicion {
             most = least;
         }
@@ -150,7 +157,9 @@ impl Swim {
     pub(super) fn reckon_if_many(&mut self) {
         if self.are_many_suspected() {
             let slots: Vec<Slot> = self.suspicions.keys().copied().collect();
-            slots.into_iter().for_each(|slot| self.reckon(slot));
+            for slot in slots {
+                self.reckon(slot);
+            }
         }
     }
 

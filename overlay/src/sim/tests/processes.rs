@@ -70,6 +70,57 @@ fn members_starved_of_cpu_fail_nobody_else() {
     }
 }
 
+/// A crowd that has started at once, a minute ago, and has hardly the CPU time for what comes in.
+fn crowd(seed: u64, cost: Duration, shedding: bool) -> World {
+    let nodes = 100;
+    let mut world = World::ring(Topology::flat(MS), seed, nodes, Timing::Lan);
+    (0..nodes).for_each(|index| world.config_mut(index).parts.shedding = shedding);
+    world.apply(&Fault::Busy((0..nodes).collect(), cost));
+    world.start_all();
+    world.run(60 * SECOND);
+    assert!(world.fired().backlogged > 10_000, "seed {seed}: more comes in than is read");
+    world
+}
+
+#[test]
+fn a_crowd_that_starts_at_once_with_little_cpu_sheds_its_work_before_it_accuses() {
+    let suspicions = |world: &World| {
+        world.log().iter().filter(|entry| matches!(entry.event, Event::Suspected { .. })).count()
+    };
+    let mut without = (0, 0);
+    for (seed, cost) in [(0, 8), (1, 15), (2, 25), (3, 40)] {
+        let world = crowd(seed, cost * MS, false);
+        without = (without.0 + suspicions(&world), without.1 + failures(world.log()).len());
+        let mut world = crowd(seed, cost * MS, true);
+        assert_eq!(failures(world.log()), [], "seed {seed}, {cost} ms a datagram");
+        assert!(suspicions(&world) <= 300, "seed {seed}, {cost} ms: {} suspicions", suspicions(&world));
+        let shed: u64 = (0..100).map(|index| world.node(index).unwrap().stats().turns_shed).sum();
+        assert!(shed > 0, "seed {seed}, {cost} ms: no turns were left out");
+        // It is careful, not blind, as long as it has time for anything.
+        if cost > 25 {
+            continue;
+        }
+        world.kill(40);
+        let killed = world.now();
+        let is_known = |world: &World| {
+            let views = (0..100).filter_map(|index| world.node(index));
+            let dead = |swim: &crate::Swim| {
+                swim.peers()
+                    .any(|peer| peer.identity.name.as_str() == "node41" && peer.state == MemberState::Dead)
+            };
+            views.into_iter().all(dead)
+        };
+        let mut time = Duration::ZERO;
+        while !is_known(&world) && time < 120 * SECOND {
+            world.run(SECOND);
+            time = world.now().since(killed);
+        }
+        println!("seed {seed}, {cost} ms a datagram: a death is known after {time:?}");
+        assert!(time < 120 * SECOND, "seed {seed}, {cost} ms: a death is not known");
+    }
+    assert!(without.0 > 2_000 && without.1 > 100, "without shedding there is a storm: {without:?}");
+}
+
 #[test]
 fn a_slow_receiver_with_punctual_timers_fails_nobody_else() {
     for seed in 0..10 {
