@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use listenfd::ListenFd;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use starling::config::{NodeConfig, NodeOptions};
 use starling::node;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +31,8 @@ pub struct Args {
 
 /// Runs it until SIGINT or SIGTERM.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // Before the key is read: neither ffmpeg nor another process of this user is to read this one's memory.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let config = match configure(args) {
         Ok(config) => config,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use starling::workers::sandbox::{Confinement, confine_and_exec};
+use starling::workers::sandbox::{Confinement, confine_and_check, confine_and_exec};
 
 /// Exit code when the program could not be run; the shell's own for "found but can't be executed".
 const CANNOT_RUN: u8 = 126;
@@ -33,14 +33,17 @@ pub struct Args {
     /// Folder that may be written in.
     #[arg(long)]
     writable: Vec<PathBuf>,
+    /// Try out what can't be done, instead of running a program.
+    #[arg(long, conflicts_with = "command")]
+    check: bool,
     /// Program and arguments.
-    #[arg(last = true, required = true)]
+    #[arg(last = true, required_unless_present = "check")]
     command: Vec<OsString>,
 }
 
 /// Runs the program. Comes back only if it can't, with a line on stderr.
 pub fn run(args: &Args) -> ExitCode {
-    let error = confine_and_exec(&Confinement {
+    let confinement = Confinement {
         parent: args.parent,
         nice: args.nice,
         memory_bytes: args.memory_bytes,
@@ -49,7 +52,15 @@ pub fn run(args: &Args) -> ExitCode {
         readable: args.readable.clone(),
         writable: args.writable.clone(),
         command: args.command.clone(),
-    });
+    };
+    let error = if args.check {
+        match confine_and_check(&confinement) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => error,
+        }
+    } else {
+        confine_and_exec(&confinement)
+    };
     eprintln!("starling sandbox: {error}");
     ExitCode::from(CANNOT_RUN)
 }

@@ -9,5 +9,5 @@ mod validated;
 
 pub use keys::{KeyFile, KeyFileError, NewKeyFileError};
 pub use list::List;
-pub use options::{LogFormat, NodeOptions};
+pub use options::{LogFormat, NodeOptions, SandboxMode};
 pub use validated::{ConfigError, NodeConfig};

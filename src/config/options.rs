@@ -18,6 +18,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a node does where its kernel lacks a part of ffmpeg's sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxMode {
+    /// It starts, and says in a warning what ffmpeg could do.
+    #[default]
+    Prefer,
+    /// It does not start.
+    Require,
+}
+
 /// Declares every option once: as a flag, as `STARLING_…` in the environment and as a key of the TOML file.
 macro_rules! options {
     ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty, env $env:literal, value $value:literal $(, bare $bare:literal)?;)+) => {
@@ -74,6 +85,8 @@ options! {
     connections_per_client: u32, env "STARLING_CONNECTIONS_PER_CLIENT", value "N";
     /// Uploads that one client (IPv4 address, IPv6 /64) may have under way here at once [default: 256]
     uploads_per_client: u32, env "STARLING_UPLOADS_PER_CLIENT", value "N";
+    /// Whether to start where ffmpeg's sandbox is not whole: prefer (start, and warn) or require (don't) [default: prefer]
+    sandbox: SandboxMode, env "STARLING_SANDBOX", value "HOW";
     /// Routing policy: score, random or round-robin [default: score]
     policy: String, env "STARLING_POLICY", value "POLICY";
     /// Weight of load in the score policy [default: 0.3]

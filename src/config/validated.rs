@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Timing, Zone, ZoneError};
 
 use super::keys::KeyFileError;
-use super::{KeyFile, List, LogFormat, NodeOptions};
+use super::{KeyFile, List, LogFormat, NodeOptions, SandboxMode};
 use crate::gate::{Hosts, Origins};
 use crate::route::{PolicyKind, ScoreWeights};
 
@@ -48,6 +48,8 @@ pub struct NodeConfig {
     pub connections_per_client: Option<u32>,
     /// Uploads under way at once of one client.
     pub uploads_per_client: u32,
+    /// What to do where ffmpeg's sandbox is not whole.
+    pub sandbox: SandboxMode,
     /// Where jobs go.
     pub policy: PolicyKind,
     /// Weights of the score policy.
@@ -278,6 +280,7 @@ impl NodeConfig {
                 options.uploads_per_client.unwrap_or(256),
                 1..=1_000_000,
             )?,
+            sandbox: options.sandbox.unwrap_or_default(),
             policy: parse("policy", options.policy, PolicyKind::default())?,
             weights,
             deadline: duration("deadline", options.deadline, Duration::from_secs(40))?,

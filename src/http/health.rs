@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{ApiError, Body, LoadJson, full_body, respond};
 use crate::node::{Node, Readiness};
+use crate::workers::sandbox::Guarantees;
 
 /// The text format that prometheus-client writes.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -17,6 +18,8 @@ struct HealthJson<'a> {
     zone: &'a str,
     version: &'static str,
     uptime_s: u64,
+    /// None: not known.
+    sandbox: Option<&'a Guarantees>,
     #[serde(flatten)]
     load: LoadJson,
 }
@@ -36,6 +39,7 @@ pub(super) fn health(node: &Node) -> Response<Body> {
         zone: identity.zone.as_str(),
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: node.uptime().as_secs(),
+        sandbox: node.guarantees(),
         load: LoadJson::from(&node.own_load()),
     };
     respond::json(StatusCode::OK, &health)

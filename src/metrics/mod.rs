@@ -115,6 +115,8 @@ impl Metrics {
         registry.register("transcodes", "Transcodes begun on this node: ffmpeg was started", started);
         let failed = ConstCounter::new(pool.failures_total);
         registry.register("transcode_failures", "Transcodes that ended without a result", failed);
+        let killed = ConstCounter::new(crate::workers::sandbox::violations_total());
+        registry.register("sandbox_violations", "Media tools killed for a forbidden system call", killed);
         let help = "CPU of ffmpeg and ffprobe: of runs with a result in time, and of those in vain";
         registry.register_with_unit("tool_cpu", help, Unit::Seconds, tool_cpu(pool));
         let own = crate::load::cpu_time(std::process::id()).unwrap_or_default();

@@ -46,6 +46,7 @@ use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileSet};
 use crate::route::Policy;
+use crate::workers::sandbox::Guarantees;
 use crate::workers::{Place, Pool};
 
 /// How a piece of work ended, for everyone who waited for it.
@@ -63,6 +64,7 @@ pub struct Node {
     data: DataDir,
     cache: Cache,
     pool: Pool,
+    guarantees: Option<Guarantees>,
     profiles: ProfileSet,
     clients: Clients,
     gate: Gate,
@@ -110,6 +112,11 @@ impl Node {
     /// Who is let in on the routes between nodes.
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// What ffmpeg's sandbox was found to hold; None: that could not be found out.
+    pub fn guarantees(&self) -> Option<&Guarantees> {
+        self.guarantees.as_ref()
     }
 
     /// What it runs with.

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::{Node, descriptors, load};
 use crate::auth::{Authority, ResultTokens};
 use crate::cache::Cache;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
 use crate::gate::Gate;
 use crate::http::{Clients, Server, ServerLimits};
@@ -26,7 +26,7 @@ use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::ProfileSet;
-use crate::workers::sandbox::Sandbox;
+use crate::workers::sandbox::{Guarantees, Sandbox};
 use crate::workers::{Located, Pool, PoolConfig, Queued, Tools};
 
 /// Time to tell the others that this node leaves.
@@ -56,6 +56,11 @@ pub enum StartError {
     /// ffmpeg or ffprobe is missing or does not run.
     #[error(transparent)]
     Tools(#[from] crate::workers::ToolsError),
+    /// ffmpeg's sandbox is not whole, and was required to be.
+    #[error(
+        "--sandbox require: {0}; see \"Media from strangers\" in docs/OPERATIONS.md, or start with --sandbox prefer"
+    )]
+    Sandbox(String),
     /// The system gives no threads.
     #[error("can't start the node's threads: {0}")]
     Threads(std::io::Error),
@@ -191,7 +196,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
     overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
     let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;
     let overlay = Overlay::start(overlay_config, gossip)?;
-    let (tools, cache) = match tools_and_cache.await {
+    let (tools, cache, guarantees) = match tools_and_cache.await {
         Ok(opened) => opened,
         Err(error) => {
             overlay.leave(LEAVE_TIMEOUT).await;
@@ -235,6 +240,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         rng: Mutex::new(StdRng::from_os_rng()),
         peers: PeerClient::new(Arc::clone(&authority)),
         authority,
+        guarantees,
         offers: Offers::default(),
         offerers: Clients::new(super::for_peers::offers_per_peer_max(&config)),
         leases: Leases::default(),
@@ -282,16 +288,34 @@ fn open_cache(
     config: &NodeConfig,
     data: DataDir,
     located: Located,
-) -> impl FnOnce() -> Result<(Tools, Cache), StartError> + Send + use<> {
-    let budget = config.cache_bytes;
+) -> impl FnOnce() -> Result<(Tools, Cache, Option<Guarantees>), StartError> + Send + use<> {
+    let (budget, mode) = (config.cache_bytes, config.sandbox);
     move || {
+        let guarantees = try_sandbox(mode)?;
         let tools = located.ask_version()?;
         for warning in tools.warnings() {
             tracing::warn!("{warning}");
         }
         let cache = Cache::open(&data, budget, &tools.version.to_string())?;
-        Ok((tools, cache))
+        Ok((tools, cache, guarantees))
     }
+}
+
+/// What ffmpeg is kept from here. None: it could not be found out.
+fn try_sandbox(mode: SandboxMode) -> Result<Option<Guarantees>, StartError> {
+    let tried = Sandbox::default().check();
+    match (&tried, mode) {
+        (Ok(found), _) if found.whole => found.tell(),
+        (Ok(found), SandboxMode::Require) => return Err(StartError::Sandbox(found.lacks())),
+        (Ok(found), SandboxMode::Prefer) => found.tell(),
+        (Err(error), SandboxMode::Require) => {
+            return Err(StartError::Sandbox(format!("it can't be tried out: {error}")));
+        }
+        (Err(error), SandboxMode::Prefer) => {
+            tracing::warn!(%error, "ffmpeg's sandbox can't be tried out: nothing is known of what it holds");
+        }
+    }
+    Ok(tried.ok())
 }
 
 /// Runs what blocks on a thread that may, from now on: not first when it is awaited.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 /// What is left of a child.
 #[derive(Debug)]
 pub(super) struct Outcome {
+    /// What its number was.
+    pub(super) pid: u32,
     pub(super) ended: Ended,
     /// The last lines it wrote to stderr.
     pub(super) stderr: String,
@@ -56,9 +58,23 @@ pub(super) struct Outcome {
     pub(super) cpu: Duration,
 }
 
+/// As [`run_to_end`], and tells of a child that the filter of system calls killed.
+pub(super) fn run(
+    command: &mut Command,
+    deadline: Instant,
+    cancel: &Cancel,
+    listener: &mut impl Listener,
+) -> io::Result<Outcome> {
+    let outcome = run_to_end(command, deadline, cancel, listener)?;
+    if matches!(outcome.ended, Ended::Exited(status) if status.signal() == Some(libc::SIGSYS)) {
+        super::sandbox::tell_violation(outcome.pid);
+    }
+    Ok(outcome)
+}
+
 /// Runs a command as a process group of its own until it exits, the deadline passes, `cancel` is set or its listener
 /// has enough of it; then kills what is left of the group and reaps it. Grandchildren that keep a pipe open hold up nothing.
-pub(super) fn run(
+pub(super) fn run_to_end(
     command: &mut Command,
     deadline: Instant,
     cancel: &Cancel,
@@ -66,11 +82,13 @@ pub(super) fn run(
 ) -> io::Result<Outcome> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn()?;
+    let pid = child.id();
     let mut group = Group::new(child)?;
     let mut stderr = Vec::new();
     let ended = watch(&mut group, deadline, cancel, listener, &mut stderr)?;
     let (status, cpu) = group.end()?;
     Ok(Outcome {
+        pid,
         cpu,
         ended: ended.unwrap_or(Ended::Exited(status)),
         stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),

@@ -137,20 +137,6 @@ impl Tools {
                 self.version
             ));
         }
-        if !super::sandbox::seccomp_supported() {
-            warnings.push(
-                "this kernel has no seccomp: ffmpeg runs without a filter of system calls, and can open sockets other \
-                 than TCP; use a kernel with CONFIG_SECCOMP"
-                    .to_owned(),
-            );
-        }
-        if !super::sandbox::landlock_supported() {
-            warnings.push(
-                "this kernel has no landlock (or it is off): ffmpeg runs without file confinement; \
-                 boot with lsm=landlock,… on Linux 5.13 or later"
-                    .to_owned(),
-            );
-        }
         warnings
     }
 }

@@ -21,6 +21,7 @@ mod metrics;
 mod offload;
 mod private;
 mod rogues;
+mod sandbox;
 mod sharing;
 mod strangers;
 mod stubs;

@@ -1,13 +1,13 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, Signal, getppid, nice, set_parent_process_death_signal, setrlimit};
 use rustix::thread::set_no_new_privs;
 
-use super::{landlock, seccomp};
+use super::{acts, descriptors, landlock, rights, seccomp};
 
 /// What a process takes from itself before it turns into the program it runs.
 #[derive(Clone, Debug)]
@@ -51,8 +51,8 @@ pub enum ConfineError {
 
 /// Confines the calling process and turns it into `command`. Comes back only with an error.
 ///
-/// What the kernel must have, it must grant: limits, no new privileges, death with the parent. Landlock and seccomp are
-/// used as far as the kernel has them; the node warns once at start where they are missing.
+/// What the kernel must have, it must grant: limits, no new privileges, no capabilities, death with the parent. Landlock and
+/// seccomp are used as far as the kernel has them; the node says at start what holds.
 pub fn confine_and_exec(confinement: &Confinement) -> ConfineError {
     match confine(confinement) {
         Ok(mut command) => ConfineError::Step { step: "exec", source: command.exec() },
@@ -60,8 +60,25 @@ pub fn confine_and_exec(confinement: &Confinement) -> ConfineError {
     }
 }
 
+/// Confines the calling process and has it try what it should not be able to do; it says what came of it on stdout. What
+/// comes last kills it, so that it comes back only where that failed.
+pub fn confine_and_check(confinement: &Confinement) -> Result<(), ConfineError> {
+    let node = getppid().ok_or(ConfineError::Orphaned)?;
+    let program =
+        std::env::current_exe().map_err(|source| ConfineError::Step { step: "own name", source })?;
+    confine_for(confinement, &program)?;
+    acts::try_all(node).map_err(|source| ConfineError::Step { step: "say what holds", source })
+}
+
 fn confine(this: &Confinement) -> Result<Command, ConfineError> {
     let (program, args) = this.command.split_first().ok_or(ConfineError::NoProgram)?;
+    confine_for(this, program.as_ref())?;
+    let mut command = Command::new(program);
+    command.args(args);
+    Ok(command)
+}
+
+fn confine_for(this: &Confinement, program: &Path) -> Result<(), ConfineError> {
     step("death signal", set_parent_process_death_signal(Some(Signal::KILL)))?;
     // The parent may have gone between the fork and the line above; then no signal comes.
     if getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned()) != Some(this.parent) {
@@ -74,12 +91,11 @@ fn confine(this: &Confinement) -> Result<Command, ConfineError> {
     limit("CPU time", Resource::Cpu, this.cpu_seconds)?;
     limit("core size", Resource::Core, 0)?;
     limit("open files", Resource::Nofile, 64)?;
-    landlock::restrict(program.as_ref(), &this.readable, &this.writable)
+    step("capabilities", rights::drop_all())?;
+    descriptors::close_at_exec().map_err(|source| ConfineError::Step { step: "open files", source })?;
+    landlock::restrict(program, &this.readable, &this.writable)
         .map_err(|error| ConfineError::Step { step: "landlock", source: io::Error::other(error) })?;
-    seccomp::restrict().map_err(|source| ConfineError::Step { step: "seccomp", source })?;
-    let mut command = Command::new(program);
-    command.args(args);
-    Ok(command)
+    seccomp::restrict().map_err(|source| ConfineError::Step { step: "seccomp", source })
 }
 
 fn limit(step_name: &'static str, resource: Resource, value: u64) -> Result<(), ConfineError> {

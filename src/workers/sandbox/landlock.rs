@@ -27,11 +27,28 @@ const SYSTEM: [&str; 13] = [
 
 /// Whether this kernel can confine file access at all.
 pub fn supported() -> bool {
-    Ruleset::default()
+    abi() > 0
+}
+
+/// The newest version of those made use of that this kernel has; 0: none.
+pub(super) fn abi() -> u8 {
+    let versions = [(6, ABI::V6), (5, ABI::V5), (4, ABI::V4), (3, ABI::V3), (2, ABI::V2), (1, ABI::V1)];
+    versions.into_iter().find(|(_, version)| has(*version)).map_or(0, |(number, _)| number)
+}
+
+fn has(version: ABI) -> bool {
+    let rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(ABI::V1))
-        .and_then(Ruleset::create)
-        .is_ok()
+        .handle_access(AccessFs::from_all(version))
+        .and_then(|rules| match AccessNet::from_all(version) {
+            none if none.is_empty() => Ok(rules),
+            some => rules.handle_access(some),
+        })
+        .and_then(|rules| match Scope::from_all(version) {
+            none if none.is_empty() => Ok(rules),
+            some => rules.scope(some),
+        });
+    rules.and_then(Ruleset::create).is_ok()
 }
 
 /// Leaves this process the system's libraries, `readable`, `writable`, and no TCP, as far as the kernel has it.

@@ -3,17 +3,23 @@
 //! A child is started as `starling sandbox … -- ffmpeg …`: the hidden subcommand confines itself and then turns into
 //! ffmpeg by exec. So no code runs between fork and exec here, and a node that is killed takes its children with it.
 
+mod acts;
 mod confine;
+mod descriptors;
+mod guarantees;
 mod landlock;
+mod rights;
 mod seccomp;
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use confine::{ConfineError, Confinement, confine_and_exec};
+pub use confine::{ConfineError, Confinement, confine_and_check, confine_and_exec};
+pub use guarantees::Guarantees;
 pub use landlock::supported as landlock_supported;
-pub use seccomp::supported as seccomp_supported;
 
 /// How children are started.
 #[derive(Clone, Debug)]
@@ -51,38 +57,74 @@ pub(super) struct Allowed<'a> {
     pub cpu_seconds_max: u64,
 }
 
+/// Children that made a system call which only an attacker makes.
+static VIOLATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// How many children were killed by the filter of system calls since this process started.
+pub fn violations_total() -> u64 {
+    VIOLATIONS.load(Ordering::Relaxed)
+}
+
+/// Counts a child that the filter killed, and tells of it.
+pub(super) fn tell_violation(pid: u32) {
+    VIOLATIONS.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(
+        pid,
+        hint = "only an attacker makes such a call: see \"Media from strangers\" in docs/OPERATIONS.md",
+        "a media tool was killed for a forbidden system call"
+    );
+}
+
 impl Sandbox {
     /// The command that runs `program` with `args` confined.
     pub(super) fn command(&self, program: &Path, args: Vec<OsString>, allowed: &Allowed<'_>) -> Command {
         let mut command = if let Some(launcher) = &self.launcher {
-            let mut command = Command::new(launcher);
-            command.arg("sandbox");
-            let mut option = |name: &str, value: &OsStr| {
-                command.arg(name).arg(value);
-            };
-            let number = |value: u64| OsString::from(value.to_string());
-            option("--parent", &number(std::process::id().into()));
-            option("--nice", &number(self.nice.into()));
-            option("--memory-bytes", &number(self.memory_bytes_max));
-            option("--file-bytes", &number(allowed.file_bytes_max));
-            option("--cpu-seconds", &number(allowed.cpu_seconds_max));
-            option("--readable", allowed.input.as_os_str());
-            if let Some(dir) = allowed.output_dir {
-                option("--writable", dir.as_os_str());
-            }
+            let mut command = self.confining(launcher, allowed);
             command.arg("--").arg(program);
             command
         } else {
             Command::new(program)
         };
         command.args(args);
-        // The node's environment may hold its cluster key; a child has no use for any of it.
-        command.env_clear().env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1");
-        for name in ["PATH", "LD_LIBRARY_PATH"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
+        clean_environment(&mut command);
+        command
+    }
+
+    /// The command that tries out what holds.
+    fn checking(&self, allowed: &Allowed<'_>) -> io::Result<Command> {
+        let launcher = self.launcher.as_ref().ok_or_else(|| io::Error::other("children are not confined"))?;
+        let mut command = self.confining(launcher, allowed);
+        command.arg("--check");
+        clean_environment(&mut command);
+        Ok(command)
+    }
+
+    fn confining(&self, launcher: &Path, allowed: &Allowed<'_>) -> Command {
+        let mut command = Command::new(launcher);
+        command.arg("sandbox");
+        let mut option = |name: &str, value: &OsStr| {
+            command.arg(name).arg(value);
+        };
+        let number = |value: u64| OsString::from(value.to_string());
+        option("--parent", &number(std::process::id().into()));
+        option("--nice", &number(self.nice.into()));
+        option("--memory-bytes", &number(self.memory_bytes_max));
+        option("--file-bytes", &number(allowed.file_bytes_max));
+        option("--cpu-seconds", &number(allowed.cpu_seconds_max));
+        option("--readable", allowed.input.as_os_str());
+        if let Some(dir) = allowed.output_dir {
+            option("--writable", dir.as_os_str());
         }
         command
+    }
+}
+
+/// The node's environment may hold its cluster key; a child has no use for any of it.
+fn clean_environment(command: &mut Command) {
+    command.env_clear().env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1");
+    for name in ["PATH", "LD_LIBRARY_PATH"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
     }
 }
