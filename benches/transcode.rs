@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use starling::content::{ContentId, MediaLimits};
+use starling::content::{ClientTag, ContentId, MediaLimits};
 use starling::ingest::DataDir;
 use starling::profile::ProfileSet;
 use starling::workers::sandbox::Sandbox;
@@ -80,10 +80,11 @@ async fn pooled(clips: &[PathBuf], cores: usize) -> Result<()> {
     let profile = profiles.get(&"paper".parse()?).ok_or("no profile `paper`")?;
     let (pool, profile) = (&pool, &profile);
     let jobs = clips.iter().map(|clip| async move {
-        let info = pool.prober().probe(clip).await?;
+        let info = pool.prober().probe(clip, ClientTag(1)).await?;
         let job = Job {
             input: Job::kept(clip),
             content: ContentId::of(clip.as_os_str().as_encoded_bytes()),
+            client: ClientTag(1),
             profile: Arc::clone(profile),
             info,
             deadline: Instant::now() + Duration::from_secs(600),

@@ -79,6 +79,12 @@ options! {
     cache_bytes: String, env "STARLING_CACHE_BYTES", value "SIZE";
     /// Largest upload taken, as 500MB or 2GiB [default: 4GiB]
     upload_bytes_max: String, env "STARLING_UPLOAD_BYTES_MAX", value "SIZE";
+    /// Bytes that all uploads under way may take on disk, as 500MB or 10GiB; beyond them uploads are refused, and drive nothing out
+    /// of the cache [default: what the disk has beyond --cache-bytes, at least half of it]
+    incoming_bytes: String, env "STARLING_INCOMING_BYTES", value "SIZE";
+    /// Of these, bytes that the uploads of one client (IPv4 address, IPv6 /64) may take [default: as many as are left for all
+    /// others: half, for one alone]
+    incoming_bytes_per_client: String, env "STARLING_INCOMING_BYTES_PER_CLIENT", value "SIZE";
     /// Connections served at once; fewer where the hard limit on open files is too low [default: 4096]
     connections_max: u32, env "STARLING_CONNECTIONS_MAX", value "N";
     /// Connections that one client (IPv4 address, IPv6 /64) may have here at once [default: a quarter of all, at most 1024]
@@ -95,6 +101,8 @@ options! {
     rtt_weight: f64, env "STARLING_RTT_WEIGHT", value "W";
     /// Time a request may take unless it says otherwise in X-Deadline-Ms [default: 40s]
     deadline: String, env "STARLING_DEADLINE", value "TIME";
+    /// Most time that a request may ask for in X-Deadline-Ms [default: 1h, or --deadline where that is more]
+    deadline_max: String, env "STARLING_DEADLINE_MAX", value "TIME";
     /// Time running jobs get to finish after SIGTERM [default: 30s]
     drain: String, env "STARLING_DRAIN", value "TIME";
     /// Timing of failure detection: local, lan or wan [default: lan]

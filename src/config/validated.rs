@@ -16,6 +16,7 @@ use crate::route::{PolicyKind, ScoreWeights};
 const QUEUE_JOBS_MAX: u16 = 10_000;
 const WORKERS_MAX: u16 = 1_024;
 const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
+const DEADLINE_MAX_DEFAULT: Duration = Duration::from_secs(3600);
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -42,6 +43,10 @@ pub struct NodeConfig {
     pub cache_bytes: u64,
     /// Size cap of an upload.
     pub upload_bytes_max: u64,
+    /// Bytes that all uploads under way may take; `None`: found from the disk and `cache_bytes`.
+    pub incoming_bytes: Option<u64>,
+    /// And those of one client; `None`: as many as are left for others.
+    pub incoming_bytes_per_client: Option<u64>,
     /// Connections served at once.
     pub connections_max: u32,
     /// Connections at once of one client; `None`: a share of those that are served.
@@ -56,6 +61,8 @@ pub struct NodeConfig {
     pub weights: ScoreWeights,
     /// Time of a request that names none.
     pub deadline: Duration,
+    /// Most time that a request may ask for.
+    pub deadline_max: Duration,
     /// Time for running jobs after SIGTERM.
     pub drain: Duration,
     /// Failure detection's timing.
@@ -165,6 +172,25 @@ fn bytes(option: &'static str, text: Option<String>, default: ByteSize) -> Resul
     in_range(option, value, 1..=u64::MAX / 2)
 }
 
+/// A size that has no default, if it is given.
+fn bytes_if_given(option: &'static str, text: Option<String>) -> Result<Option<u64>, ConfigError> {
+    text.map(|text| bytes(option, Some(text), ByteSize::b(0))).transpose()
+}
+
+/// The default deadline and the greatest one.
+fn deadlines(default: Option<String>, max: Option<String>) -> Result<(Duration, Duration), ConfigError> {
+    let deadline = duration("deadline", default, Duration::from_secs(40))?;
+    let max = duration("deadline-max", max, DEADLINE_MAX_DEFAULT.max(deadline))?;
+    if max < deadline {
+        let (max, deadline) = (humantime::format_duration(max), humantime::format_duration(deadline));
+        return Err(invalid(
+            "deadline-max",
+            format!("{max} is less than --deadline, {deadline}: give at least that"),
+        ));
+    }
+    Ok((deadline, max))
+}
+
 fn seeds(given: Option<List>) -> Result<Vec<String>, ConfigError> {
     let seeds = given.unwrap_or_default().into_values();
     for seed in &seeds {
@@ -246,6 +272,7 @@ impl NodeConfig {
             weight("rtt-weight", options.rtt_weight, defaults.rtt())?,
         )
         .map_err(|error| invalid("load-weight", error))?;
+        let (deadline, deadline_max) = deadlines(options.deadline, options.deadline_max)?;
         if options.advertise.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(invalid("advertise", "give an address of this node that the others can reach"));
         }
@@ -266,6 +293,11 @@ impl NodeConfig {
             data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("starling-data").join(name.as_str())),
             cache_bytes: bytes("cache-bytes", options.cache_bytes, ByteSize::gib(10))?,
             upload_bytes_max: bytes("upload-bytes-max", options.upload_bytes_max, ByteSize::gib(4))?,
+            incoming_bytes: bytes_if_given("incoming-bytes", options.incoming_bytes)?,
+            incoming_bytes_per_client: bytes_if_given(
+                "incoming-bytes-per-client",
+                options.incoming_bytes_per_client,
+            )?,
             connections_max: in_range(
                 "connections-max",
                 options.connections_max.unwrap_or(4096),
@@ -283,7 +315,8 @@ impl NodeConfig {
             sandbox: options.sandbox.unwrap_or_default(),
             policy: parse("policy", options.policy, PolicyKind::default())?,
             weights,
-            deadline: duration("deadline", options.deadline, Duration::from_secs(40))?,
+            deadline,
+            deadline_max,
             drain: duration("drain", options.drain, Duration::from_secs(30))?,
             timing: parse("timing", options.timing, Timing::default())?,
             cluster: cluster_name(options.cluster)?,

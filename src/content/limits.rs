@@ -18,6 +18,10 @@ pub struct MediaLimits {
     pub alloc_bytes_max: u64,
     /// Longest that ffprobe may take.
     pub probe_time_max: Duration,
+    /// CPU time that it may use of that, in whole seconds: a real file takes a tenth of a second.
+    pub probe_cpu_max: Duration,
+    /// Memory that it may use.
+    pub probe_memory_bytes_max: u64,
 }
 
 impl Default for MediaLimits {
@@ -30,6 +34,8 @@ impl Default for MediaLimits {
             output_bytes_max: RESULT_BYTES_MAX,
             alloc_bytes_max: 512 << 20,
             probe_time_max: Duration::from_secs(10),
+            probe_cpu_max: Duration::from_secs(3),
+            probe_memory_bytes_max: 1 << 30,
         }
     }
 }

@@ -1,11 +1,13 @@
-//! What a piece of video is called and what is known of it: content ids and probed facts.
+//! What a piece of video is called, what is known of it, and whose it is: content ids, probed facts, clients.
 
+mod client;
 mod color;
 mod damage;
 mod id;
 mod limits;
 mod media;
 
+pub use client::{ClientTag, ClientTagError, network_of};
 pub use color::{Color, Matrix, Primaries, Range, Transfer};
 pub use damage::{Damage, ParseDamageError};
 pub use id::{ContentId, ParseContentIdError};

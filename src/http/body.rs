@@ -5,13 +5,15 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, SizeHint};
 
 /// Any body that this node sends.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -22,6 +24,36 @@ const CHUNK_BYTES: u64 = 256 * 1024;
 /// A body that is all here.
 pub fn full_body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// A body, and something that lives until all of it is sent, or given up.
+pub fn keep<K: Send + Unpin + 'static>(body: Body, keep: K) -> Body {
+    Kept { body, _keep: keep }.boxed_unsync()
+}
+
+struct Kept<K> {
+    body: Body,
+    _keep: K,
+}
+
+impl<K: Send + Unpin + 'static> hyper::body::Body for Kept<K> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A range of a file's bytes, read as the other side takes them, with positioned reads: the file may be shared.

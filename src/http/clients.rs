@@ -5,6 +5,8 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::content::network_of;
+
 /// Uploads under way, by client. An entry lives as long as one of its uploads, and each of these has a connection: so
 /// the table is bounded by the connections.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ impl Clients {
 
     /// A place for one more upload from this address, if its client has not too many under way.
     pub fn enter(&self, address: IpAddr) -> Option<ClientSlot> {
-        let client = client_of(address);
+        let client = network_of(address);
         let mut table = lock(&self.under_way);
         let count = table.entry(client).or_insert(0);
         if *count >= self.max {
@@ -53,14 +55,6 @@ impl Drop for ClientSlot {
 fn lock(table: &Mutex<HashMap<IpAddr, u32>>) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
     // Nothing that holds this lock can panic half way through a change.
     table.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Who has one IPv6 address usually has all of its /64.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
-    }
 }
 
 #[cfg(test)]

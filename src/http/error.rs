@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::{DEADLINE_MAX, Deadline};
 use crate::auth::AuthError;
 use crate::gate::GateError;
-use crate::ingest::IngestError;
+use crate::ingest::{IngestError, NoRoom};
 use crate::printable;
 use crate::workers::{ProbeError, SubmitError, TranscodeError};
 
 /// Problem types are this and a stable slug; they are documented in docs/API.md.
 pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
+
+/// When there may be room for uploads again: those under way are done within seconds, mostly.
+const INCOMING_RETRY: Duration = Duration::from_secs(5);
 
 const UNPROCESSABLE: &str = "the video can't be used: ";
 const CRASHED: &str = "not done, and it may be the video's fault: ";
@@ -98,6 +101,17 @@ pub enum ApiError {
         /// How many it may have.
         max: u32,
     },
+    /// The client's uploads under way take as much of this node's disk as they may.
+    #[error(
+        "your uploads under way take all the room that you may have at this node: wait for one of them, or use other nodes too"
+    )]
+    TooMuchIncoming,
+    /// All uploads under way together do.
+    #[error(
+        "the uploads under way take all the room that this node has for them: try again in {} s, or another node",
+        wait_seconds(INCOMING_RETRY)
+    )]
+    IncomingFull,
     /// The client has too many connections to this node.
     #[error("you have {max} connections to this node: use those, or other nodes too")]
     TooManyConnections {
@@ -110,6 +124,9 @@ pub enum ApiError {
         /// How many it may have.
         max: u32,
     },
+    /// This node has as many connections as it may, and a request on each.
+    #[error("this node serves as many connections as it may: try again in a second, or another node")]
+    ConnectionsFull,
     /// If-Match names another result than the one that is here.
     #[error("the result's entity tag is {etag}, and If-Match names others")]
     PreconditionFailed {
@@ -215,11 +232,20 @@ impl ApiError {
             Self::TooManyUploads { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-uploads", "Too many uploads at once")
             }
+            Self::TooMuchIncoming => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-much-incoming", "Too many bytes at once")
+            }
+            Self::IncomingFull => {
+                (StatusCode::SERVICE_UNAVAILABLE, "incoming-full", "No room for more uploads")
+            }
             Self::TooManyConnections { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-connections", "Too many connections")
             }
             Self::TooManyOffers { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-offers", "Too many offers at once")
+            }
+            Self::ConnectionsFull => {
+                (StatusCode::SERVICE_UNAVAILABLE, "connections-full", "No room for more connections")
             }
             Self::PreconditionFailed { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed")
@@ -254,8 +280,11 @@ impl ApiError {
             }
             Self::Draining
             | Self::TooManyUploads { .. }
+            | Self::TooMuchIncoming
             | Self::TooManyConnections { .. }
-            | Self::TooManyOffers { .. } => Some(Duration::from_secs(1)),
+            | Self::TooManyOffers { .. }
+            | Self::ConnectionsFull => Some(Duration::from_secs(1)),
+            Self::IncomingFull => Some(INCOMING_RETRY),
             _ => None,
         }
     }
@@ -323,7 +352,9 @@ impl From<IngestError> for ApiError {
             IngestError::NotVideo(error) => Self::UnsupportedMedia(error.to_string()),
             IngestError::Body(error) => Self::BodyBroken(error.to_string()),
             IngestError::TimedOut { what, limit } => Self::ClientTooSlow(format!("{what} {limit:.0?}")),
-            IngestError::DiskFull => Self::DiskFull,
+            IngestError::NoRoom(NoRoom::OfClient) => Self::TooMuchIncoming,
+            IngestError::NoRoom(NoRoom::OfAll) => Self::IncomingFull,
+            IngestError::DiskFull | IngestError::NoRoom(NoRoom::Ever) => Self::DiskFull,
             IngestError::DigestMismatch { announced, got } => {
                 Self::DigestMismatch { expected: announced.to_string(), actual: got.to_string() }
             }
@@ -363,6 +394,7 @@ impl ApiError {
     pub fn from_transcode(error: TranscodeError, deadline: Deadline) -> Self {
         match error {
             TranscodeError::DeadlinePassed { .. } => deadline.passed(),
+            TranscodeError::Overtaken { retry_after } => Self::Saturated { retry_after },
             TranscodeError::Draining => Self::Draining,
             TranscodeError::DiskFull => Self::DiskFull,
             error if error.is_input_fault() => Self::Unprocessable(error.to_string()),

@@ -95,7 +95,9 @@ async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<
     let arrived = Instant::now();
     let (head, mut body) = request.into_parts();
     let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
-    let deadline = request::deadline(&head, node.config().deadline, arrived)?;
+    // It keeps on while others wait for the same: see `node::Job::limit`.
+    let max = node.config().deadline_max.saturating_mul(2);
+    let deadline = request::peers_deadline(&head, node.config().deadline, max, arrived)?;
     node.work_for_peer(id, &mut body, deadline).await
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP service: listeners, routes, answers and errors. What a request means is decided in [`crate::node`].
 
+mod activity;
 mod body;
 mod clients;
 mod cors;
@@ -11,6 +12,7 @@ mod lend;
 mod members;
 mod objects;
 mod patience;
+mod places;
 pub(crate) mod request;
 mod respond;
 mod router;
@@ -22,6 +24,7 @@ pub use clients::{ClientSlot, Clients};
 pub use disposition::result_name;
 pub use error::{ApiError, PROBLEM_TYPE_BASE, Problem};
 pub use members::{LoadJson, MemberJson, MembersJson};
+pub use places::WAITING_MAX;
 pub use request::{DEADLINE_MAX, Deadline};
 pub use respond::HEADER;
 pub use server::{Server, ServerLimits, TOLD_AT_ONCE_MAX};

@@ -2,31 +2,41 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::activity::Activity;
+use crate::ingest::Rate;
+
 /// Longest that a client may take nothing.
 const STALL_MAX: Duration = Duration::from_secs(60);
-/// Fewest bytes a second that it takes on average while it is waited for, after the first `STALL_MAX` of that: a byte
-/// now and then keeps no connection.
+/// Fewest bytes a second that it takes while it is waited for, over the last minute of that: a byte now and then keeps no
+/// connection.
 const BYTES_PER_S_MIN: u64 = 1024;
+/// It is waited for so long before that is asked.
+const LITTLE_MAX: Duration = Duration::from_secs(50);
 
-/// A stream whose writes fail when the other side has stopped taking them.
+/// The answer to a head that goes on and on.
+const HEAD_TOO_LONG: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// A stream whose reads are counted, and whose writes fail when the other side has stopped taking them.
 pub(super) struct Patient<S> {
     stream: S,
+    activity: Arc<Activity>,
     /// Since when the other side takes nothing, and when that has been long enough.
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// All the time that it was waited for, and what it took.
-    waited: Duration,
-    sent: u64,
+    /// What it took while it was waited for.
+    rate: Rate,
 }
 
 impl<S> Patient<S> {
-    pub(super) const fn new(stream: S) -> Self {
-        Self { stream, stalled: None, waited: Duration::ZERO, sent: 0 }
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, stalled: None, rate: Rate::default() }
     }
 
     /// Judges what became of a write.
@@ -43,13 +53,13 @@ impl<S> Patient<S> {
                 end.as_mut().poll(context).map(|()| Err(too_slow()))
             }
             Poll::Ready(Ok(done)) => {
-                self.sent += bytes(&done) as u64;
-                if let Some((since, _)) = self.stalled.take() {
-                    // No more than it may last, also where this machine stood still meanwhile.
-                    self.waited += since.elapsed().min(STALL_MAX);
-                }
-                let little = (self.sent as f64) < self.waited.as_secs_f64() * BYTES_PER_S_MIN as f64;
-                Poll::Ready(if self.waited > STALL_MAX && little { Err(too_slow()) } else { Ok(done) })
+                // No more than it may last, also where this machine stood still meanwhile.
+                let waited = self.stalled.take().map(|(since, _)| since.elapsed().min(STALL_MAX));
+                self.rate.add(waited.unwrap_or_default(), bytes(&done) as u64);
+                Poll::Ready(match self.rate.is_below(BYTES_PER_S_MIN, LITTLE_MAX) {
+                    Some(_) => Err(too_slow()),
+                    None => Ok(done),
+                })
             }
             failed @ Poll::Ready(Err(_)) => failed,
         }
@@ -60,13 +70,21 @@ fn too_slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.activity.has_read(buffer.filled().len() - before) {
+            return read;
+        }
+        buffer.set_filled(before);
+        // What it says after this is not read, so it may not come to read this either.
+        drop(Pin::new(&mut self.stream).poll_write(context, HEAD_TOO_LONG));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a request's head is too long")))
     }
 }
 
@@ -117,7 +135,7 @@ mod tests {
                 tokio::time::sleep(pause).await;
             }
         });
-        let result = Patient::new(server).write_all(&vec![0; 1 << 20]).await;
+        let result = Patient::new(server, Arc::new(Activity::new())).write_all(&vec![0; 1 << 20]).await;
         client.abort();
         result
     }

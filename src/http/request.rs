@@ -10,7 +10,7 @@ use crate::cache::serve::parse_digest;
 use crate::content::ContentId;
 use crate::ingest::multipart;
 
-/// Longest deadline a client may ask for.
+/// Longest that any request may take, whatever the node was told.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// RFC 9530: digest of the body as it is sent.
 const CONTENT_DIGEST: &str = "content-digest";
@@ -53,16 +53,42 @@ fn header<'a>(head: &'a Parts, name: &str) -> Result<Option<&'a str>, ApiError> 
     first.to_str().map(Some).map_err(|_| ApiError::BadRequest(format!("{name} must be plain ASCII text")))
 }
 
-/// The deadline asked for, or `default`; counted from `arrived`.
-pub fn deadline(head: &Parts, default: Duration, arrived: Instant) -> Result<Deadline, ApiError> {
-    let allowed = match header(head, HEADER::DEADLINE_MS)? {
-        None => default,
-        Some(text) => text.trim().parse().map(Duration::from_millis).map_err(|_| {
-            ApiError::BadRequest(format!("{}: {text:?} is not a number of milliseconds", HEADER::DEADLINE_MS))
-        })?,
-    };
-    let allowed = allowed.min(DEADLINE_MAX);
+/// The deadline that a client asks for, or `default`; counted from `arrived`. More than `max` is refused: a client that is told
+/// so waits for no answer that will not come.
+pub fn deadline(
+    head: &Parts,
+    default: Duration,
+    max: Duration,
+    arrived: Instant,
+) -> Result<Deadline, ApiError> {
+    let allowed = asked_deadline(head)?.unwrap_or(default);
+    if allowed > max {
+        return Err(ApiError::BadRequest(format!(
+            "{}: this node allows {} ms at most ({}); ask for less, or its operator for a greater --deadline-max",
+            HEADER::DEADLINE_MS,
+            max.as_millis(),
+            humantime::format_duration(max)
+        )));
+    }
     Ok(Deadline { allowed, at: arrived + allowed })
+}
+
+/// The same of a peer, that has asked its client already: `max` at the most.
+pub fn peers_deadline(
+    head: &Parts,
+    default: Duration,
+    max: Duration,
+    arrived: Instant,
+) -> Result<Deadline, ApiError> {
+    let allowed = asked_deadline(head)?.unwrap_or(default).min(max);
+    Ok(Deadline { allowed, at: arrived + allowed })
+}
+
+fn asked_deadline(head: &Parts) -> Result<Option<Duration>, ApiError> {
+    let Some(text) = header(head, HEADER::DEADLINE_MS)? else { return Ok(None) };
+    text.trim().parse().map(|ms| Some(Duration::from_millis(ms))).map_err(|_| {
+        ApiError::BadRequest(format!("{}: {text:?} is not a number of milliseconds", HEADER::DEADLINE_MS))
+    })
 }
 
 /// The profile's name asked for by query (`?profile=720p`) or header, if any; the query is the stronger one.
@@ -297,19 +323,21 @@ mod tests {
     #[test]
     fn a_deadline_is_a_number_of_milliseconds() {
         let now = Instant::now();
-        let default = Duration::from_secs(40);
-        assert_eq!(deadline(&head("/", &[]), default, now).unwrap().at, now + default);
-        let given = deadline(&head("/", &[("x-deadline-ms", "1500")]), default, now).unwrap();
+        let (default, max) = (Duration::from_secs(40), Duration::from_secs(60));
+        let asked = |value| deadline(&head("/", &[("x-deadline-ms", value)]), default, max, now);
+        assert_eq!(deadline(&head("/", &[]), default, max, now).unwrap().at, now + default);
+        let given = asked("1500").unwrap();
         assert_eq!(
             given,
             Deadline { allowed: Duration::from_millis(1500), at: now + Duration::from_millis(1500) }
         );
-        assert!(deadline(&head("/", &[("x-deadline-ms", "soon")]), default, now).is_err());
-        assert!(deadline(&head("/", &[("x-deadline-ms", "-1")]), default, now).is_err());
-        assert_eq!(
-            deadline(&head("/", &[("x-deadline-ms", "99999999999999")]), default, now).unwrap().allowed,
-            DEADLINE_MAX
-        );
+        assert!(asked("soon").is_err());
+        assert!(asked("-1").is_err());
+        assert_eq!(asked("60000").unwrap().allowed, max);
+        let over = asked("60001").unwrap_err();
+        assert!(over.to_string().contains("60000 ms at most (1m)"), "{over}");
+        let peers = head("/", &[("x-deadline-ms", "99999999999999")]);
+        assert_eq!(peers_deadline(&peers, default, max, now).unwrap().allowed, max);
     }
 
     #[test]

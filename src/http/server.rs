@@ -1,4 +1,4 @@
-//! The listeners: a permit before the accept, a bound on every wait, and an end that lets answers finish.
+//! The listeners: a place for each connection, a bound on every wait, and an end that lets answers finish.
 
 use std::future::Future;
 use std::io;
@@ -6,24 +6,29 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::clients::{ClientSlot, Clients};
+use super::activity::{Busy, HEAD_BYTES_MAX};
+use super::body::keep;
 use super::patience::Patient;
-use super::{ApiError, router};
+use super::places::{Entered, Place, Places};
+use super::{ApiError, Body, full_body, router};
 use crate::node::Node;
 
-/// Time a connection may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Read buffer of a connection, and so the longest request head, in bytes.
-const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Read buffer of a connection, in bytes: bodies come in pieces of this. An upload has one, and up to one more than its share in
+/// each of its two batches: where all come at full speed, this is most of a node's memory.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Time that a connection which is turned away has to read why.
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
 /// Connections that are told so at once; further ones are closed without a word.
@@ -34,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bounds of the service.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// Connections at once, over all listeners; further ones wait in the kernel's backlog.
+    /// Connections at once, over all listeners; for a further one the idlest is closed.
     pub connections_max: u32,
     /// Of these, as many may be one client's; further ones are turned away.
     pub connections_per_client: u32,
@@ -52,15 +57,13 @@ impl Server {
     /// with its connection, and a request whose client is gone is dropped there, which cancels its work.
     pub fn start(node: &Arc<Node>, listeners: Vec<TcpListener>, limits: ServerLimits) -> Self {
         let stop = CancellationToken::new();
-        let places = Places {
-            permits: Arc::new(Semaphore::new(limits.connections_max as usize)),
-            clients: Arc::new(Clients::new(limits.connections_per_client)),
-            per_client: limits.connections_per_client,
-            told: Arc::new(Semaphore::new(TOLD_AT_ONCE_MAX)),
-        };
+        let (places, told) = (Places::new(limits), Arc::new(Semaphore::new(TOLD_AT_ONCE_MAX)));
         let accepting = listeners
             .into_iter()
-            .map(|listener| tokio::spawn(accept(Arc::clone(node), listener, places.clone(), stop.clone())))
+            .map(|listener| {
+                let (places, told) = (places.clone(), Arc::clone(&told));
+                tokio::spawn(accept(Arc::clone(node), listener, places, told, stop.clone()))
+            })
             .collect();
         Self { stop, accepting }
     }
@@ -80,40 +83,34 @@ impl Server {
     }
 }
 
-/// Room for connections, over all listeners.
-#[derive(Clone)]
-struct Places {
-    permits: Arc<Semaphore>,
-    clients: Arc<Clients>,
-    per_client: u32,
-    /// For those that are turned away.
-    told: Arc<Semaphore>,
-}
-
 async fn accept(
     node: Arc<Node>,
     listener: TcpListener,
     places: Places,
+    told: Arc<Semaphore>,
     stop: CancellationToken,
 ) -> GracefulShutdown {
-    let connections = GracefulShutdown::new();
+    let (connections, mut late) = (GracefulShutdown::new(), JoinSet::new());
     loop {
-        let next = async {
-            // The semaphore is never closed, so the only failures here are the accept's.
-            let permit = Arc::clone(&places.permits).acquire_owned().await.map_err(io::Error::other)?;
-            let (stream, client) = listener.accept().await?;
-            io::Result::Ok((permit, stream, client.ip()))
-        };
         tokio::select! {
             () = stop.cancelled() => return connections,
-            accepted = next => match accepted {
-                Ok((permit, stream, client)) => {
-                    if let Some(slot) = places.clients.enter(client) {
-                        serve(&node, stream, client, (permit, slot), &connections);
-                    } else {
-                        // The place is for those that are served.
-                        drop(permit);
-                        turn_away(stream, &places);
+            Some(found) = late.join_next() => match found {
+                Ok((stream, client, Some(place))) => serve(&node, stream, client, place, &connections),
+                Ok((stream, _, None)) => turn_away(stream, &told, ApiError::ConnectionsFull),
+                Err(error) => tracing::error!(%error, "a connection that waited for a place is lost"),
+            },
+            accepted = listener.accept() => match accepted {
+                Ok((stream, client)) => {
+                    let client = client.ip();
+                    match places.enter(client, || node.is_member(client)) {
+                        Entered::Placed(place) => serve(&node, stream, client, place, &connections),
+                        // Ends within a second; there are a few at once.
+                        Entered::Wait(waiting) => drop(late.spawn(async move { (stream, client, waiting.place().await) })),
+                        Entered::TooMany => {
+                            let max = places.limits().connections_per_client;
+                            turn_away(stream, &told, ApiError::TooManyConnections { max });
+                        }
+                        Entered::Full => turn_away(stream, &told, ApiError::ConnectionsFull),
                     }
                 }
                 Err(error) => {
@@ -125,58 +122,91 @@ async fn accept(
     }
 }
 
-fn serve(
-    node: &Arc<Node>,
-    stream: TcpStream,
-    client: IpAddr,
-    place: (OwnedSemaphorePermit, ClientSlot),
-    connections: &GracefulShutdown,
-) {
+fn serve(node: &Arc<Node>, stream: TcpStream, client: IpAddr, place: Place, connections: &GracefulShutdown) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
-    let node = Arc::clone(node);
-    let service = service_fn(move |request| {
-        let node = Arc::clone(&node);
-        async move { Ok::<_, std::convert::Infallible>(router::answer(&node, client, request).await) }
+    let (node, begin) = (Arc::clone(node), place.beginner());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (node, busy) = (Arc::clone(&node), begin());
+        async move { Ok::<_, std::convert::Infallible>(answer(&node, client, request, busy).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(READ_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(Patient::new(stream)), service);
+    let stream = Patient::new(stream, Arc::clone(&place.activity));
+    // The time that a head may take is in `activity`: hyper's own does not tell a head from a rest.
+    let connection =
+        http1::Builder::new().max_buf_size(READ_BUFFER_BYTES).serve_connection(TokioIo::new(stream), service);
     let connection = connections.watch(connection);
     tokio::spawn(finish(connection, place));
 }
 
-async fn finish(
-    connection: impl Future<Output = hyper::Result<()>>,
-    place: (OwnedSemaphorePermit, ClientSlot),
-) {
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection ended early");
-    }
-    drop(place);
+/// Answers one request; it is under way until all of the answer is taken.
+async fn answer(
+    node: &Arc<Node>,
+    client: IpAddr,
+    mut request: Request<Incoming>,
+    busy: Busy,
+) -> Response<Body> {
+    let response = if head_bytes(&request) > HEAD_BYTES_MAX {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let mut response = Response::new(full_body(""));
+        *response.status_mut() = status;
+        response
+    } else {
+        // For whoever reads on after the answer.
+        request.extensions_mut().insert(busy.clone());
+        router::answer(node, client, request).await
+    };
+    response.map(|body| keep(body, busy))
 }
 
-/// Closes the connection of a client that has too many; and tells it so, unless too many are being told.
-fn turn_away(stream: TcpStream, places: &Places) {
-    let told = Arc::clone(&places.told).try_acquire_owned();
-    let max = places.per_client;
-    tracing::debug!(max, told = told.is_ok(), "a client has too many connections: one more is turned away");
+/// About what the head took on the wire.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    line + headers.sum::<usize>()
+}
+
+async fn finish(connection: impl Future<Output = hyper::Result<()>>, place: Place) {
+    let mut connection = std::pin::pin!(connection);
+    let mut overdue = std::pin::pin!(sleep_until(place.activity.overdue_at()));
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            () = place.close.cancelled() => return,
+            () = &mut overdue => {
+                let at = place.activity.overdue_at();
+                if at <= Instant::now() {
+                    tracing::debug!("a connection says nothing, or too slowly: closed");
+                    return;
+                }
+                overdue.as_mut().reset(at);
+            }
+        }
+    }
+}
+
+/// Closes a connection for which there is no place; and tells it why, unless too many are being told.
+fn turn_away(stream: TcpStream, told: &Arc<Semaphore>, error: ApiError) {
+    let told = Arc::clone(told).try_acquire_owned();
+    tracing::debug!(%error, told = told.is_ok(), "a connection is turned away");
     if let Ok(place) = told {
-        tokio::spawn(tell(stream, place, max));
+        tokio::spawn(tell(stream, place, error));
     }
 }
 
-/// Tells a client that it has too many connections, whatever it was going to ask. Ends by itself, soon.
-async fn tell(mut stream: TcpStream, place: OwnedSemaphorePermit, max: u32) {
-    let error = ApiError::TooManyConnections { max };
+/// Tells a client why there is no place for its connection, whatever it was going to ask. Ends by itself, soon.
+async fn tell(mut stream: TcpStream, place: OwnedSemaphorePermit, error: ApiError) {
     let problem = serde_json::to_string(&error.problem()).unwrap_or_default();
     let answer = format!(
-        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
          x-content-type-options: nosniff\r\nretry-after: 1\r\nconnection: close\r\n\r\n{problem}",
+        error.status(),
         problem.len()
     );
     let tell = async {

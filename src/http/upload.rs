@@ -10,12 +10,13 @@ use hyper::header::{CONTENT_DISPOSITION, CONTENT_LOCATION, CONTENT_TYPE, EXPECT}
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
+use super::activity::Busy;
 use super::disposition::{attachment, result_name};
 use super::lend::{Lent, lend};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::{ApiError, Body, HEADER, objects, request};
-use crate::content::ContentId;
+use crate::content::{ClientTag, ContentId};
 use crate::ingest::multipart::{self, MultipartError};
 use crate::ingest::{FormBody, Upload};
 use crate::node::{Job, Node, Served, Trail};
@@ -30,6 +31,7 @@ const FORM_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// An upload whose head is in order; nothing of its body was read.
 struct Admitted {
+    client: ClientTag,
     deadline: Deadline,
     /// The one asked for in the head, if any; a form may name one yet.
     profile: Option<Arc<Profile>>,
@@ -70,7 +72,7 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     // Held until the answer.
     let slot = node.clients().enter(client);
     let admitted = match &slot {
-        Some(_) => admit(node, &head, &body, arrived),
+        Some(_) => admit(node, client, &head, &body, arrived),
         None => Err(ApiError::TooManyUploads { max: node.config().uploads_per_client }),
     };
     let (body, lender) = lend(body);
@@ -101,7 +103,13 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     response
 }
 
-fn admit(node: &Node, head: &Parts, body: &Incoming, arrived: Instant) -> Result<Admitted, ApiError> {
+fn admit(
+    node: &Node,
+    client: IpAddr,
+    head: &Parts,
+    body: &Incoming,
+    arrived: Instant,
+) -> Result<Admitted, ApiError> {
     if node.is_draining() {
         return Err(ApiError::Draining);
     }
@@ -115,7 +123,8 @@ fn admit(node: &Node, head: &Parts, body: &Incoming, arrived: Instant) -> Result
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Ok(Admitted {
-        deadline: request::deadline(head, node.config().deadline, arrived)?,
+        client: ClientTag::of_address(&node.config().cluster, client),
+        deadline: request::deadline(head, node.config().deadline, node.config().deadline_max, arrived)?,
         profile: request::profile(head)?.map(|name| node.profile(Some(&name))).transpose()?,
         strict: request::strict(head)?,
         announced: request::content_sha256(head)?,
@@ -131,7 +140,7 @@ async fn serve(
     body: Lent,
     trail: &Trail,
 ) -> Result<Answered, ApiError> {
-    let deadline = admitted.deadline;
+    let (client, deadline) = (admitted.client, admitted.deadline);
     let mut filename = request::filename(head);
     // The client knows the digest: if the result is here, its body need not come at all. Unless a form may name its profile yet,
     // or the result is for those alone that have the content.
@@ -143,7 +152,7 @@ async fn serve(
         if let Some(served) = node.held(content, &profile).await {
             return Ok(Answered { content, served, profile, filename });
         }
-        if let Some(refusal) = node.refuse_unread(content, &profile, &deadline).await {
+        if let Some(refusal) = node.refuse_unread(client, content, &profile, &deadline).await {
             trail.mark("unread");
             return Err(refusal);
         }
@@ -153,7 +162,8 @@ async fn serve(
         tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
     trail.mark("body");
     let content = upload.content;
-    let served = node.transcode(Job::new(upload, Arc::clone(&profile), deadline, trail.clone())).await?;
+    let job = Job::new(upload, client, Arc::clone(&profile), deadline, trail.clone());
+    let served = node.transcode(job).await?;
     Ok(Answered { content, served, profile, filename })
 }
 
@@ -163,10 +173,10 @@ async fn receive(
     body: Lent,
     filename: &mut Option<String>,
 ) -> Result<(Upload, Arc<Profile>), ApiError> {
-    let Admitted { profile, announced, form_announced, form, .. } = admitted;
+    let Admitted { client, profile, announced, form_announced, form, .. } = admitted;
     let Some(content_type) = form else {
         let profile = profile.map_or_else(|| node.profile(None), Ok)?;
-        return Ok((node.ingest(body, announced).await?, profile));
+        return Ok((node.ingest(body, announced, client).await?, profile));
     };
     let body = FormBody::new(body, form_announced);
     let part = soon(multipart::file_part(&content_type, body.clone())).await?;
@@ -176,7 +186,7 @@ async fn receive(
     if filename.is_none() {
         *filename = part.file_name.as_deref().and_then(request::safe_filename);
     }
-    let upload = node.ingest(part.body, announced).await?;
+    let upload = node.ingest(part.body, announced, client).await?;
     fields.extend(soon(part.rest.fields()).await?);
     body.check().await?;
     let named = request::form_profile(&fields)?;
@@ -232,8 +242,11 @@ pub(super) fn read_on(head: &Parts, body: Incoming) {
     if body.is_end_stream() || waits_to_be_asked {
         return;
     }
+    let busy = head.extensions.get::<Busy>().cloned();
     // Ends by itself within the bounds, or with its connection.
     tokio::spawn(async move {
+        // The connection is not at rest meanwhile.
+        let _busy = busy;
         let rest = drain(Limited::new(body, LINGER_BYTES_MAX));
         if tokio::time::timeout(LINGER_TIME_MAX, rest).await.is_err() {
             tracing::debug!("a refused body was not read to its end");

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 use tempfile::{TempDir, TempPath};
 use tokio::runtime::Handle;
 
@@ -110,6 +110,12 @@ impl DataDir {
     /// Where finished results live.
     pub fn objects(&self) -> &Path {
         &self.0.objects
+    }
+
+    /// Bytes that are free on its disk, for this user. Asks the file system, which is quick.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let disk = statvfs(&self.0.root)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Who is asked to give up some of the disk when it is full.

@@ -1,7 +1,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::NotVideo;
+use super::{NoRoom, NotVideo};
 use crate::content::ContentId;
 
 /// Why an upload was not taken. Nothing of it stays on disk, whichever it was.
@@ -30,6 +30,9 @@ pub enum IngestError {
         /// The limit that was passed.
         limit: Duration,
     },
+    /// No room among the uploads under way.
+    #[error("{0}: wait until one of them ends, or try another node")]
+    NoRoom(#[from] NoRoom),
     /// No room on this node's disk.
     #[error("this node's disk is full: try another node")]
     DiskFull,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Active, Batch, Sink};
 use super::sniff::{HEAD_BYTES, HEAD_BYTES_MAX, HEAD_BYTES_MIN, may_be_cut};
-use super::{Container, DataDir, IngestError, NotVideo, Scratch, sniff};
+use super::{Container, DataDir, IngestError, NotVideo, Rate, Room, Scratch, Share, sniff};
 use crate::content::{ContentId, RESULT_BYTES_MAX};
 
 /// Longest that nothing of a peer's result may come, and the fewest bytes a second of it: a link that gives no more is slower than
@@ -28,13 +28,15 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Longest that nothing may come.
     pub idle_max: Duration,
-    /// Fewest bytes a second of waiting, on average and after the first `idle_max` of it: a byte now and then is no
-    /// upload. Time in which the disk holds back the sender doesn't count.
+    /// Fewest bytes a second of waiting, over the last minute of it and after the first `idle_max`: a byte now and then is no
+    /// upload, nor what is left of one. Time in which the disk holds back the sender doesn't count.
     pub bytes_per_s_min: u64,
     /// Longest that all of it may take.
     pub total_max: Duration,
     /// The SHA-256 that the sender announced, checked on arrival.
     pub announced: Option<ContentId>,
+    /// The budget that its bytes are taken from; none where somebody else answers for them.
+    pub share: Option<Share>,
 }
 
 impl Default for Limits {
@@ -45,6 +47,7 @@ impl Default for Limits {
             bytes_per_s_min: 1024,
             total_max: Duration::from_secs(3600),
             announced: None,
+            share: None,
         }
     }
 }
@@ -75,6 +78,8 @@ pub struct Upload {
     pub container: Container,
     /// Its first bytes, as many as were looked at.
     pub head: Bytes,
+    /// What it takes of the budget for uploads; given back with the file.
+    pub room: Option<Room>,
 }
 
 impl Upload {
@@ -114,8 +119,8 @@ where
         }
         None => sniff(&head).map(Some),
     };
-    let (Received { sha256, bytes, file }, container) = stream(body, dir, limits, look).await?;
-    Ok(Upload { content: sha256, bytes, file, container, head: head.into() })
+    let (Received { sha256, bytes, file, room }, container) = stream(body, dir, limits, look).await?;
+    Ok(Upload { content: sha256, bytes, file, container, head: head.into(), room })
 }
 
 /// Bytes on disk and their digest.
@@ -127,6 +132,8 @@ pub struct Received {
     pub bytes: u64,
     /// Where it lies; deleted on drop.
     pub file: Scratch,
+    /// What it takes of the budget for uploads, if that is where it is taken from.
+    pub room: Option<Room>,
 }
 
 /// The way of every body to the disk. `look` sees its bytes, in order, until it knows what they are, and `None` if
@@ -144,25 +151,32 @@ where
     if body.size_hint().lower() > limits.bytes_max {
         return Err(IngestError::TooLarge { max: limits.bytes_max });
     }
+    // What is announced is taken at once: an upload that begins does not end for want of room.
+    let announced = body.size_hint().exact().unwrap_or_default();
+    let mut room = limits.share.as_ref().map(|share| share.room(announced)).transpose()?;
     let mut body = pin!(body);
     let end = Instant::now() + limits.total_max;
     let _active = Active::enter();
-    let (mut batch, mut bytes, mut waited) = (Batch::default(), 0u64, Duration::ZERO);
+    let (mut batch, mut bytes, mut rate) = (Batch::default(), 0u64, Rate::default());
     let mut known = None;
     let mut disk: Option<(Sink, Scratch)> = None;
     loop {
         let since = Instant::now();
         let Some(frame) = next_frame(body.frame(), limits, end).await? else { break };
         // One wait counts for no more than it may last, also where this machine stood still meanwhile.
-        waited += since.elapsed().min(limits.idle_max);
+        let waited = since.elapsed().min(limits.idle_max);
         // Trailers carry nothing that is used here.
         let Ok(data) = frame.into_data() else { continue };
         bytes += data.len() as u64;
+        rate.add(waited, data.len() as u64);
         if bytes > limits.bytes_max {
             return Err(IngestError::TooLarge { max: limits.bytes_max });
         }
-        if waited > limits.idle_max && (bytes as f64) < waited.as_secs_f64() * limits.bytes_per_s_min as f64 {
+        if let Some(waited) = rate.is_below(limits.bytes_per_s_min, limits.idle_max) {
             return Err(IngestError::TimedOut { what: "next to nothing came in", limit: waited });
+        }
+        if let Some(room) = &mut room {
+            room.grow_to(bytes)?;
         }
         if known.is_none() {
             known = look(Some(&data))?;
@@ -186,7 +200,7 @@ where
     if let Some(announced) = limits.announced.filter(|announced| *announced != sha256) {
         return Err(IngestError::DigestMismatch { announced, got: sha256 });
     }
-    Ok((Received { sha256, bytes, file }, known))
+    Ok((Received { sha256, bytes, file, room }, known))
 }
 
 /// Where a stream is looked for that was cut, so many bytes more are worth another look.

@@ -9,7 +9,7 @@ use hyper::body::Frame;
 use proptest::prelude::*;
 
 use super::*;
-use crate::content::ContentId;
+use crate::content::{ClientTag, ContentId};
 
 struct Rig {
     dir: DataDir,
@@ -154,6 +154,47 @@ async fn a_receiver_that_is_dropped_leaves_nothing() {
     }
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
+    rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn an_upload_has_its_room_until_its_file_is_gone() {
+    let rig = rig();
+    let budget = Budget::new(10_000, PerClient::AsMuchAsIsLeft);
+    let of = |client| Limits { share: Some(budget.share_of(ClientTag(client))), ..limits() };
+    let upload = receive(Full::new(Bytes::from(mp4(4_000))), &rig.dir, &of(1)).await.unwrap();
+    assert_eq!(budget.used_bytes(), 4_000);
+    // Announced: refused before a byte is taken. Not announced: as soon as it is too much. Neither leaves anything.
+    let announced = receive(Full::new(Bytes::from(mp4(2_000))), &rig.dir, &of(1)).await.unwrap_err();
+    assert!(matches!(announced, IngestError::NoRoom(NoRoom::OfClient)), "{announced}");
+    let chunks = |pieces| frames((0..pieces).map(|_| Ok::<_, Infallible>(mp4(100))).collect());
+    let grown = receive(chunks(20), &rig.dir, &of(1)).await.unwrap_err();
+    assert!(matches!(grown, IngestError::NoRoom(NoRoom::OfClient)), "{grown}");
+    let others = receive(chunks(20), &rig.dir, &of(2)).await.unwrap();
+    assert_eq!((others.bytes, budget.used_bytes()), (2_000, 6_000));
+    let all = receive(chunks(40), &rig.dir, &of(3)).await.unwrap_err();
+    assert!(matches!(all, IngestError::NoRoom(NoRoom::OfAll)), "{all}");
+    let ever = receive(Full::new(Bytes::from(mp4(6_000))), &rig.dir, &of(2)).await.unwrap_err();
+    assert!(matches!(ever, IngestError::NoRoom(NoRoom::Ever)), "{ever}");
+    drop((upload, others));
+    rig.until_empty().await;
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn much_at_once_buys_no_hour_of_next_to_nothing() {
+    let rig = rig();
+    let first = Bytes::from(mp4(4 << 20));
+    let drip = futures_util::stream::unfold(0, |at| async move {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\0"))), at + 1))
+    });
+    let first = futures_util::stream::iter([Ok(Frame::data(first))]);
+    let body = futures_util::StreamExt::chain(first, drip);
+    let begun = tokio::time::Instant::now();
+    let error = receive(StreamBody::new(Box::pin(body)), &rig.dir, &limits()).await.unwrap_err();
+    assert!(error.to_string().contains("next to nothing came in"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
     rig.until_empty().await;
 }
 

@@ -215,7 +215,8 @@ impl<'a> Attempts<'a> {
             deadline_ms: job.deadline.left().as_millis() as u64,
             // Who is leaving, or has failed at it, has no place to compare with.
             backlog: (node.policy.weighs_load() && !self.leaving && self.fault.is_none())
-                .then(|| node.pool.backlog(self.place.as_ref())),
+                .then(|| node.pool.backlog(job.client, self.place.as_ref())),
+            client: Some(job.client),
             info: job.info.as_deref().cloned(),
         };
         let asked = Instant::now();

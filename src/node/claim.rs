@@ -11,7 +11,7 @@ use super::transcode::Scope;
 use super::watched::{Motion, Watched};
 use super::{CacheState, Done, Job, Node, Outcome, dispatch};
 use crate::cache::{Key, Object};
-use crate::content::ContentId;
+use crate::content::{ClientTag, ContentId};
 use crate::http::{ApiError, Deadline};
 use crate::lease::{Claim, End, LeaseKey, Lessee, Verdict, home_of};
 use crate::offload::OffloadError;
@@ -53,7 +53,7 @@ impl Node {
     async fn claim(self: &Arc<Self>, job: &mut Job, place: &mut Option<Place>) -> Claimed {
         let key: LeaseKey = (job.upload.content, job.profile.name.clone());
         let (home, rtt) = self.home(&key);
-        let usual = self.pool.usual_service(&job.profile);
+        let usual = self.pool.usual_service(job.client, &job.profile);
         if !is_worth_asking(rtt, usual) {
             return Claimed::Unasked;
         }
@@ -159,13 +159,14 @@ impl Node {
     /// says nobody holds or makes its result. None if the body has to come.
     pub async fn refuse_unread(
         &self,
+        client: ClientTag,
         content: ContentId,
         profile: &Profile,
         deadline: &Deadline,
     ) -> Option<ApiError> {
         let key: LeaseKey = (content, profile.name.clone());
         if self.flights.is_under_way(&(Key::new(content, profile), Scope::Anywhere))
-            || !self.is_hopeless(profile, content, deadline)
+            || !self.is_hopeless(client, profile, content, deadline)
         {
             return None;
         }
@@ -174,7 +175,7 @@ impl Node {
         let answer = self.ask_home(&home, rtt, &key, Duration::ZERO, Duration::ZERO);
         match tokio::time::timeout(UNREAD_ANSWER_MAX, answer).await {
             Ok(Ok(Verdict::Yours) | Err(_)) | Err(_) => {
-                Some(self.refuse_content(profile, content, None, deadline.allowed, None))
+                Some(self.refuse_content(client, profile, content, None, deadline.allowed, None))
             }
             Ok(Ok(Verdict::Busy { .. } | Verdict::Held { .. })) => None,
         }

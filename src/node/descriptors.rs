@@ -3,14 +3,15 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cache::OPEN_RESULTS_MAX;
-use crate::http::TOLD_AT_ONCE_MAX;
+use crate::http::{TOLD_AT_ONCE_MAX, WAITING_MAX};
 
 /// What a connection may need: its socket, the file of its upload or its result, and a connection to a peer.
 const PER_CONNECTION: u64 = 3;
 /// What a worker may need: its child's pipes, process and cancellation, input and result.
 const PER_WORKER: u64 = 12;
-/// The rest: listeners, gossip, the runtime, logs, ffprobes, questions to peers, connections that are turned away.
-const BASE: u64 = 128 + TOLD_AT_ONCE_MAX as u64;
+/// The rest: listeners, gossip, the runtime, logs, ffprobes, questions to peers, connections that wait and such that are turned
+/// away. Those kept for members are within what idle connections leave of theirs.
+const BASE: u64 = 128 + (WAITING_MAX + TOLD_AT_ONCE_MAX) as u64;
 /// Connections that are served also where by this count there is no room for any.
 const CONNECTIONS_MIN: u64 = 16;
 

@@ -8,7 +8,7 @@ use starling_overlay::{Identity, LoadSample, MemberState};
 
 use super::attempts::{Attempt, Attempts};
 use super::{Job, Node, Outcome, claim};
-use crate::content::{ContentId, MediaInfo};
+use crate::content::{ClientTag, ContentId, MediaInfo};
 use crate::http::{ApiError, Deadline};
 use crate::offload::Fault;
 use crate::profile::Profile;
@@ -29,7 +29,7 @@ const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 /// Does a job that has a place here: where the policy finds it best, and when that fails, where it finds it next best.
 pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outcome {
     let booked = place.is_booked();
-    let ranked = node.rank(Some(&place));
+    let ranked = node.rank(job, Some(&place));
     let mut attempts = Attempts::new(node, job, Some(place), scores_text(&job.upload.content, &ranked));
     // What was told to come back now is not sent on: its place is here.
     if booked && let Some(outcome) = decided(attempts.here().await) {
@@ -85,7 +85,7 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
 /// Finds a peer for a job that was taken here, where it can't be done any more: this node is leaving. Each may say no, but all
 /// are asked, first the one that is likely to begin soonest.
 async fn hand_on(node: &Arc<Node>, job: &Job, mut attempts: Attempts<'_>) -> Outcome {
-    let mut peers = node.rank(None);
+    let mut peers = node.rank(job, None);
     peers.retain(|candidate| !candidate.is_local());
     while let Some((candidate, _turn)) = node.handovers.next(&mut peers) {
         if job.deadline.left().is_zero() {
@@ -107,7 +107,7 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
     if matches!(fault, ApiError::Unprocessable(_)) {
         return Err(fault);
     }
-    let ranked = node.rank(None);
+    let ranked = node.rank(job, None);
     let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
     attempts.fault = Some(fault);
     for candidate in ranked.iter().filter(|candidate| !candidate.is_local()).take(PEERS_ASKED_MAX) {
@@ -127,7 +127,7 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
 /// Finds a peer for a job that has no place here, of which no more is known than its content: neither ffprobe's time nor more
 /// than [`Job::settled_by`] is spent on what may be refused in the end. None if no peer takes it.
 pub(super) async fn elsewhere(node: &Arc<Node>, job: &Job) -> Result<Outcome, Option<Duration>> {
-    let ranked = node.rank(None);
+    let ranked = node.rank(job, None);
     let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
     let may = |peer: &&Candidate| !peer.is_local() && !is_full(peer.load.as_ref(), job.deadline.left());
     let mut peers = ranked.iter().filter(may).take(PEERS_ASKED_MAX).peekable();
@@ -201,7 +201,7 @@ fn usual_there(load: &LoadSample) -> Duration {
 }
 
 impl Node {
-    fn rank(&self, own: Option<&Place>) -> Vec<Candidate> {
+    fn rank(&self, job: &Job, own: Option<&Place>) -> Vec<Candidate> {
         let view = self.view();
         let situation = Situation { view: &view, own_load: self.own_load(), now: Instant::now() };
         let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -209,7 +209,7 @@ impl Node {
         drop(rng);
         // The score hardly sees a queue (a job counts as much as a percent of CPU). Where a job would have to wait, the
         // others are asked first, in the score's order: one that can begin sooner accepts, and the rest refuse.
-        if self.policy.weighs_load() && self.pool.backlog(own).is_full() {
+        if self.policy.weighs_load() && self.pool.backlog(job.client, own).is_full() {
             ranked.sort_by_key(Candidate::is_local);
         }
         append_unranked(&mut ranked, situation.live_peers());
@@ -224,7 +224,7 @@ impl Node {
 
     /// A place here for a job of which no more is known than its content.
     pub(super) fn expect(&self, job: &Job) -> Option<Place> {
-        let place = self.pool.expect(&job.profile, job.upload.content, job.deadline.at);
+        let place = self.pool.expect(job.client, &job.profile, job.upload.content, job.deadline.at);
         job.trail.mark(if place.is_some() { "place" } else { "no-place" });
         if place.is_some() {
             self.publish_load();
@@ -234,14 +234,20 @@ impl Node {
 
     /// Whether it can be told before its body comes that an upload will be refused: there is no time for it here, and gossip
     /// says the same of everybody else.
-    pub(super) fn is_hopeless(&self, profile: &Profile, content: ContentId, deadline: &Deadline) -> bool {
+    pub(super) fn is_hopeless(
+        &self,
+        client: ClientTag,
+        profile: &Profile,
+        content: ContentId,
+        deadline: &Deadline,
+    ) -> bool {
         let (now, left) = (Instant::now(), deadline.left());
         let view = self.view();
         let mut others = view
             .peers
             .iter()
             .filter(|peer| peer.state == MemberState::Alive && !self.is_distrusted(&peer.identity));
-        !self.pool.would_take(profile, content, deadline.at)
+        !self.pool.would_take(client, profile, content, deadline.at)
             && others.all(|peer| {
                 let load = peer.load.as_ref().filter(|load| load.age(now) <= SAMPLE_AGE_MAX);
                 is_full(load.map(|load| &load.sample), left)
@@ -256,7 +262,9 @@ impl Node {
             return job.deadline.passed();
         }
         let (content, info) = (job.upload.content, job.info.as_deref());
-        let service = info.and_then(|info| self.pool.estimate(&job.profile, info).service);
+        let estimate = info.map(|info| self.pool.estimate(job.client, &job.profile, info));
+        // Final is only what this client's own jobs have taught; in doubt it may come again.
+        let service = estimate.filter(|estimate| estimate.sure).and_then(|estimate| estimate.service);
         if let Some(service) = service.filter(|service| *service > job.time_for_work)
             && !self.is_draining()
         {
@@ -264,12 +272,13 @@ impl Node {
             let needs = allowed.saturating_sub(job.time_for_work) + service;
             return ApiError::DeadlineTooShort { allowed, needs };
         }
-        self.refuse_content(&job.profile, content, info, job.deadline.allowed, elsewhere)
+        self.refuse_content(job.client, &job.profile, content, info, job.deadline.allowed, elsewhere)
     }
 
     /// The same for a content of which there is no job yet.
     pub(super) fn refuse_content(
         &self,
+        client: ClientTag,
         profile: &Profile,
         content: ContentId,
         info: Option<&MediaInfo>,
@@ -279,7 +288,7 @@ impl Node {
         if self.is_draining() {
             return ApiError::Draining;
         }
-        let own = self.pool.book(profile, content, info, allowed);
+        let own = self.pool.book(client, profile, content, info, allowed);
         ApiError::Saturated { retry_after: own.or(elsewhere).unwrap_or(RETRY_AFTER_UNKNOWN) }
     }
 }

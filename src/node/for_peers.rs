@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 
 use super::{Job, Node, Served, Trail};
 use crate::config::NodeConfig;
-use crate::http::{ApiError, DEADLINE_MAX, Deadline};
+use crate::http::{ApiError, Deadline};
 use crate::offload::{Accepted, Offer, OfferId};
 use crate::workers::Backlog;
 
@@ -35,8 +35,10 @@ impl Node {
             return Err(ApiError::TooLarge { max });
         }
         let profile = self.profile(Some(offer.profile.as_str()))?;
-        let deadline = Instant::now() + Duration::from_millis(offer.deadline_ms).min(DEADLINE_MAX);
-        let backlog = self.pool.backlog(None);
+        let deadline =
+            Instant::now() + Duration::from_millis(offer.deadline_ms).min(self.config.deadline_max);
+        let client = offer.client();
+        let backlog = self.pool.backlog(client, None);
         // From a node that has no work a job may come as the policy likes; from one that is full only to begin sooner.
         let in_vain = |there: Backlog| {
             backlog.is_worse_than(&there) || (there.is_full() && !there.is_worse_than(&backlog))
@@ -46,10 +48,10 @@ impl Node {
             return Err(ApiError::Saturated { retry_after });
         }
         let place = match &offer.info {
-            Some(info) => self.pool.reserve(&profile, info, deadline)?,
+            Some(info) => self.pool.reserve(client, &profile, info, deadline)?,
             None => self
                 .pool
-                .expect(&profile, offer.content, deadline)
+                .expect(client, &profile, offer.content, deadline)
                 .ok_or(ApiError::Saturated { retry_after })?,
         };
         self.publish_load();
@@ -76,13 +78,13 @@ impl Node {
             coming.moves();
             frame
         });
-        let receive = self.ingest(body, Some(offer.content));
+        let receive = self.ingest(body, Some(offer.content), offer.client());
         let upload =
             tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
         // It has brought what it offered.
         drop(slot);
         life.waits();
-        let mut job = Job::new(upload, profile, deadline, Trail::new(Instant::now()));
+        let mut job = Job::new(upload, offer.client(), profile, deadline, Trail::new(Instant::now()));
         job.info = offer.info.map(Arc::new);
         let served = self.transcode_here(job, Some(place)).await?;
         tracing::info!(

@@ -9,7 +9,7 @@ use starling_overlay::Identity;
 
 use super::Trail;
 use crate::cache::{Key, Object};
-use crate::content::MediaInfo;
+use crate::content::{ClientTag, MediaInfo};
 use crate::http::{ApiError, Deadline};
 use crate::ingest::Upload;
 use crate::profile::Profile;
@@ -25,6 +25,8 @@ const SETTLED_AFTER_BODY: Duration = Duration::from_millis(300);
 pub struct Job {
     /// The video; its file is deleted when the last job that uses it is gone.
     pub upload: Arc<Upload>,
+    /// Whose it is: nodes are fair among clients.
+    pub client: ClientTag,
     /// What to make.
     pub profile: Arc<Profile>,
     /// By when its request has to be answered.
@@ -47,12 +49,19 @@ pub struct Job {
 
 impl Job {
     /// A job of its own for an upload.
-    pub fn new(upload: Upload, profile: Arc<Profile>, deadline: Deadline, trail: Trail) -> Self {
+    pub fn new(
+        upload: Upload,
+        client: ClientTag,
+        profile: Arc<Profile>,
+        deadline: Deadline,
+        trail: Trail,
+    ) -> Self {
         let limit = Deadline { allowed: deadline.allowed * 2, at: deadline.at + deadline.allowed };
         let settled_by = (trail.arrived() + SETTLED_WITHIN).max(Instant::now() + SETTLED_AFTER_BODY);
         let time_for_work = deadline.left();
         Self {
             upload: Arc::new(upload),
+            client,
             profile,
             deadline,
             limit,

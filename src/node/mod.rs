@@ -11,6 +11,7 @@ mod dispatch;
 mod flights;
 mod for_peers;
 mod handover;
+mod incoming;
 mod job;
 mod lease;
 mod life;
@@ -22,6 +23,7 @@ mod transcode;
 mod watched;
 mod work;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -39,7 +41,7 @@ use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
 use crate::gate::Gate;
 use crate::http::{ApiError, ClientSlot, Clients};
-use crate::ingest::DataDir;
+use crate::ingest::{Budget, DataDir};
 use crate::lease::Leases;
 use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
@@ -62,6 +64,7 @@ pub struct Node {
     /// Held for its thread.
     _sampler: Sampler,
     data: DataDir,
+    incoming: Arc<Budget>,
     cache: Cache,
     pool: Pool,
     guarantees: Option<Guarantees>,
@@ -142,6 +145,15 @@ impl Node {
     /// What whoever asks for a result by its content's digest needs beside it, if anything.
     pub fn result_tokens(&self) -> Option<&ResultTokens> {
         self.result_tokens.as_ref()
+    }
+
+    /// Whether a member of the cluster that is not known to be gone has this address.
+    pub fn is_member(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.view.borrow().peers.iter().any(|peer| {
+            matches!(peer.state, MemberState::Alive | MemberState::Suspect)
+                && peer.identity.gossip.ip().to_canonical() == address
+        })
     }
 
     /// Whose uploads are under way.

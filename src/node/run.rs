@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Node, descriptors, load};
+use super::{Node, descriptors, incoming, load};
 use crate::auth::{Authority, ResultTokens};
 use crate::cache::Cache;
 use crate::config::{NodeConfig, SandboxMode};
@@ -225,6 +225,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         load_out: overlay.load_publisher(),
         machine: sampler.watch(),
         _sampler: sampler,
+        incoming: incoming::budget(&config),
         data,
         cache,
         pool,
@@ -254,7 +255,9 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         sample_seq: AtomicU16::new(0),
         config,
     });
+    incoming::measure(&node).await;
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
+    tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));
     Ok(Started { node, overlay, listeners, tasks })
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::flights::Role;
 use super::{CacheState, Done, Job, Node, Outcome, Served, claim};
 use crate::cache::{Key, Object};
-use crate::content::ContentId;
+use crate::content::{ClientTag, ContentId};
 use crate::http::ApiError;
 use crate::ingest::{self, Upload};
 use crate::profile::Profile;
@@ -49,8 +49,13 @@ pub(super) enum Scope {
 }
 
 impl Node {
-    /// Receives a body onto this node's disk. Whatever goes wrong, nothing of it stays.
-    pub async fn ingest<B>(&self, body: B, announced: Option<ContentId>) -> Result<Upload, ApiError>
+    /// Receives a client's body onto this node's disk, as far as there is room for it. Whatever goes wrong, nothing of it stays.
+    pub async fn ingest<B>(
+        &self,
+        body: B,
+        announced: Option<ContentId>,
+        client: ClientTag,
+    ) -> Result<Upload, ApiError>
     where
         B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -58,6 +63,7 @@ impl Node {
         let limits = ingest::Limits {
             bytes_max: self.config.upload_bytes_max,
             announced,
+            share: Some(self.incoming.share_of(client)),
             ..ingest::Limits::default()
         };
         Ok(ingest::receive(body, &self.data, &limits).await?)

@@ -21,7 +21,7 @@ impl Node {
         if let Some(info) = &job.info {
             return Ok(Arc::clone(info));
         }
-        let looked = self.pool.prober().probe(job.upload.as_ref().as_ref()).await;
+        let looked = self.pool.prober().probe(job.upload.as_ref().as_ref(), job.client).await;
         if let Some(error) = looked.as_ref().err().filter(|error| !error.is_input_fault()) {
             tracing::warn!(content = %job.upload.content, %error, "ffprobe failed here");
         }
@@ -55,6 +55,7 @@ impl Node {
         let work = workers::Job {
             input: Arc::clone(&job.upload) as _,
             content: job.upload.content,
+            client: job.client,
             profile: Arc::clone(&job.profile),
             info: info.clone(),
             deadline: job.deadline.at,

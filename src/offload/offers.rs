@@ -76,6 +76,7 @@ mod tests {
             profile: "360p".parse().unwrap(),
             deadline_ms: 1_000,
             backlog: None,
+            client: None,
             info: Some(MediaInfo::default()),
         };
         let offers = Offers::default();

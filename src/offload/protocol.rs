@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use starling_overlay::NodeName;
 
-use crate::content::{ContentId, MediaInfo};
+use crate::content::{ClientTag, ContentId, MediaInfo};
 use crate::profile::ProfileName;
 use crate::workers::Backlog;
 
@@ -31,8 +31,18 @@ pub struct Offer {
     /// What stands before the job where it is now: a node where it would begin later refuses it. None from a policy that
     /// does not look at load.
     pub backlog: Option<Backlog>,
+    /// For which of the asker's clients; none from a node that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientTag>,
     /// What ffprobe found in it, so that it is probed once; none where nobody has looked yet.
     pub info: Option<MediaInfo>,
+}
+
+impl Offer {
+    /// Whose job it is: the client that it was told of, else the peer itself.
+    pub fn client(&self) -> ClientTag {
+        self.client.unwrap_or_else(|| ClientTag::of_peer(self.from.as_str()))
+    }
 }
 
 /// The answer when it will.

@@ -8,7 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::content::ContentId;
+use super::turns::{Tally, before, gives_way};
+use crate::content::{ClientTag, ContentId};
 use crate::profile::ProfileName;
 
 /// Bookings at once; who is refused beyond that is told a time and gets no place for it.
@@ -29,6 +30,17 @@ const MARGIN: f64 = 1.1;
 /// What a booking is for: the same content, made into the same.
 pub(super) type BookingKey = (ContentId, ProfileName);
 
+/// A job that asks for a place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newcomer<'a> {
+    /// Whose it is.
+    pub(super) client: ClientTag,
+    /// What is promised for the same is no hindrance to it.
+    pub(super) key: Option<&'a BookingKey>,
+    /// How much later whoever comes behind it begins.
+    pub(super) cost: Duration,
+}
+
 /// All that a pool has promised.
 #[derive(Debug)]
 pub(super) struct Bookings {
@@ -41,6 +53,7 @@ pub(super) struct Bookings {
 
 #[derive(Debug)]
 struct Booking {
+    client: ClientTag,
     key: BookingKey,
     due: Instant,
     /// How much later whoever comes behind it begins.
@@ -105,20 +118,18 @@ impl Bookings {
         (self.coming + error).min(1.0)
     }
 
-    /// Whether a job that costs this much can be taken without breaking a promise: `backlog` is the wait that it finds,
-    /// `wait_max` the longest that it can bear. What was promised to somebody for the same, its `own` key, is no hindrance: its
-    /// result is for him, too.
+    /// Whether a job can be taken without breaking a promise: `backlog` is the wait that it finds, `wait_max` the longest that it
+    /// can bear. What was promised to somebody for the same is no hindrance: its result is for that client, too.
     pub(super) fn admit(
         &self,
-        own: Option<&BookingKey>,
+        job: &Newcomer<'_>,
         now: Instant,
         backlog: Duration,
-        cost: Duration,
         wait_max: Duration,
     ) -> bool {
-        let weight = self.weight();
+        let (weight, cost) = (self.weight(), job.cost);
         let (mut ahead, mut overdue) = (backlog, Duration::ZERO);
-        for booking in self.all.iter().filter(|booking| Some(&booking.key) != own) {
+        for booking in self.before(job.client).filter(|booking| Some(&booking.key) != job.key) {
             let work = booking.work(weight);
             // Who is due and not here yet is on his way, and before this one.
             if booking.due <= now {
@@ -129,6 +140,20 @@ impl Bookings {
             ahead += work;
         }
         backlog + overdue <= wait_max
+    }
+
+    /// The promises that stand before a newcomer of this client, by time: all of its own, and of each other client as many as it is
+    /// given turns between.
+    fn before(&self, client: ClientTag) -> impl Iterator<Item = &Booking> {
+        let all: Tally = self.all.iter().map(|booking| booking.client).collect();
+        let own = all.of(client);
+        let mut turns = Tally::default();
+        self.all.iter().filter(move |booking| {
+            let other = booking.client;
+            let its_turn = other == client || turns.of(other) < before(own, all.of(other));
+            turns.add(other);
+            its_turn
+        })
     }
 
     /// Whether this job comes at the time that it was told.
@@ -168,44 +193,58 @@ impl Bookings {
     /// was booked before is booked anew.
     pub(super) fn book(
         &mut self,
+        job: &Newcomer<'_>,
         now: Instant,
-        key: BookingKey,
         backlog: Duration,
-        cost: Duration,
         wait_max: Duration,
     ) -> Duration {
-        let told = match self.all.iter().position(|booking| booking.key == key) {
+        let Newcomer { client, key: Some(key), cost } = *job else { return Duration::from_secs(1) };
+        let told = match self.all.iter().position(|booking| booking.key == *key) {
             // It waits for the same jobs as before; that they take longer than thought is not its fault.
             Some(place) => {
-                self.all.remove(place);
+                let was_due = self.all.remove(place).due;
                 let weight = self.weight();
-                let before: Duration = self.all[..place].iter().map(|booking| booking.work(weight)).sum();
+                let sooner = self.before(client).take_while(|booking| booking.due <= was_due);
+                let before: Duration = sooner.map(|booking| booking.work(weight)).sum();
                 let after = (backlog + before).saturating_sub(wait_max);
                 Duration::from_secs(after.mul_f64(MARGIN).as_secs() + 1).min(AHEAD_MAX)
             }
-            None => self.soonest(now, backlog, cost, wait_max),
+            None => self.soonest(job, now, backlog, wait_max),
         };
         let due = now + told;
-        if self.all.len() < BOOKINGS_MAX && told < AHEAD_MAX {
+        if told < AHEAD_MAX && self.has_room(client) {
             let place = self.all.partition_point(|booking| booking.due <= due);
-            self.all.insert(place, Booking { key, due, cost, state: State::Awaited, wait_max });
+            let booking = Booking { client, key: key.clone(), due, cost, state: State::Awaited, wait_max };
+            self.all.insert(place, booking);
         }
         told
     }
 
+    /// Whether one more promise to this client can be kept in mind. Where there are too many, the client with the most loses its last.
+    fn has_room(&mut self, client: ClientTag) -> bool {
+        if self.all.len() < BOOKINGS_MAX {
+            return true;
+        }
+        let all: Tally = self.all.iter().map(|booking| booking.client).collect();
+        let Some(most) = gives_way(&all, client) else { return false };
+        let last = self.all.iter().rposition(|booking| booking.client == most);
+        last.map(|last| self.all.remove(last)).is_some()
+    }
+
     /// The soonest whole second from now at which one more such job finds a wait that it can bear and pushes nobody too far
     /// back.
-    fn soonest(&self, now: Instant, backlog: Duration, cost: Duration, wait_max: Duration) -> Duration {
+    fn soonest(&self, job: &Newcomer<'_>, now: Instant, backlog: Duration, wait_max: Duration) -> Duration {
         let weight = self.weight();
+        let ours: Vec<&Booking> = self.before(job.client).collect();
         // Whom it would push too far back, if it came before him: it comes after the last of those.
         let (mut ahead, mut first) = (backlog, Duration::ZERO);
-        for booking in &self.all {
-            if booking.slack(now, ahead) < cost.mul_f64(weight) {
+        for booking in &ours {
+            if booking.slack(now, ahead) < job.cost.mul_f64(weight) {
                 first = booking.due.saturating_duration_since(now);
             }
             ahead += booking.work(weight);
         }
-        let (mut ahead, mut before) = (backlog, self.all.iter().peekable());
+        let (mut ahead, mut before) = (backlog, ours.iter().peekable());
         let mut seconds = (1..AHEAD_MAX.as_secs()).map(Duration::from_secs);
         let fits = |after: &Duration| {
             while let Some(booking) = before.next_if(|booking| booking.due <= now + *after) {
@@ -225,6 +264,32 @@ mod tests {
     const COST: Duration = Duration::from_secs(5);
     const WAIT_MAX: Duration = Duration::from_secs(20);
 
+    const CLIENT: ClientTag = ClientTag(1);
+
+    impl Bookings {
+        fn admits(
+            &self,
+            own: Option<&BookingKey>,
+            now: Instant,
+            backlog: Duration,
+            cost: Duration,
+            wait_max: Duration,
+        ) -> bool {
+            self.admit(&Newcomer { client: CLIENT, key: own, cost }, now, backlog, wait_max)
+        }
+
+        fn books(
+            &mut self,
+            now: Instant,
+            key: BookingKey,
+            backlog: Duration,
+            cost: Duration,
+            wait_max: Duration,
+        ) -> Duration {
+            self.book(&Newcomer { client: CLIENT, key: Some(&key), cost }, now, backlog, wait_max)
+        }
+    }
+
     fn key(number: u32) -> BookingKey {
         (ContentId::of(&number.to_le_bytes()), "360p".parse().unwrap())
     }
@@ -238,7 +303,7 @@ mod tests {
         let now = Instant::now();
         let mut bookings = Bookings::default();
         let told: Vec<_> =
-            (0..4).map(|number| bookings.book(now, key(number), seconds(25), COST, WAIT_MAX)).collect();
+            (0..4).map(|number| bookings.books(now, key(number), seconds(25), COST, WAIT_MAX)).collect();
         // 5, 10, 15 and 20 s, a tenth more, the next whole second.
         assert_eq!(told, [6, 12, 17, 23].map(seconds));
     }
@@ -247,57 +312,57 @@ mod tests {
     fn newcomers_stand_behind_what_was_promised_and_fill_what_is_left_over() {
         let now = Instant::now();
         let mut bookings = Bookings::default();
-        assert!(bookings.admit(None, now, seconds(20), COST, WAIT_MAX));
-        assert!(!bookings.admit(None, now, seconds(21), COST, WAIT_MAX));
-        let told = bookings.book(now, key(1), seconds(25), COST, WAIT_MAX);
+        assert!(bookings.admits(None, now, seconds(20), COST, WAIT_MAX));
+        assert!(!bookings.admits(None, now, seconds(21), COST, WAIT_MAX));
+        let told = bookings.books(now, key(1), seconds(25), COST, WAIT_MAX);
         // When it comes back the queue has room, and the room is its own.
         let then = now + told;
         assert!(bookings.is_due(then, &key(1)) && !bookings.is_due(then, &key(2)));
-        assert!(!bookings.admit(None, then, seconds(19), COST, WAIT_MAX), "a newcomer in its place");
+        assert!(!bookings.admits(None, then, seconds(19), COST, WAIT_MAX), "a newcomer in its place");
         assert!(
-            bookings.admit(None, then, seconds(15), COST, WAIT_MAX),
+            bookings.admits(None, then, seconds(15), COST, WAIT_MAX),
             "the queue went down faster: there is room for both"
         );
         // It is here, and counted with what waits.
         bookings.arrived(&key(1));
         assert!(bookings.is_due(then, &key(1)));
-        assert!(bookings.admit(None, then, seconds(19), COST, WAIT_MAX));
+        assert!(bookings.admits(None, then, seconds(19), COST, WAIT_MAX));
         bookings.remove(&key(1));
-        assert!(bookings.admit(None, then, seconds(19), COST, WAIT_MAX));
+        assert!(bookings.admits(None, then, seconds(19), COST, WAIT_MAX));
     }
 
     #[test]
     fn who_comes_too_early_or_much_too_late_has_no_place() {
         let now = Instant::now();
         let mut bookings = Bookings::default();
-        let told = bookings.book(now, key(1), seconds(30), COST, WAIT_MAX);
+        let told = bookings.books(now, key(1), seconds(30), COST, WAIT_MAX);
         assert!(!bookings.is_due(now + seconds(5), &key(1)));
         bookings.prune(now + told + GRACE);
         assert!(!bookings.is_due(now + told + GRACE, &key(1)));
-        assert!(bookings.admit(None, now + told + GRACE, WAIT_MAX, COST, WAIT_MAX));
+        assert!(bookings.admits(None, now + told + GRACE, WAIT_MAX, COST, WAIT_MAX));
     }
 
     #[test]
     fn a_promise_is_no_hindrance_to_the_very_job_it_is_for() {
         let now = Instant::now();
         let mut bookings = Bookings::default();
-        assert_eq!(bookings.book(now, key(1), WAIT_MAX, COST, WAIT_MAX), seconds(1));
-        assert!(!bookings.admit(None, now, WAIT_MAX, COST, WAIT_MAX), "he would be pushed back");
-        assert!(!bookings.admit(Some(&key(2)), now, WAIT_MAX, COST, WAIT_MAX));
-        assert!(bookings.admit(Some(&key(1)), now, WAIT_MAX, COST, WAIT_MAX));
+        assert_eq!(bookings.books(now, key(1), WAIT_MAX, COST, WAIT_MAX), seconds(1));
+        assert!(!bookings.admits(None, now, WAIT_MAX, COST, WAIT_MAX), "he would be pushed back");
+        assert!(!bookings.admits(Some(&key(2)), now, WAIT_MAX, COST, WAIT_MAX));
+        assert!(bookings.admits(Some(&key(1)), now, WAIT_MAX, COST, WAIT_MAX));
         // What others were promised counts for it as for everybody.
         let mut bookings = Bookings::default();
-        bookings.book(now, key(3), WAIT_MAX, COST, WAIT_MAX);
-        bookings.book(now, key(1), WAIT_MAX, COST, WAIT_MAX);
-        assert!(!bookings.admit(Some(&key(1)), now, WAIT_MAX, COST, WAIT_MAX));
+        bookings.books(now, key(3), WAIT_MAX, COST, WAIT_MAX);
+        bookings.books(now, key(1), WAIT_MAX, COST, WAIT_MAX);
+        assert!(!bookings.admits(Some(&key(1)), now, WAIT_MAX, COST, WAIT_MAX));
     }
 
     #[test]
     fn who_waits_for_somebody_else_is_here_and_keeps_his_place() {
         let now = Instant::now();
         let mut bookings = Bookings::default();
-        let told = bookings.book(now, key(1), seconds(25), COST, WAIT_MAX);
-        bookings.book(now, key(2), seconds(25), COST, WAIT_MAX);
+        let told = bookings.books(now, key(1), seconds(25), COST, WAIT_MAX);
+        bookings.books(now, key(2), seconds(25), COST, WAIT_MAX);
         let due = now + told;
         bookings.hold(now, &key(1));
         assert!(!bookings.is_due(now, &key(1)), "too early is too early");
@@ -311,10 +376,30 @@ mod tests {
         let over = due + seconds(55);
         assert!(!bookings.is_due(over, &key(2)), "who did not come has lost it");
         // Nobody waits for him meanwhile, and of the two he came (a third is believed at the start).
-        assert!(bookings.admit(None, over, WAIT_MAX, COST, WAIT_MAX));
+        assert!(bookings.admits(None, over, WAIT_MAX, COST, WAIT_MAX));
         assert!((bookings.coming - 2.0 / 3.0).abs() < 1e-9, "{}", bookings.coming);
         bookings.prune(over + GRACE);
         assert!(!bookings.is_due(over + GRACE, &key(1)), "gone, he keeps it no longer than others");
+    }
+
+    #[test]
+    fn what_one_client_was_promised_a_hundred_times_stands_before_another_once() {
+        let now = Instant::now();
+        let mut bookings = Bookings::default();
+        let told: Vec<_> =
+            (0..2_000).map(|number| bookings.books(now, key(number), seconds(25), COST, WAIT_MAX)).collect();
+        assert!(told[100] > seconds(500), "{:?}", told[100]);
+        let other = |number| (ClientTag(2), key(number));
+        let (client, first) = other(5_000);
+        let newcomer = Newcomer { client, key: Some(&first), cost: COST };
+        assert!(bookings.admit(&newcomer, now, seconds(10), WAIT_MAX));
+        // Where it has to wait itself it comes behind one of the other's, and a second one of its own behind two.
+        let told = bookings.book(&newcomer, now, seconds(25), WAIT_MAX);
+        assert!(told <= seconds(12), "{told:?}");
+        let (client, second) = other(5_001);
+        let told =
+            bookings.book(&Newcomer { client, key: Some(&second), cost: COST }, now, seconds(25), WAIT_MAX);
+        assert!(told <= seconds(24), "{told:?}");
     }
 
     #[test]
@@ -322,11 +407,11 @@ mod tests {
         let now = Instant::now();
         let mut bookings = Bookings::default();
         for number in 0..3 {
-            bookings.book(now, key(number), seconds(25), COST, WAIT_MAX);
+            bookings.books(now, key(number), seconds(25), COST, WAIT_MAX);
         }
         // The first comes as told; the queue went slower than thought.
         let then = now + seconds(6);
-        assert_eq!(bookings.book(then, key(0), seconds(23), COST, WAIT_MAX), seconds(4));
+        assert_eq!(bookings.books(then, key(0), seconds(23), COST, WAIT_MAX), seconds(4));
         assert_eq!(bookings.all.len(), 3);
     }
 
@@ -335,12 +420,12 @@ mod tests {
         let now = Instant::now();
         let mut bookings = Bookings::default();
         // Is told 12 s, of which it needs 10.
-        bookings.book(now, key(1), seconds(30), COST, WAIT_MAX);
+        bookings.books(now, key(1), seconds(30), COST, WAIT_MAX);
         let small = Duration::from_millis(500);
-        assert_eq!(bookings.book(now, key(2), seconds(30), small, seconds(35)), seconds(1));
+        assert_eq!(bookings.books(now, key(2), seconds(30), small, seconds(35)), seconds(1));
         assert_eq!(bookings.all[0].key, key(2));
         // It could bear the wait, and the other could not: behind him.
-        assert_eq!(bookings.book(now, key(3), seconds(30), COST, seconds(35)), seconds(12));
+        assert_eq!(bookings.books(now, key(3), seconds(30), COST, seconds(35)), seconds(12));
         assert_eq!(bookings.all[2].key, key(3));
     }
 
@@ -375,10 +460,10 @@ mod tests {
                 }
                 (backlog, seen.done, seen.kept) = (backlog + cost, seen.done + 1, seen.kept + 1);
             }
-            if bookings.admit(None, now, backlog, cost, bears(Standing::New)) {
+            if bookings.admits(None, now, backlog, cost, bears(Standing::New)) {
                 (backlog, seen.done) = (backlog + cost, seen.done + 1);
             } else {
-                let told = bookings.book(now, key(step), backlog, cost, bears(Standing::New));
+                let told = bookings.books(now, key(step), backlog, cost, bears(Standing::New));
                 if (step + 1) % every == 0 {
                     coming.push((now + told, step));
                     seen.told.extend((step > 500).then_some(told.as_secs()));
@@ -426,7 +511,8 @@ mod tests {
     fn promises_are_bounded() {
         let now = Instant::now();
         let mut bookings = Bookings::default();
-        let told = (0..2000).map(|number| bookings.book(now, key(number), seconds(25), COST, WAIT_MAX)).max();
+        let told =
+            (0..2000).map(|number| bookings.books(now, key(number), seconds(25), COST, WAIT_MAX)).max();
         assert_eq!(told, Some(AHEAD_MAX));
         assert!(bookings.all.len() <= BOOKINGS_MAX);
         assert!(bookings.all.is_sorted_by_key(|booking| booking.due));

@@ -15,6 +15,8 @@ use super::cancel::Cancel;
 
 /// How much of a child's stderr is kept: the end of it, where the reason stands.
 const STDERR_TAIL_BYTES: usize = 4096;
+/// And of its beginning.
+const STDERR_FIRST_BYTES: usize = 1024;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) ended: Ended,
     /// The last lines it wrote to stderr.
     pub(super) stderr: String,
+    /// And the first ones: what it goes on to complain of may follow from those.
+    pub(super) stderr_first: String,
     /// What it cost.
     pub(super) cpu: Duration,
 }
@@ -84,14 +88,15 @@ pub(super) fn run_to_end(
     let child = command.spawn()?;
     let pid = child.id();
     let mut group = Group::new(child)?;
-    let mut stderr = Vec::new();
+    let mut stderr = Stderr::default();
     let ended = watch(&mut group, deadline, cancel, listener, &mut stderr)?;
     let (status, cpu) = group.end()?;
     Ok(Outcome {
         pid,
         cpu,
         ended: ended.unwrap_or(Ended::Exited(status)),
-        stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
+        stderr: String::from_utf8_lossy(&stderr.tail).trim().to_owned(),
+        stderr_first: String::from_utf8_lossy(&stderr.first).trim().to_owned(),
     })
 }
 
@@ -143,7 +148,7 @@ fn watch(
     deadline: Instant,
     cancel: &Cancel,
     listener: &mut impl Listener,
-    stderr: &mut Vec<u8>,
+    stderr: &mut Stderr,
 ) -> io::Result<Option<Ended>> {
     let exited = pidfd_open(group.pid, PidfdFlags::empty())?;
     let mut out = Pipe::new(group.child.stdout.take().map(OwnedFd::from))?;
@@ -169,7 +174,7 @@ fn watch(
             return Ok(Some(Ended::Refused));
         }
         err.drain(|bytes| {
-            keep_tail(stderr, bytes);
+            stderr.keep(bytes);
             true
         })?;
         if gone {
@@ -230,9 +235,20 @@ impl Pipe {
     }
 }
 
-fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
-    tail.extend_from_slice(bytes);
-    if tail.len() > STDERR_TAIL_BYTES {
-        tail.drain(..tail.len() - STDERR_TAIL_BYTES);
+/// What is kept of a child's stderr.
+#[derive(Default)]
+struct Stderr {
+    first: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Stderr {
+    fn keep(&mut self, bytes: &[u8]) {
+        let more = STDERR_FIRST_BYTES - self.first.len();
+        self.first.extend_from_slice(&bytes[..bytes.len().min(more)]);
+        self.tail.extend_from_slice(bytes);
+        if self.tail.len() > STDERR_TAIL_BYTES {
+            self.tail.drain(..self.tail.len() - STDERR_TAIL_BYTES);
+        }
     }
 }

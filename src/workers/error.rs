@@ -46,6 +46,12 @@ pub enum TranscodeError {
     /// Nobody waits for it any more.
     #[error("cancelled")]
     Cancelled,
+    /// It waited, and its place was the turn of another client with less, or there is no time left for it. Nothing was begun.
+    #[error("other clients' jobs come first: try again in {retry_after:.1?}")]
+    Overtaken {
+        /// When it may fare better.
+        retry_after: Duration,
+    },
     /// The pool is being shut down; the job is to be run elsewhere.
     #[error("this node is shutting down: run it on another")]
     Draining,
@@ -74,6 +80,12 @@ pub enum TranscodeError {
     /// What the profile is made of is not in the input, though its index says so.
     #[error(transparent)]
     Unsuitable(#[from] Unsuitable),
+    /// The input turns out larger than it says, and a job costs what its input says.
+    #[error("it is larger than it says: {what}")]
+    LargerThanSaid {
+        /// In which way.
+        what: String,
+    },
     /// ffmpeg has found no picture in the input.
     #[error("it has no picture that can be decoded")]
     NoPicture,
@@ -137,6 +149,7 @@ impl TranscodeError {
                 | Self::Incomplete { .. }
                 | Self::TooLong { .. }
                 | Self::Unsuitable(_)
+                | Self::LargerThanSaid { .. }
                 | Self::NoPicture
                 | Self::OutputTooLarge { .. }
         )

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::shared::{Running, State, Task};
 use super::speed::{TELLING_PART, guess_s};
-use crate::content::MediaInfo;
+use super::speeds::Known;
+use crate::content::{ClientTag, MediaInfo};
 use crate::profile::{Profile, ProfileName};
 
 /// What is thought of a job of which nothing is known, before anything was learned.
@@ -15,17 +16,18 @@ const HOPELESS_PART: f64 = 0.6;
 /// What a job's time depends on.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
+    pub(super) client: ClientTag,
     pub(super) profile: &'a ProfileName,
     pub(super) pixels: u64,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn of(profile: &'a Profile, info: &MediaInfo) -> Self {
-        Self { profile: &profile.name, pixels: profile.work_pixels(info) }
+    pub(super) fn of(client: ClientTag, profile: &'a Profile, info: &MediaInfo) -> Self {
+        Self { client, profile: &profile.name, pixels: profile.work_pixels(info) }
     }
 
     pub(super) fn of_task(task: &'a Task) -> Self {
-        Self::of(&task.job.profile, &task.job.info)
+        Self::of(task.job.client, &task.job.profile, &task.job.info)
     }
 }
 
@@ -40,13 +42,19 @@ impl State {
     /// Whether a job can't be done in time any more: to begin it would be in vain.
     pub(super) fn is_hopeless(&self, task: &Task, now: Instant) -> bool {
         let left = task.job.deadline.saturating_duration_since(now);
-        let service = self.speeds.estimate(&task.job.profile.name, task.job.work_pixels(), now);
-        left.is_zero() || service.is_some_and(|service| left < service.mul_f64(HOPELESS_PART))
+        let service = self.estimate(Work::of_task(task), now);
+        left.is_zero() || service.is_some_and(|known| left < known.time.mul_f64(HOPELESS_PART))
     }
 
-    /// The running jobs from which something is to be learned already.
-    fn telling(&self) -> impl Iterator<Item = (&Running, f64)> {
-        self.running.iter().filter_map(|running| Some((running, running.part()?)))
+    /// The running jobs of a client from which something is to be learned already.
+    fn telling(&self, client: ClientTag) -> impl Iterator<Item = (&Running, f64)> {
+        let own = self.running.iter().filter(move |running| running.task.job.client == client);
+        own.filter_map(|running| Some((running, running.part()?)))
+    }
+
+    /// How long a job keeps a worker, by what was learned.
+    pub(super) fn estimate(&self, work: Work, now: Instant) -> Option<Known> {
+        self.speeds.estimate(work.client, work.profile, work.pixels, now)
     }
 
     /// How long a job keeps a worker: as learned, else as it looks from what runs, else as guessed.
@@ -54,31 +62,33 @@ impl State {
         let now = Instant::now();
         let guess = || Duration::try_from_secs_f64(guess_s(work.pixels)).unwrap_or(Duration::MAX);
         let from_running = || {
-            let (pixels, took) = self.telling().fold((0.0, 0.0), |(pixels, took), (running, part)| {
-                let done = running.task.job.work_pixels() as f64 * part;
-                (pixels + done, took + running.since.elapsed().as_secs_f64())
-            });
+            let (pixels, took) =
+                self.telling(work.client).fold((0.0, 0.0), |(pixels, took), (running, part)| {
+                    let done = running.task.job.work_pixels() as f64 * part;
+                    (pixels + done, took + running.since.elapsed().as_secs_f64())
+                });
             (pixels > 0.0)
                 .then(|| Duration::try_from_secs_f64(work.pixels as f64 / pixels * took).ok())
                 .flatten()
         };
-        self.speeds
-            .estimate(work.profile, work.pixels, now)
+        self.estimate(work, now)
+            .map(|known| known.time)
             .or_else(from_running)
-            .or_else(|| self.speeds.service(now))
+            .or_else(|| self.speeds.mean(work.client, now))
             .unwrap_or_else(guess)
     }
 
     /// How long a job takes of which nothing is known but its profile.
-    pub(super) fn usual_cost(&self, profile: &Profile) -> Duration {
-        self.speeds.usual(&profile.name, Instant::now()).or_else(|| self.usual()).unwrap_or(USUAL_GUESS)
+    pub(super) fn usual_cost(&self, client: ClientTag, profile: &Profile) -> Duration {
+        let usual = self.speeds.usual(client, &profile.name, Instant::now());
+        usual.or_else(|| self.usual(client)).unwrap_or(USUAL_GUESS)
     }
 
-    /// How long a job takes of which nothing is known; none before anything was learned.
-    pub(super) fn usual(&self) -> Option<Duration> {
-        self.speeds.service(Instant::now()).or_else(|| {
+    /// How long a client's job takes of which nothing is known; none before anything was learned.
+    pub(super) fn usual(&self, client: ClientTag) -> Option<Duration> {
+        self.speeds.mean(client, Instant::now()).or_else(|| {
             let (count, sum) =
-                self.telling().fold((0u32, Duration::ZERO), |(count, sum), (running, part)| {
+                self.telling(client).fold((0u32, Duration::ZERO), |(count, sum), (running, part)| {
                     (count + 1, sum + running.since.elapsed().div_f64(part))
                 });
             (count > 0).then(|| sum / count)

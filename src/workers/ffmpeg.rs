@@ -13,6 +13,7 @@ use super::cancel::Cancel;
 use super::child::{self, Ended, Listener, Outcome};
 use super::error::TranscodeError;
 use super::job::{Bench, Job};
+use super::larger;
 use super::progress::{Ear, Progress};
 use super::sandbox::Allowed;
 use crate::media::{Complaints, Plan, Run, held_argv};
@@ -66,11 +67,16 @@ impl<'a> Ffmpeg<'a> {
         let (job, bench) = (self.job, self.bench);
         let plan = Plan::new(&job.info, &job.profile, &bench.tools.features, from_start)?;
         let input = (*job.input).as_ref();
-        let run = Run { input, output: self.output, threads: self.threads, limits: &bench.limits };
+        let limits = larger::limits_for(&job.info, &bench.limits);
+        let run = Run { input, output: self.output, threads: self.threads, limits: &limits };
         let sound_alone = matches!(job.profile.recipe, Recipe::Audio { .. });
         let total = if sound_alone { job.info.sound_duration() } else { job.info.picture_duration() };
-        let mut ear = Ear::new(total, &mut on_progress);
-        let outcome = self.run(plan.argv(&job.profile, &run), input, &mut ear)?;
+        let mut ear = Ear::new(total, &mut on_progress).within(&job.info);
+        let ended = self.run(plan.argv(&job.profile, &run), input, &mut ear);
+        if let Some(what) = ear.beyond() {
+            return Err(TranscodeError::LargerThanSaid { what });
+        }
+        let outcome = ended?;
         match ear.reported() {
             Some(progress) if !sound_alone && progress.frames == 0 => return Err(TranscodeError::NoPicture),
             Some(progress) if sound_alone && progress.encoded.is_zero() => {
@@ -109,6 +115,10 @@ impl<'a> Ffmpeg<'a> {
         }
         let outcome = child::run(&mut command, limit, self.cancel, listener)?;
         self.cpu += outcome.cpu;
+        if outcome.stderr_first.contains(larger::TOO_MANY_PIXELS) {
+            let what = "its pictures grow far beyond its first ones".to_owned();
+            return Err(TranscodeError::LargerThanSaid { what });
+        }
         let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
         bench.judge(&outcome, &[input, self.output], spent)?;
         Ok(outcome)

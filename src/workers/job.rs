@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::sandbox::Sandbox;
 use super::tools::Tools;
 use super::verify::{Verified, Verifier, Wanted};
-use crate::content::{ContentId, MediaInfo, MediaLimits};
+use crate::content::{ClientTag, ContentId, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Scratch};
 use crate::load::CpuUse;
 use crate::media::Complaints;
@@ -27,6 +27,8 @@ pub struct Job {
     pub input: Arc<dyn AsRef<Path> + Send + Sync>,
     /// What the file is, for logs.
     pub content: ContentId,
+    /// Whose it is.
+    pub client: ClientTag,
     /// What to make of it.
     pub profile: Arc<Profile>,
     /// What the probe found in it.

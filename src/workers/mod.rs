@@ -13,8 +13,10 @@ mod child;
 mod error;
 mod estimate;
 mod ffmpeg;
+mod gate;
 pub(crate) mod index;
 mod job;
+mod larger;
 mod lengths;
 mod place;
 mod pool;
@@ -24,10 +26,12 @@ mod protected;
 pub mod sandbox;
 mod shared;
 mod speed;
+mod speeds;
 #[cfg(test)]
 mod tests;
 mod ticket;
 mod tools;
+mod turns;
 mod verify;
 pub(crate) mod whole;
 

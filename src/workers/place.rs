@@ -9,10 +9,12 @@ use super::job::Job;
 use super::progress::Progress;
 use super::shared::{Shared, Task};
 use super::ticket::Ticket;
+use crate::content::ClientTag;
 
 /// A place in the queue that is held for one job.
 pub struct Place {
     pub(super) shared: Arc<Shared>,
+    pub(super) client: ClientTag,
     pub(super) held: bool,
     /// For a job that was told to come at this time.
     pub(super) booked: bool,
@@ -40,9 +42,10 @@ impl Place {
         if state.draining || state.closed {
             return Err(SubmitError::Draining);
         }
-        state.reserved -= 1;
+        state.reserved.remove(self.client);
         self.held = false;
-        let estimate = self.shared.estimate(&state, &task.job.profile, &task.job.info);
+        let job = &task.job;
+        let estimate = self.shared.estimate(&state, job.client, &job.profile, &job.info);
         let needs = estimate.wait + estimate.service.unwrap_or_default();
         let left = task.job.deadline.saturating_duration_since(task.submitted);
         if left.is_zero() || needs > left {
@@ -52,6 +55,7 @@ impl Place {
         state.queue.push_back(Arc::clone(&task));
         drop(state);
         self.shared.work.notify_one();
+        self.shared.guests.notify_one();
         Ok(Ticket { task, shared: Arc::clone(&self.shared), reply })
     }
 }
@@ -59,7 +63,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.held {
-            self.shared.lock().reserved -= 1;
+            self.shared.lock().reserved.remove(self.client);
         }
     }
 }

@@ -1,5 +1,5 @@
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::admission::{self, Standing};
 use super::backlog::Backlog;
-use super::bookings::BookingKey;
+use super::bookings::{BookingKey, Newcomer};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::error::SubmitError;
 use super::estimate::Work;
@@ -16,12 +16,12 @@ use super::job::{Bench, Job};
 use super::place::Place;
 use super::probe::Prober;
 use super::sandbox::Sandbox;
-use super::shared::{Shared, count};
+use super::shared::{Shared, State, count};
 use super::speed::Estimate;
 use super::ticket::Ticket;
 use super::tools::Tools;
 use super::verify::{Unfit, Verified, Wanted};
-use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
+use crate::content::{ClientTag, ContentId, Damage, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Received};
 use crate::load::CpuUse;
 use crate::profile::{Profile, Unsuitable};
@@ -98,7 +98,11 @@ impl Pool {
         let tools = Arc::new(config.tools);
         // A look at a file is short, and somebody waits for it: before the work that is nice, and after the node, which others
         // wait for too.
-        let quick = Sandbox { nice: config.sandbox.nice / 2, ..config.sandbox.clone() };
+        let quick = Sandbox {
+            nice: config.sandbox.nice / 2,
+            memory_bytes_max: config.limits.probe_memory_bytes_max.min(config.sandbox.memory_bytes_max),
+            ..config.sandbox.clone()
+        };
         let prober = Prober::new(Arc::clone(&tools), quick, config.limits.clone(), cores);
         let bench = Bench {
             tools,
@@ -115,6 +119,7 @@ impl Pool {
             cores,
             state: Mutex::default(),
             work: Condvar::new(),
+            guests: Condvar::new(),
             left: watch::Sender::new(0),
         });
         // Owned before the first thread starts, so that a failure below ends those that did.
@@ -123,6 +128,7 @@ impl Pool {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || shared.work())?;
         }
+        thread::Builder::new().name("worker-guest".to_owned()).spawn(move || shared.work_for_guests())?;
         Ok(pool)
     }
 
@@ -130,22 +136,24 @@ impl Pool {
     /// told to come back now ([`Self::book`]) goes before those that were not.
     pub fn submit(&self, job: Job) -> Result<Ticket, SubmitError> {
         let key = (job.content, job.profile.name.clone());
-        self.admit(&job.profile, &job.info, job.deadline, Some(&key))?.submit(job)
+        self.admit(job.client, &job.profile, &job.info, job.deadline, Some(&key))?.submit(job)
     }
 
     /// Holds a place in the queue for a job whose input is still on its way, under the same conditions as
     /// [`Self::submit`]. The place is free again when the [`Place`] is dropped unused.
     pub fn reserve(
         &self,
+        client: ClientTag,
         profile: &Profile,
         info: &MediaInfo,
         deadline: Instant,
     ) -> Result<Place, SubmitError> {
-        self.admit(profile, info, deadline, None)
+        self.admit(client, profile, info, deadline, None)
     }
 
     fn admit(
         &self,
+        client: ClientTag,
         profile: &Profile,
         info: &MediaInfo,
         deadline: Instant,
@@ -160,7 +168,7 @@ impl Pool {
         }
         state.bookings.prune(now);
         let left = deadline.saturating_duration_since(now);
-        let estimate = shared.estimate(&state, profile, info);
+        let estimate = shared.estimate(&state, client, profile, info);
         let late = |wait: Duration| SubmitError::TooLate {
             needs: wait + estimate.service.unwrap_or_default(),
             left,
@@ -168,8 +176,8 @@ impl Pool {
         if left.is_zero() || estimate.service.is_some_and(|service| service > left) {
             return Err(late(estimate.wait));
         }
-        if !shared.has_room(&state) {
-            let queued = state.queue.len() + state.reserved;
+        if !shared.has_room(&state, client) {
+            let queued = state.waiting().all();
             let retry_after = estimate.wait.max(Duration::from_secs(1));
             return Err(SubmitError::QueueFull { queued, retry_after });
         }
@@ -181,33 +189,57 @@ impl Pool {
             state.bookings.arrived(key);
         } else {
             let wait_max = admission::wait_max(left, estimate.service, Standing::New);
-            let cost = shared.share(state.cost(Work::of(profile, info)));
-            if !state.bookings.admit(key, now, estimate.wait, cost, wait_max) {
+            let cost = shared.share(state.cost(Work::of(client, profile, info)));
+            if !state.bookings.admit(&Newcomer { client, key, cost }, now, estimate.wait, wait_max) {
                 return Err(late(estimate.wait));
             }
         }
         let booked = booked.is_some();
-        state.reserved += 1;
-        Ok(Place { shared: Arc::clone(shared), held: true, booked })
+        Ok(Self::place(shared, state, client, booked))
     }
 
-    /// A place for a job of which nothing is known yet but its content, if one like it would be taken.
-    pub fn expect(&self, profile: &Profile, content: ContentId, deadline: Instant) -> Option<Place> {
+    fn place(
+        shared: &Arc<Shared>,
+        mut state: MutexGuard<'_, State>,
+        client: ClientTag,
+        booked: bool,
+    ) -> Place {
+        let displaced = shared.take_place(&mut state, client);
+        let retry_after = displaced.as_ref().map(|task| shared.wait(&state, task.job.client));
+        drop(state);
+        shared.displace(displaced, retry_after.unwrap_or_default());
+        Place { shared: Arc::clone(shared), client, held: true, booked }
+    }
+
+    /// A place for a client's job of which nothing is known yet but its content, if one like it would be taken.
+    pub fn expect(
+        &self,
+        client: ClientTag,
+        profile: &Profile,
+        content: ContentId,
+        deadline: Instant,
+    ) -> Option<Place> {
         let shared = &self.0.0;
         let mut state = shared.lock();
         let key = (content, profile.name.clone());
-        let booked = shared.would_take(&mut state, profile, &key, deadline)?;
+        let booked = shared.would_take(&mut state, client, profile, &key, deadline)?;
         if booked {
             state.bookings.arrived(&key);
         }
-        state.reserved += 1;
-        Some(Place { shared: Arc::clone(shared), held: true, booked })
+        Some(Self::place(shared, state, client, booked))
     }
 
     /// Whether [`Self::expect`] would give a place.
-    pub fn would_take(&self, profile: &Profile, content: ContentId, deadline: Instant) -> bool {
+    pub fn would_take(
+        &self,
+        client: ClientTag,
+        profile: &Profile,
+        content: ContentId,
+        deadline: Instant,
+    ) -> bool {
         let shared = &self.0.0;
-        shared.would_take(&mut shared.lock(), profile, &(content, profile.name.clone()), deadline).is_some()
+        let key = (content, profile.name.clone());
+        shared.would_take(&mut shared.lock(), client, profile, &key, deadline).is_some()
     }
 
     /// When a job that is refused now will be taken, if it is there at that time and has then as long as `allowed`: that
@@ -215,6 +247,7 @@ impl Pool {
     /// done even then, so that no place is kept in vain.
     pub fn book(
         &self,
+        client: ClientTag,
         profile: &Profile,
         content: ContentId,
         info: Option<&MediaInfo>,
@@ -227,23 +260,25 @@ impl Pool {
             return None;
         }
         state.bookings.prune(now);
-        let service = info.and_then(|info| shared.estimate(&state, profile, info).service);
+        let service = info.and_then(|info| shared.estimate(&state, client, profile, info).service);
         if service.is_some_and(|service| service > allowed) {
             return None;
         }
         let cost = match info {
-            Some(info) => state.cost(Work::of(profile, info)),
-            None => state.usual_cost(profile),
+            Some(info) => state.cost(Work::of(client, profile, info)),
+            None => state.usual_cost(client, profile),
         };
         // A queue of places has its end, too.
-        let queue_max = shared.share(state.usual_cost(profile) * count(shared.queue_capacity));
+        let queue_max = shared.share(state.usual_cost(client, profile) * count(shared.queue_capacity));
         let wait_max = admission::wait_max(allowed, Some(cost), Standing::New).min(queue_max);
-        let (mut wait, mut share) = (shared.wait(&state), shared.share(cost));
-        if state.speeds.service(now).is_none() {
+        let (mut wait, mut share) = (shared.wait(&state, client), shared.share(cost));
+        if state.speeds.mean(client, now).is_none() {
             // Guesses. Who comes too late loses nothing: others fill the time until then.
             (wait, share) = (wait * 2, share * 2);
         }
-        Some(state.bookings.book(now, (content, profile.name.clone()), wait, share, wait_max))
+        let key = (content, profile.name.clone());
+        let job = Newcomer { client, key: Some(&key), cost: share };
+        Some(state.bookings.book(&job, now, wait, wait_max))
     }
 
     /// A job that may have been told to come now has come, and waits for somebody else's work on the same. What it was promised
@@ -260,24 +295,28 @@ impl Pool {
         self.0.0.lock().bookings.remove(&(content, profile.name.clone()));
     }
 
-    /// How much work stands before a job that comes now, and holds this place already if it holds one.
-    pub fn backlog(&self, own: Option<&Place>) -> Backlog {
+    /// How much work stands before a client's job that comes now, and holds this place already if it holds one.
+    pub fn backlog(&self, client: ClientTag, own: Option<&Place>) -> Backlog {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        state.reserved -= usize::from(own.is_some());
-        let backlog = shared.backlog(&state);
-        state.reserved += usize::from(own.is_some());
+        if let Some(own) = own {
+            state.reserved.remove(own.client);
+        }
+        let backlog = shared.backlog(&state, client);
+        if let Some(own) = own {
+            state.reserved.add(own.client);
+        }
         backlog
     }
 
-    /// How long a job of this profile keeps a worker here, once enough of them were done to tell.
-    pub fn usual_service(&self, profile: &Profile) -> Option<Duration> {
-        self.0.0.lock().speeds.usual(&profile.name, Instant::now())
+    /// How long a client's job of this profile keeps a worker here, once enough of them were done to tell.
+    pub fn usual_service(&self, client: ClientTag, profile: &Profile) -> Option<Duration> {
+        self.0.0.lock().speeds.usual(client, &profile.name, Instant::now())
     }
 
-    /// How long such a job would wait and take here.
-    pub fn estimate(&self, profile: &Profile, info: &MediaInfo) -> Estimate {
-        self.0.0.estimate(&self.0.0.lock(), profile, info)
+    /// How long such a job of this client would wait and take here.
+    pub fn estimate(&self, client: ClientTag, profile: &Profile, info: &MediaInfo) -> Estimate {
+        self.0.0.estimate(&self.0.0.lock(), client, profile, info)
     }
 
     /// Lets a result that another node delivered through, if it passes what one that is made here has to pass. Cancel-safe.
@@ -298,7 +337,7 @@ impl Pool {
         let verified = spawn_blocking(move || {
             let input = input.as_ref().map(|(path, info)| (path.as_path(), info));
             let wanted = Wanted { content, profile: &profile, input };
-            let Received { sha256, bytes, file } = received;
+            let Received { sha256, bytes, file, .. } = received;
             shared.bench.verifier().foreign(wanted, (file, bytes, sha256), told, &cancel)
         });
         verified.await.unwrap_or_else(|error| Err(unseen(&error)))
@@ -326,13 +365,13 @@ impl Pool {
         let state = shared.lock();
         PoolStats {
             queued: state.queue.len(),
-            reserved: state.reserved,
+            reserved: state.reserved.all(),
             queue_capacity: shared.queue_capacity,
             running: state.running.len(),
             workers: shared.workers,
             service_ms: state.speeds.service(Instant::now()).map_or(0, millis),
             kilopixels_per_s: state.speeds.pixels_per_s().map_or(0, |speed| (speed / 1000.0) as u32),
-            wait_ms: millis(shared.wait(&state)),
+            wait_ms: millis(shared.wait_of_all(&state)),
             transcodes_total: state.totals.transcodes,
             completed_total: state.totals.completed,
             failures_total: state.totals.failures,
@@ -367,5 +406,6 @@ impl Drop for Owner {
         self.0.lock().closed = true;
         self.0.cancel_all();
         self.0.work.notify_all();
+        self.0.guests.notify_all();
     }
 }

@@ -1,21 +1,23 @@
 //! The capped ffprobe: what is in a file, or why it is refused.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use rustix::process::Signal;
 use tokio::task::spawn_blocking;
 
 use super::blame::{Blame, blame, reason};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::child::{self, Ended, Listener};
+use super::gate::Gate;
 use super::protected;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
-use crate::content::{Lack, MediaInfo, MediaLimits};
+use crate::content::{ClientTag, Lack, MediaInfo, MediaLimits};
 use crate::load::CpuUse;
 use crate::media::{DEMUXERS, Features, Packets, facts, packets_argv, probe_argv};
 
@@ -34,7 +36,7 @@ pub struct Prober {
     tools: Arc<Tools>,
     sandbox: Sandbox,
     limits: MediaLimits,
-    permits: Arc<Semaphore>,
+    gate: Gate,
     cpu: Arc<CpuUse>,
 }
 
@@ -61,7 +63,7 @@ pub enum ProbeError {
         max: String,
     },
     /// ffprobe worked on it for too long, which no honest file makes it do.
-    #[error("ffprobe was not done with it after {0:?}")]
+    #[error("ffprobe was not done with it after {0:?} of work")]
     TimedOut(Duration),
     /// ffprobe came to grief. The file may have made it, or this node: another node can tell.
     #[error("ffprobe {how} on this node: {said}")]
@@ -86,27 +88,19 @@ impl ProbeError {
 impl Prober {
     /// A prober that runs at most `at_once` children.
     pub fn new(tools: Arc<Tools>, sandbox: Sandbox, limits: MediaLimits, at_once: usize) -> Self {
-        Self {
-            tools,
-            sandbox,
-            limits,
-            permits: Arc::new(Semaphore::new(at_once.max(1))),
-            cpu: Arc::default(),
-        }
+        Self { tools, sandbox, limits, gate: Gate::new(at_once.max(1)), cpu: Arc::default() }
     }
 
-    /// What is in this file, if it is within the limits. Cancel-safe: when the caller stops waiting, ffprobe ends soon.
-    pub async fn probe(&self, path: &Path) -> Result<MediaInfo, ProbeError> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
+    /// What is in this file of a client, if it is within the limits. Clients take turns. Cancel-safe: when the caller stops
+    /// waiting, ffprobe ends soon.
+    pub async fn probe(&self, path: &Path, client: ClientTag) -> Result<MediaInfo, ProbeError> {
+        let pass = self.gate.enter(client).await;
         let cancel = Arc::new(Cancel::new().map_err(ProbeError::Tool)?);
         let guard = CancelOnDrop(Arc::clone(&cancel));
         let (this, path) = (self.clone(), path.to_owned());
         // The thread that spawns the child waits for it, as the child's death signal asks for.
         let probed = spawn_blocking(move || {
-            let _permit = permit;
+            let _pass = pass;
             this.probe_input(&path, &cancel)
         });
         let result = probed.await.map_err(|e| ProbeError::Tool(io::Error::other(e)))?;
@@ -159,7 +153,7 @@ impl Prober {
         match outcome.ended {
             // It ends with an error where the file does; what it read before is what there is.
             Ended::Exited(status) if status.success() || packets.whole().is_some() => Ok(packets),
-            Ended::Exited(status) => Err(failure(status, &outcome.stderr, path, false)),
+            Ended::Exited(status) => Err(failure(status, &outcome.stderr, path)),
             Ended::Deadline | Ended::Hung | Ended::Cancelled | Ended::Refused => {
                 Err(timed_out(PACKETS_TIME_MAX, outcome.cpu))
             }
@@ -177,7 +171,7 @@ impl Prober {
             input: path,
             output_dir: None,
             file_bytes_max: 0,
-            cpu_seconds_max: self.limits.probe_time_max.as_secs() + 1,
+            cpu_seconds_max: self.limits.probe_cpu_max.as_secs(),
         };
         let mut command =
             self.sandbox.command(&self.tools.ffprobe, probe_argv(path, demuxers, &self.limits), &allowed);
@@ -194,8 +188,10 @@ impl Prober {
                 Err(ProbeError::OverLimit { what: "the number of streams", found, max })
             }
             Ended::Exited(status) => {
-                let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
-                Err(failure(status, &outcome.stderr, path, spent))
+                if spent(status, outcome.cpu, self.limits.probe_cpu_max) {
+                    return Err(ProbeError::TimedOut(self.limits.probe_cpu_max));
+                }
+                Err(failure(status, &outcome.stderr, path))
             }
             Ended::Deadline | Ended::Hung | Ended::Cancelled => {
                 Err(timed_out(self.limits.probe_time_max, outcome.cpu))
@@ -239,10 +235,18 @@ fn timed_out(max: Duration, cpu: Duration) -> ProbeError {
     ProbeError::TimedOut(max)
 }
 
+/// Whether the kernel ended it, since it had used the CPU time that it gets. The kernel's own count may be a tick behind.
+fn spent(status: ExitStatus, cpu: Duration, max: Duration) -> bool {
+    let killed = status
+        .signal()
+        .is_some_and(|signal| [Signal::KILL, Signal::XCPU].map(Signal::as_raw).contains(&signal));
+    killed && cpu + Duration::from_millis(50) >= max
+}
+
 /// What an ffprobe that failed means for the file.
-fn failure(status: ExitStatus, stderr: &str, path: &Path, spent: bool) -> ProbeError {
+fn failure(status: ExitStatus, stderr: &str, path: &Path) -> ProbeError {
     let said = if stderr.is_empty() { "nothing" } else { stderr };
-    match blame(status, stderr, &[path], spent) {
+    match blame(status, stderr, &[path], false) {
         Blame::Video if stderr.contains("moov atom not found") => ProbeError::NotVideo(
             "its index is missing: it was not recorded, or not sent, to its end; send all of it",
         ),

@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
 use super::child::Listener;
+use super::larger;
+use crate::content::MediaInfo;
 
 /// How far a transcode has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -9,6 +11,10 @@ pub struct Progress {
     pub running: bool,
     /// Pictures encoded so far.
     pub frames: u64,
+    /// Pictures that were decoded and not encoded, and such that were encoded once more.
+    pub dropped: u64,
+    /// See `dropped`.
+    pub duplicated: u64,
     /// How much of the result's playing time is encoded.
     pub encoded: Duration,
     /// Part of the whole, 0 to 1. `None` while the whole isn't known.
@@ -32,6 +38,9 @@ pub(super) struct Ear<F> {
     further: Instant,
     busy: (Instant, Duration),
     on_progress: F,
+    /// What the input says of itself, and in which way it went beyond that.
+    said: Option<MediaInfo>,
+    beyond: Option<String>,
 }
 
 impl<F: FnMut(Progress)> Ear<F> {
@@ -43,7 +52,19 @@ impl<F: FnMut(Progress)> Ear<F> {
             further: now,
             busy: (now, Duration::ZERO),
             on_progress,
+            said: None,
+            beyond: None,
         }
+    }
+
+    /// Has had enough where more comes than the input says.
+    pub(super) fn within(self, said: &MediaInfo) -> Self {
+        Self { said: Some(said.clone()), ..self }
+    }
+
+    /// In which way the input went beyond what it says, if it did.
+    pub(super) fn beyond(&self) -> Option<String> {
+        self.beyond.clone()
     }
 
     /// How far it has come, if it has said so at all.
@@ -75,8 +96,9 @@ impl<F: FnMut(Progress)> Listener for Ear<F> {
                 self.further = Instant::now();
             }
             (self.on_progress)(progress);
+            self.beyond = self.said.as_ref().and_then(|said| larger::beyond(said, &progress));
         }
-        true
+        self.beyond.is_none()
     }
 
     fn is_hung(&mut self, cpu: Duration) -> bool {
@@ -130,6 +152,8 @@ impl Reader {
         let value = value.trim();
         match key {
             "frame" => self.now.frames = value.parse().unwrap_or(self.now.frames),
+            "drop_frames" => self.now.dropped = value.parse().unwrap_or(self.now.dropped),
+            "dup_frames" => self.now.duplicated = value.parse().unwrap_or(self.now.duplicated),
             // N/A before the first packet, and negative for a moment where the first time stamp is.
             "out_time_us" => {
                 if let Ok(micros) = value.parse() {
@@ -152,7 +176,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const REPORT: &str = "frame=60\nfps=30.1\nout_time_us=2500000\nspeed=1.25x\nprogress=continue\n\
+    const REPORT: &str = "frame=60\nfps=30.1\ndup_frames=3\ndrop_frames=2\nout_time_us=2500000\nspeed=1.25x\nprogress=continue\n\
                           frame=121\nout_time_us=5041667\nprogress=end\n";
 
     #[test]
@@ -161,6 +185,7 @@ mod tests {
         let (first, second) = REPORT.split_at(REPORT.find("frame=121").unwrap());
         let progress = reader.feed(first.as_bytes()).unwrap();
         assert_eq!((progress.frames, progress.fraction), (60, Some(0.5)));
+        assert_eq!((progress.duplicated, progress.dropped), (3, 2));
         let progress = reader.feed(second.as_bytes()).unwrap();
         assert_eq!((progress.frames, progress.fraction), (121, Some(1.0)));
     }

@@ -45,11 +45,13 @@ pub struct Estimate {
     pub wait: Duration,
     /// From then to its result. `None` before enough like it was done here.
     pub service: Option<Duration>,
+    /// Whether `service` was learned of this client's own jobs, all of which were done: what it says may be final.
+    pub sure: bool,
 }
 
-/// What one worker does, by profile and over all.
+/// What one worker does with one client's jobs, by profile and over all.
 #[derive(Debug, Default)]
-pub(super) struct Speeds {
+pub(super) struct Book {
     by_profile: HashMap<ProfileName, Line>,
     all: Line,
 }
@@ -156,7 +158,7 @@ impl Line {
     }
 }
 
-impl Speeds {
+impl Book {
     /// Takes in one finished job: so many pixels of work ([`crate::profile::Profile::work_pixels`]) in `took`.
     pub(super) fn learn(&mut self, profile: &ProfileName, work_pixels: u64, took: Duration, now: Instant) {
         let (work, seconds) = (work_pixels as f64, took.as_secs_f64());
@@ -184,6 +186,13 @@ impl Speeds {
         if let Some(line) = self.line(profile) {
             line.not_done(work, seconds, now);
         }
+    }
+
+    /// Whether what is said of this profile was learned of jobs that were done, and of no others.
+    pub(super) fn is_sure(&self, profile: &ProfileName, now: Instant) -> bool {
+        self.by_profile
+            .get(profile)
+            .is_some_and(|line| line.jobs >= JOBS_MIN && line.slower.times(now) <= SLOWER_MIN)
     }
 
     fn line(&mut self, profile: &ProfileName) -> Option<&mut Line> {
@@ -224,7 +233,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_enough_was_done() {
-        let mut speeds = Speeds::default();
+        let mut speeds = Book::default();
         for _ in 0..JOBS_MIN {
             assert_eq!(speeds.estimate(&name("p"), 10, Instant::now()), None);
             speeds.learn(&name("p"), 10, Duration::from_secs(1), Instant::now());
@@ -239,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_fixed_cost_of_small_jobs_is_not_taken_for_slowness() {
-        let mut speeds = Speeds::default();
+        let mut speeds = Book::default();
         // 0.4 s each, and a second for 1,000 pixels.
         for work in [100u32, 200, 100, 300] {
             speeds.learn(
@@ -255,7 +264,7 @@ mod tests {
 
     #[test]
     fn noise_never_makes_a_bigger_job_cheaper() {
-        let mut speeds = Speeds::default();
+        let mut speeds = Book::default();
         for (work, ms) in [(100, 1_000), (200, 900), (300, 800)] {
             speeds.learn(&name("p"), work, Duration::from_millis(ms), Instant::now());
         }
@@ -267,7 +276,7 @@ mod tests {
 
     #[test]
     fn where_the_work_is_unknown_the_mean_time_has_to_do() {
-        let mut speeds = Speeds::default();
+        let mut speeds = Book::default();
         for _ in 0..JOBS_MIN {
             speeds.learn(&name("p"), 0, Duration::from_secs(3), Instant::now());
         }
@@ -278,7 +287,7 @@ mod tests {
 
     #[test]
     fn newer_measurements_count_more() {
-        let mut speeds = Speeds::default();
+        let mut speeds = Book::default();
         for _ in 0..20 {
             speeds.learn(&name("p"), 1_000, Duration::from_secs(1), Instant::now());
         }
@@ -289,15 +298,15 @@ mod tests {
     }
 
     /// 20 jobs of one second for 1,000 pixels.
-    fn used_to_a_second(now: Instant) -> Speeds {
-        let mut speeds = Speeds::default();
+    fn used_to_a_second(now: Instant) -> Book {
+        let mut speeds = Book::default();
         for _ in 0..20 {
             speeds.learn(&name("p"), 1_000, Duration::from_secs(1), now);
         }
         speeds
     }
 
-    fn seconds(speeds: &Speeds, now: Instant) -> f64 {
+    fn seconds(speeds: &Book, now: Instant) -> f64 {
         speeds.estimate(&name("p"), 1_000, now).unwrap().as_secs_f64()
     }
 
@@ -363,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_never_did_one_in_time_is_known_for_it_and_then_tried_again() {
-        let (mut speeds, now) = (Speeds::default(), Instant::now());
+        let (mut speeds, now) = (Book::default(), Instant::now());
         for _ in 0..5 {
             speeds.learn_unfinished(&name("p"), 1_000, Duration::from_secs(10), None, now);
         }

@@ -206,6 +206,81 @@ async fn a_flood_that_is_turned_away_shuts_nobody_out() {
     assert!(told > 0 && closed > told && told + closed == answers.len(), "{told} told, {closed} closed");
 }
 
+/// A connection from this address that says nothing yet.
+async fn connection_from(node: &Node, from: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    socket.connect(node.http_address.parse().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn connections_without_a_request_keep_nobody_out() {
+    let options = NodeOptions::new("node1", "FRA").arg("--connections-max=8");
+    let node = Node::start(options.arg("--connections-per-client=4"));
+    let mut idle = Vec::new();
+    for at in 0..8 {
+        let mut stream = connection_from(&node, if at < 4 { "127.0.0.3" } else { "127.0.0.4" }).await;
+        // Half of them have begun to say something.
+        if at % 2 == 0 {
+            stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: ").await.unwrap();
+        }
+        idle.push(stream);
+    }
+    let begun = Instant::now();
+    assert_eq!(health_from_elsewhere(&node).await, "HTTP/1.1 200 OK");
+    // Ten seconds are what a head may take: it was not waited for that.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn requests_of_strangers_on_all_connections_shut_out_no_member() {
+    let options = NodeOptions::new("node1", "FRA").arg("--connections-max=4");
+    let node = Node::start(options.arg("--connections-per-client=4").arg("--incoming-bytes=1GB"));
+    let peer = Node::start(NodeOptions::new("node2", "FRA").join(&node.gossip));
+    peer.logged("joined", |line| line["member"] == "node1").await;
+    node.logged("joined", |line| line["member"] == "node2").await;
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connection_from(&node, "127.0.0.3").await;
+        let head =
+            b"POST /upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000\r\nexpect: 100-continue\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        // Asked for its body: it is under way.
+        let mut line = [0; 25];
+        stream.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"HTTP/1.1 100 Continue\r\n\r\n");
+        busy.push(stream);
+    }
+    let mut stranger = connection_from(&node, "127.0.0.4").await;
+    let mut answer = String::new();
+    stranger.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("/connections-full\""), "{answer}");
+    // The peer's address is 127.0.0.1, as the other tests' clients'.
+    let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_has_an_end() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let request = |bytes: usize| {
+        let value = "x".repeat(bytes);
+        format!("GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-long: {value}\r\n\r\n")
+    };
+    let answer = raw(&node, request(30_000).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let answer = raw(&node, request(33_000).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    // One that goes on and on is not kept.
+    let mut stream = connection_from(&node, "127.0.0.3").await;
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: ").await.unwrap();
+    let mut sent = 0;
+    while stream.write_all(&[b'x'; 4096]).await.is_ok() {
+        sent += 4096;
+        assert!(sent < 64 << 20, "{sent} bytes of a head were taken");
+    }
+}
+
 #[tokio::test]
 async fn a_low_soft_limit_on_open_files_is_raised() {
     let mut options = NodeOptions::new("node1", "FRA");

@@ -86,6 +86,7 @@ fn confine_for(this: &Confinement, program: &Path) -> Result<(), ConfineError> {
     }
     step("no new privileges", set_no_new_privs(true))?;
     step("nice", nice(this.nice).map(drop))?;
+    first_to_go()?;
     limit("address space", Resource::As, this.memory_bytes)?;
     limit("file size", Resource::Fsize, this.file_bytes)?;
     limit("CPU time", Resource::Cpu, this.cpu_seconds)?;
@@ -96,6 +97,19 @@ fn confine_for(this: &Confinement, program: &Path) -> Result<(), ConfineError> {
     landlock::restrict(program, &this.readable, &this.writable)
         .map_err(|error| ConfineError::Step { step: "landlock", source: io::Error::other(error) })?;
     seccomp::restrict().map_err(|source| ConfineError::Step { step: "seccomp", source })
+}
+
+/// Where the machine runs out of memory, the kernel ends this process rather than any other, the node above all.
+fn first_to_go() -> Result<(), ConfineError> {
+    match std::fs::write("/proc/self/oom_score_adj", "1000") {
+        // Not everywhere is there a /proc that can be written.
+        Err(error)
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem) =>
+        {
+            Err(ConfineError::Step { step: "oom_score_adj", source: error })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn limit(step_name: &'static str, resource: Resource, value: u64) -> Result<(), ConfineError> {

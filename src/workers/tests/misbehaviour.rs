@@ -16,6 +16,66 @@ async fn failure(body: &str, deadline: Duration) -> TranscodeError {
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
+async fn an_input_that_turns_out_larger_than_it_said_is_ended() {
+    let scripts = tempfile::tempdir().unwrap();
+    // Goes on and on, and says so.
+    let body = "frame=0; while :; do frame=$((frame + 5000)); printf 'frame=%d\nout_time_us=1000000\nprogress=continue\n' $frame; \
+                sleep 0.05; done";
+    let rig = Rig::new(&Setup { ffmpeg: &stub(&scripts, body), ..Setup::default() });
+    let error = rig.pool.submit(rig.job(SOON)).unwrap().wait().await.unwrap_err();
+    assert!(
+        matches!(&error, TranscodeError::LargerThanSaid { what } if what.contains("25 pictures")),
+        "{error}"
+    );
+    assert!(error.is_input_fault());
+    rig.until(|stats| stats.running == 0).await;
+    // Nor has it taught anything.
+    assert_eq!(rig.pool.stats().service_ms, 0);
+}
+
+/// Small pictures first, and then big ones: ffprobe sees the first alone.
+#[tokio::test]
+async fn pictures_that_grow_far_beyond_the_first_ones_are_not_decoded() {
+    let rig = Rig::new(&Setup::default());
+    let picture = |size: &str| {
+        let path = rig.folder.path().join(format!("{size}.jpg"));
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"])
+            .arg(format!("color=c=red:size={size}"))
+            .args(["-frames:v", "1", "-pix_fmt", "yuvj420p", "-f", "image2"])
+            .arg(&path)
+            .status();
+        assert!(made.expect("ffmpeg is installed").success());
+        path
+    };
+    // AVI with a motion JPEG a frame, as `ffmpeg -c copy` joins them.
+    let list = rig.folder.path().join("list.txt");
+    let (small, big) = (picture("64x64"), picture("2048x2048"));
+    let mut lines = String::from("ffconcat version 1.0\n");
+    for at in 0..30 {
+        let file = if at < 20 { &small } else { &big };
+        lines += &format!("file '{}'\nduration 0.04\n", file.display());
+    }
+    std::fs::write(&list, lines).unwrap();
+    let input = rig.folder.path().join("grows.mkv");
+    let joined = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-f", "concat", "-safe", "0", "-i"])
+        .arg(&list)
+        .args(["-c", "copy"])
+        .arg(&input)
+        .status();
+    assert!(joined.expect("ffmpeg is installed").success());
+    let info = rig.pool.prober().probe(&input, CLIENT).await.unwrap();
+    assert_eq!(info.video.as_ref().map(|video| video.width), Some(64), "the attack itself does not work");
+    let job = Job { info, input: Job::kept(input), ..rig.job(SOON) };
+    let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
+    assert!(
+        matches!(&error, TranscodeError::LargerThanSaid { what } if what.contains("pictures grow")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn one_that_hangs_is_killed_at_the_deadline() {
     let error = failure("trap '' TERM INT HUP; while :; do sleep 1; done", Duration::from_millis(300)).await;
     assert!(matches!(error, TranscodeError::DeadlinePassed { running: true }), "{error}");
@@ -157,7 +217,7 @@ async fn a_probe_that_hangs_or_babbles_is_ended() {
         };
         let sandbox = Sandbox { launcher: None, ..Sandbox::default() };
         let prober = Prober::new(Arc::new(tools), sandbox, limits.clone(), 1);
-        let error = prober.probe(Path::new("/dev/null")).await.unwrap_err();
+        let error = prober.probe(Path::new("/dev/null"), CLIENT).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{body}: {error}");
     }
 }
@@ -173,7 +233,7 @@ async fn on_a_small_disk() {
                  -preset ultrafast";
     let input = clip(&clips, noise);
     let rig = Rig::new(&Setup::default());
-    let info = rig.pool.prober().probe(&input).await.unwrap();
+    let info = rig.pool.prober().probe(&input, CLIENT).await.unwrap();
     let job = Job { info, input: Job::kept(&input), ..rig.job(SOON) };
     let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
     assert!(matches!(error, TranscodeError::DiskFull), "{error}");

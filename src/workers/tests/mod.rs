@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::sandbox::Sandbox;
 use super::*;
-use crate::content::{ContentId, MediaInfo, MediaLimits, VideoInfo};
+use crate::content::{ClientTag, ContentId, MediaInfo, MediaLimits, VideoInfo};
 use crate::ingest::DataDir;
 use crate::profile::{Profile, ProfileSet};
 
@@ -36,6 +36,8 @@ impl Default for Setup<'_> {
         Self { ffmpeg: Path::new("ffmpeg"), workers: 1, queue: 4, limits: MediaLimits::default() }
     }
 }
+
+const CLIENT: ClientTag = ClientTag(1);
 
 impl Rig {
     fn new(setup: &Setup<'_>) -> Self {
@@ -64,6 +66,7 @@ impl Rig {
         Job {
             input: Job::kept(input),
             content: ContentId::of(b"input"),
+            client: CLIENT,
             profile: profile("360p"),
             info,
             deadline: Instant::now() + deadline,
@@ -74,10 +77,11 @@ impl Rig {
     /// A job on a real clip.
     async fn clip_job(&self, name: &str, arguments: &str) -> Job {
         let input = clip(&self.folder, arguments);
-        let info = self.pool.prober().probe(&input).await.unwrap();
+        let info = self.pool.prober().probe(&input, CLIENT).await.unwrap();
         Job {
             input: Job::kept(input),
             content: ContentId::of(arguments.as_bytes()),
+            client: CLIENT,
             profile: profile(name),
             info,
             deadline: Instant::now() + Duration::from_secs(60),

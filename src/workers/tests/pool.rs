@@ -29,19 +29,67 @@ async fn the_queue_is_bounded_and_a_dropped_ticket_gives_its_place_back() {
     assert_eq!(rig.pool.stats().cancelled_total, 4);
 }
 
+/// Somebody else.
+const OTHER: ClientTag = ClientTag(2);
+
+#[tokio::test]
+async fn one_client_that_fills_the_queue_gives_way_to_another() {
+    let (rig, _scripts) = stuck(1, 3);
+    let of = |client| Job { client, ..rig.job(SOON) };
+    let running = rig.pool.submit(of(CLIENT)).unwrap();
+    rig.until(|stats| stats.running == 1).await;
+    let mut waiting: Vec<_> = (0..3).map(|_| rig.pool.submit(of(CLIENT)).unwrap()).collect();
+    assert!(matches!(rig.pool.submit(of(CLIENT)).err(), Some(SubmitError::QueueFull { .. })));
+    // The last one of the many makes room, and whoever waited for it may try elsewhere.
+    let other = rig.pool.submit(of(OTHER)).unwrap();
+    let last = waiting.pop().unwrap().wait().await.unwrap_err();
+    assert!(matches!(last, TranscodeError::Overtaken { .. }), "{last}");
+    assert_eq!(rig.pool.stats().queued, 3);
+    // With two each nobody has more than the other.
+    let more = rig.pool.submit(of(OTHER)).err();
+    assert!(matches!(more, Some(SubmitError::QueueFull { .. })), "{more:?}");
+    drop(running);
+    // It is the other's turn, though it came last.
+    rig.until(|stats| stats.running == 1 && stats.queued == 2).await;
+    assert!(other.progress().borrow().running);
+    assert!(waiting.iter().all(|ticket| !ticket.progress().borrow().running));
+}
+
+#[tokio::test]
+async fn jobs_that_keep_all_workers_for_long_keep_no_other_client_waiting() {
+    let (rig, _scripts) = stuck(2, 8);
+    let of = |client| Job { client, ..rig.job(3 * SOON) };
+    let _running: Vec<_> = (0..6).map(|_| rig.pool.submit(of(CLIENT)).unwrap()).collect();
+    rig.until(|stats| stats.running == 2).await;
+    let profile = of(OTHER).profile;
+    let mine = rig.pool.backlog(CLIENT, None).jobs_per_worker_permille;
+    assert_eq!(mine, 3_000);
+    // They run for ever, and so would the wait.
+    assert!(rig.pool.would_take(OTHER, &profile, ContentId::of(b"other"), Instant::now() + SOON));
+    let first = rig.pool.submit(of(OTHER)).unwrap();
+    let second = rig.pool.submit(of(OTHER)).unwrap();
+    rig.until(|stats| stats.running == 3).await;
+    assert!(first.progress().borrow().running);
+    // One worker more, and no further one.
+    assert!(!second.progress().borrow().running);
+    drop(first);
+    rig.until(|stats| stats.running == 3 && stats.queued == 4).await;
+    assert!(second.progress().borrow().running);
+}
+
 #[tokio::test]
 async fn a_held_place_counts_and_is_given_back() {
     let (rig, _scripts) = stuck(1, 1);
     let running = rig.pool.submit(rig.job(SOON)).unwrap();
     rig.until(|stats| stats.running == 1).await;
     let job = rig.job(SOON);
-    let place = rig.pool.reserve(&job.profile, &job.info, job.deadline).unwrap();
+    let place = rig.pool.reserve(CLIENT, &job.profile, &job.info, job.deadline).unwrap();
     assert!(matches!(rig.pool.submit(rig.job(SOON)).err(), Some(SubmitError::QueueFull { .. })));
     let queued = place.submit(job).unwrap();
     assert_eq!(rig.pool.stats().queued, 1);
     drop(queued);
     let again = rig.job(SOON);
-    drop(rig.pool.reserve(&again.profile, &again.info, again.deadline).unwrap());
+    drop(rig.pool.reserve(CLIENT, &again.profile, &again.info, again.deadline).unwrap());
     rig.pool.submit(again).unwrap();
     drop(running);
 }
@@ -51,13 +99,13 @@ async fn a_promise_for_what_is_there_keeps_nobody_waiting() {
     let (rig, _scripts) = stuck(1, 1);
     let profile = rig.job(SOON).profile;
     let (promised, other) = (ContentId::of(b"promised"), ContentId::of(b"other"));
-    let is_taken = || rig.pool.would_take(&profile, other, Instant::now() + 2 * SOON);
+    let is_taken = || rig.pool.would_take(CLIENT, &profile, other, Instant::now() + 2 * SOON);
     assert!(is_taken());
     // With no time to wait for anybody.
-    rig.pool.book(&profile, promised, None, Duration::from_secs(6)).unwrap();
+    rig.pool.book(CLIENT, &profile, promised, None, Duration::from_secs(6)).unwrap();
     assert!(!is_taken());
     // Somebody else who brings the same is no harm to him.
-    assert!(rig.pool.would_take(&profile, promised, Instant::now() + 2 * SOON));
+    assert!(rig.pool.would_take(CLIENT, &profile, promised, Instant::now() + 2 * SOON));
     rig.pool.unbook(&profile, promised);
     assert!(is_taken());
 }
@@ -67,13 +115,13 @@ async fn who_waits_for_somebody_else_has_his_place_afterwards_and_no_one_waits_f
     let (rig, _scripts) = stuck(1, 1);
     let profile = rig.job(SOON).profile;
     let (promised, other) = (ContentId::of(b"promised"), ContentId::of(b"other"));
-    let told = rig.pool.book(&profile, promised, None, Duration::from_secs(6)).unwrap();
+    let told = rig.pool.book(CLIENT, &profile, promised, None, Duration::from_secs(6)).unwrap();
     tokio::time::sleep(told).await;
-    let is_taken = || rig.pool.would_take(&profile, other, Instant::now() + Duration::from_secs(6));
+    let is_taken = || rig.pool.would_take(CLIENT, &profile, other, Instant::now() + Duration::from_secs(6));
     assert!(!is_taken(), "he is awaited");
     rig.pool.hold_booking(&profile, promised);
     assert!(is_taken(), "he is here, and waits for somebody else");
-    let place = rig.pool.expect(&profile, promised, Instant::now() + Duration::from_secs(6)).unwrap();
+    let place = rig.pool.expect(CLIENT, &profile, promised, Instant::now() + Duration::from_secs(6)).unwrap();
     assert!(place.is_booked());
 }
 
@@ -98,14 +146,14 @@ async fn what_cannot_be_done_in_time_is_refused_at_once() {
     let (info, input, profile) = (job.info.clone(), Arc::clone(&job.input), Arc::clone(&job.profile));
     rig.pool.submit(job).unwrap().wait().await.unwrap();
     for _ in 0..2 {
-        assert_eq!(rig.pool.estimate(&profile, &info).service, None, "too few to tell");
+        assert_eq!(rig.pool.estimate(CLIENT, &profile, &info).service, None, "too few to tell");
         let job = rig.clip_job("360p", source).await;
         rig.pool.submit(job).unwrap().wait().await.unwrap();
     }
     // A thousand times the frames takes about a thousand times as long.
     let mut long = info;
     long.video.as_mut().unwrap().frames *= 1000;
-    let estimate = rig.pool.estimate(&profile, &long);
+    let estimate = rig.pool.estimate(CLIENT, &profile, &long);
     assert!(estimate.service.unwrap() > Duration::from_secs(1));
     let refused =
         rig.pool.submit(Job { info: long, input, ..rig.job(Duration::from_secs(1)) }).err().unwrap();
@@ -129,19 +177,23 @@ async fn who_is_refused_is_taken_at_the_time_that_it_was_told() {
     };
     let (content, profile, info) = refused;
     let soon = || Instant::now() + Duration::from_secs(5);
-    assert!(rig.pool.expect(&profile, ContentId::of(b"another"), soon()).is_none());
-    let told = rig.pool.book(&profile, content, Some(&info), Duration::from_secs(5)).unwrap();
-    assert!(told >= Duration::from_secs(1) && !rig.pool.would_take(&profile, content, soon()), "{told:?}");
+    assert!(rig.pool.expect(CLIENT, &profile, ContentId::of(b"another"), soon()).is_none());
+    let told = rig.pool.book(CLIENT, &profile, content, Some(&info), Duration::from_secs(5)).unwrap();
+    assert!(
+        told >= Duration::from_secs(1) && !rig.pool.would_take(CLIENT, &profile, content, soon()),
+        "{told:?}"
+    );
     // The queue goes down meanwhile; the place that comes free is not a newcomer's.
     drop(taken.pop());
     tokio::time::sleep(told).await;
-    assert!(rig.pool.would_take(&profile, content, soon()));
-    assert!(rig.pool.expect(&profile, content, soon()).is_some_and(|place| place.is_booked()));
-    let place = rig.pool.expect(&profile, content, soon()).expect("a place that was given back is there");
+    assert!(rig.pool.would_take(CLIENT, &profile, content, soon()));
+    assert!(rig.pool.expect(CLIENT, &profile, content, soon()).is_some_and(|place| place.is_booked()));
+    let place =
+        rig.pool.expect(CLIENT, &profile, content, soon()).expect("a place that was given back is there");
     let _taken = place.submit(Job { content, ..rig.job(Duration::from_secs(5)) }).unwrap();
-    assert!(!rig.pool.would_take(&profile, content, soon()), "once");
+    assert!(!rig.pool.would_take(CLIENT, &profile, content, soon()), "once");
     rig.pool.drain(Duration::ZERO, Queued::HandOver).await;
-    assert_eq!(rig.pool.book(&profile, content, None, Duration::from_secs(5)), None);
+    assert_eq!(rig.pool.book(CLIENT, &profile, content, None, Duration::from_secs(5)), None);
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn of_a_clip_that_is_cut_off_there_is_what_could_be_read_and_how_much_was_
     let bytes = std::fs::read(&whole).unwrap();
     let cut = rig.folder.path().join("cut.mp4");
     std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
-    let info = rig.pool.prober().probe(&cut).await.unwrap();
+    let info = rig.pool.prober().probe(&cut, CLIENT).await.unwrap();
     let job = Job { info, input: Job::kept(cut), ..rig.job(Duration::from_secs(30)) };
     let done = rig.pool.submit(job).unwrap().wait().await.unwrap();
     let damage = done.result.damage().unwrap();
@@ -116,7 +116,7 @@ async fn what_is_over_a_limit_is_refused_by_the_probe() {
     };
     let rig = Rig::new(&Setup { limits, ..Setup::default() });
     let refusal = async |arguments: &str| {
-        rig.pool.prober().probe(&clip(&rig.folder, arguments)).await.unwrap_err().to_string()
+        rig.pool.prober().probe(&clip(&rig.folder, arguments), CLIENT).await.unwrap_err().to_string()
     };
     let long = refusal("-f lavfi -i color=size=32x32:duration=3 -c:v libx264").await;
     assert_eq!(long, "the duration is over this node's limit: 3s, at most 2s");
@@ -158,7 +158,7 @@ async fn what_has_no_picture_that_can_be_decoded_is_not_called_this_nodes_fault(
     }
     std::fs::write(&path, bytes).unwrap();
     for name in ["360p", "poster"] {
-        let info = rig.pool.prober().probe(&path).await.unwrap();
+        let info = rig.pool.prober().probe(&path, CLIENT).await.unwrap();
         let job =
             Job { info, input: Job::kept(&path), profile: profile(name), ..rig.job(Duration::from_secs(30)) };
         let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
@@ -196,7 +196,7 @@ async fn ffmpegs_own_lists_stop_a_manifest_even_without_the_sandbox() {
     std::fs::write(&manifest, &text).unwrap();
     let bare = Command::new("ffprobe").args(["-v", "error"]).arg(&manifest).status().unwrap();
     assert!(bare.success(), "the attack itself doesn't work");
-    let error = rig.pool.prober().probe(&manifest).await.unwrap_err();
+    let error = rig.pool.prober().probe(&manifest, CLIENT).await.unwrap_err();
     assert!(matches!(error, ProbeError::Refused { .. }), "{error}");
     // Nor does ffmpeg read it, should the probe be passed by.
     let job = Job { input: Job::kept(manifest), ..rig.job(Duration::from_secs(30)) };
@@ -228,8 +228,12 @@ async fn every_container_that_is_taken_goes_all_the_way() {
         let path = clip(&rig.folder, &arguments);
         let head = std::fs::read(&path).unwrap();
         assert_eq!(sniff(&head[..head.len().min(1024)]), Ok(container), "{arguments}");
-        let info =
-            rig.pool.prober().probe(&path).await.unwrap_or_else(|error| panic!("{arguments}: {error}"));
+        let info = rig
+            .pool
+            .prober()
+            .probe(&path, CLIENT)
+            .await
+            .unwrap_or_else(|error| panic!("{arguments}: {error}"));
         let job = Job { info, input: Job::kept(path), ..rig.job(Duration::from_secs(30)) };
         let done =
             rig.pool.submit(job).unwrap().wait().await.unwrap_or_else(|error| panic!("{arguments}: {error}"));
@@ -247,7 +251,7 @@ async fn every_container_that_is_taken_goes_all_the_way() {
     ] {
         let path = clip(&rig.folder, &format!("-f lavfi -i sine=duration=1 {arguments}"));
         assert_eq!(sniff(&std::fs::read(&path).unwrap()[..1024]), Ok(container), "{arguments}");
-        let info = rig.pool.prober().probe(&path).await.unwrap();
+        let info = rig.pool.prober().probe(&path, CLIENT).await.unwrap();
         let job = Job {
             info,
             input: Job::kept(path),

@@ -1,0 +1,105 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::ContentId;
+
+/// Whose a request is: clients with one IPv4 address, or in one IPv6 /64, are one client. Travels with a job that is handed
+/// to a peer, so that the peer is fair among clients, too.
+///
+/// It is a hash: the address itself is not told. Whoever has an address in mind can compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClientTag(pub u64);
+
+impl ClientTag {
+    /// The client at this address. The cluster's name goes in, so that each cluster has tags of its own.
+    pub fn of_address(cluster: &str, address: IpAddr) -> Self {
+        Self::of(&format!("client {cluster} {}", network_of(address)))
+    }
+
+    /// A peer that does not say for which client it asks.
+    pub fn of_peer(name: &str) -> Self {
+        Self::of(&format!("peer {name}"))
+    }
+
+    fn of(text: &str) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = ContentId::of(text.as_bytes()).0;
+        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// The addresses that are one client's: an IPv4 address, or an IPv6 /64, since a client that has one address of that usually
+/// has all of it.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+impl fmt::Display for ClientTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Why a text is no client's tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a client's tag is 16 hexadecimal digits")]
+pub struct ClientTagError;
+
+impl FromStr for ClientTag {
+    type Err = ClientTagError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            u64::from_str_radix(text, 16).map(Self).map_err(|_| ClientTagError)
+        } else {
+            Err(ClientTagError)
+        }
+    }
+}
+
+impl TryFrom<String> for ClientTag {
+    type Error = ClientTagError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ClientTag> for String {
+    fn from(tag: ClientTag) -> Self {
+        tag.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(address: &str) -> ClientTag {
+        ClientTag::of_address("starling", address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_an_ipv6_network() {
+        assert_eq!(tag("192.0.2.1"), tag("::ffff:192.0.2.1"));
+        assert_ne!(tag("192.0.2.1"), tag("192.0.2.2"));
+        assert_eq!(tag("2001:db8::1"), tag("2001:db8::2"));
+        assert_ne!(tag("2001:db8::1"), tag("2001:db8:0:1::1"));
+        assert_ne!(ClientTag::of_peer("node1"), ClientTag::of_peer("node2"));
+        let elsewhere = ClientTag::of_address("other", "192.0.2.1".parse().unwrap());
+        assert_ne!(elsewhere, tag("192.0.2.1"));
+    }
+
+    #[test]
+    fn tags_go_there_and_back() {
+        let tag = ClientTag(0x1234);
+        assert_eq!(tag.to_string().parse(), Ok(tag));
+        for bad in ["", "12", "+000000000000001", "000000000000000g"] {
+            assert_eq!(bad.parse::<ClientTag>(), Err(ClientTagError), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What jobs cost here, learned of each client apart: what one sends makes nobody else's jobs look longer or shorter.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::speed::Book;
+use crate::content::ClientTag;
+use crate::profile::ProfileName;
+
+/// Clients that are learned of; beyond, the one that was heard of longest ago is forgotten.
+const CLIENTS_MAX: usize = 64;
+/// What so many others have taught counts for a client of which nothing was learned; what one alone has taught does not.
+const OTHERS_MIN: usize = 2;
+
+/// What was learned, by client.
+#[derive(Debug, Default)]
+pub(super) struct Speeds {
+    by_client: HashMap<ClientTag, Learned>,
+}
+
+#[derive(Debug)]
+struct Learned {
+    book: Book,
+    at: Instant,
+}
+
+/// A learned time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) time: Duration,
+    /// Learned of this client's own jobs, all of which were done: what it says may be final.
+    pub(super) sure: bool,
+}
+
+impl Speeds {
+    /// Takes in one finished job: see [`Book::learn`].
+    pub(super) fn learn(
+        &mut self,
+        client: ClientTag,
+        profile: &ProfileName,
+        work_pixels: u64,
+        took: Duration,
+        now: Instant,
+    ) {
+        self.book(client, now).learn(profile, work_pixels, took, now);
+    }
+
+    /// Takes in a job that was ended at its deadline: see [`Book::learn_unfinished`].
+    pub(super) fn learn_unfinished(
+        &mut self,
+        client: ClientTag,
+        (profile, work_pixels): (&ProfileName, u64),
+        ran: Duration,
+        part: Option<f64>,
+        now: Instant,
+    ) {
+        self.book(client, now).learn_unfinished(profile, work_pixels, ran, part, now);
+    }
+
+    fn book(&mut self, client: ClientTag, now: Instant) -> &mut Book {
+        if self.by_client.len() >= CLIENTS_MAX && !self.by_client.contains_key(&client) {
+            let oldest =
+                self.by_client.iter().min_by_key(|(_, learned)| learned.at).map(|(client, _)| *client);
+            oldest.map(|client| self.by_client.remove(&client));
+        }
+        let learned =
+            self.by_client.entry(client).or_insert_with(|| Learned { book: Book::default(), at: now });
+        learned.at = now;
+        &mut learned.book
+    }
+
+    /// How long this job would keep a worker, once enough was learned to tell.
+    pub(super) fn estimate(
+        &self,
+        client: ClientTag,
+        profile: &ProfileName,
+        work_pixels: u64,
+        now: Instant,
+    ) -> Option<Known> {
+        let time = self.ask(client, |book| book.estimate(profile, work_pixels, now))?;
+        let own = self.by_client.get(&client);
+        let sure = work_pixels > 0 && own.is_some_and(|own| own.book.is_sure(profile, now));
+        Some(Known { time, sure })
+    }
+
+    /// Mean time of one job of this profile, once enough of them were done.
+    pub(super) fn usual(&self, client: ClientTag, profile: &ProfileName, now: Instant) -> Option<Duration> {
+        self.ask(client, |book| book.usual(profile, now))
+    }
+
+    /// Mean time of one of this client's jobs.
+    pub(super) fn mean(&self, client: ClientTag, now: Instant) -> Option<Duration> {
+        self.ask(client, |book| book.service(now))
+    }
+
+    /// Mean time of one job, as jobs go now: that of most clients.
+    pub(super) fn service(&self, now: Instant) -> Option<Duration> {
+        median(self.by_client.values().filter_map(|learned| learned.book.service(now)).collect())
+    }
+
+    /// Pixels of work a second, over all profiles: that of most clients.
+    pub(super) fn pixels_per_s(&self) -> Option<f64> {
+        median(self.by_client.values().filter_map(|learned| learned.book.pixels_per_s()).collect())
+    }
+
+    /// What was learned of this client, else what most others have taught.
+    fn ask<T: PartialOrd + Copy>(
+        &self,
+        client: ClientTag,
+        question: impl Fn(&Book) -> Option<T>,
+    ) -> Option<T> {
+        let own = self.by_client.get(&client).and_then(|learned| question(&learned.book));
+        own.or_else(|| {
+            let others: Vec<T> =
+                self.by_client.values().filter_map(|learned| question(&learned.book)).collect();
+            (others.len() >= OTHERS_MIN).then(|| median(others)).flatten()
+        })
+    }
+}
+
+/// The one in the middle; of two the smaller, so that in doubt a job is tried.
+fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> Option<T> {
+    values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    values.get(values.len().saturating_sub(1) / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn profile() -> ProfileName {
+        "p".parse().unwrap()
+    }
+
+    /// Ten jobs of `client`, each of 1,000 pixels in `took`.
+    fn ten(speeds: &mut Speeds, client: u64, took: Duration) {
+        for _ in 0..10 {
+            speeds.learn(ClientTag(client), &profile(), 1_000, took, Instant::now());
+        }
+    }
+
+    fn estimate(speeds: &Speeds, client: u64) -> Option<Known> {
+        speeds.estimate(ClientTag(client), &profile(), 1_000, Instant::now())
+    }
+
+    #[test]
+    fn one_client_alone_moves_no_speed_of_another() {
+        let mut speeds = Speeds::default();
+        ten(&mut speeds, 1, 3_000 * SECOND);
+        assert_eq!(estimate(&speeds, 2), None);
+        assert_eq!(speeds.mean(ClientTag(2), Instant::now()), None);
+        ten(&mut speeds, 2, SECOND);
+        assert_eq!(estimate(&speeds, 2), Some(Known { time: SECOND, sure: true }));
+        ten(&mut speeds, 1, 3_000 * SECOND);
+        assert_eq!(estimate(&speeds, 2), Some(Known { time: SECOND, sure: true }));
+        assert_eq!(estimate(&speeds, 1), Some(Known { time: 3_000 * SECOND, sure: true }));
+        let unfinished = |speeds: &mut Speeds, client| {
+            let work = (&profile(), 1_000);
+            speeds.learn_unfinished(ClientTag(client), work, 10 * SECOND, None, Instant::now());
+        };
+        unfinished(&mut speeds, 1);
+        assert_eq!(estimate(&speeds, 2), Some(Known { time: SECOND, sure: true }));
+        // What its own jobs did not end in time says is in doubt.
+        unfinished(&mut speeds, 2);
+        assert!(estimate(&speeds, 2).is_some_and(|known| known.time > SECOND && !known.sure));
+    }
+
+    #[test]
+    fn most_others_teach_what_a_newcomers_jobs_take_and_never_for_sure() {
+        let mut speeds = Speeds::default();
+        ten(&mut speeds, 1, 3_000 * SECOND);
+        ten(&mut speeds, 2, 2 * SECOND);
+        assert_eq!(
+            estimate(&speeds, 9),
+            Some(Known { time: 2 * SECOND, sure: false }),
+            "in doubt it is tried"
+        );
+        ten(&mut speeds, 3, SECOND);
+        assert_eq!(estimate(&speeds, 9), Some(Known { time: 2 * SECOND, sure: false }));
+        assert_eq!(speeds.service(Instant::now()), Some(2 * SECOND));
+        assert!(speeds.pixels_per_s().is_some_and(|speed| (speed - 500.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn clients_that_were_not_heard_of_for_long_are_forgotten() {
+        let mut speeds = Speeds::default();
+        for client in 0..1_000 {
+            ten(&mut speeds, client, SECOND);
+        }
+        assert_eq!(speeds.by_client.len(), CLIENTS_MAX);
+        assert!(speeds.by_client.contains_key(&ClientTag(999)));
+    }
+}

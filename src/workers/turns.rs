@@ -1,0 +1,171 @@
+//! Whose turn it is: workers and the queue are shared out among clients, and not among jobs.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::content::ClientTag;
+
+/// A client whose last job began longer ago has no turn to wait for.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Clients remembered at the most: the queue is no longer, and nor are the workers.
+const CLIENTS_MAX: usize = 16_384;
+/// Work that one client's jobs have kept all workers from for this long is given a worker more: see [`guest`].
+pub(super) const GUEST_AFTER: Duration = Duration::from_secs(5);
+
+/// When each client's last job began.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    begun: HashMap<ClientTag, Instant>,
+}
+
+/// Jobs counted by client.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    by_client: HashMap<ClientTag, usize>,
+    all: usize,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, client: ClientTag) {
+        *self.by_client.entry(client).or_default() += 1;
+        self.all += 1;
+    }
+
+    pub(super) fn remove(&mut self, client: ClientTag) {
+        if let Some(count) = self.by_client.get_mut(&client) {
+            *count -= 1;
+            self.all -= 1;
+            if *count == 0 {
+                self.by_client.remove(&client);
+            }
+        }
+    }
+
+    pub(super) fn of(&self, client: ClientTag) -> usize {
+        self.by_client.get(&client).copied().unwrap_or_default()
+    }
+
+    pub(super) const fn all(&self) -> usize {
+        self.all
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ClientTag, usize)> {
+        self.by_client.iter().map(|(client, count)| (*client, *count))
+    }
+
+    /// The client that has all of them, if one has.
+    pub(super) fn only(&self) -> Option<ClientTag> {
+        let mut clients = self.by_client.keys();
+        clients.next().copied().filter(|_| clients.next().is_none())
+    }
+}
+
+impl FromIterator<ClientTag> for Tally {
+    fn from_iter<T: IntoIterator<Item = ClientTag>>(clients: T) -> Self {
+        let mut tally = Self::default();
+        clients.into_iter().for_each(|client| tally.add(client));
+        tally
+    }
+}
+
+impl Turns {
+    /// Which of the jobs that wait, told by their clients in the order of their coming, is next: the first one of the client that has
+    /// the fewest running, and of such the one whose last job began longest ago.
+    pub(super) fn next(
+        &self,
+        waiting: impl Iterator<Item = ClientTag>,
+        running: &Tally,
+    ) -> Option<(usize, ClientTag)> {
+        waiting.enumerate().min_by_key(|(_, client)| (running.of(*client), self.begun.get(client)))
+    }
+
+    /// A client's job begins.
+    pub(super) fn begin(&mut self, client: ClientTag, now: Instant) {
+        if self.begun.len() >= CLIENTS_MAX {
+            self.begun.retain(|_, begun| now.saturating_duration_since(*begun) < REMEMBERED);
+        }
+        if self.begun.len() < CLIENTS_MAX || self.begun.contains_key(&client) {
+            self.begun.insert(client, now);
+        }
+    }
+}
+
+/// How many jobs of another client, that has `theirs` waiting, come before a new one of a client that has `own` waiting.
+pub(super) fn before(own: usize, theirs: usize) -> usize {
+    theirs.min(own + 1)
+}
+
+/// The client that has to give up a waiting job where there is no room for one more of `newcomer`: the one with the most, if that
+/// leaves it no fewer than the newcomer has then.
+pub(super) fn gives_way(waiting: &Tally, newcomer: ClientTag) -> Option<ClientTag> {
+    let (client, most) = waiting.iter().max_by_key(|(client, count)| (*count, *client))?;
+    (client != newcomer && most > waiting.of(newcomer) + 1).then_some(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const A: ClientTag = ClientTag(1);
+    const B: ClientTag = ClientTag(2);
+    const C: ClientTag = ClientTag(3);
+
+    #[test]
+    fn clients_take_turns_however_many_jobs_one_has() {
+        let (mut turns, mut waiting) = (Turns::default(), vec![A, A, A, A, A, B, C, B]);
+        let (mut order, mut now) = (Vec::new(), Instant::now());
+        while let Some((at, client)) = turns.next(waiting.iter().copied(), &Tally::default()) {
+            assert_eq!(waiting.remove(at), client);
+            now += Duration::from_secs(1);
+            turns.begin(client, now);
+            order.push(client);
+        }
+        assert_eq!(order, [A, B, C, A, B, A, A, A]);
+    }
+
+    #[test]
+    fn the_one_with_the_fewest_running_is_next() {
+        let (turns, waiting) = (Turns::default(), [A, A, B]);
+        let next =
+            |running: &[ClientTag]| turns.next(waiting.into_iter(), &running.iter().copied().collect());
+        assert_eq!(next(&[A, A]), Some((2, B)));
+        assert_eq!(next(&[B, C]), Some((0, A)));
+        assert_eq!(turns.next(std::iter::empty(), &Tally::default()), None);
+    }
+
+    #[test]
+    fn who_has_most_gives_way_to_who_has_less() {
+        let tally = |clients: &[ClientTag]| clients.iter().copied().collect::<Tally>();
+        assert_eq!(gives_way(&tally(&[A, A, A]), B), Some(A));
+        assert_eq!(gives_way(&tally(&[A, A, A]), A), None, "one alone is only full");
+        assert_eq!(gives_way(&tally(&[A, A, B, B]), B), None);
+        assert_eq!(gives_way(&tally(&[A, A, B]), B), None, "as many after it as before, the other way round");
+        assert_eq!(gives_way(&tally(&[A, A, A, B]), B), Some(A));
+        assert_eq!(gives_way(&tally(&[]), B), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_tally_counts(steps in prop::collection::vec((0u64..4, any::<bool>()), 0..60)) {
+            let (mut tally, mut list) = (Tally::default(), Vec::new());
+            for (client, add) in steps {
+                let client = ClientTag(client);
+                if add {
+                    tally.add(client);
+                    list.push(client);
+                } else {
+                    tally.remove(client);
+                    if let Some(at) = list.iter().position(|other| *other == client) {
+                        list.remove(at);
+                    }
+                }
+                prop_assert_eq!(tally.all(), list.len());
+                prop_assert_eq!(tally.of(client), list.iter().filter(|other| **other == client).count());
+                let only = list.first().copied().filter(|first| list.iter().all(|other| other == first));
+                prop_assert_eq!(tally.only(), only);
+            }
+        }
+    }
+}
