@@ -210,7 +210,7 @@ const LOOK_AGAIN_BYTES: usize = 4096;
 /// were at the last look.
 fn sniff_so_far(head: &[u8], looked_at: &mut usize) -> Result<Option<Container>, NotVideo> {
     let full = head.len() == HEAD_BYTES_MAX;
-    if head.len() > HEAD_BYTES && !full && head.len() < *looked_at + LOOK_AGAIN_BYTES {
+    if *looked_at >= HEAD_BYTES && !full && head.len() < *looked_at + LOOK_AGAIN_BYTES {
         return Ok(None);
     }
     *looked_at = head.len();

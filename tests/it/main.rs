@@ -16,6 +16,7 @@ mod kernel;
 mod keys;
 mod lab;
 mod load;
+mod media;
 mod membership;
 mod metrics;
 mod offload;

@@ -234,7 +234,8 @@ async fn on_a_small_disk() {
     let input = clip(&clips, noise);
     let rig = Rig::new(&Setup::default());
     let info = rig.pool.prober().probe(&input, CLIENT).await.unwrap();
-    let job = Job { info, input: Job::kept(&input), ..rig.job(SOON) };
+    // Of a bit rate without a bound.
+    let job = Job { info, input: Job::kept(&input), profile: profile("paper"), ..rig.job(SOON) };
     let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
     assert!(matches!(error, TranscodeError::DiskFull), "{error}");
     let body = Full::new(bytes::Bytes::from(std::fs::read(&input).unwrap()));
