@@ -1,5 +1,8 @@
 use super::*;
 
+/// What it is, and how it comes into a folder.
+type Thing = (&'static str, fn(&Path));
+
 fn base() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let base = parent.path().join("labs");
@@ -62,7 +65,7 @@ async fn a_supervisor_on_its_way_out_is_waited_for() {
 
 #[tokio::test]
 async fn a_folder_with_anything_else_in_it_is_refused_and_left_as_it_is() {
-    let things: [(&str, fn(&Path)); 7] = [
+    let things: [Thing; 7] = [
         ("a folder", |base| fs::create_dir_all(base.join("precious/deep")).unwrap()),
         ("a folder with the name of a lab's", |base| fs::create_dir_all(base.join("abc/data")).unwrap()),
         ("a marked folder in one that is not", |base| {
@@ -92,7 +95,7 @@ async fn a_folder_with_anything_else_in_it_is_refused_and_left_as_it_is() {
 
 #[tokio::test]
 async fn so_it_is_in_a_folder_where_labs_have_been() {
-    let things: [(&str, fn(&Path)); 4] = [
+    let things: [Thing; 4] = [
         ("a folder", |base| fs::create_dir_all(base.join("precious/deep")).unwrap()),
         ("a folder with the name of a lab's", |base| fs::create_dir_all(base.join("abc/data")).unwrap()),
         ("a link to a lab's folder", |base| {
