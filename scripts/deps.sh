@@ -25,6 +25,7 @@ test ping iputils-ping
 data openssl openssl
 data nginx nginx-light
 data wrk wrk
+ci chromium chromium
 ci dockerd docker.io
 ci docker-compose docker-compose
 ci mmdebstrap mmdebstrap

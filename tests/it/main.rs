@@ -8,6 +8,7 @@ mod browsers;
 mod busy;
 mod cli;
 mod compose;
+mod corpus;
 mod failures;
 mod faults;
 mod hostile;

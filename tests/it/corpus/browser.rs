@@ -1,0 +1,121 @@
+//! What a browser shows: plays results in headless Chromium and reads the colours that it draws.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+/// Plays each video to its fifth picture (or to what it has), and reports the colours at the quarters' centres.
+const PAGE: &str = r#"<!doctype html><video id="v" muted playsinline></video><script>
+const v = document.getElementById('v');
+const send = (text) => fetch('/result', {method: 'POST', body: text});
+async function show(index) {
+  const result = await new Promise((resolve) => {
+    let seen = 0;
+    v.onerror = () => resolve('error ' + v.error.message);
+    const draw = () => {
+      if (++seen < 5 && !v.ended) { v.requestVideoFrameCallback(draw); return; }
+      const c = document.createElement('canvas');
+      c.width = v.videoWidth; c.height = v.videoHeight;
+      const x = c.getContext('2d');
+      x.drawImage(v, 0, 0);
+      const at = (a, b) => [...x.getImageData(a * c.width | 0, b * c.height | 0, 1, 1).data].slice(0, 3).join(',');
+      resolve([at(.25, .25), at(.75, .25), at(.25, .75), at(.75, .75)].join(' '));
+    };
+    v.requestVideoFrameCallback(draw);
+    v.src = '/video/' + index;
+    v.play();
+  });
+  await send(index + ' ' + result);
+}
+(async () => { for (let i = 0; i < COUNT; i++) await show(i); })();
+</script>"#;
+
+/// A running browser; ended when dropped.
+struct Browser(Child, #[expect(dead_code, reason = "its profile's folder lives as long")] tempfile::TempDir);
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// The colours that Chromium draws of each video, or what it says of it.
+pub fn colours(videos: &[(&str, Vec<u8>)]) -> Vec<Result<[[u8; 3]; 4], String>> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let child = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"])
+        .arg("--autoplay-policy=no-user-gesture-required")
+        .arg(format!("--user-data-dir={}", folder.path().display()))
+        .arg(format!("http://{}/", listener.local_addr().unwrap()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromium runs");
+    let _browser = Browser(child, folder);
+    let mut results = Vec::new();
+    while results.len() < videos.len() {
+        let (stream, _) = listener.accept().unwrap();
+        if let Some(told) = answer(stream, videos) {
+            let (index, told) = told.split_once(' ').unwrap();
+            assert_eq!(index.parse(), Ok(results.len()), "in order");
+            results.push(parse(told));
+        }
+    }
+    results
+}
+
+fn parse(told: &str) -> Result<[[u8; 3]; 4], String> {
+    let mut patches = [[0; 3]; 4];
+    let words: Vec<_> = told.split(' ').collect();
+    if words.len() != patches.len() || told.starts_with("error") {
+        return Err(told.to_owned());
+    }
+    for (patch, word) in patches.iter_mut().zip(words) {
+        for (value, text) in patch.iter_mut().zip(word.split(',')) {
+            *value = text.parse().map_err(|_| told.to_owned())?;
+        }
+    }
+    Ok(patches)
+}
+
+/// Answers one request; the text of a result that was posted.
+fn answer(mut stream: TcpStream, videos: &[(&str, Vec<u8>)]) -> Option<String> {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    // A connection that the browser opened ahead, and then closed, has nothing to say.
+    if reader.read_line(&mut first).unwrap_or(0) == 0 {
+        return None;
+    }
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let path = first.split(' ').nth(1).unwrap_or_default();
+    let video = path.strip_prefix("/video/").and_then(|index| videos.get(index.parse::<usize>().ok()?));
+    let (kind, content) = match (path, video) {
+        ("/", _) => ("text/html", PAGE.replace("COUNT", &videos.len().to_string()).into_bytes()),
+        (_, Some((media_type, bytes))) => (*media_type, bytes.clone()),
+        _ => ("text/plain", Vec::new()),
+    };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        content.len()
+    );
+    // The browser may have gone on to the next video already.
+    if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&content)).is_err() {
+        return None;
+    }
+    (path == "/result").then(|| String::from_utf8(body).unwrap())
+}
