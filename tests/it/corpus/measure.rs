@@ -210,8 +210,8 @@ const RATE_HZ: usize = 16_000;
 const STEP: usize = RATE_HZ / 1000;
 
 fn sound(path: &Path, stream: &Value) -> Audio {
-    // Silence stands for what a file begins later with: times are the file's.
-    let filter = format!("aresample={RATE_HZ}:async=1:first_pts=0,pan=mono|c0=c0");
+    // Samples are counted, as players do: a gap has to be filled with silence, not left to time stamps.
+    let filter = format!("aresample={RATE_HZ},pan=mono|c0=c0");
     let bytes = decode(path, &["-map", "0:a:0", "-af", &filter, "-f", "s16le"]);
     let samples: Vec<f64> =
         bytes.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]]))).collect();
@@ -222,13 +222,14 @@ fn sound(path: &Path, stream: &Value) -> Audio {
     let mut beeps = Vec::new();
     let mut hz = Vec::new();
     let mut quiet = 50;
+    let begin = seconds(&stream["start_time"]).unwrap_or_default();
     for (millisecond, &is_loud) in loud.iter().enumerate() {
         if !is_loud {
             quiet += 1;
             continue;
         }
         if quiet >= 50 {
-            beeps.push(millisecond as f64 / 1000.0);
+            beeps.push(begin + millisecond as f64 / 1000.0);
             let tone = &samples[millisecond * STEP..samples.len().min((millisecond + 60) * STEP)];
             let crossings = tone.windows(2).filter(|pair| (pair[0] < 0.0) != (pair[1] < 0.0)).count();
             hz.push(crossings as f64 / 2.0 / (tone.len() as f64 / RATE_HZ as f64));

@@ -136,7 +136,7 @@ fn made(inputs: &[Arc<Input>], folder: &Path) -> Vec<PathBuf> {
 }
 
 fn node() -> Node {
-    Node::start(NodeOptions::new("corpus", "z").arg("--workers").arg("2").arg("--deadline").arg("250s"))
+    Node::start(NodeOptions::new("corpus", "z"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
