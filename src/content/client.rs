@@ -26,8 +26,9 @@ impl ClientTag {
     }
 
     fn of(text: &str) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = ContentId::of(text.as_bytes()).0;
-        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let digest = ContentId::of(text.as_bytes()).0;
+        let (front, _) = digest.split_first_chunk().expect("a digest has more than eight bytes");
+        Self(u64::from_be_bytes(*front))
     }
 }
 

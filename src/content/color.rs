@@ -59,7 +59,7 @@ named! {
 }
 
 named! {
-    /// How luma and chroma are made of red, green and blue (MatrixCoefficients).
+    /// How luma and chroma are made of red, green and blue (`MatrixCoefficients`).
     Matrix {
         /// HD.
         Bt709 = "bt709",
@@ -83,7 +83,7 @@ named! {
 }
 
 named! {
-    /// Which red, green and blue are meant (ColourPrimaries).
+    /// Which red, green and blue are meant (`ColourPrimaries`).
     Primaries {
         /// HD, and sRGB.
         Bt709 = "bt709",
@@ -105,7 +105,7 @@ named! {
 }
 
 named! {
-    /// How light becomes a signal (TransferCharacteristics).
+    /// How light becomes a signal (`TransferCharacteristics`).
     Transfer {
         /// HD.
         Bt709 = "bt709",

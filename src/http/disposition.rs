@@ -1,8 +1,6 @@
 //! What a download is called: `Content-Disposition` (RFC 6266), with a name in UTF-8 beside one for clients that know only ASCII
 //! (RFC 8187).
 
-use std::fmt::Write as _;
-
 /// What a result of a file of this name is called: `clip.mov` in profile 360p becomes `clip.360p.mp4`.
 pub fn result_name(name: &str, profile: &str, extension: &str) -> String {
     let stem = match name.rsplit_once('.') {
@@ -33,7 +31,7 @@ pub(super) fn attachment(name: &str) -> String {
             if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
                 value.push(byte.into());
             } else {
-                let _ = write!(value, "%{byte:02X}");
+                value.push_str(&format!("%{byte:02X}"));
             }
         }
     }

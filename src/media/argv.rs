@@ -167,7 +167,7 @@ fn bound(args: &mut Args, video: &Video, codec: VideoCodec) {
     args.opt("-g", (video.rate.peak() * f64::from(every)).ceil() as u64 + 1);
 }
 
-/// The most that a second of these pictures may have, in thousands of bits: as PeerTube's and HandBrake's presets, fewer bits a
+/// The most that a second of these pictures may have, in thousands of bits: as `PeerTube`'s and `HandBrake`'s presets, fewer bits a
 /// pixel for more pixels.
 fn rate_max_kbps(video: &Video) -> u64 {
     let (width, height) = video.size;

@@ -88,7 +88,8 @@ struct Tags {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct SideData {
-    side_data_type: Option<String>,
+    #[serde(rename = "side_data_type")]
+    kind: Option<String>,
     rotation: Option<i64>,
     dv_profile: Option<u8>,
     dv_bl_signal_compatibility_id: Option<u8>,
@@ -172,9 +173,8 @@ impl File<'_> {
 
     /// Why a stream can't be used.
     fn lack(&self, stream: &Stream) -> Option<Lack> {
-        let encrypted = |data: &SideData| {
-            data.side_data_type.as_deref().is_some_and(|kind| kind.starts_with("Encryption"))
-        };
+        let encrypted =
+            |data: &SideData| data.kind.as_deref().is_some_and(|kind| kind.starts_with("Encryption"));
         if stream.side_data_list.iter().any(encrypted) {
             return Some(Lack::Encrypted);
         }

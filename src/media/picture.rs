@@ -53,7 +53,7 @@ fn meaning(video: &VideoInfo) -> Color {
 }
 
 /// Whether colours have to be computed in linear light, which swscale can't.
-const fn is_wide(meant: &Color) -> bool {
+const fn is_wide(meant: Color) -> bool {
     meant.transfer.is_hdr()
         || matches!(meant.transfer, Transfer::Linear)
         || matches!(meant.matrix, Matrix::Bt2020nc | Matrix::Bt2020c | Matrix::Ycgco)
@@ -78,21 +78,21 @@ pub fn picture_filters(
     let geometry = Geometry::of(video, scale);
     let mut filters = Vec::new();
     filters.extend(deinterlaced(video, features));
-    let out = if is_wide(&meant) && features.zscale && (features.tonemap || !meant.transfer.is_hdr()) {
-        filters.extend(in_linear_light(video, &meant, &geometry));
+    let out = if is_wide(meant) && features.zscale && (features.tonemap || !meant.transfer.is_hdr()) {
+        filters.extend(in_linear_light(video, meant, &geometry));
         BT709
     } else {
-        let out = kept(&meant);
-        filters.push(format!("scale={}{}", geometry.for_scale(), conversion(&meant, &out)));
+        let out = kept(meant);
+        filters.push(format!("scale={}{}", geometry.for_scale(), conversion(meant, out)));
         filters.push("format=yuv420p".to_owned());
         out
     };
     filters.extend(geometry.bars());
     match surface {
-        Surface::Video => filters.push(tags(&out)),
+        Surface::Video => filters.push(tags(out)),
         Surface::Jpeg => {
             let jpeg = Color { range: Range::Full, matrix: Matrix::Bt470bg, ..out };
-            filters.push(format!("scale=iw:ih{}", conversion(&out, &jpeg)));
+            filters.push(format!("scale=iw:ih{}", conversion(out, jpeg)));
             filters.push("format=yuvj420p".to_owned());
         }
     }
@@ -100,30 +100,26 @@ pub fn picture_filters(
 }
 
 /// What comes out without a change of colours where that can be: to convert costs time, and every player knows both matrices.
-fn kept(meant: &Color) -> Color {
+fn kept(meant: Color) -> Color {
     let matrix = match meant.matrix {
         Matrix::Gbr | Matrix::Smpte240m | Matrix::Fcc => Matrix::Bt709,
         matrix => matrix,
     };
-    Color { range: Range::Limited, matrix, ..*meant }
+    Color { range: Range::Limited, matrix, ..meant }
 }
 
 /// Options of `scale` by which samples are converted, where they have to be.
-fn conversion(from: &Color, to: &Color) -> String {
-    let mut options = String::new();
+fn conversion(from: Color, to: Color) -> String {
+    let mut options = Vec::new();
     if from.range != to.range {
-        options += &format!(":in_range={}:out_range={}", from.range.as_str(), to.range.as_str());
+        options.push(format!(":in_range={}:out_range={}", from.range.as_str(), to.range.as_str()));
     }
     let (of, into) = (swscale_matrix(from.matrix), swscale_matrix(to.matrix));
     if of != into {
-        if let Some(of) = of {
-            options += &format!(":in_color_matrix={of}");
-        }
-        if let Some(into) = into {
-            options += &format!(":out_color_matrix={into}");
-        }
+        options.extend(of.map(|of| format!(":in_color_matrix={of}")));
+        options.extend(into.map(|into| format!(":out_color_matrix={into}")));
     }
-    options
+    options.concat()
 }
 
 /// swscale's name of a matrix, where it has one.
@@ -149,7 +145,7 @@ fn deinterlaced(video: &VideoInfo, features: &Features) -> Option<String> {
 }
 
 /// Scaled and converted to BT.709 in linear light; what is brighter than a display's white is mapped to what it can show.
-fn in_linear_light(video: &VideoInfo, meant: &Color, geometry: &Geometry) -> Vec<String> {
+fn in_linear_light(video: &VideoInfo, meant: Color, geometry: &Geometry) -> Vec<String> {
     let (width, height) = geometry.for_zscale();
     let said = format!(
         "rin={}:min={}:pin={}:tin={}",
@@ -180,7 +176,7 @@ fn in_linear_light(video: &VideoInfo, meant: &Color, geometry: &Geometry) -> Vec
 }
 
 /// The tags of what comes out, written into it by encoder and container.
-fn tags(color: &Color) -> String {
+fn tags(color: Color) -> String {
     format!(
         "setparams=field_mode=prog:range={}:color_primaries={}:color_trc={}:colorspace={}",
         color.range.as_str(),

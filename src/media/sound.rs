@@ -54,9 +54,8 @@ fn pan(stream: &AudioInfo, layout: &str) -> Option<String> {
 /// A rate of the same family, so that little is lost; one that every player plays.
 const fn sample_rate(stream: &AudioInfo, codec: AudioCodec) -> u32 {
     match codec {
-        AudioCodec::Opus => 48_000,
         AudioCodec::Aac if stream.sample_rate > 0 && stream.sample_rate.is_multiple_of(11_025) => 44_100,
-        AudioCodec::Aac => 48_000,
+        AudioCodec::Aac | AudioCodec::Opus => 48_000,
     }
 }
 

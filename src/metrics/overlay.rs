@@ -40,7 +40,7 @@ pub(super) fn register(registry: &mut Registry, stats: &Stats) {
     registry.register("turns_shed", help, ConstCounter::new(stats.turns_shed));
     let help =
         "Members believed alive of which nothing was heard, while this node has not converged for long";
-    registry.register("unheard_members", help, ConstGauge::new(stats.unheard_members as i64));
+    registry.register("unheard_members", help, ConstGauge::new(stats.unheard_members.cast_signed()));
 }
 
 #[cfg(test)]

@@ -24,8 +24,10 @@ pub(super) async fn measure(node: &Arc<Node>) {
         return;
     }
     let this = Arc::clone(node);
-    let measured =
-        spawn_blocking(move || this.data.free_bytes()).await.map_err(std::io::Error::other).flatten();
+    let measured = spawn_blocking(move || this.data.free_bytes())
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|free| free);
     let bytes = match measured {
         Ok(free) => {
             let cache = node.cache.stats();

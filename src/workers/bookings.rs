@@ -278,6 +278,7 @@ mod tests {
             self.admit(&Newcomer { client: CLIENT, key: own, cost }, now, backlog, wait_max)
         }
 
+        #[expect(clippy::needless_pass_by_value, reason = "tests make keys on the spot")]
         fn books(
             &mut self,
             now: Instant,

@@ -115,7 +115,7 @@ mod tests {
         drop(first);
         let pass = (&mut one).now_or_never().expect("it has none inside, and the others have one");
         drop(second);
-        let let_in: Vec<_> = many.iter_mut().filter_map(|waiting| waiting.now_or_never()).collect();
+        let let_in: Vec<_> = many.iter_mut().filter_map(FutureExt::now_or_never).collect();
         assert_eq!(let_in.len(), 1);
         drop((pass, let_in));
     }

@@ -69,7 +69,7 @@ mod tests {
     fn what_goes_on_beyond_what_was_said_is_told_of() {
         let (info, seconds) = (info(320, 180), Duration::from_secs);
         let at = |encoded, frames, dropped, duplicated| {
-            beyond(&info, &Progress { encoded, frames, dropped, duplicated, ..Progress::default() })
+            beyond(&info, &Progress { frames, dropped, duplicated, encoded, ..Progress::default() })
         };
         assert_eq!(at(seconds(68), 3_800, 0, 0), None);
         assert!(at(seconds(69), 0, 0, 0).is_some_and(|what| what.contains("plays for 4.0s")));

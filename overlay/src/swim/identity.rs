@@ -113,11 +113,11 @@ impl Swim {
         let boot = datagram.head.boot();
         let elsewhere = |record: &Record<'_>| record.gossip() != self.me.gossip;
         match &datagram.message {
-            Message::Ping { seq, to, from: record } if *to == self.key => {
-                if boot != self.me.boot || record.as_ref().is_some_and(elsewhere) {
-                    self.send_within(from, None, &Message::Ack { seq: *seq }, 0, None);
-                    self.ask_namesake(from);
-                }
+            Message::Ping { seq, to, from: record }
+                if *to == self.key && (boot != self.me.boot || record.as_ref().is_some_and(elsewhere)) =>
+            {
+                self.send_within(from, None, &Message::Ack { seq: *seq }, 0, None);
+                self.ask_namesake(from);
             }
             // It wants to join through this node; what it hears of its name elsewhere will tell it more.
             Message::Join { from: record, .. } if boot != self.me.boot || elsewhere(record) => {

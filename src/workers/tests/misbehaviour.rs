@@ -51,12 +51,11 @@ async fn pictures_that_grow_far_beyond_the_first_ones_are_not_decoded() {
     // AVI with a motion JPEG a frame, as `ffmpeg -c copy` joins them.
     let list = rig.folder.path().join("list.txt");
     let (small, big) = (picture("64x64"), picture("2048x2048"));
-    let mut lines = String::from("ffconcat version 1.0\n");
-    for at in 0..30 {
-        let file = if at < 20 { &small } else { &big };
-        lines += &format!("file '{}'\nduration 0.04\n", file.display());
-    }
-    std::fs::write(&list, lines).unwrap();
+    let lines: Vec<_> = (0..30)
+        .map(|at| if at < 20 { &small } else { &big })
+        .map(|file| format!("file '{}'\nduration 0.04\n", file.display()))
+        .collect();
+    std::fs::write(&list, format!("ffconcat version 1.0\n{}", lines.concat())).unwrap();
     let input = rig.folder.path().join("grows.mkv");
     let joined = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-f", "concat", "-safe", "0", "-i"])

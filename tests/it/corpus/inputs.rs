@@ -1,5 +1,6 @@
 //! The inputs: read from `tests/corpus/inputs.toml`, made by ffmpeg.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -234,10 +235,12 @@ fn pictures((width, height): (u32, u32), rate: &str, seconds: &str, moves: bool)
     graph.push_str("[a][b]hstack[x];[c][d]hstack[y];[x][y]vstack");
     if moves {
         let bar = (width / 40).max(4) / 2 * 2;
-        graph.push_str(&format!(
+        write!(
+            graph,
             "[p];color=c=white:s={bar}x{half_height}:r={rate}:d={seconds},format=gbrp[q];\
              [p][q]overlay=x='mod(t*{width}/2,{width})':y={half_height}:format=gbrp"
-        ));
+        )
+        .unwrap();
     }
     graph
 }
