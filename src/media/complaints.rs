@@ -19,6 +19,15 @@ const LOST: [&str; 10] = [
     "CRC mismatch",
 ];
 
+/// Words for pictures that need others which are not there, as at the begin of a recording that was begun in the middle.
+const WAITING: [&str; 5] = [
+    "no frame!",
+    "non-existing PPS",
+    "decode_slice_header error",
+    "Could not find ref with POC",
+    "Missing reference picture",
+];
+
 /// What was complained of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Complaints {
@@ -26,6 +35,8 @@ pub(crate) struct Complaints {
     pub(crate) cut: bool,
     /// How often something was lost.
     pub(crate) lost: u32,
+    /// Whether there were pictures that need others which are not there. That alone is no damage.
+    pub(crate) waiting: bool,
 }
 
 impl Complaints {
@@ -33,12 +44,18 @@ impl Complaints {
     pub(crate) fn read(stderr: &str) -> Self {
         let has = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
         let lost = stderr.lines().filter(|line| has(line, &LOST)).count();
-        Self { cut: has(stderr, &CUT), lost: u32::try_from(lost).unwrap_or(u32::MAX) }
+        let lost = u32::try_from(lost).unwrap_or(u32::MAX);
+        Self { cut: has(stderr, &CUT), lost, waiting: has(stderr, &WAITING) }
     }
 
-    /// Whether there was any.
+    /// Whether something was lost.
     pub(crate) const fn any(self) -> bool {
         self.cut || self.lost > 0
+    }
+
+    /// Whether they say why a result is shorter than the packets of its input.
+    pub(crate) const fn explain_less(self) -> bool {
+        self.any() || self.waiting
     }
 }
 
@@ -50,9 +67,10 @@ mod tests {
     fn what_is_lost_is_told_from_what_is_only_odd() {
         let said = "[mov @ 0x1] stream 1, offset 0x737f2: partial file\n[h264 @ 0x2] Invalid NAL unit size (2547 > 2077).\n\
                     Error while decoding stream #0:0: Invalid data found when processing input";
-        assert_eq!(Complaints::read(said), Complaints { cut: true, lost: 2 });
+        assert_eq!(Complaints::read(said), Complaints { cut: true, lost: 2, waiting: false });
         let begun_in_the_middle = "[h264 @ 0x5] non-existing PPS 0 referenced\n[h264 @ 0x5] no frame!";
-        assert!(!Complaints::read(begun_in_the_middle).any());
-        assert!(!Complaints::read("").any());
+        let begun = Complaints::read(begun_in_the_middle);
+        assert!(!begun.any() && begun.explain_less());
+        assert!(!Complaints::read("").explain_less());
     }
 }

@@ -89,7 +89,7 @@ impl Verifier<'_> {
         let length = self.length(wanted, &info, cancel)?;
         match length {
             // What can't be decoded is told of; what is lost without a word is not to be answered as right.
-            Length::Short { expected, got } if !complaints.any() => {
+            Length::Short { expected, got } if !complaints.explain_less() => {
                 return Err(TranscodeError::Incomplete { expected, got });
             }
             _ => {}

@@ -381,6 +381,9 @@ async fn containers_that_are_odd_but_sound_are_taken() {
     let stream =
         rig.make("whole.ts", &[&source[..], &tone, &["-c:v", "libx264", "-g", "5", "-c:a", "aac"]].concat());
     let cut = stream.slice(111..);
+    // Half of it needs a picture that is not there.
+    let distant = ["-c:v", "libx264", "-g", "13", "-sc_threshold", "0", "-c:a", "aac"];
+    let late = rig.make("late.ts", &[&source[..], &tone, &distant].concat()).slice(111..);
     let padded: Vec<u8> = stream.chunks_exact(188).flat_map(|packet| [packet, &[0; 16]].concat()).collect();
     let text = rig.path("words.srt");
     std::fs::write(&text, "1\n00:00:00,000 --> 00:00:01,000\nword\n").unwrap();
@@ -389,6 +392,7 @@ async fn containers_that_are_odd_but_sound_are_taken() {
     many.extend(["-map", "1"].repeat(40));
     let files = [
         ("cut", cut),
+        ("cut, and begun in the middle", late),
         ("of 204 bytes", padded.into()),
         ("subtitles", rig.make("many.mkv", &many)),
         (
