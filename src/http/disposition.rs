@@ -31,11 +31,16 @@ pub(super) fn attachment(name: &str) -> String {
             if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
                 value.push(byte.into());
             } else {
-                value.push_str(&format!("%{byte:02X}"));
+                value.extend(['%', hex(byte >> 4), hex(byte & 15)]);
             }
         }
     }
     value
+}
+
+/// A digit of a percent-encoded byte.
+fn hex(nibble: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)])
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ async fn a_body_over_the_cap_announced_or_not() {
     node.http.upload(big.clone().into()).await.assert_problem(413, "too-large");
 
     let mut chunked =
-        b"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
             .to_vec();
     chunked.extend_from_slice(format!("{:x}\r\n", big.len()).as_bytes());
     chunked.extend_from_slice(&big);
@@ -101,7 +101,7 @@ async fn a_client_that_stops_sending() {
     let node = node();
     let clip = Clip::default().make();
     let mut request = format!(
-        "POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         clip.len()
     )
     .into_bytes();
