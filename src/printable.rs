@@ -29,7 +29,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     clean(text, is_printable)
 }
 
-/// A text of several lines: only its line feeds are kept of what [`line`] takes out.
+/// A text of several lines: only its line feeds are kept of what [`line()`] takes out.
 pub fn lines(text: &str) -> Cow<'_, str> {
     clean(text, |c| c == '\n' || is_printable(c))
 }
@@ -46,7 +46,7 @@ fn clean(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     text.chars().map(shown).collect()
 }
 
-/// A JSON document in one line that says the same: what [`line`] takes out of a text is written as an escape here.
+/// A JSON document in one line that says the same: what [`line()`] takes out of a text is written as an escape here.
 pub fn json(document: &str) -> Cow<'_, str> {
     if document.chars().all(is_printable) {
         return document.into();
