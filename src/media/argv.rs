@@ -132,8 +132,9 @@ fn encode_video(
     args.opt("-pix_fmt", "yuv420p").opt("-threads", threads);
     let rate = &video.rate;
     let ratio = |ratio: crate::content::Ratio| format!("{}/{}", ratio.over(), ratio.under());
-    args.opt("-fps_mode", "vfr").opt("-r", ratio(rate.nominal));
-    args.opt("-enc_time_base", ratio(rate.tick).replace('/', ":"));
+    args.opt("-fps_mode:v", "vfr").opt("-r:v", ratio(rate.nominal));
+    // Of the pictures alone: an encoder of sound needs ticks of its own.
+    args.opt("-enc_time_base:v", ratio(rate.tick).replace('/', ":"));
 }
 
 /// An MP4 ends with the picture that is decoded last, which need not be the one that is shown last: where pictures come at odd times

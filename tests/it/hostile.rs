@@ -265,10 +265,6 @@ async fn bombs_are_refused_before_they_go_off() {
             "-f lavfi -i color=size=12000x9000:rate=1:duration=1 -c:v mjpeg -f matroska",
         ),
         (
-            "a thousand pictures a second",
-            "-f lavfi -i color=size=32x32:rate=1000:duration=1 -c:v libx264 -f mp4",
-        ),
-        (
             "three pictures, half a day apart each",
             "-f lavfi -i color=size=32x32:rate=1:duration=3 -vf setpts=PTS*50000 -vsync vfr -c:v libx264 -f avi",
         ),
@@ -306,7 +302,14 @@ async fn damaged_clips_give_a_valid_video_or_a_refusal() {
     }
     for tenths in [1, 5, 9] {
         let answer = node.http.upload(clip.slice(..clip.len() * tenths / 10)).await;
-        answer.assert_problem(422, "unusable-video");
+        // What can be read of it is given, and it is told that this is not all.
+        match answer.status.as_u16() {
+            200 => {
+                answer.assert_video();
+                assert!(!answer.header("x-input-damage").is_empty(), "{:?}", answer.headers);
+            }
+            _ => answer.assert_problem(422, "unusable-video"),
+        }
     }
     assert_goes_on(&node).await;
 }
