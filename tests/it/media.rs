@@ -174,7 +174,7 @@ async fn colours_come_out_as_they_went_in_from_every_kind_of_samples_in_every_pr
         ("untagged.mkv", &sd, "libx264", &[]),
         ("screen.mov", "null", "qtrle", &[]),
         ("full.webm", &full, "libvpx", &browser),
-        ("picture.gif", "null", "gif", &[]),
+        ("picture.gif", "split[c][d];[c]palettegen[p];[d][p]paletteuse", "gif", &[]),
     ];
     for (name, filter, codec, more) in kinds {
         let graph = format!("{PATCHES},{filter}");
@@ -251,7 +251,8 @@ async fn shapes_are_kept_in_square_pixels_and_a_picture_that_turns_gets_bars() {
 #[tokio::test]
 async fn interlaced_pictures_are_deinterlaced_and_others_are_not_touched() {
     let rig = Rig::new();
-    let source = "testsrc2=size=320x240:rate=50:duration=1,interlace=scan=tff,format=yuv420p";
+    let waves = "color=gray:size=320x240:rate=50:duration=1,format=yuv420p,geq=lum='128+90*sin((X+4*N+Y/3)/9)':cb=128:cr=128";
+    let source = &format!("{waves},interlace=scan=tff");
     let flags = ["-c:v", "libx264", "-flags", "+ildct+ilme", "-x264opts", "tff=1"];
     let combed = rig.make("combed.mp4", &[&["-f", "lavfi", "-i", source], &flags[..]].concat());
     let made = rig.result("480p", &combed).await;
