@@ -161,7 +161,7 @@ async fn a_member_that_accepts_and_hangs_costs_seconds_and_is_told_of_once() {
         // Five minutes, less than which nobody is kept waiting for.
         assert_made_here(&node.http.upload(clip(300 + tag).make()).await);
         let told = told_of(&node, &name, "stalled").await;
-        assert!(told.contains("noth"), "{how}: {told}");
+        assert!(told.contains("nothing"), "{how}: {told}");
         assert_eq!(rogue.jobs(), 1, "{how}");
         assert_made_here(&node.http.upload(clip(310 + tag).make()).await);
         assert_avoided(&node, &rogue);

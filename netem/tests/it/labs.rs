@@ -47,7 +47,7 @@ fn base() -> (tempfile::TempDir, PathBuf) {
 fn a_lab_in_a_folder_of_its_own_is_found_by_the_environment() {
     let (_folder, base) = base();
     std::fs::write(base.join(LABS_MARK), "").unwrap();
-    let holder = lab(&base, "abc");
+    let holder = lab(&base, "ab1");
     assert_eq!(heal(&[("STARLING_LAB_DIR", &base)], &[]), (true, "healed: 7\n".to_owned()));
     assert!(holder.join().unwrap().contains("heal"));
 }
@@ -56,13 +56,13 @@ fn a_lab_in_a_folder_of_its_own_is_found_by_the_environment() {
 fn one_of_several_is_chosen_by_its_id() {
     let (_folder, base) = base();
     std::fs::write(base.join(LABS_MARK), "").unwrap();
-    let (first, second) = (lab(&base, "abc"), lab(&base, "abd"));
+    let (first, second) = (lab(&base, "ab1"), lab(&base, "ab2"));
     let folder: &[(&str, &Path)] = &[("STARLING_LAB_DIR", &base)];
     let (content, said) = heal(folder, &[]);
     assert!(!content && said.contains("several labs are running"), "{said}");
-    assert!(heal(folder, &["--lab", "abd"]).0);
+    assert!(heal(folder, &["--lab", "ab2"]).0);
     second.join().unwrap();
-    assert!(heal(&[("STARLING_LAB_DIR", &base), ("STARLING_LAB", Path::new("abc"))], &[]).0);
+    assert!(heal(&[("STARLING_LAB_DIR", &base), ("STARLING_LAB", Path::new("ab1"))], &[]).0);
     first.join().unwrap();
     let (content, said) = heal(folder, &["--lab", "abe"]);
     assert!(!content && said.contains("by the id abe"), "{said}");
@@ -72,7 +72,7 @@ fn one_of_several_is_chosen_by_its_id() {
 fn nothing_is_made_in_a_folder_that_is_no_labs() {
     let (folder, base) = base();
     std::fs::create_dir(base.join("precious")).unwrap();
-    let holder = lab(&base, "abc");
+    let holder = lab(&base, "ab1");
     let (content, said) = heal(&[("STARLING_LAB_DIR", &base)], &[]);
     assert!(!content && said.contains("is no folder of labs"), "{said}");
     assert!(!holder.is_finished());
