@@ -118,6 +118,7 @@ fn to_itself_it_may_do_what_a_program_does() {
     for (what, call, arguments) in [
         ("its own limits", libc::SYS_prlimit64, "0, 7, $none, $buffer"),
         ("a signal to itself", libc::SYS_tgkill, "$self, $self, 0"),
+        ("a signal to itself, as shells send it", libc::SYS_kill, "$self, 0"),
         ("its own processors", libc::SYS_sched_setaffinity, "0, 8, $ones"),
         ("its own name", libc::SYS_prctl, "15, $path"),
         ("its own descriptors", libc::SYS_fcntl, "1, 1, 0"),

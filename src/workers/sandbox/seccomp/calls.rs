@@ -177,8 +177,7 @@ const DENIED: &[c_long] = &[
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
     libc::SYS_recvmmsg,
-    // Signals to others. To itself it has tgkill.
-    libc::SYS_kill,
+    // Signals to others. To itself it may send them: `kill` and `tgkill` are denied by whom they name.
     libc::SYS_tkill,
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,

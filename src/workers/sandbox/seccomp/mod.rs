@@ -97,6 +97,7 @@ fn denied_at_times(own: u32) -> io::Result<Rules> {
     };
     Ok([
         (libc::SYS_clone, clone),
+        (libc::SYS_kill, other(0, &[own.into()])?),
         (libc::SYS_tgkill, other(0, &[own.into()])?),
         (libc::SYS_prlimit64, other(0, &[0])?),
         (libc::SYS_sched_setaffinity, other(0, &[0])?),
