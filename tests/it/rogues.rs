@@ -56,18 +56,16 @@ fn made(arguments: &str, extension: &str) -> Bytes {
 #[tokio::test]
 async fn a_members_word_for_a_result_is_not_believed() {
     let node = node();
-    let right = made("testsrc2=size=640x360:rate=25:duration=1 -c:v libx264 -pix_fmt yuv420p", "mp4");
+    let right = made("testsrc2=size=320x240:rate=25:duration=1 -c:v libx264 -pix_fmt yuv420p", "mp4");
     let lies = [
         ("a page", Bytes::from_static(b"<html><script>alert(1)</script></html>"), "cut off"),
         ("nothing", Bytes::new(), "refused"),
         ("half of it", right.slice(..right.len() - 2000), "cut off"),
-        ("another size", made("testsrc2=size=320x180:duration=1 -c:v libx264", "mp4"), "size"),
-        ("another codec", made("testsrc2=size=640x360:duration=1 -c:v mpeg4", "mp4"), "codec"),
-        ("another container", made("testsrc2=size=640x360:duration=1 -c:v libx264", "mkv"), "cut off"),
-        ("a shorter one", made("testsrc2=size=640x360:duration=0.4 -c:v libx264", "mp4"), "400.0ms of 1.0s"),
+        ("another codec", made("testsrc2=size=320x240:duration=1 -c:v mpeg4", "mp4"), "codec"),
+        ("another container", made("testsrc2=size=320x240:duration=1 -c:v libx264", "mkv"), "cut off"),
         (
             "one with sound",
-            made("testsrc2=size=640x360:duration=1 -f lavfi -i sine=duration=1 -c:v libx264 -c:a aac", "mp4"),
+            made("testsrc2=size=320x240:duration=1 -f lavfi -i sine=duration=1 -c:v libx264 -c:a aac", "mp4"),
             "sound",
         ),
     ];
@@ -93,17 +91,31 @@ async fn a_members_word_for_a_result_is_not_believed() {
     again.assert_video();
     assert_eq!(again.header("x-cache"), "hit");
     // What may be the input's own doing is not answered either, and not called a lie.
-    let longer = made("testsrc2=size=640x360:duration=3 -c:v libx264", "mp4");
-    let plays = move |path: &str| path.starts_with("/internal/jobs/").then(|| Play::result(&longer));
-    let rogue = Rogue::join(&node, "odd", None, plays).await;
-    assert_made_here(&node.http.upload(clip(200).make()).await);
-    assert_eq!((rogue.jobs(), node.count_of_peer("a peer is avoided", "odd")), (1, 0));
+    let odd = [
+        ("larger", "size=640x360:duration=1", "another size"),
+        ("shorter", "size=320x240:duration=0.4", "400.0ms"),
+        ("longer", "size=320x240:duration=3", "3.0s"),
+    ];
+    for (tag, (name, source, seen)) in (200..).zip(odd) {
+        let result = made(&format!("testsrc2={source} -c:v libx264 -pix_fmt yuv420p"), "mp4");
+        let plays = move |path: &str| path.starts_with("/internal/jobs/").then(|| Play::result(&result));
+        let rogue = Rogue::join(&node, name, None, plays).await;
+        assert_made_here(&node.http.upload(clip(tag).make()).await);
+        assert_eq!((rogue.jobs(), node.count_of_peer("a peer is avoided", name)), (1, 0), "{name}");
+        let message = "peer's result not taken: next candidate";
+        let line = node.logged(message, move |line| line["peer"] == name).await;
+        let error = line["error"].as_str().unwrap();
+        assert!(error.starts_with("doubtful: ") && error.contains(seen), "{name}: {error}");
+        // It is dead before the next one comes, and so gets no further job.
+        drop(rogue);
+        node.logged("failed", move |line| line["member"] == name).await;
+    }
     for rogue in &rogues {
         assert_avoided(&node, rogue);
     }
     let lies = rogues.iter().map(Rogue::jobs).sum::<usize>() as u64;
     assert_eq!(node.metric("starling_peer_faults_total{fault=\"lied\"}").await, lies);
-    assert_eq!(node.metric("starling_peer_faults_total{fault=\"doubtful\"}").await, 1);
+    assert_eq!(node.metric("starling_peer_faults_total{fault=\"doubtful\"}").await, 3);
 }
 
 #[tokio::test]
