@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn upload(head: &Parts) {
     let now = Instant::now();
-    if let Ok(deadline) = deadline(head, DEFAULT, now) {
+    if let Ok(deadline) = deadline(head, DEFAULT, DEADLINE_MAX, now) {
         assert!(deadline.allowed <= DEADLINE_MAX && deadline.at == now + deadline.allowed);
     }
     if let Ok(Some(name)) = profile(head) {

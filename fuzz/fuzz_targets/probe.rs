@@ -32,7 +32,7 @@ fn first_bytes(head: &[u8]) {
     let whole = sniff(head);
     let Some(short) = head.get(..HEAD_BYTES_MIN).and_then(|short| sniff(short).ok()) else { return };
     // What has no word of its own to be known by may look otherwise when more of it is there.
-    if !matches!(short, Container::MpegTs | Container::MpegAudio) {
+    if !matches!(short, Container::MpegTs | Container::MpegAudio | Container::Dv) {
         assert_eq!(whole, Ok(short), "more bytes have changed it");
     }
 }
@@ -43,8 +43,9 @@ fn text(begin: &[u8], rest: &[u8]) {
 
 fn description(json: &[u8]) {
     let Ok(info) = probed(json) else { return };
-    assert!(info.video.is_some() || info.audio.is_some());
-    if let Some(video) = &info.video {
+    let usable = info.video.is_some() || info.audio.is_some() || info.cover.is_some();
+    assert!(usable || info.video_lack.is_some() || info.audio_lack.is_some(), "nothing, and no reason");
+    for video in info.video.iter().chain(&info.cover) {
         assert!(video.width > 0 && video.height > 0 && video.fps >= 0.0 && video.fps.is_finite());
     }
     // It is reckoned with before a peer's word for it is checked.
@@ -63,9 +64,11 @@ fn description(json: &[u8]) {
     // It travels to a peer.
     let there = serde_json::to_vec(&info).expect("it is plain data");
     let mut there: MediaInfo = serde_json::from_slice(&there).expect("what was written can be read");
-    if let (Some(here), Some(there)) = (&info.video, &mut there.video) {
-        assert!((here.fps - there.fps).abs() <= here.fps * f64::EPSILON * 4.0);
-        there.fps = here.fps;
+    for (here, there) in [(&info.video, &mut there.video), (&info.cover, &mut there.cover)] {
+        if let (Some(here), Some(there)) = (here, there) {
+            assert!((here.fps - there.fps).abs() <= here.fps * f64::EPSILON * 4.0);
+            there.fps = here.fps;
+        }
     }
     assert_eq!(there, info);
     assert!(info.duration.is_none_or(|duration| !duration.is_zero()));

@@ -54,6 +54,9 @@ pub(super) const HEAD_BYTES_MIN: usize = 16;
 /// ffconcat, SDP) are refused here first of all.
 pub fn sniff(head: &[u8]) -> Result<Container, NotVideo> {
     let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
+    if names_other_files(head) {
+        return Err(NotVideo);
+    }
     if iso_box(head) {
         return Ok(Container::Mp4);
     }
@@ -105,10 +108,19 @@ pub fn sniff(head: &[u8]) -> Result<Container, NotVideo> {
     Err(NotVideo)
 }
 
+/// How texts begin that make ffmpeg open other files: HLS, ffconcat, DASH, SDP.
+const TEXTS: [&[u8]; 6] = [b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD", b"<!--", b"v=0"];
+
+/// Whether it begins as such a text does. Whatever comes behind, sync bytes of a transport stream included, it is no video.
+fn names_other_files(head: &[u8]) -> bool {
+    let begin = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    TEXTS.iter().any(|text| begin.starts_with(text))
+}
+
 /// Whether more bytes than [`HEAD_BYTES`] may show what a file is: not for a text, and not for a picture that stands still.
 pub(super) fn may_be_cut(head: &[u8]) -> bool {
     let text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace() || *byte >= 0x80;
-    !head.iter().take(HEAD_BYTES).all(text) && !head.starts_with(b"\x89PNG")
+    !names_other_files(head) && !head.iter().take(HEAD_BYTES).all(text) && !head.starts_with(b"\x89PNG")
 }
 
 /// A PNG with an animation's control before its first picture.

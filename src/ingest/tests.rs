@@ -441,6 +441,27 @@ async fn a_stream_that_was_cut_is_taken_whatever_way_it_comes_and_garbage_is_ref
     assert!(matches!(refused, Err(IngestError::NotVideo(_))), "{refused:?}");
 }
 
+#[test]
+fn a_text_that_names_other_files_is_refused_whatever_comes_behind() {
+    for begin in [
+        "#EXTM3U\n",
+        "\u{feff}#EXTM3U\n",
+        "ffconcat version 1.0",
+        "\n<?xml",
+        "<MPD",
+        "<!--free-->",
+        "v=0\r\n",
+    ] {
+        let head = [begin.as_bytes(), &[0], &[0x47; 2000]].concat();
+        assert_eq!(sniff(&head), Err(NotVideo), "{begin:?}");
+    }
+    assert_eq!(
+        sniff(&[&[1, 0][..], &[0x47; 2000]].concat()),
+        Ok(Container::MpegTs),
+        "it is the begin that counts"
+    );
+}
+
 proptest! {
     #[test]
     fn a_text_is_never_taken_for_a_video(text in "[a-fh-z<>#=\\n]{0,1200}") {
