@@ -130,7 +130,7 @@ async fn texts_that_name_other_files_are_no_videos() {
         // A comment that passes for the head of a QuickTime file with a gigabyte of pictures first. A unit test of the
         // workers shows that ffmpeg's list of demuxers stops what may get past the magic bytes.
         let disguised = node.http.upload(Folder::dash("<!--mdat-->", &target).into()).await;
-        disguised.assert_problem(422, "unusable-video");
+        disguised.assert_problem(415, "not-a-video");
     }
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody came for the file");
     assert_eq!(node.metric("starling_transcodes_total").await, 0);
