@@ -12,7 +12,7 @@ if ! command -v c++ >/dev/null; then
     skip "a C++ compiler, which the fuzzer is built with, is not installed (apt-get install g++)"
     exit 0
 fi
-for target in overlay/fuzz/datagram overlay/fuzz/sequence fuzz/headers fuzz/index fuzz/multipart fuzz/probe; do
+for target in overlay/fuzz/datagram overlay/fuzz/sequence fuzz/bundle fuzz/headers fuzz/index fuzz/multipart fuzz/probe; do
     step "fuzz $target for $seconds s"
     if ! scripts/fuzz-target.sh "${target%/*}" "${target##*/}" "-max_total_time=$seconds" >"$log" 2>&1; then
         tail -n 40 "$log" >&2

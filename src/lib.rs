@@ -3,6 +3,7 @@
 //! docs/ARCHITECTURE.md tells where each step of the two data paths lives.
 
 pub mod auth;
+pub mod bundle;
 pub mod cache;
 pub mod client;
 pub mod config;

@@ -1,0 +1,144 @@
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::entry::{BLOCK_BYTES, END_BYTES, header, padding};
+use super::name::{FileName, FileNameError};
+
+/// The most files that a set may have: an hour in four sizes, in segments of four seconds.
+pub const FILES_MAX: usize = 4096;
+
+/// Which files are in a set, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index(Vec<Entry>);
+
+/// A file of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: FileName,
+    /// Where in the set it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+/// A file that is no set as nodes make them. Nothing of it is to be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// It can't be read.
+    #[error("it can't be read: {0}")]
+    Io(#[from] io::Error),
+    /// It ends before a file of it does, or before its own end.
+    #[error("it is cut off")]
+    CutOff,
+    /// What stands before a file is not what a node writes: a link, a folder, an owner, another kind of tar.
+    #[error("the header at byte {0} is none that a node writes")]
+    Header(u64),
+    /// A file's name is not one of a set's.
+    #[error("the name of the file at byte {at} is not allowed: {source}")]
+    Name {
+        /// Where its header stands.
+        at: u64,
+        /// Why.
+        source: FileNameError,
+    },
+    /// Two files have one name.
+    #[error("it has two files named {0}")]
+    Twice(FileName),
+    /// Something else than zeros fills a block.
+    #[error("something is hidden at byte {0}")]
+    Hidden(u64),
+    /// There is no file in it.
+    #[error("there is no file in it")]
+    Empty,
+    /// There are too many files in it.
+    #[error("it has more than {FILES_MAX} files")]
+    TooMany,
+}
+
+impl Index {
+    /// Reads where the files of a set are. Takes exactly what [`pack`](super::pack) writes, and else nothing. Blocks on the disk.
+    pub fn read(file: &File) -> Result<Self, BundleError> {
+        let total = file.metadata()?.len();
+        Self::read_from(total, |buffer, at| file.read_exact_at(buffer, at))
+    }
+
+    /// The same of `total` bytes that are read through a function: a buffer to fill, and from which byte on.
+    pub fn read_from(
+        total: u64,
+        mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+    ) -> Result<Self, BundleError> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut names = BTreeSet::new();
+        let mut at = 0u64;
+        let mut block = [0; BLOCK_BYTES as usize];
+        loop {
+            let left = total.checked_sub(at).filter(|left| *left >= END_BYTES).ok_or(BundleError::CutOff)?;
+            read(&mut block, at)?;
+            if is_zero(&block) {
+                // The end; nothing may stand behind it.
+                read(&mut block, at + BLOCK_BYTES)?;
+                return match (is_zero(&block) && left == END_BYTES, entries.is_empty()) {
+                    (false, _) => Err(BundleError::Hidden(at)),
+                    (true, true) => Err(BundleError::Empty),
+                    (true, false) => Ok(Self(entries)),
+                };
+            }
+            if entries.len() == FILES_MAX {
+                return Err(BundleError::TooMany);
+            }
+            let (name, bytes) = described(&block, at)?;
+            let (offset, fill) = (at + BLOCK_BYTES, padding(bytes));
+            let next = offset.checked_add(bytes).and_then(|end| end.checked_add(fill));
+            let next = next.filter(|next| *next <= total).ok_or(BundleError::CutOff)?;
+            let fill = &mut block[..fill as usize];
+            read(fill, offset + bytes)?;
+            if !is_zero(fill) {
+                return Err(BundleError::Hidden(offset + bytes));
+            }
+            if !names.insert(name.clone()) {
+                return Err(BundleError::Twice(name));
+            }
+            entries.push(Entry { name, offset, bytes });
+            at = next;
+        }
+    }
+
+    /// All files, in their order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// The file of this name.
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.name.as_str() == name)
+    }
+}
+
+impl Entry {
+    /// The bytes of this file out of the set that it is of. Blocks on the disk.
+    pub fn read(&self, set: &File) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(self.bytes).map_err(io::Error::other)?];
+        set.read_exact_at(&mut bytes, self.offset)?;
+        Ok(bytes)
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Name and length in a header; whatever else is said in it is not what a node says.
+fn described(block: &[u8; BLOCK_BYTES as usize], at: u64) -> Result<(FileName, u64), BundleError> {
+    let foreign = || BundleError::Header(at);
+    let said = tar::Header::from_byte_slice(block);
+    let bytes = said.entry_size().map_err(|_| foreign())?;
+    let path = said.as_ustar().ok_or_else(foreign)?.name;
+    let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+    let path = std::str::from_utf8(path).map_err(|_| foreign())?;
+    let name: FileName = path.parse().map_err(|source| BundleError::Name { at, source })?;
+    let ours = header(name.as_str(), bytes).map_err(|_| foreign())?;
+    if ours == *block { Ok((name, bytes)) } else { Err(foreign()) }
+}
