@@ -3,7 +3,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Plan, Sound, Video};
+use super::{Plan, Sound, Video, preview};
 use crate::content::MediaLimits;
 use crate::profile::{AudioCodec, Container, Preset, Profile, Recipe, VideoCodec};
 
@@ -12,8 +12,8 @@ use crate::profile::{AudioCodec, Container, Preset, Profile, Recipe, VideoCodec}
 pub const DEMUXERS: &str =
     "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mp3,aac,flac,wav,w64,gif,apng,mxf,dv";
 
-/// The demuxers for what ffmpeg itself has written here: a poster too.
-pub(crate) const OWN_DEMUXERS: &str = "mov,matroska,webm,ogg,image2,jpeg_pipe";
+/// The demuxers for what ffmpeg itself has written here: a poster and a GIF, too.
+pub(crate) const OWN_DEMUXERS: &str = "mov,matroska,webm,ogg,image2,jpeg_pipe,gif";
 
 /// Seconds between two pictures that need no other before them.
 const KEY_FRAME_EVERY_S: u32 = 2;
@@ -99,12 +99,13 @@ impl Plan {
             Recipe::Poster { quality, .. } => {
                 args.opt("-frames:v", 1).opt("-c:v", "mjpeg").opt("-q:v", quality).opt("-f", "mjpeg");
             }
+            Recipe::Sprite { .. } | Recipe::Gif { .. } => preview::keep(args, self.from_start),
         }
     }
 }
 
 /// The options that keep a hostile file from reaching beyond itself. ffprobe takes the same.
-fn guard_input(args: &mut Args, demuxers: &str, limits: &MediaLimits) {
+pub(super) fn guard_input(args: &mut Args, demuxers: &str, limits: &MediaLimits) {
     // The limit is of the picture; ffmpeg's own is of what it allocates for one.
     let side = limits.picture_pixels_max.isqrt() + ALIGNMENT_PIXELS;
     let pixels = limits.picture_pixels_max + 2 * ALIGNMENT_PIXELS * side;
@@ -247,22 +248,22 @@ pub(crate) fn held_argv(
 }
 
 #[derive(Default)]
-struct Args(Vec<OsString>);
+pub(super) struct Args(pub(super) Vec<OsString>);
 
 impl Args {
-    fn flags(&mut self, flags: &[&str]) -> &mut Self {
+    pub(super) fn flags(&mut self, flags: &[&str]) -> &mut Self {
         self.0.extend(flags.iter().map(OsString::from));
         self
     }
 
-    fn opt(&mut self, name: &str, value: impl Display) -> &mut Self {
+    pub(super) fn opt(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.0.push(name.into());
         self.0.push(value.to_string().into());
         self
     }
 
     /// A path with `file:` in front: then neither a leading `-` nor a `name:` in it can mean anything else.
-    fn path(&mut self, name: &str, path: &Path) -> &mut Self {
+    pub(super) fn path(&mut self, name: &str, path: &Path) -> &mut Self {
         let mut value = OsString::from("file:");
         value.push(path);
         self.0.push(name.into());

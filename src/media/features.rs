@@ -26,12 +26,14 @@ impl Default for Features {
 }
 
 /// The encoders of the profiles that come with Starling, and what lacks without them.
-const ENCODERS: [(&str, &str); 5] = [
+const ENCODERS: [(&str, &str); 7] = [
     ("libx264", "no profile with H.264 works"),
     ("libvpx-vp9", "the profile webm does not work"),
     ("libopus", "the profile webm does not work"),
     ("aac", "no profile in MP4 has sound"),
-    ("mjpeg", "the profile poster does not work"),
+    ("mjpeg", "the profiles poster and sprite do not work"),
+    ("ffv1", "the profiles sprite and gif do not work"),
+    ("gif", "the profile gif does not work"),
 ];
 
 impl Features {

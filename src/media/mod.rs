@@ -15,6 +15,7 @@ mod features;
 mod packets;
 mod picture;
 mod plan;
+pub(crate) mod preview;
 mod rate;
 mod sound;
 #[cfg(test)]

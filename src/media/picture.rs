@@ -20,6 +20,8 @@ pub enum Surface {
     Video,
     /// A JPEG: BT.601 in full range, whatever the file says (JFIF).
     Jpeg,
+    /// Red, green and blue, of which a palette is made.
+    Rgb,
 }
 
 /// How samples have to be read, where a file says nothing included.
@@ -94,6 +96,11 @@ pub fn picture_filters(
             let jpeg = Color { range: Range::Full, matrix: Matrix::Bt470bg, ..out };
             filters.push(format!("scale=iw:ih{}", conversion(out, jpeg)));
             filters.push("format=yuvj420p".to_owned());
+        }
+        Surface::Rgb => {
+            let rgb = Color { range: Range::Full, matrix: Matrix::Gbr, ..out };
+            filters.push(format!("scale=iw:ih{}", conversion(out, rgb)));
+            filters.push("format=rgb24".to_owned());
         }
     }
     filters
@@ -198,7 +205,7 @@ impl Geometry {
     fn of(video: &VideoInfo, scale: Scale) -> Self {
         let (shown_width, shown_height) = video.shown_size();
         let (width, height) = scale.fit(shown_width, shown_height);
-        let fits = matches!(scale, Scale::ShortSide(_));
+        let fits = matches!(scale, Scale::ShortSide(_) | Scale::Within(..));
         Self { width, height, shape: fits.then(|| f64::from(shown_width) / f64::from(shown_height)) }
     }
 

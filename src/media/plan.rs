@@ -1,3 +1,4 @@
+use super::preview::{self, Preview};
 use super::{Features, Rate, Surface, picture_filters, sound};
 use crate::content::{MediaInfo, VideoInfo};
 use crate::profile::{Audio, Profile, Recipe, Scale, Unsuitable};
@@ -11,6 +12,10 @@ pub struct Plan {
     pub sound: Option<Sound>,
     /// For one still picture: where it is looked for.
     pub(super) still: Option<Still>,
+    /// For pictures that are put together in a second run: what of.
+    pub(crate) preview: Option<Preview>,
+    /// Whether the first picture that there is will do.
+    pub(super) from_start: bool,
 }
 
 /// Pictures of a plan.
@@ -63,7 +68,8 @@ const STILL_UNKNOWN_S: f64 = 1.0;
 const KEY_FRAME_DISTANCE_S: f64 = 10.0;
 
 impl Plan {
-    /// The plan for a profile. `from_start`: a still picture is the first that there is.
+    /// The plan for a profile. `from_start`: a still picture is the first that there is, and so is all of
+    /// a preview.
     pub fn new(
         info: &MediaInfo,
         profile: &Profile,
@@ -71,33 +77,31 @@ impl Plan {
         from_start: bool,
     ) -> Result<Self, Unsuitable> {
         profile.suits(info)?;
-        let none = Self { video: None, sound: None, still: None };
+        let none = Self { video: None, sound: None, still: None, preview: None, from_start };
         Ok(match (&profile.recipe, &info.video, &info.cover) {
             (Recipe::Video { scale, fps_max, audio, .. }, Some(video), _) => Self {
                 video: Some(moving(video, *scale, u32::from(*fps_max), features)),
                 sound: sound(info, *audio),
-                still: None,
+                ..none
             },
             (Recipe::Audio { audio }, ..) => Self { sound: sound(info, *audio), ..none },
             (Recipe::Poster { scale, .. }, Some(video), _) if !from_start => {
                 let (still, choice) = look_for(info, video, features);
-                Self {
-                    video: Some(still_of(video, *scale, features, choice)),
-                    sound: None,
-                    still: Some(still),
-                }
+                Self { video: Some(still_of(video, *scale, features, choice)), still: Some(still), ..none }
             }
             (Recipe::Poster { scale, .. }, Some(picture), _)
             | (Recipe::Poster { scale, .. }, None, Some(picture)) => {
                 let still = Still { within_s: None, key_frames_only: false };
                 let choice = Choice::default();
-                Self {
-                    video: Some(still_of(picture, *scale, features, choice)),
-                    sound: None,
-                    still: Some(still),
-                }
+                Self { video: Some(still_of(picture, *scale, features, choice)), still: Some(still), ..none }
             }
-            (Recipe::Video { .. } | Recipe::Poster { .. }, None, _) => return Err(Unsuitable::NoVideo),
+            (recipe, Some(video), _) => {
+                let (filters, size, preview) =
+                    preview::plan(recipe, info, video, features, from_start).ok_or(Unsuitable::NoVideo)?;
+                let video = Some(preview::video(video.index, filters, size, video));
+                Self { video, preview: Some(preview), ..none }
+            }
+            (_, None, _) => return Err(Unsuitable::NoVideo),
         })
     }
 }

@@ -43,8 +43,16 @@ fn line(name: &str, info: &MediaInfo) -> String {
     let plan = Plan::new(info, &profile, &Features::default(), false).unwrap();
     let run =
         Run { input: Path::new("in"), output: Path::new("out"), threads: 2, limits: &MediaLimits::default() };
-    let argv = plan.argv(&profile, &run);
-    argv.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    let text = |argv: Vec<std::ffi::OsString>| {
+        argv.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    let first = text(plan.argv(&profile, &run));
+    match &plan.preview {
+        Some(preview) => {
+            format!("{first}\n  then: {}", text(preview.argv(run.output, Path::new("made"), run.limits)))
+        }
+        None => first,
+    }
 }
 
 fn kinds() -> Vec<(&'static str, VideoInfo)> {
@@ -148,7 +156,8 @@ fn the_papers_recipe_is_exactly_the_papers() {
 fn what_guards_against_hostile_input_stands_before_the_input() {
     for profile in ProfileSet::builtin().iter() {
         let line = line(profile.name.as_str(), &clip());
-        let (before, after) = line.split_once(" -i file:in ").unwrap();
+        let first = line.split('\n').next().unwrap();
+        let (before, after) = first.split_once(" -i file:in ").unwrap();
         for guard in [
             "-nostdin",
             "-protocol_whitelist file,pipe",

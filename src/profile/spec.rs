@@ -53,6 +53,21 @@ pub enum Recipe {
         /// JPEG quantizer: 2 (best) to 31.
         quality: u8,
     },
+    /// Contact sheets of small pictures from all over the film, with a `WebVTT` file that says which of them shows what time: what
+    /// players show above the seek bar. A set of files.
+    Sprite {
+        /// Size of one small picture.
+        tile: Scale,
+        /// JPEG quantizer: 2 (best) to 31.
+        quality: u8,
+    },
+    /// A few seconds of a film, silent and over and over again.
+    Gif {
+        /// Size of the pictures.
+        scale: Scale,
+        /// Pictures a second.
+        fps: u16,
+    },
 }
 
 const fn yes() -> bool {
@@ -107,6 +122,8 @@ pub enum Scale {
     Exact(u16, u16),
     /// The shorter side at most this, aspect ratio kept, both sides even, never enlarged.
     ShortSide(u16),
+    /// The longer side at most the first, and the shorter one at most the second; aspect ratio kept, both sides even, never enlarged.
+    Within(u16, u16),
 }
 
 /// Longer than this no side is, whatever the shape: encoders take no more.
@@ -124,6 +141,31 @@ impl Scale {
                 let other = (f64::from(long) * f64::from(side) / f64::from(short) / 2.0).round() * 2.0;
                 let other = (other as u32).clamp(2, SIDE_MAX);
                 if width >= height { (other, side) } else { (side, other) }
+            }
+            Self::Within(long_max, short_max) => {
+                let (short, long) = (width.min(height).max(1), width.max(height).max(1));
+                let by_long = f64::from(long_max) / f64::from(long);
+                let by = by_long.min(f64::from(short_max) / f64::from(short)).min(1.0);
+                let even = |side: u32, max: u16| {
+                    // Rounding must not carry it over what it has to fit into.
+                    let side = (f64::from(side) * by / 2.0).round() as u32 * 2;
+                    side.clamp(2, u32::from(max).max(2))
+                };
+                let (long, short) = (even(long, long_max), even(short, short_max));
+                if width >= height { (long, short) } else { (short, long) }
+            }
+        }
+    }
+
+    /// Whether pictures of this size can come out.
+    pub(crate) fn allows(self, width: u32, height: u32) -> bool {
+        let (short, long) = (width.min(height), width.max(height));
+        match self {
+            Self::Exact(w, h) => (width, height) == (w.into(), h.into()),
+            // Two at the least, where the input has but one row.
+            Self::ShortSide(side) => short <= u32::from(side).max(2),
+            Self::Within(long_max, short_max) => {
+                long <= u32::from(long_max).max(2) && short <= u32::from(short_max).max(2)
             }
         }
     }
@@ -225,6 +267,8 @@ fn lack_in_words(video: bool, why: &Lack) -> String {
 /// How much dearer it is to encode a pixel than to decode one: roughly x264's `fast` against a decoder of H.264. It
 /// need not be exact: it makes jobs of one profile comparable, and their speed is learned.
 const ENCODE_WEIGHT: u64 = 4;
+/// So many pictures of a film are looked at for a preview, about.
+const PREVIEW_PICTURES: u64 = 600;
 
 impl Profile {
     /// What a job of this profile costs, in pixels that are decoded or (weighed) encoded; 0 where the input doesn't tell.
@@ -235,6 +279,11 @@ impl Profile {
         match &self.recipe {
             Recipe::Video { scale, .. } => picture(scale).saturating_mul(video.frames),
             Recipe::Poster { scale, .. } => picture(scale),
+            // All of it is decoded, and little of that encoded.
+            Recipe::Sprite { tile: scale, .. } | Recipe::Gif { scale, .. } => {
+                let kept = video.frames.min(PREVIEW_PICTURES);
+                coded.saturating_mul(video.frames).saturating_add(ENCODE_WEIGHT * scale.pixels(video) * kept)
+            }
             Recipe::Audio { .. } => 0,
         }
     }
@@ -247,6 +296,8 @@ impl Profile {
             Recipe::Audio { audio: Audio { codec: AudioCodec::Aac, .. } } => "audio/mp4",
             Recipe::Audio { audio: Audio { codec: AudioCodec::Opus, .. } } => "audio/ogg",
             Recipe::Poster { .. } => "image/jpeg",
+            Recipe::Sprite { .. } => crate::bundle::MEDIA_TYPE,
+            Recipe::Gif { .. } => "image/gif",
         }
     }
 
@@ -258,7 +309,19 @@ impl Profile {
             Recipe::Audio { audio: Audio { codec: AudioCodec::Aac, .. } } => "m4a",
             Recipe::Audio { audio: Audio { codec: AudioCodec::Opus, .. } } => "ogg",
             Recipe::Poster { .. } => "jpg",
+            Recipe::Sprite { .. } => "tar",
+            Recipe::Gif { .. } => "gif",
         }
+    }
+
+    /// Whether its result is a set of files, which is kept and sent as one: see [`bundle`](crate::bundle).
+    pub const fn makes_set(&self) -> bool {
+        matches!(self.recipe, Recipe::Sprite { .. })
+    }
+
+    /// Whether it is put together from pictures of the whole film.
+    pub(crate) const fn is_preview(&self) -> bool {
+        matches!(self.recipe, Recipe::Sprite { .. } | Recipe::Gif { .. })
     }
 
     /// Whether this profile can be made of that input.
@@ -267,11 +330,15 @@ impl Profile {
             why.clone().map_or(else_, |why| Unsuitable::Lacks { video, why })
         };
         match self.recipe {
-            Recipe::Video { .. } if info.video.is_none() && info.cover.is_some() => {
+            Recipe::Video { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. }
+                if info.video.is_none() && info.cover.is_some() =>
+            {
                 Err(Unsuitable::CoverOnly)
             }
             Recipe::Poster { .. } if info.cover.is_some() => Ok(()),
-            Recipe::Video { .. } | Recipe::Poster { .. } if info.video.is_none() => {
+            Recipe::Video { .. } | Recipe::Poster { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. }
+                if info.video.is_none() =>
+            {
                 Err(lacks(true, &info.video_lack, Unsuitable::NoVideo))
             }
             Recipe::Audio { .. } if info.audio.is_none() => {
@@ -284,7 +351,7 @@ impl Profile {
     /// Whether what has to be decoded for it is within the limits: a picture that is not used may be of any size.
     pub fn within(&self, limits: &MediaLimits, info: &MediaInfo) -> Result<(), Unsuitable> {
         let picture = match self.recipe {
-            Recipe::Video { .. } => info.video.as_ref(),
+            Recipe::Video { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. } => info.video.as_ref(),
             Recipe::Poster { .. } => info.video.as_ref().or(info.cover.as_ref()),
             Recipe::Audio { .. } => None,
         };
@@ -325,9 +392,21 @@ impl Profile {
                 audio.validate()
             }
             Recipe::Audio { audio } => audio.validate(),
-            Recipe::Poster { scale, quality } => {
+            Recipe::Poster { scale, quality } | Recipe::Sprite { tile: scale, quality } => {
                 if !(2..=31).contains(&quality) {
                     return Err("quality is out of range: 2 (best) to 31");
+                }
+                if matches!(self.recipe, Recipe::Sprite { .. }) && !scale.is_bounded(320) {
+                    return Err("tile is out of range: exact or within, at most 320 by 320");
+                }
+                scale.validate()
+            }
+            Recipe::Gif { scale, fps } => {
+                if !(1..=15).contains(&fps) {
+                    return Err("fps is out of range: 1 to 15");
+                }
+                if !scale.is_bounded(640) {
+                    return Err("scale is out of range: exact or within, at most 640 by 640");
                 }
                 scale.validate()
             }
@@ -336,11 +415,17 @@ impl Profile {
 }
 
 impl Scale {
+    /// Whether no side can be longer than this, whatever the shape.
+    fn is_bounded(self, side_max: u16) -> bool {
+        matches!(self, Self::Exact(a, b) | Self::Within(a, b) if a.max(b) <= side_max)
+    }
+
     fn validate(self) -> Result<(), &'static str> {
         let even = |side: u16| (16..=4320).contains(&side) && side.is_multiple_of(2);
         let good = match self {
             Self::Exact(width, height) => even(width) && even(height),
             Self::ShortSide(side) => even(side),
+            Self::Within(long, short) => even(long) && even(short) && short <= long,
         };
         if good { Ok(()) } else { Err("scale is out of range: even numbers from 16 to 4320") }
     }
@@ -359,8 +444,9 @@ impl Profile {
     /// Whether that is what this profile makes; else what is wrong with it.
     pub(crate) fn delivers(&self, result: &MediaInfo) -> Result<(), &'static str> {
         match (&self.recipe, &result.video, &result.audio) {
-            (Recipe::Video { .. } | Recipe::Poster { .. }, None, _) => Err("there are no pictures in it"),
             (Recipe::Audio { .. }, _, None) => Err("there is no sound in it"),
+            (Recipe::Audio { .. }, ..) => Ok(()),
+            (_, None, _) => Err("there are no pictures in it"),
             (Recipe::Video { codec, scale, .. }, Some(video), _) => {
                 let name = if *codec == VideoCodec::H264 { "h264" } else { "vp9" };
                 match scale {
@@ -377,8 +463,11 @@ impl Profile {
 
     /// Whether a result of this profile is as large as what it was made of asks for; else what is wrong with it.
     pub(crate) fn fits(&self, input: &MediaInfo, result: &MediaInfo) -> Result<(), &'static str> {
-        let (Recipe::Video { scale, .. }, Some(from), Some(made)) =
-            (&self.recipe, &input.video, &result.video)
+        let (
+            Recipe::Video { scale, .. } | Recipe::Sprite { tile: scale, .. } | Recipe::Gif { scale, .. },
+            Some(from),
+            Some(made),
+        ) = (&self.recipe, &input.video, &result.video)
         else {
             return Ok(());
         };

@@ -29,6 +29,27 @@ fn the_default_keeps_the_shape_and_the_papers_is_there() {
 }
 
 #[test]
+fn a_small_picture_fits_into_its_frame_whichever_way_round() {
+    let tile = Scale::Within(160, 90);
+    for (shown, made) in [
+        ((1920, 1080), (160, 90)),
+        ((1080, 1920), (90, 160)),
+        ((640, 480), (120, 90)),
+        ((1000, 1000), (90, 90)),
+        ((2390, 1000), (160, 66)),
+        ((64, 48), (64, 48)),
+        ((65, 49), (66, 50)),
+        ((160, 91), (158, 90)),
+        ((1, 1), (2, 2)),
+        ((16, 100_000), (2, 160)),
+    ] {
+        assert_eq!(tile.fit(shown.0, shown.1), made, "{shown:?}");
+        assert!(tile.allows(made.0, made.1), "{shown:?}");
+    }
+    assert!(!tile.allows(160, 92) && !tile.allows(162, 90) && !tile.allows(92, 160));
+}
+
+#[test]
 fn the_size_of_a_picture_that_is_not_used_does_not_matter() {
     let limits = MediaLimits { picture_pixels_max: 64 * 48, ..MediaLimits::default() };
     let sized = |width| {
@@ -57,8 +78,10 @@ fn every_profile_says_what_comes_out() {
             "480p video/mp4 mp4",
             "720p video/mp4 mp4",
             "audio audio/mp4 m4a",
+            "gif image/gif gif",
             "paper video/mp4 mp4",
             "poster image/jpeg jpg",
+            "sprite application/x-tar tar",
             "webm video/webm webm"
         ]
     );
@@ -135,6 +158,22 @@ fn a_profile_file_is_validated_as_a_whole() {
     );
     assert!(broken("crf = 20", "crf = 20\nextra = \"-f lavfi\"").contains("extra"));
     assert!(broken("\"h264\"", "\"h264 -i /etc/passwd\"").contains("unknown variant"));
+    let preview = |fields: &str| {
+        let head = "default = \"p\"\n[[profile]]\nname = \"p\"\ndescription = \"\"\n";
+        ProfileSet::from_toml(&format!("{head}{fields}")).err().map(|error| error.to_string())
+    };
+    assert_eq!(preview("kind = \"sprite\"\ntile = { within = [160, 90] }\nquality = 4"), None);
+    assert_eq!(preview("kind = \"gif\"\nscale = { within = [480, 270] }\nfps = 15"), None);
+    for (fields, what) in [
+        ("kind = \"sprite\"\ntile = { within = [640, 360] }\nquality = 4", "tile is out of range"),
+        ("kind = \"sprite\"\ntile = { short-side = 90 }\nquality = 4", "tile is out of range"),
+        ("kind = \"sprite\"\ntile = { within = [90, 160] }\nquality = 4", "scale is out of range"),
+        ("kind = \"sprite\"\ntile = { within = [160, 90] }\nquality = 1", "quality is out of range"),
+        ("kind = \"gif\"\nscale = { within = [1920, 1080] }\nfps = 10", "scale is out of range"),
+        ("kind = \"gif\"\nscale = { within = [480, 270] }\nfps = 16", "fps is out of range"),
+    ] {
+        assert!(preview(fields).is_some_and(|error| error.contains(what)), "{fields}");
+    }
     let twice = format!("{ONE}{}", ONE.replace("default = \"p\"", ""));
     assert_eq!(
         ProfileSet::from_toml(&twice).unwrap_err().to_string(),

@@ -19,13 +19,16 @@ use super::sandbox::Allowed;
 use crate::media::{Complaints, Plan, Run, held_argv};
 use crate::profile::{Recipe, Unsuitable};
 
+/// Pictures that were picked, until they are put together.
+const PICKED: &str = "picked.mkv";
+
 /// The children of one job.
 pub(super) struct Ffmpeg<'a> {
-    bench: &'a Bench,
-    job: &'a Job,
-    output: &'a Path,
+    pub(super) bench: &'a Bench,
+    pub(super) job: &'a Job,
+    pub(super) output: &'a Path,
     threads: u16,
-    cancel: &'a Cancel,
+    pub(super) cancel: &'a Cancel,
     /// What they cost, whatever came of it.
     cpu: Duration,
 }
@@ -65,12 +68,19 @@ impl<'a> Ffmpeg<'a> {
         mut on_progress: impl FnMut(Progress),
     ) -> Result<Complaints, TranscodeError> {
         let (job, bench) = (self.job, self.bench);
-        let plan = Plan::new(&job.info, &job.profile, &bench.tools.features, from_start)?;
+        let info = self.measured()?;
+        let plan = Plan::new(&info, &job.profile, &bench.tools.features, from_start)?;
         let input = (*job.input).as_ref();
         let limits = larger::limits_for(&job.info, &bench.limits);
-        let run = Run { input, output: self.output, threads: self.threads, limits: &limits };
+        let picked = self.output.with_file_name(PICKED);
+        let output = if plan.preview.is_some() { &picked } else { self.output };
+        let run = Run { input, output, threads: self.threads, limits: &limits };
         let sound_alone = matches!(job.profile.recipe, Recipe::Audio { .. });
-        let total = if sound_alone { job.info.sound_duration() } else { job.info.picture_duration() };
+        let total = match &plan.preview {
+            Some(preview) => Some(preview.length),
+            None if sound_alone => job.info.sound_duration(),
+            None => job.info.picture_duration(),
+        };
         let mut ear = Ear::new(total, &mut on_progress).within(&job.info);
         let ended = self.run(plan.argv(&job.profile, &run), input, &mut ear);
         if let Some(what) = ear.beyond() {
@@ -84,6 +94,9 @@ impl<'a> Ffmpeg<'a> {
             }
             _ => {}
         }
+        if let Some(preview) = &plan.preview {
+            self.put_together(preview, &info, &picked)?;
+        }
         Ok(Complaints::read(&outcome.stderr))
     }
 
@@ -94,7 +107,7 @@ impl<'a> Ffmpeg<'a> {
     }
 
     /// One child, to its good end.
-    fn run(
+    pub(super) fn run(
         &mut self,
         args: Vec<OsString>,
         input: &Path,

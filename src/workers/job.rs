@@ -87,9 +87,12 @@ impl Bench {
         let mut ffmpeg = Ffmpeg::new(self, job, &output, threads, cancel);
         let mut transcoded = ffmpeg.transcode(false, &mut on_progress);
         if matches!(transcoded, Err(TranscodeError::NoPicture))
-            && matches!(job.profile.recipe, Recipe::Poster { .. })
+            && matches!(
+                job.profile.recipe,
+                Recipe::Poster { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. }
+            )
         {
-            // It is over, or black, wherever a poster is looked for.
+            // It is over, or black, wherever a poster is looked for; or a film of one picture.
             transcoded = ffmpeg.transcode(true, &mut on_progress);
         }
         let cpu = ffmpeg.cpu();
@@ -126,7 +129,7 @@ impl Bench {
     }
 
     pub(super) fn verifier(&self) -> Verifier<'_> {
-        Verifier { prober: &self.prober, limits: &self.limits }
+        Verifier { prober: &self.prober, limits: &self.limits, dir: &self.dir }
     }
 }
 

@@ -80,7 +80,9 @@ fn worse(a: Length, b: Length) -> Length {
 
 fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Beside> {
     let mut all = Vec::new();
-    if let (Recipe::Video { .. }, Some(from), Some(to)) = (&profile.recipe, &input.video, &result.video) {
+    if let (Recipe::Video { .. } | Recipe::Sprite { .. }, Some(from), Some(to)) =
+        (&profile.recipe, &input.video, &result.video)
+    {
         all.push(Beside {
             stream: from.index,
             says: from.duration.or(input.duration),

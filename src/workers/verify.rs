@@ -21,9 +21,10 @@ use super::lengths::{self, Length, tolerance};
 use super::probe::Prober;
 use super::whole;
 use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
-use crate::ingest::Scratch;
+use crate::ingest::{DataDir, Scratch};
+use crate::media::preview::GIF_TIME_MAX;
 use crate::media::{Complaints, OWN_DEMUXERS};
-use crate::profile::{Container, Profile, Recipe, Scale};
+use crate::profile::{Container, Profile, Recipe};
 
 /// How exactly ffmpeg stops where it is told to: within a picture.
 const STOP_ERROR: Duration = Duration::from_secs(1);
@@ -71,6 +72,7 @@ pub enum Unfit {
 pub(super) struct Verifier<'a> {
     pub(super) prober: &'a Prober,
     pub(super) limits: &'a MediaLimits,
+    pub(super) dir: &'a DataDir,
 }
 
 impl Verifier<'_> {
@@ -162,7 +164,9 @@ impl Verifier<'_> {
             }
             _ => {}
         }
-        let described = if matches!(profile.extension(), "mp4" | "m4a") {
+        let described = if profile.makes_set() {
+            Some(self.look_at_set(profile, &file, cancel)?)
+        } else if matches!(profile.extension(), "mp4" | "m4a") {
             // Its index stands first and tells of all of it, so a file that was cut off behind it looks whole to whoever reads
             // only that, ffprobe for one.
             if whole::top_boxes(&file)?.is_none() {
@@ -221,17 +225,25 @@ fn delivers(profile: &Profile, result: &MediaInfo) -> Result<(), &'static str> {
         Recipe::Audio { .. } if profile.extension() == "ogg" => &["ogg"],
         Recipe::Audio { .. } => &["m4a"],
         Recipe::Poster { .. } => &["jpeg_pipe", "image2"],
+        Recipe::Sprite { .. } => &["tar"],
+        Recipe::Gif { .. } => &["gif"],
     };
     if !result.container.split(',').any(|name| containers.contains(&name)) {
         return Err("it is of another container");
     }
     profile.delivers(result)?;
-    let (Recipe::Video { scale, .. } | Recipe::Poster { scale, .. }) = &profile.recipe else { return Ok(()) };
-    match (scale, &result.video) {
-        // Two at the least, where the input has but one row.
-        (Scale::ShortSide(side), Some(video)) if video.width.min(video.height) > u32::from(*side).max(2) => {
-            Err("its pictures are of another size")
+    let (scale, longest) = match &profile.recipe {
+        Recipe::Video { scale, .. } | Recipe::Poster { scale, .. } | Recipe::Sprite { tile: scale, .. } => {
+            (scale, None)
         }
+        Recipe::Gif { scale, .. } => (scale, Some(GIF_TIME_MAX + STOP_ERROR)),
+        Recipe::Audio { .. } => return Ok(()),
+    };
+    if longest.is_some_and(|longest| result.duration.is_none_or(|duration| duration > longest)) {
+        return Err("it is longer than a preview");
+    }
+    match &result.video {
+        Some(video) if !scale.allows(video.width, video.height) => Err("its pictures are of another size"),
         _ => Ok(()),
     }
 }
@@ -241,7 +253,7 @@ fn delivers(profile: &Profile, result: &MediaInfo) -> Result<(), &'static str> {
 fn doubt(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Option<String> {
     let moving = match &profile.recipe {
         Recipe::Poster { .. } => return None,
-        Recipe::Audio { .. } => false,
+        Recipe::Audio { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. } => false,
         Recipe::Video { .. } => true,
     };
     if moving && input.audio.is_some() && result.audio.is_none() {
@@ -251,6 +263,9 @@ fn doubt(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Option<Str
         return Some(reason.to_owned());
     }
     let (says, got) = (input.duration.max(input.picture_duration())?, result.duration?);
+    if matches!(profile.recipe, Recipe::Gif { .. }) && got + 2 * tolerance(says) < says.min(GIF_TIME_MAX) {
+        return Some(shorter(says.min(GIF_TIME_MAX), got));
+    }
     (got > says + 2 * tolerance(says)).then(|| shorter(got, says))
 }
 
@@ -264,7 +279,7 @@ fn damage(profile: &Profile, result: &MediaInfo, length: Length, complaints: Com
     let (read, expected) = match length {
         Length::Lost { expected, got } | Length::Short { expected, got } => (got, Some(expected)),
         Length::Whole | Length::Held(_)
-            if complaints.any() && !matches!(profile.recipe, Recipe::Poster { .. }) =>
+            if complaints.any() && !matches!(profile.recipe, Recipe::Poster { .. } | Recipe::Gif { .. }) =>
         {
             (result.duration.unwrap_or_default(), None)
         }

@@ -3,6 +3,7 @@
 mod look;
 mod misbehaviour;
 mod pool;
+mod previews;
 mod transcodes;
 
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,102 @@
+//! The second run for contact sheets and moving previews, and the set that comes of it.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::TranscodeError;
+use super::ffmpeg::Ffmpeg;
+use super::progress::Ear;
+use super::sets;
+use crate::bundle::{self, FileName};
+use crate::content::MediaInfo;
+use crate::media::preview::{Kind, Preview, Sheets};
+
+/// What ffmpeg calls the sheets while they are made, by their number.
+const SHEETS: &str = "sheet-%d.jpg";
+
+impl Ffmpeg<'_> {
+    /// What is known of the input; how long its pictures play is found out where a preview needs it and the file does not say.
+    pub(super) fn measured(&self) -> Result<MediaInfo, TranscodeError> {
+        let mut info = self.job.info.clone();
+        let unknown = info.picture_duration().is_none_or(|duration| duration.is_zero());
+        if self.job.profile.is_preview() && unknown {
+            info.duration = self.length_by_packets()?;
+        }
+        Ok(info)
+    }
+
+    /// How long the pictures of the input really play.
+    fn length_by_packets(&self) -> Result<Option<Duration>, TranscodeError> {
+        let Some(video) = &self.job.info.video else { return Ok(None) };
+        let packets = self.bench.prober.packets((*self.job.input).as_ref(), self.cancel);
+        let packets = packets.map_err(|error| {
+            if self.cancel.is_set() { TranscodeError::Cancelled } else { TranscodeError::Unverified(error) }
+        })?;
+        Ok(packets.span(video.index).map(|span| span.end))
+    }
+
+    /// Puts together what the first run has picked.
+    pub(super) fn put_together(
+        &mut self,
+        preview: &Preview,
+        info: &MediaInfo,
+        picked: &Path,
+    ) -> Result<(), TranscodeError> {
+        let limits = self.bench.limits.clone();
+        let mut ear = Ear::new(Some(preview.length), |_| {});
+        match &preview.kind {
+            Kind::Moving { .. } => {
+                let argv = preview.argv(picked, self.output, &limits);
+                self.run(argv, picked, &mut ear).map(drop)
+            }
+            Kind::Sheets(sheets) => {
+                let argv = preview.argv(picked, &self.output.with_file_name(SHEETS), &limits);
+                self.run(argv, picked, &mut ear)?;
+                let tiles = ear.reported().map_or(0, |progress| progress.frames);
+                let tiles = u32::try_from(tiles).unwrap_or(u32::MAX);
+                if tiles == 0 {
+                    return Err(TranscodeError::NoPicture);
+                }
+                self.pack_sheets(sheets, tiles, self.end_of(sheets, tiles, info)?)
+            }
+        }
+    }
+
+    /// Until when the last tile is shown: the end of the film. A last picture that is held lasts longer than its tile.
+    fn end_of(&self, sheets: &Sheets, tiles: u32, info: &MediaInfo) -> Result<Duration, TranscodeError> {
+        let tile = Duration::from_millis(sheets.every_ms.into());
+        let (begins, covered) = (tile * (tiles - 1), tile * tiles);
+        let says = info.picture_duration().unwrap_or(covered);
+        let end = if says <= covered {
+            says
+        } else {
+            // It says more than there was a picture for: held, or lost.
+            self.length_by_packets()?.map_or(covered, |there| there.clamp(covered, says))
+        };
+        Ok(if end > begins { end } else { covered })
+    }
+
+    fn pack_sheets(&self, sheets: &Sheets, tiles: u32, end: Duration) -> Result<(), TranscodeError> {
+        let bad = |reason: String| TranscodeError::BadOutput { reason };
+        let vtt = self.output.with_file_name("sprite.vtt");
+        std::fs::write(&vtt, sets::sprite_vtt(sheets, tiles, end))?;
+        let mut files = vec![(sets::name("sprite.vtt")?, vtt)];
+        for sheet in 1..=tiles.div_ceil(sheets.per_sheet()) {
+            let made = self.output.with_file_name(SHEETS.replace("%d", &sheet.to_string()));
+            if !made.exists() {
+                return Err(bad(format!("ffmpeg has not made sheet {sheet}")));
+            }
+            files.push((sets::sheet_name(sheet)?, made));
+        }
+        self.pack(&files)
+    }
+
+    /// Makes the result of files that ffmpeg has made; the first is the one that a person opens.
+    pub(super) fn pack<P: AsRef<Path>>(&self, files: &[(FileName, P)]) -> Result<(), TranscodeError> {
+        let bytes =
+            files.iter().filter_map(|(_, path)| path.as_ref().metadata().ok()).map(|meta| meta.len()).sum();
+        self.bench.dir.with_room(bytes, || bundle::pack(files, &File::create(self.output)?))?;
+        Ok(())
+    }
+}
