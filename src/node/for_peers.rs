@@ -48,7 +48,7 @@ impl Node {
             return Err(ApiError::Saturated { retry_after });
         }
         let place = match &offer.info {
-            Some(info) => self.pool.reserve(client, &profile, info, deadline)?,
+            Some(info) => self.pool.reserve((client, offer.content), &profile, info, deadline)?,
             None => self
                 .pool
                 .expect(client, &profile, offer.content, deadline)

@@ -3,17 +3,16 @@
 //! No string of a client ever reaches a command line: a client names a profile, and the profile's typed fields become
 //! arguments in `media`.
 
-mod name;
 mod set;
 mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use name::{ProfileName, ProfileNameError};
 pub use set::{ProfileSet, ProfileSetError};
 pub use spec::{
     Audio, AudioCodec, Container, Layout, Preset, Profile, Recipe, Scale, Unsuitable, VideoCodec,
 };
+pub use starling_placement::profile::{ProfileName, ProfileNameError};
 
 /// Part of every cache key: raised whenever the same recipe makes something else of the same file than before.
 pub const RECIPE_VERSION: u32 = 2;

@@ -1,6 +1,8 @@
 use std::io;
 use std::time::Duration;
 
+use starling_placement::desk::Refusal;
+
 use super::probe::ProbeError;
 use crate::profile::Unsuitable;
 
@@ -32,6 +34,16 @@ pub enum SubmitError {
     /// The system refused what a job needs.
     #[error("the job can't be set up: {0}")]
     Io(#[from] io::Error),
+}
+
+impl From<Refusal> for SubmitError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full { waiting: queued, retry_after } => Self::QueueFull { queued, retry_after },
+            Refusal::TooLate { needs, left } => Self::TooLate { needs, left },
+            Refusal::Draining => Self::Draining,
+        }
+    }
 }
 
 /// Why a job that was taken has no result. Nothing of it stays on disk.

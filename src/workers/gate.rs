@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use starling_placement::desk::{Tally, Turns};
 use tokio::sync::oneshot;
 
-use super::turns::{Tally, Turns};
 use crate::content::ClientTag;
 
 /// Lets so many in at once. Where more come, clients take turns, whatever the number of each.

@@ -134,11 +134,6 @@ impl Bench {
 }
 
 impl Job {
-    /// What it costs, in pixels of work.
-    pub(super) fn work_pixels(&self) -> u64 {
-        self.profile.work_pixels(&self.info)
-    }
-
     /// A path as a job's input, for callers that keep the file alive themselves.
     pub fn kept(path: impl Into<PathBuf>) -> Arc<dyn AsRef<Path> + Send + Sync> {
         Arc::new(path.into())

@@ -4,14 +4,10 @@
 //! ffprobe look at what came out, and only then hands it to whoever holds the [`Ticket`]. Dropping the ticket kills the
 //! child. Each child is waited for by the thread that spawned it, since a child dies with its parent *thread*.
 
-mod admission;
-mod backlog;
 mod blame;
-mod bookings;
 mod cancel;
 mod child;
 mod error;
-mod estimate;
 mod ffmpeg;
 mod gate;
 pub(crate) mod index;
@@ -27,24 +23,20 @@ mod protected;
 pub mod sandbox;
 mod sets;
 mod shared;
-mod speed;
-mod speeds;
 #[cfg(test)]
 mod tests;
 mod ticket;
 mod tools;
-mod turns;
 mod verify;
 pub(crate) mod whole;
 
-pub use backlog::Backlog;
 pub use error::{SubmitError, TranscodeError};
 pub use job::{Job, Transcoded};
 pub use place::Place;
 pub use pool::{Pool, PoolConfig, PoolStats, Queued};
 pub use probe::{ProbeError, Prober};
 pub use progress::Progress;
-pub use speed::Estimate;
+pub use starling_placement::desk::{Backlog, Estimate};
 pub use ticket::Ticket;
 pub use tools::{FfmpegVersion, Located, Tools, ToolsError};
 pub use verify::{Unfit, Verified, Wanted};

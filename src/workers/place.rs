@@ -1,21 +1,20 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use starling_placement::desk::ReservationId;
 use tokio::sync::{oneshot, watch};
 
 use super::cancel::Cancel;
 use super::error::SubmitError;
 use super::job::Job;
 use super::progress::Progress;
-use super::shared::{Shared, Task};
+use super::shared::{Shared, Task, spec};
 use super::ticket::Ticket;
-use crate::content::ClientTag;
 
-/// A place in the queue that is held for one job.
+/// A place in the queue that is held for one job, and given back when this is dropped unused.
 pub struct Place {
     pub(super) shared: Arc<Shared>,
-    pub(super) client: ClientTag,
-    pub(super) held: bool,
+    pub(super) reservation: ReservationId,
     /// For a job that was told to come at this time.
     pub(super) booked: bool,
 }
@@ -28,7 +27,7 @@ impl Place {
 
     /// Puts the job into the place. Whoever holds a place is refused only if, now that more is known, it can't be done in time
     /// even if all goes as estimated.
-    pub fn submit(mut self, job: Job) -> Result<Ticket, SubmitError> {
+    pub fn submit(self, job: Job) -> Result<Ticket, SubmitError> {
         job.profile.suits(&job.info)?;
         let (reply_to, reply) = oneshot::channel();
         let task = Arc::new(Task {
@@ -39,31 +38,18 @@ impl Place {
             job,
         });
         let mut state = self.shared.lock();
-        if state.draining || state.closed {
-            return Err(SubmitError::Draining);
-        }
-        state.reserved.remove(self.client);
-        self.held = false;
-        let job = &task.job;
-        let estimate = self.shared.estimate(&state, job.client, &job.profile, &job.info);
-        let needs = estimate.wait + estimate.service.unwrap_or_default();
-        let left = task.job.deadline.saturating_duration_since(task.submitted);
-        if left.is_zero() || needs > left {
-            return Err(SubmitError::TooLate { needs, left });
-        }
-        state.bookings.remove(&(task.job.content, task.job.profile.name.clone()));
-        state.queue.push_back(Arc::clone(&task));
+        let id = state.desk.submit(task.submitted, self.reservation, spec(&task.job))?;
+        state.tasks.insert(id, Arc::clone(&task));
         drop(state);
         self.shared.work.notify_one();
         self.shared.guests.notify_one();
-        Ok(Ticket { task, shared: Arc::clone(&self.shared), reply })
+        Ok(Ticket { id, task, shared: Arc::clone(&self.shared), reply })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.held {
-            self.shared.lock().reserved.remove(self.client);
-        }
+        // One that was used is known no more.
+        self.shared.lock().desk.release(self.reservation);
     }
 }

@@ -3,21 +3,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use starling_placement::desk::{Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::admission::{self, Standing};
-use super::backlog::Backlog;
-use super::bookings::{BookingKey, Newcomer};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::error::SubmitError;
-use super::estimate::Work;
 use super::job::{Bench, Job};
 use super::place::Place;
 use super::probe::Prober;
 use super::sandbox::Sandbox;
-use super::shared::{Shared, State, count};
-use super::speed::Estimate;
+use super::shared::{Shared, State, spec, unseen};
 use super::ticket::Ticket;
 use super::tools::Tools;
 use super::verify::{Unfit, Verified, Wanted};
@@ -114,17 +110,15 @@ impl Pool {
         };
         let shared = Arc::new(Shared {
             bench,
-            workers: config.workers.max(1),
-            queue_capacity: config.queue_capacity_jobs,
             cores,
-            state: Mutex::default(),
+            state: Mutex::new(State::new(Desk::new(config.workers, config.queue_capacity_jobs))),
             work: Condvar::new(),
             guests: Condvar::new(),
             left: watch::Sender::new(0),
         });
         // Owned before the first thread starts, so that a failure below ends those that did.
         let pool = Self(Arc::new(Owner(Arc::clone(&shared))));
-        for index in 0..shared.workers {
+        for index in 0..config.workers.max(1) {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || shared.work())?;
         }
@@ -135,80 +129,38 @@ impl Pool {
     /// Puts a job into the queue, if it can be done: there is room, and by what was learned there is time. One that was
     /// told to come back now ([`Self::book`]) goes before those that were not.
     pub fn submit(&self, job: Job) -> Result<Ticket, SubmitError> {
-        let key = (job.content, job.profile.name.clone());
-        self.admit(job.client, &job.profile, &job.info, job.deadline, Some(&key))?.submit(job)
+        self.suits(&job.profile, &job.info)?;
+        self.place(&spec(&job), Entry::Booked)?.submit(job)
     }
 
     /// Holds a place in the queue for a job whose input is still on its way, under the same conditions as
     /// [`Self::submit`]. The place is free again when the [`Place`] is dropped unused.
     pub fn reserve(
         &self,
-        client: ClientTag,
+        (client, content): (ClientTag, ContentId),
         profile: &Profile,
         info: &MediaInfo,
         deadline: Instant,
     ) -> Result<Place, SubmitError> {
-        self.admit(client, profile, info, deadline, None)
-    }
-
-    fn admit(
-        &self,
-        client: ClientTag,
-        profile: &Profile,
-        info: &MediaInfo,
-        deadline: Instant,
-        key: Option<&BookingKey>,
-    ) -> Result<Place, SubmitError> {
-        let shared = &self.0.0;
         self.suits(profile, info)?;
-        let now = Instant::now();
-        let mut state = shared.lock();
-        if state.draining || state.closed {
-            return Err(SubmitError::Draining);
-        }
-        state.bookings.prune(now);
-        let left = deadline.saturating_duration_since(now);
-        let estimate = shared.estimate(&state, client, profile, info);
-        let late = |wait: Duration| SubmitError::TooLate {
-            needs: wait + estimate.service.unwrap_or_default(),
-            left,
-        };
-        if left.is_zero() || estimate.service.is_some_and(|service| service > left) {
-            return Err(late(estimate.wait));
-        }
-        if !shared.has_room(&state, client) {
-            let queued = state.waiting().all();
-            let retry_after = estimate.wait.max(Duration::from_secs(1));
-            return Err(SubmitError::QueueFull { queued, retry_after });
-        }
-        let booked = key.filter(|key| state.bookings.is_due(now, key));
-        if let Some(key) = booked {
-            if estimate.wait > admission::wait_max(left, estimate.service, Standing::Booked) {
-                return Err(late(estimate.wait));
-            }
-            state.bookings.arrived(key);
-        } else {
-            let wait_max = admission::wait_max(left, estimate.service, Standing::New);
-            let cost = shared.share(state.cost(Work::of(client, profile, info)));
-            if !state.bookings.admit(&Newcomer { client, key, cost }, now, estimate.wait, wait_max) {
-                return Err(late(estimate.wait));
-            }
-        }
-        let booked = booked.is_some();
-        Ok(Self::place(shared, state, client, booked))
+        let work_pixels = profile.work_pixels(info);
+        let job = JobSpec { client, content, profile: profile.name.clone(), work_pixels, deadline };
+        self.place(&job, Entry::Newcomer)
     }
 
-    fn place(
-        shared: &Arc<Shared>,
-        mut state: MutexGuard<'_, State>,
-        client: ClientTag,
-        booked: bool,
-    ) -> Place {
-        let displaced = shared.take_place(&mut state, client);
-        let retry_after = displaced.as_ref().map(|task| shared.wait(&state, task.job.client));
+    fn place(&self, job: &JobSpec, entry: Entry) -> Result<Place, SubmitError> {
+        let mut state = self.0.0.lock();
+        let granted = state.desk.reserve(Instant::now(), job, entry)?;
+        Ok(self.granted(state, granted))
+    }
+
+    fn granted(&self, mut state: MutexGuard<'_, State>, granted: Granted) -> Place {
+        let shared = &self.0.0;
+        let Granted { reservation, booked, displaced } = granted;
+        let displaced = displaced.and_then(|(id, retry_after)| Some((state.tasks.remove(&id)?, retry_after)));
         drop(state);
-        shared.displace(displaced, retry_after.unwrap_or_default());
-        Place { shared: Arc::clone(shared), client, held: true, booked }
+        shared.displace(displaced);
+        Place { shared: Arc::clone(shared), reservation, booked }
     }
 
     /// A place for a client's job of which nothing is known yet but its content, if one like it would be taken.
@@ -219,14 +171,10 @@ impl Pool {
         content: ContentId,
         deadline: Instant,
     ) -> Option<Place> {
-        let shared = &self.0.0;
-        let mut state = shared.lock();
-        let key = (content, profile.name.clone());
-        let booked = shared.would_take(&mut state, client, profile, &key, deadline)?;
-        if booked {
-            state.bookings.arrived(&key);
-        }
-        Some(Self::place(shared, state, client, booked))
+        let mut state = self.0.0.lock();
+        let job = unseen(client, profile, content, deadline);
+        let granted = state.desk.reserve_unseen(Instant::now(), &job)?;
+        Some(self.granted(state, granted))
     }
 
     /// Whether [`Self::expect`] would give a place.
@@ -237,14 +185,11 @@ impl Pool {
         content: ContentId,
         deadline: Instant,
     ) -> bool {
-        let shared = &self.0.0;
-        let key = (content, profile.name.clone());
-        shared.would_take(&mut shared.lock(), client, profile, &key, deadline).is_some()
+        let job = unseen(client, profile, content, deadline);
+        self.0.0.lock().desk.would_reserve_unseen(Instant::now(), &job)
     }
 
-    /// When a job that is refused now will be taken, if it is there at that time and has then as long as `allowed`: that
-    /// place is kept for it. `info` is what is known of it. None from a pool that takes nothing more, and where it would not be
-    /// done even then, so that no place is kept in vain.
+    /// When a job that is refused now will be taken: see [`Desk::book`]. `info` is what is known of it.
     pub fn book(
         &self,
         client: ClientTag,
@@ -253,70 +198,36 @@ impl Pool {
         info: Option<&MediaInfo>,
         allowed: Duration,
     ) -> Option<Duration> {
-        let shared = &self.0.0;
-        let now = Instant::now();
-        let mut state = shared.lock();
-        if state.draining || state.closed {
-            return None;
-        }
-        state.bookings.prune(now);
-        let service = info.and_then(|info| shared.estimate(&state, client, profile, info).service);
-        if service.is_some_and(|service| service > allowed) {
-            return None;
-        }
-        let cost = match info {
-            Some(info) => state.cost(Work::of(client, profile, info)),
-            None => state.usual_cost(client, profile),
-        };
-        // A queue of places has its end, too.
-        let queue_max = shared.share(state.usual_cost(client, profile) * count(shared.queue_capacity));
-        let wait_max = admission::wait_max(allowed, Some(cost), Standing::New).min(queue_max);
-        let (mut wait, mut share) = (shared.wait(&state, client), shared.share(cost));
-        if state.speeds.mean(client, now).is_none() {
-            // Guesses. Who comes too late loses nothing: others fill the time until then.
-            (wait, share) = (wait * 2, share * 2);
-        }
-        let key = (content, profile.name.clone());
-        let job = Newcomer { client, key: Some(&key), cost: share };
-        Some(state.bookings.book(&job, now, wait, wait_max))
+        let work_pixels = info.map(|info| profile.work_pixels(info));
+        let job = (client, content, &profile.name);
+        self.0.0.lock().desk.book(Instant::now(), job, work_pixels, allowed)
     }
 
-    /// A job that may have been told to come now has come, and waits for somebody else's work on the same. What it was promised
-    /// stays its own meanwhile, and keeps nobody waiting. To be said again every few seconds.
+    /// A job that may have been told to come now has come: see [`Desk::hold_booking`].
     pub fn hold_booking(&self, profile: &Profile, content: ContentId) {
-        let now = Instant::now();
-        let mut state = self.0.0.lock();
-        state.bookings.prune(now);
-        state.bookings.hold(now, &(content, profile.name.clone()));
+        self.0.0.lock().desk.hold_booking(Instant::now(), content, &profile.name);
     }
 
-    /// The result of this is there: whoever was told to come back for it needs no place.
+    /// The result of this is there: a client that was told to come back for it needs no place.
     pub fn unbook(&self, profile: &Profile, content: ContentId) {
-        self.0.0.lock().bookings.remove(&(content, profile.name.clone()));
+        self.0.0.lock().desk.unbook(content, &profile.name);
     }
 
     /// How much work stands before a client's job that comes now, and holds this place already if it holds one.
     pub fn backlog(&self, client: ClientTag, own: Option<&Place>) -> Backlog {
-        let shared = &self.0.0;
-        let mut state = shared.lock();
-        if let Some(own) = own {
-            state.reserved.remove(own.client);
-        }
-        let backlog = shared.backlog(&state, client);
-        if let Some(own) = own {
-            state.reserved.add(own.client);
-        }
-        backlog
+        let own = own.map(|own| own.reservation);
+        self.0.0.lock().desk.backlog(Instant::now(), client, own)
     }
 
     /// How long a client's job of this profile keeps a worker here, once enough of them were done to tell.
     pub fn usual_service(&self, client: ClientTag, profile: &Profile) -> Option<Duration> {
-        self.0.0.lock().speeds.usual(client, &profile.name, Instant::now())
+        self.0.0.lock().desk.usual_service(Instant::now(), client, &profile.name)
     }
 
     /// How long such a job of this client would wait and take here.
     pub fn estimate(&self, client: ClientTag, profile: &Profile, info: &MediaInfo) -> Estimate {
-        self.0.0.estimate(&self.0.0.lock(), client, profile, info)
+        let work_pixels = profile.work_pixels(info);
+        self.0.0.lock().desk.estimate(Instant::now(), client, &profile.name, work_pixels)
     }
 
     /// Lets a result that another node delivered through, if it passes what one that is made here has to pass. Cancel-safe.
@@ -363,19 +274,21 @@ impl Pool {
     pub fn stats(&self) -> PoolStats {
         let shared = &self.0.0;
         let state = shared.lock();
+        let DeskStats { queued, reserved, running, service, pixels_per_s, wait, totals } =
+            state.desk.stats(Instant::now());
         PoolStats {
-            queued: state.queue.len(),
-            reserved: state.reserved.all(),
-            queue_capacity: shared.queue_capacity,
-            running: state.running.len(),
-            workers: shared.workers,
-            service_ms: state.speeds.service(Instant::now()).map_or(0, millis),
-            kilopixels_per_s: state.speeds.pixels_per_s().map_or(0, |speed| (speed / 1000.0) as u32),
-            wait_ms: millis(shared.wait_of_all(&state)),
-            transcodes_total: state.totals.transcodes,
-            completed_total: state.totals.completed,
-            failures_total: state.totals.failures,
-            cancelled_total: state.totals.cancelled,
+            queued,
+            reserved,
+            queue_capacity: state.desk.queue_capacity_jobs(),
+            running,
+            workers: state.desk.workers(),
+            service_ms: service.map_or(0, millis),
+            kilopixels_per_s: pixels_per_s.map_or(0, |speed| (speed / 1000.0) as u32),
+            wait_ms: millis(wait),
+            transcodes_total: totals.begun,
+            completed_total: totals.done,
+            failures_total: totals.failed,
+            cancelled_total: totals.cancelled,
             ffmpeg_cpu: shared.bench.cpu.read(),
             ffprobe_cpu: shared.bench.prober.cpu().read(),
         }
@@ -403,7 +316,10 @@ pub(super) fn millis(duration: Duration) -> u32 {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.desk.drain();
+        drop(state);
         self.0.cancel_all();
         self.0.work.notify_all();
         self.0.guests.notify_all();

@@ -1,29 +1,21 @@
-//! What the pool's handles and its worker threads have in common: the queue, what runs, and what was learned.
+//! What the pool's handles and its worker threads have in common: the desk, the jobs on it, and how they are told.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use starling_placement::desk::{Desk, Ending, JobId, JobSpec, Next, Over, Unseen};
 use tokio::sync::{oneshot, watch};
 
-use super::admission::{self, Standing};
-use super::backlog::Backlog;
-use super::bookings::{BookingKey, Bookings, Newcomer};
 use super::cancel::Cancel;
 use super::error::TranscodeError;
-use super::estimate::{USUAL_GUESS, Work};
 use super::job::{Bench, Job, Made, Transcoded};
-use super::pool::{Queued, millis};
+use super::pool::Queued;
 use super::progress::Progress;
-use super::speed::Estimate;
-use super::speeds::Speeds;
-use super::turns::{GUEST_AFTER, Tally, Turns, before, gives_way};
-use crate::content::{ClientTag, MediaInfo};
+use crate::content::{ClientTag, ContentId};
 use crate::profile::Profile;
 
-/// Whether a guest is due is not looked at more often than this.
-const GUEST_LOOK_MIN: Duration = Duration::from_millis(10);
 /// x264's `fast` gains little beyond this many threads.
 const THREADS_PER_CHILD_MAX: usize = 4;
 
@@ -39,48 +31,33 @@ pub(super) struct Task {
 /// What the pool's handles and its threads have in common.
 pub(super) struct Shared {
     pub(super) bench: Bench,
-    pub(super) workers: usize,
-    pub(super) queue_capacity: usize,
     pub(super) cores: usize,
     pub(super) state: Mutex<State>,
     pub(super) work: Condvar,
-    /// The same for the thread that works for guests: see [`Shared::guest`].
+    /// The same for the thread that works for guests: see [`Desk::next_guest`].
     pub(super) guests: Condvar,
     /// Counts up whenever a job leaves the pool.
     pub(super) left: watch::Sender<u64>,
 }
 
-#[derive(Default)]
 pub(super) struct State {
-    pub(super) queue: VecDeque<Arc<Task>>,
-    pub(super) running: Vec<Running>,
-    /// Places held for jobs that are still on their way.
-    pub(super) reserved: Tally,
-    pub(super) turns: Turns,
-    pub(super) draining: bool,
+    pub(super) desk: Desk,
+    /// The jobs that are on the desk.
+    pub(super) tasks: BTreeMap<JobId, Arc<Task>>,
     pub(super) closed: bool,
-    pub(super) speeds: Speeds,
-    pub(super) bookings: Bookings,
     /// Cores that the last child kept busy.
     pub(super) cores_used: Option<f64>,
-    pub(super) totals: Totals,
 }
 
-pub(super) struct Running {
-    pub(super) task: Arc<Task>,
-    pub(super) since: Instant,
-}
-
-#[derive(Clone, Copy, Default)]
-pub(super) struct Totals {
-    pub(super) transcodes: u64,
-    pub(super) completed: u64,
-    pub(super) failures: u64,
-    pub(super) cancelled: u64,
+/// A job that a worker begins.
+struct Begun {
+    id: JobId,
+    task: Arc<Task>,
+    threads: u16,
 }
 
 impl Task {
-    /// Answers whoever waits, if anyone still does.
+    /// Answers the ticket's holder, if there still is one.
     pub(super) fn answer(&self, result: Result<Transcoded, TranscodeError>) {
         let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reply) = reply {
@@ -91,26 +68,21 @@ impl Task {
 }
 
 impl State {
-    /// Jobs that wait, and places held for such, by client.
-    pub(super) fn waiting(&self) -> Tally {
-        let mut waiting = self.reserved.clone();
-        self.queue.iter().for_each(|task| waiting.add(task.job.client));
-        waiting
+    pub(super) fn new(desk: Desk) -> Self {
+        Self { desk, tasks: BTreeMap::new(), closed: false, cores_used: None }
     }
 
-    /// Which waiting job gives up its place for one more of this client, if one does: the last one of the client with the most.
-    fn who_gives_way(&self, newcomer: ClientTag) -> Option<usize> {
-        let client = gives_way(&self.waiting(), newcomer)?;
-        self.queue.iter().rposition(|task| task.job.client == client)
+    /// Takes jobs that have left the desk out of the list, too.
+    fn remove(&mut self, jobs: &[JobId]) -> Vec<Arc<Task>> {
+        jobs.iter().filter_map(|id| self.tasks.remove(id)).collect()
     }
 
-    /// Takes out of the queue whose turn it is, of the clients that `may`.
-    fn take_next(&mut self, may: impl Fn(ClientTag) -> bool) -> Option<Arc<Task>> {
-        let running: Tally = self.running.iter().map(|running| running.task.job.client).collect();
-        let places: Vec<usize> = (0..self.queue.len()).filter(|at| may(self.queue[*at].job.client)).collect();
-        let waiting = places.iter().map(|at| self.queue[*at].job.client);
-        let (at, _) = self.turns.next(waiting, &running)?;
-        self.queue.remove(places[at])
+    /// What comes next, for a worker or for the one that works for guests.
+    fn next(&mut self, for_guests: bool) -> Next {
+        let Self { desk, tasks, .. } = self;
+        let is_gone = |id: JobId| tasks.get(&id).is_none_or(|task| task.cancel.is_set());
+        let now = Instant::now();
+        if for_guests { desk.next_guest(now, is_gone) } else { desk.next(now, is_gone) }
     }
 }
 
@@ -121,204 +93,80 @@ impl Shared {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        let state = self.lock();
-        state.queue.is_empty() && state.running.is_empty()
+        self.lock().desk.is_idle()
     }
 
-    /// Takes a cancelled task out of the queue, so that its place is free at once.
-    pub(super) fn forget(&self, task: &Arc<Task>) {
+    fn one_left(&self) {
+        self.left.send_modify(|count| *count += 1);
+    }
+
+    /// Takes a cancelled job out of the queue, so that its place is free at once.
+    pub(super) fn forget(&self, id: JobId) {
         let mut state = self.lock();
-        let before = state.queue.len();
-        state.queue.retain(|queued| !Arc::ptr_eq(queued, task));
-        if state.queue.len() < before {
-            state.totals.cancelled += 1;
+        if state.desk.withdraw(id) {
+            state.tasks.remove(&id);
             drop(state);
-            self.left.send_modify(|count| *count += 1);
+            self.one_left();
         }
     }
 
     pub(super) fn begin_drain(&self, queued: Queued) {
         let mut state = self.lock();
-        state.draining = true;
-        if queued == Queued::HandOver {
-            let tasks = std::mem::take(&mut state.queue);
-            drop(state);
-            for task in tasks {
-                task.answer(Err(TranscodeError::Draining));
-            }
-        } else {
-            drop(state);
+        state.desk.drain();
+        let jobs = if queued == Queued::HandOver { state.desk.hand_over() } else { Vec::new() };
+        let tasks = state.remove(&jobs);
+        drop(state);
+        for task in tasks {
+            task.answer(Err(TranscodeError::Draining));
         }
-        self.left.send_modify(|count| *count += 1);
+        self.one_left();
     }
 
     pub(super) fn cancel_all(&self) {
         let mut state = self.lock();
-        let queued = std::mem::take(&mut state.queue);
-        state.totals.cancelled += queued.len() as u64;
-        for running in &state.running {
-            running.task.cancel.set();
+        let queued = state.desk.cancel_waiting();
+        let queued = state.remove(&queued);
+        for running in state.tasks.values() {
+            running.cancel.set();
         }
         drop(state);
         for task in queued {
             task.answer(Err(TranscodeError::Cancelled));
         }
-        self.left.send_modify(|count| *count += 1);
+        self.one_left();
     }
 
-    /// How long until a worker is free for one more job of this client: what is left of all that comes before it, shared out.
-    /// Of the jobs of others that wait as many come before it as it is given turns between.
-    pub(super) fn wait(&self, state: &State, client: ClientTag) -> Duration {
-        let waiting = state.waiting();
-        if state.running.len() + waiting.all() < self.workers {
-            return Duration::ZERO;
-        }
-        let own = waiting.of(client);
-        let mut turns = Tally::default();
-        let mut comes_before = |other: ClientTag| {
-            let its_turn = other == client || turns.of(other) < before(own, waiting.of(other));
-            turns.add(other);
-            its_turn
-        };
-        let queued = state.queue.iter().filter(|task| comes_before(task.job.client));
-        let mut work: Duration = queued.map(|task| state.cost(Work::of_task(task))).sum();
-        for (other, places) in state.reserved.iter() {
-            let usual = state.usual(other).unwrap_or(USUAL_GUESS);
-            work += usual * count((0..places).filter(|_| comes_before(other)).count());
-        }
-        let running: Duration = state.running.iter().map(|running| state.remains(running)).sum();
-        let mut running = self.share(running);
-        if self.guest_is_due_in(state, client, Instant::now()).is_some() {
-            // It need not wait for the end of what somebody else keeps all workers with.
-            running = running.min(GUEST_AFTER);
-        }
-        self.share(work) + running
-    }
-
-    /// The same for a client of which nothing is known, were all that is here before it.
-    pub(super) fn wait_of_all(&self, state: &State) -> Duration {
-        let clients = state.waiting().iter().map(|(client, _)| client).collect::<Vec<_>>();
-        let running = state.running.iter().map(|running| running.task.job.client);
-        clients.into_iter().chain(running).map(|client| self.wait(state, client)).max().unwrap_or_default()
-    }
-
-    /// Whether one more job of this client may wait: there is a place, or somebody with many gives one up.
-    pub(super) fn has_room(&self, state: &State, client: ClientTag) -> bool {
-        !self.is_full(state) || state.who_gives_way(client).is_some()
-    }
-
-    fn is_full(&self, state: &State) -> bool {
-        let idle = self.workers.saturating_sub(state.running.len());
-        state.waiting().all() >= self.queue_capacity + idle
-    }
-
-    /// Takes a place for a client that [has room](Self::has_room). What comes back gave up its own, and is to be
-    /// [answered](Self::displace).
-    pub(super) fn take_place(&self, state: &mut State, client: ClientTag) -> Option<Arc<Task>> {
-        let displaced = if self.is_full(state) {
-            state.who_gives_way(client).and_then(|at| state.queue.remove(at))
-        } else {
-            None
-        };
-        state.reserved.add(client);
-        state.totals.cancelled += u64::from(displaced.is_some());
-        displaced
-    }
-
-    /// Answers a job whose place was somebody else's turn. Not under the lock.
-    pub(super) fn displace(&self, task: Option<Arc<Task>>, retry_after: Duration) {
-        let Some(task) = task else { return };
+    /// Answers a job whose place was another client's turn. Not under the lock.
+    pub(super) fn displace(&self, displaced: Option<(Arc<Task>, Duration)>) {
+        let Some((task, retry_after)) = displaced else { return };
         tracing::info!(content = %task.job.content, "a waiting job makes room for another client's");
         task.answer(Err(TranscodeError::Overtaken { retry_after }));
-        self.left.send_modify(|count| *count += 1);
-    }
-
-    /// When a job of this client gets a worker beyond those that there are: at once, or so much later. A client whose jobs keep all
-    /// workers for long keeps nobody else waiting until they end, which may be hours.
-    fn guest_is_due_in(&self, state: &State, client: ClientTag, now: Instant) -> Option<Duration> {
-        let running: Tally = state.running.iter().map(|running| running.task.job.client).collect();
-        let host = running.only().filter(|host| *host != client)?;
-        if running.of(host) != self.workers {
-            return None;
-        }
-        let begun = state.running.iter().map(|running| running.since).max()?;
-        Some(GUEST_AFTER.saturating_sub(now.saturating_duration_since(begun)))
-    }
-
-    /// Whether a job of which nothing is known but its content would be taken, and if so, whether because it was told to come
-    /// now.
-    pub(super) fn would_take(
-        &self,
-        state: &mut State,
-        client: ClientTag,
-        profile: &Profile,
-        key: &BookingKey,
-        deadline: Instant,
-    ) -> Option<bool> {
-        if state.draining || state.closed || !self.has_room(state, client) {
-            return None;
-        }
-        let now = Instant::now();
-        state.bookings.prune(now);
-        if state.bookings.is_due(now, key) {
-            return Some(true);
-        }
-        let cost = state.usual_cost(client, profile);
-        let left = deadline.saturating_duration_since(now);
-        let wait_max = admission::wait_max(left, Some(cost), Standing::New);
-        let job = Newcomer { client, key: Some(key), cost: self.share(cost) };
-        state.bookings.admit(&job, now, self.wait(state, client), wait_max).then_some(false)
-    }
-
-    /// What so much work adds to the wait of those behind it.
-    pub(super) fn share(&self, work: Duration) -> Duration {
-        work / count(self.workers)
-    }
-
-    pub(super) fn backlog(&self, state: &State, client: ClientTag) -> Backlog {
-        let jobs = (state.waiting().all() + state.running.len()) * 1000 / self.workers;
-        Backlog {
-            jobs_per_worker_permille: u32::try_from(jobs).unwrap_or(u32::MAX),
-            wait_ms: state.speeds.service(Instant::now()).map(|_| millis(self.wait(state, client))),
-        }
-    }
-
-    pub(super) fn estimate(
-        &self,
-        state: &State,
-        client: ClientTag,
-        profile: &Profile,
-        info: &MediaInfo,
-    ) -> Estimate {
-        let known = state.estimate(Work::of(client, profile, info), Instant::now());
-        Estimate {
-            wait: self.wait(state, client),
-            service: known.map(|known| known.time),
-            sure: known.is_some_and(|known| known.sure),
-        }
+        self.one_left();
     }
 
     /// A worker thread's life.
     pub(super) fn work(&self) {
-        while let Some((task, threads)) = self.next() {
-            self.run(&task, threads);
+        while let Some(begun) = self.next() {
+            self.run(&begun);
         }
     }
 
     /// The life of the thread that works for guests: clients that find all workers kept by one other for long. One job at a time,
     /// with what the kernel gives it of the cores.
     pub(super) fn work_for_guests(&self) {
-        while let Some((task, threads)) = self.next_guest() {
-            self.run(&task, threads);
+        while let Some(begun) = self.next_guest() {
+            self.run(&begun);
         }
     }
 
-    fn run(&self, task: &Arc<Task>, threads: u16) {
+    fn run(&self, begun: &Begun) {
+        let Begun { id, task, threads } = begun;
         let since = Instant::now();
         task.progress.send_modify(|progress| progress.running = true);
         let queued = since.duration_since(task.submitted);
         let run = || {
-            self.bench.run(&task.job, threads, &task.cancel, |progress| {
+            self.bench.run(&task.job, *threads, &task.cancel, |progress| {
+                self.lock().desk.progress(*id, progress.fraction);
                 task.progress.send_replace(progress);
             })
         };
@@ -326,114 +174,104 @@ impl Shared {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(TranscodeError::Io(io::Error::other("the worker panicked"))));
         let elapsed = since.elapsed();
-        self.finished(task, elapsed, result.as_ref());
+        self.finished(*id, result.as_ref());
+        let threads = *threads;
         task.answer(result.map(|made| Transcoded { result: made.result, elapsed, queued, threads }));
         // Last: who waits for the pool to be empty may end the process.
-        self.left.send_modify(|count| *count += 1);
+        self.one_left();
     }
 
-    /// Waits for work; `None` when the pool is closed. Late and cancelled jobs are answered on the way.
-    fn next(&self) -> Option<(Arc<Task>, u16)> {
+    /// Waits for work; `None` when the pool is closed.
+    fn next(&self) -> Option<Begun> {
         let mut state = self.lock();
         loop {
             if state.closed {
                 return None;
             }
-            let Some(task) = state.take_next(|_| true) else {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            match self.begin(state, task) {
-                Ok(begun) => return Some(begun),
-                Err(again) => state = again,
+            match state.next(false) {
+                Next::Begin(id) => return self.begun(&state, id),
+                Next::Over(id, over) => state = self.over(state, id, over),
+                Next::Idle | Next::Later(_) => {
+                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
             }
         }
     }
 
     /// The same for guests.
-    fn next_guest(&self) -> Option<(Arc<Task>, u16)> {
+    fn next_guest(&self) -> Option<Begun> {
         let mut state = self.lock();
         loop {
             if state.closed {
                 return None;
             }
-            let now = Instant::now();
-            let due = |task: &Task| self.guest_is_due_in(&state, task.job.client, now);
-            let soonest = state.queue.iter().filter_map(|task| due(task)).min();
-            if soonest.is_some_and(|due| due.is_zero()) {
-                let host = state.running.first().map(|running| running.task.job.client);
-                if let Some(task) = state.take_next(|client| Some(client) != host) {
-                    match self.begin(state, task) {
-                        Ok(begun) => return Some(begun),
-                        Err(again) => state = again,
-                    }
-                    continue;
+            // Looked at again in time where a job waits, and with the next job that comes.
+            state = match state.next(true) {
+                Next::Begin(id) => return self.begun(&state, id),
+                Next::Over(id, over) => self.over(state, id, over),
+                Next::Idle => self.guests.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Later(after) => {
+                    self.guests.wait_timeout(state, after).unwrap_or_else(PoisonError::into_inner).0
                 }
-            }
-            // Looked at again in time where somebody waits, and with the next job that comes.
-            state = if state.queue.is_empty() {
-                self.guests.wait(state).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                let again = soonest.unwrap_or(GUEST_AFTER).max(GUEST_LOOK_MIN);
-                self.guests.wait_timeout(state, again).unwrap_or_else(PoisonError::into_inner).0
             };
         }
     }
 
-    /// Begins a job that came out of the queue; one that is cancelled or too late is answered, and the lock taken again.
-    fn begin<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        task: Arc<Task>,
-    ) -> Result<(Arc<Task>, u16), MutexGuard<'a, State>> {
-        let now = Instant::now();
-        if task.cancel.is_set() || state.is_hopeless(&task, now) {
-            state.totals.cancelled += 1;
-            let left = task.job.deadline.saturating_duration_since(now);
-            drop(state);
-            // One that still had time was estimated too well, or others came first: it may come again.
-            task.answer(Err(if left.is_zero() {
-                TranscodeError::DeadlinePassed { running: false }
-            } else {
-                TranscodeError::Overtaken { retry_after: left }
-            }));
-            self.left.send_modify(|count| *count += 1);
-            return Err(self.lock());
-        }
-        state.turns.begin(task.job.client, now);
-        state.running.push(Running { task: Arc::clone(&task), since: now });
-        state.totals.transcodes += 1;
-        let busy = (state.running.len() + state.queue.len()).min(self.workers);
-        let threads = threads_for(self.cores, busy, !state.queue.is_empty());
-        Ok((task, threads.min(threads_of_use(state.cores_used))))
+    fn begun(&self, state: &State, id: JobId) -> Option<Begun> {
+        let (queued, running) = state.desk.jobs();
+        let busy = (running + queued).min(state.desk.workers());
+        let threads = threads_for(self.cores, busy, queued > 0).min(threads_of_use(state.cores_used));
+        Some(Begun { id, task: Arc::clone(state.tasks.get(&id)?), threads })
     }
 
-    fn finished(&self, task: &Arc<Task>, elapsed: Duration, result: Result<&Made, &TranscodeError>) {
-        let (now, job) = (Instant::now(), &task.job);
-        let (profile, work) = (&job.profile.name, job.work_pixels());
+    /// Answers a job that was its turn and is not begun, and takes the lock again.
+    fn over<'a>(&'a self, mut state: MutexGuard<'a, State>, id: JobId, over: Over) -> MutexGuard<'a, State> {
+        let task = state.tasks.remove(&id);
+        drop(state);
+        if let Some(task) = task {
+            task.answer(Err(match over {
+                Over::Late => TranscodeError::DeadlinePassed { running: false },
+                Over::Overtaken(left) => TranscodeError::Overtaken { retry_after: left },
+            }));
+        }
+        self.one_left();
+        self.lock()
+    }
+
+    fn finished(&self, id: JobId, result: Result<&Made, &TranscodeError>) {
         let mut state = self.lock();
-        state.running.retain(|running| !Arc::ptr_eq(&running.task, task));
-        match result {
+        let ending = match result {
             Ok(made) => {
                 state.cores_used = made.cores_used.or(state.cores_used);
-                state.totals.completed += 1;
-                state.speeds.learn(job.client, profile, work, elapsed, now);
+                Ending::Done
             }
-            Err(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => {
-                state.totals.cancelled += 1;
-                // At its deadline whoever asked goes, and the job is cancelled; a client that goes before says nothing.
-                if now >= job.deadline {
-                    let part = task.progress.borrow().fraction;
-                    state.speeds.learn_unfinished(job.client, (profile, work), elapsed, part, now);
-                }
-            }
-            Err(_) => state.totals.failures += 1,
-        }
+            Err(TranscodeError::Cancelled | TranscodeError::DeadlinePassed { .. }) => Ending::Ended,
+            Err(_) => Ending::Failed,
+        };
+        state.desk.end(Instant::now(), id, ending);
+        state.tasks.remove(&id);
     }
 }
 
-pub(super) fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
+/// What the desk has to know of a job.
+pub(super) fn spec(job: &Job) -> JobSpec {
+    JobSpec {
+        client: job.client,
+        content: job.content,
+        profile: job.profile.name.clone(),
+        work_pixels: job.profile.work_pixels(&job.info),
+        deadline: job.deadline,
+    }
+}
+
+/// The same of one of which nothing is known but its content.
+pub(super) fn unseen(
+    client: ClientTag,
+    profile: &Profile,
+    content: ContentId,
+    deadline: Instant,
+) -> Unseen<'_> {
+    Unseen { client, content, profile: &profile.name, deadline }
 }
 
 /// Threads for a child that starts while `busy` workers (itself among them) have or will have work: the machine is full,

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use starling_placement::desk::JobId;
 use tokio::sync::{oneshot, watch};
 
 use super::error::TranscodeError;
@@ -10,6 +11,7 @@ use super::shared::{Shared, Task};
 
 /// The claim to one job's result. Dropping it cancels the job: out of the queue, or SIGKILL to ffmpeg's process group.
 pub struct Ticket {
+    pub(super) id: JobId,
     pub(super) task: Arc<Task>,
     pub(super) shared: Arc<Shared>,
     pub(super) reply: oneshot::Receiver<Result<Transcoded, TranscodeError>>,
@@ -43,6 +45,6 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.task.cancel.set();
-        self.shared.forget(&self.task);
+        self.shared.forget(self.id);
     }
 }

@@ -83,13 +83,13 @@ async fn a_held_place_counts_and_is_given_back() {
     let running = rig.pool.submit(rig.job(SOON)).unwrap();
     rig.until(|stats| stats.running == 1).await;
     let job = rig.job(SOON);
-    let place = rig.pool.reserve(CLIENT, &job.profile, &job.info, job.deadline).unwrap();
+    let place = rig.pool.reserve((CLIENT, job.content), &job.profile, &job.info, job.deadline).unwrap();
     assert!(matches!(rig.pool.submit(rig.job(SOON)).err(), Some(SubmitError::QueueFull { .. })));
     let queued = place.submit(job).unwrap();
     assert_eq!(rig.pool.stats().queued, 1);
     drop(queued);
     let again = rig.job(SOON);
-    drop(rig.pool.reserve(CLIENT, &again.profile, &again.info, again.deadline).unwrap());
+    drop(rig.pool.reserve((CLIENT, again.content), &again.profile, &again.info, again.deadline).unwrap());
     rig.pool.submit(again).unwrap();
     drop(running);
 }

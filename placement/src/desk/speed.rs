@@ -1,6 +1,6 @@
 //! What a job costs here, learned from those that were done; and from those that were not done in time, that it costs more.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::profile::ProfileName;
@@ -38,21 +38,10 @@ pub(super) fn guess_s(work_pixels: u64) -> f64 {
     FIXED_GUESS_S + work_pixels as f64 / PIXELS_PER_S_GUESS
 }
 
-/// How long a job is likely to take on this node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Estimate {
-    /// Until a worker is free for it.
-    pub wait: Duration,
-    /// From then to its result. `None` before enough like it was done here.
-    pub service: Option<Duration>,
-    /// Whether `service` was learned of this client's own jobs, all of which were done: what it says may be final.
-    pub sure: bool,
-}
-
 /// What one worker does with one client's jobs, by profile and over all.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    by_profile: HashMap<ProfileName, Line>,
+    by_profile: BTreeMap<ProfileName, Line>,
     all: Line,
 }
 
@@ -159,7 +148,7 @@ impl Line {
 }
 
 impl Book {
-    /// Takes in one finished job: so many pixels of work ([`crate::profile::Profile::work_pixels`]) in `took`.
+    /// Takes in one finished job: so many pixels of work in `took`.
     pub(super) fn learn(&mut self, profile: &ProfileName, work_pixels: u64, took: Duration, now: Instant) {
         let (work, seconds) = (work_pixels as f64, took.as_secs_f64());
         self.all.done(work, seconds, now);
@@ -226,6 +215,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::start;
 
     fn name(text: &str) -> ProfileName {
         text.parse().unwrap()
@@ -235,15 +225,15 @@ mod tests {
     fn nothing_is_said_before_enough_was_done() {
         let mut speeds = Book::default();
         for _ in 0..JOBS_MIN {
-            assert_eq!(speeds.estimate(&name("p"), 10, Instant::now()), None);
-            speeds.learn(&name("p"), 10, Duration::from_secs(1), Instant::now());
+            assert_eq!(speeds.estimate(&name("p"), 10, start()), None);
+            speeds.learn(&name("p"), 10, Duration::from_secs(1), start());
         }
         assert_eq!(
-            speeds.estimate(&name("p"), 20, Instant::now()),
+            speeds.estimate(&name("p"), 20, start()),
             Some(Duration::from_secs(2)),
             "alike sizes: in proportion"
         );
-        assert_eq!(speeds.estimate(&name("other"), 20, Instant::now()), None);
+        assert_eq!(speeds.estimate(&name("other"), 20, start()), None);
     }
 
     #[test]
@@ -251,14 +241,9 @@ mod tests {
         let mut speeds = Book::default();
         // 0.4 s each, and a second for 1,000 pixels.
         for work in [100u32, 200, 100, 300] {
-            speeds.learn(
-                &name("p"),
-                work.into(),
-                Duration::from_millis(u64::from(work) + 400),
-                Instant::now(),
-            );
+            speeds.learn(&name("p"), work.into(), Duration::from_millis(u64::from(work) + 400), start());
         }
-        let estimate = speeds.estimate(&name("p"), 10_000, Instant::now()).unwrap().as_secs_f64();
+        let estimate = speeds.estimate(&name("p"), 10_000, start()).unwrap().as_secs_f64();
         assert!((estimate - 10.4).abs() < 1e-6, "{estimate}");
     }
 
@@ -266,11 +251,11 @@ mod tests {
     fn noise_never_makes_a_bigger_job_cheaper() {
         let mut speeds = Book::default();
         for (work, ms) in [(100, 1_000), (200, 900), (300, 800)] {
-            speeds.learn(&name("p"), work, Duration::from_millis(ms), Instant::now());
+            speeds.learn(&name("p"), work, Duration::from_millis(ms), start());
         }
         assert!(
-            speeds.estimate(&name("p"), 1_000, Instant::now()).unwrap()
-                > speeds.estimate(&name("p"), 100, Instant::now()).unwrap()
+            speeds.estimate(&name("p"), 1_000, start()).unwrap()
+                > speeds.estimate(&name("p"), 100, start()).unwrap()
         );
     }
 
@@ -278,23 +263,23 @@ mod tests {
     fn where_the_work_is_unknown_the_mean_time_has_to_do() {
         let mut speeds = Book::default();
         for _ in 0..JOBS_MIN {
-            speeds.learn(&name("p"), 0, Duration::from_secs(3), Instant::now());
+            speeds.learn(&name("p"), 0, Duration::from_secs(3), start());
         }
         assert_eq!(speeds.pixels_per_s(), None);
-        assert_eq!(speeds.estimate(&name("p"), 0, Instant::now()), Some(Duration::from_secs(3)));
-        assert_eq!(speeds.estimate(&name("p"), 5, Instant::now()), Some(Duration::from_secs(3)));
+        assert_eq!(speeds.estimate(&name("p"), 0, start()), Some(Duration::from_secs(3)));
+        assert_eq!(speeds.estimate(&name("p"), 5, start()), Some(Duration::from_secs(3)));
     }
 
     #[test]
     fn newer_measurements_count_more() {
         let mut speeds = Book::default();
         for _ in 0..20 {
-            speeds.learn(&name("p"), 1_000, Duration::from_secs(1), Instant::now());
+            speeds.learn(&name("p"), 1_000, Duration::from_secs(1), start());
         }
         for _ in 0..20 {
-            speeds.learn(&name("p"), 1_000, Duration::from_secs(4), Instant::now());
+            speeds.learn(&name("p"), 1_000, Duration::from_secs(4), start());
         }
-        assert!(speeds.estimate(&name("p"), 1_000, Instant::now()).unwrap() > Duration::from_millis(3_900));
+        assert!(speeds.estimate(&name("p"), 1_000, start()).unwrap() > Duration::from_millis(3_900));
     }
 
     /// 20 jobs of one second for 1,000 pixels.
@@ -312,7 +297,7 @@ mod tests {
 
     #[test]
     fn jobs_that_are_never_done_in_time_soon_look_too_long() {
-        let now = Instant::now();
+        let now = start();
         let mut speeds = used_to_a_second(now);
         let mut wasted = 0;
         while seconds(&speeds, now) <= 10.0 {
@@ -332,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_is_done_of_it_tells_how_long_it_would_have_taken() {
-        let now = Instant::now();
+        let now = start();
         let mut speeds = used_to_a_second(now);
         for _ in 0..5 {
             speeds.learn_unfinished(&name("p"), 1_000, Duration::from_secs(4), Some(0.8), now);
@@ -347,7 +332,7 @@ mod tests {
 
     #[test]
     fn one_job_that_is_done_tells_that_the_machine_is_fast_again() {
-        let now = Instant::now();
+        let now = start();
         let mut speeds = used_to_a_second(now);
         for _ in 0..10 {
             speeds.learn_unfinished(&name("p"), 1_000, Duration::from_secs(10), None, now);
@@ -361,7 +346,7 @@ mod tests {
 
     #[test]
     fn one_video_that_takes_for_ever_does_not_spoil_the_figures_of_all_others() {
-        let now = Instant::now();
+        let now = start();
         let mut speeds = used_to_a_second(now);
         // It says that it is small, and has had a day.
         speeds.learn_unfinished(&name("p"), 1, Duration::from_secs(86_400), Some(0.05), now);
@@ -372,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_never_did_one_in_time_is_known_for_it_and_then_tried_again() {
-        let (mut speeds, now) = (Book::default(), Instant::now());
+        let (mut speeds, now) = (Book::default(), start());
         for _ in 0..5 {
             speeds.learn_unfinished(&name("p"), 1_000, Duration::from_secs(10), None, now);
         }

@@ -1,6 +1,6 @@
 //! Whose turn it is: workers and the queue are shared out among clients, and not among jobs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::content::ClientTag;
@@ -14,24 +14,26 @@ pub(super) const GUEST_AFTER: Duration = Duration::from_secs(5);
 
 /// When each client's last job began.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
-    begun: HashMap<ClientTag, Instant>,
+pub struct Turns {
+    begun: BTreeMap<ClientTag, Instant>,
 }
 
 /// Jobs counted by client.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    by_client: HashMap<ClientTag, usize>,
+pub struct Tally {
+    by_client: BTreeMap<ClientTag, usize>,
     all: usize,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, client: ClientTag) {
+    /// One job more.
+    pub fn add(&mut self, client: ClientTag) {
         *self.by_client.entry(client).or_default() += 1;
         self.all += 1;
     }
 
-    pub(super) fn remove(&mut self, client: ClientTag) {
+    /// One job less; nothing where there is none.
+    pub fn remove(&mut self, client: ClientTag) {
         if let Some(count) = self.by_client.get_mut(&client) {
             *count -= 1;
             self.all -= 1;
@@ -41,20 +43,23 @@ impl Tally {
         }
     }
 
-    pub(super) fn of(&self, client: ClientTag) -> usize {
+    /// How many are this client's.
+    pub fn of(&self, client: ClientTag) -> usize {
         self.by_client.get(&client).copied().unwrap_or_default()
     }
 
-    pub(super) const fn all(&self) -> usize {
+    /// How many there are.
+    pub const fn all(&self) -> usize {
         self.all
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ClientTag, usize)> {
+    /// Clients with at least one, and how many each has.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientTag, usize)> {
         self.by_client.iter().map(|(client, count)| (*client, *count))
     }
 
     /// The client that has all of them, if one has.
-    pub(super) fn only(&self) -> Option<ClientTag> {
+    pub fn only(&self) -> Option<ClientTag> {
         let mut clients = self.by_client.keys();
         clients.next().copied().filter(|_| clients.next().is_none())
     }
@@ -71,7 +76,7 @@ impl FromIterator<ClientTag> for Tally {
 impl Turns {
     /// Which of the jobs that wait, told by their clients in the order of their coming, is next: the first one of the client that has
     /// the fewest running, and of such the one whose last job began longest ago.
-    pub(super) fn next(
+    pub fn next(
         &self,
         waiting: impl Iterator<Item = ClientTag>,
         running: &Tally,
@@ -80,7 +85,7 @@ impl Turns {
     }
 
     /// A client's job begins.
-    pub(super) fn begin(&mut self, client: ClientTag, now: Instant) {
+    pub fn begin(&mut self, client: ClientTag, now: Instant) {
         if self.begun.len() >= CLIENTS_MAX {
             self.begun.retain(|_, begun| now.saturating_duration_since(*begun) < REMEMBERED);
         }
@@ -107,6 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::start;
 
     const A: ClientTag = ClientTag(1);
     const B: ClientTag = ClientTag(2);
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn clients_take_turns_however_many_jobs_one_has() {
         let (mut turns, mut waiting) = (Turns::default(), vec![A, A, A, A, A, B, C, B]);
-        let (mut order, mut now) = (Vec::new(), Instant::now());
+        let (mut order, mut now) = (Vec::new(), start());
         while let Some((at, client)) = turns.next(waiting.iter().copied(), &Tally::default()) {
             assert_eq!(waiting.remove(at), client);
             now += Duration::from_secs(1);

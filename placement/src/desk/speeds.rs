@@ -1,6 +1,6 @@
 //! What jobs cost here, learned of each client apart: what one sends makes nobody else's jobs look longer or shorter.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::speed::Book;
@@ -15,7 +15,7 @@ const OTHERS_MIN: usize = 2;
 /// What was learned, by client.
 #[derive(Debug, Default)]
 pub(super) struct Speeds {
-    by_client: HashMap<ClientTag, Learned>,
+    by_client: BTreeMap<ClientTag, Learned>,
 }
 
 #[derive(Debug)]
@@ -127,6 +127,7 @@ fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::start;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -137,12 +138,12 @@ mod tests {
     /// Ten jobs of `client`, each of 1,000 pixels in `took`.
     fn ten(speeds: &mut Speeds, client: u64, took: Duration) {
         for _ in 0..10 {
-            speeds.learn(ClientTag(client), &profile(), 1_000, took, Instant::now());
+            speeds.learn(ClientTag(client), &profile(), 1_000, took, start());
         }
     }
 
     fn estimate(speeds: &Speeds, client: u64) -> Option<Known> {
-        speeds.estimate(ClientTag(client), &profile(), 1_000, Instant::now())
+        speeds.estimate(ClientTag(client), &profile(), 1_000, start())
     }
 
     #[test]
@@ -150,7 +151,7 @@ mod tests {
         let mut speeds = Speeds::default();
         ten(&mut speeds, 1, 3_000 * SECOND);
         assert_eq!(estimate(&speeds, 2), None);
-        assert_eq!(speeds.mean(ClientTag(2), Instant::now()), None);
+        assert_eq!(speeds.mean(ClientTag(2), start()), None);
         ten(&mut speeds, 2, SECOND);
         assert_eq!(estimate(&speeds, 2), Some(Known { time: SECOND, sure: true }));
         ten(&mut speeds, 1, 3_000 * SECOND);
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(estimate(&speeds, 1), Some(Known { time: 3_000 * SECOND, sure: true }));
         let unfinished = |speeds: &mut Speeds, client| {
             let work = (&profile(), 1_000);
-            speeds.learn_unfinished(ClientTag(client), work, 10 * SECOND, None, Instant::now());
+            speeds.learn_unfinished(ClientTag(client), work, 10 * SECOND, None, start());
         };
         unfinished(&mut speeds, 1);
         assert_eq!(estimate(&speeds, 2), Some(Known { time: SECOND, sure: true }));
@@ -179,7 +180,7 @@ mod tests {
         );
         ten(&mut speeds, 3, SECOND);
         assert_eq!(estimate(&speeds, 9), Some(Known { time: 2 * SECOND, sure: false }));
-        assert_eq!(speeds.service(Instant::now()), Some(2 * SECOND));
+        assert_eq!(speeds.service(start()), Some(2 * SECOND));
         assert!(speeds.pixels_per_s().is_some_and(|speed| (speed - 500.0).abs() < 1e-6));
     }
 

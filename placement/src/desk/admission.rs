@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// On what ground a job asks for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It just comes.
     New,
     /// It was told to come now. That a wait was estimated a little too short is no reason to break one's word.
@@ -23,7 +23,7 @@ impl Standing {
 }
 
 /// The longest wait that is taken on for a job that has `left` until its deadline and itself takes `service`.
-pub(super) fn wait_max(left: Duration, service: Option<Duration>, standing: Standing) -> Duration {
+pub fn wait_max(left: Duration, service: Option<Duration>, standing: Standing) -> Duration {
     let (wait_spare, service_spare) = standing.spare();
     left.saturating_sub(service.unwrap_or_default().mul_f64(service_spare)).div_f64(wait_spare)
 }

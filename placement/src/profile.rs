@@ -1,3 +1,5 @@
+//! What a thing that can be made of a video is called.
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,0 +1,7 @@
+//! What a piece of video is called, and whose it is.
+
+mod client;
+mod id;
+
+pub use client::{ClientTag, ClientTagError, network_of};
+pub use id::{ContentId, ParseContentIdError};

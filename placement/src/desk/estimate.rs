@@ -1,0 +1,116 @@
+//! What jobs are thought to cost: as learned from those that were done, else from what runs, else by a guess.
+
+use std::time::{Duration, Instant};
+
+use super::job::Running;
+use super::speed::{TELLING_PART, guess_s};
+use super::speeds::Known;
+use super::{Desk, JobSpec, count};
+use crate::content::ClientTag;
+use crate::profile::ProfileName;
+
+/// What is thought of a job of which nothing is known, before anything was learned.
+pub(super) const USUAL_GUESS: Duration = Duration::from_secs(5);
+/// A job that has less than this part of its time left is not begun.
+const HOPELESS_PART: f64 = 0.6;
+
+/// How long a job is likely to take on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Until a worker is free for it.
+    pub wait: Duration,
+    /// From then to its result. `None` before enough like it was done here.
+    pub service: Option<Duration>,
+    /// Whether `service` was learned of this client's own jobs, all of which were done: what it says may be final.
+    pub sure: bool,
+}
+
+/// What a job's time depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) client: ClientTag,
+    pub(super) profile: &'a ProfileName,
+    pub(super) pixels: u64,
+}
+
+impl<'a> From<&'a JobSpec> for Work<'a> {
+    fn from(job: &'a JobSpec) -> Self {
+        Self { client: job.client, profile: &job.profile, pixels: job.work_pixels }
+    }
+}
+
+impl Running {
+    /// How much of it is done, once that says something.
+    fn telling_part(&self) -> Option<f64> {
+        self.part.filter(|part| *part >= TELLING_PART)
+    }
+
+    fn ran(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+}
+
+impl Desk {
+    /// Whether a job can't be done in time any more: to begin it would be in vain.
+    pub(super) fn is_hopeless(&self, job: &JobSpec, now: Instant) -> bool {
+        let left = job.deadline.saturating_duration_since(now);
+        let service = self.learned(Work::from(job), now);
+        left.is_zero() || service.is_some_and(|known| left < known.time.mul_f64(HOPELESS_PART))
+    }
+
+    /// The running jobs of a client from which something is to be learned already, with their parts.
+    fn telling(&self, client: ClientTag) -> impl Iterator<Item = (&Running, f64)> {
+        let own = self.running.iter().filter(move |running| running.job.client == client);
+        own.filter_map(|running| Some((running, running.telling_part()?)))
+    }
+
+    /// How long a job keeps a worker, by what was learned.
+    pub(super) fn learned(&self, work: Work<'_>, now: Instant) -> Option<Known> {
+        self.speeds.estimate(work.client, work.profile, work.pixels, now)
+    }
+
+    /// How long a job keeps a worker: as learned, else as it looks from what runs, else as guessed.
+    pub(super) fn cost(&self, work: Work<'_>, now: Instant) -> Duration {
+        let guess = || Duration::try_from_secs_f64(guess_s(work.pixels)).unwrap_or(Duration::MAX);
+        let from_running = || {
+            let (pixels, took) =
+                self.telling(work.client).fold((0.0, 0.0), |(pixels, took), (running, part)| {
+                    (pixels + running.job.work_pixels as f64 * part, took + running.ran(now).as_secs_f64())
+                });
+            (pixels > 0.0)
+                .then(|| Duration::try_from_secs_f64(work.pixels as f64 / pixels * took).ok())
+                .flatten()
+        };
+        self.learned(work, now)
+            .map(|known| known.time)
+            .or_else(from_running)
+            .or_else(|| self.speeds.mean(work.client, now))
+            .unwrap_or_else(guess)
+    }
+
+    /// How long a job takes of which nothing is known but its profile.
+    pub(super) fn usual_cost(&self, client: ClientTag, profile: &ProfileName, now: Instant) -> Duration {
+        let usual = self.speeds.usual(client, profile, now);
+        usual.or_else(|| self.usual(client, now)).unwrap_or(USUAL_GUESS)
+    }
+
+    /// How long a client's job takes of which nothing is known; none before anything was learned.
+    pub(super) fn usual(&self, client: ClientTag, now: Instant) -> Option<Duration> {
+        self.speeds.mean(client, now).or_else(|| {
+            let (jobs, sum) =
+                self.telling(client).fold((0, Duration::ZERO), |(jobs, sum), (running, part)| {
+                    (jobs + 1, sum + running.ran(now).div_f64(part))
+                });
+            (jobs > 0).then(|| sum / count(jobs))
+        })
+    }
+
+    /// How much of a running job's time is left.
+    pub(super) fn remains(&self, running: &Running, now: Instant) -> Duration {
+        let ran = running.ran(now);
+        match running.telling_part() {
+            Some(part) => ran.mul_f64((1.0 - part) / part),
+            None => self.cost(Work::from(&running.job), now).saturating_sub(ran),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The line of waiting jobs: how long it is for a client, and whose turn it is.
+
+use std::time::{Duration, Instant};
+
+use super::estimate::{USUAL_GUESS, Work};
+use super::job::{JobId, Next, Over, ReservationId, Running, Waiting};
+use super::turns::{GUEST_AFTER, Tally, before, gives_way};
+use super::{Backlog, Desk, count};
+use crate::content::ClientTag;
+
+/// Whether a guest is due is not looked at more often than this.
+const GUEST_LOOK_MIN: Duration = Duration::from_millis(10);
+
+impl Desk {
+    /// Jobs that wait, and places held for such, by client.
+    pub(super) fn waiting(&self) -> Tally {
+        let reserved = self.reservations.values().copied();
+        reserved.chain(self.queue.iter().map(|waiting| waiting.job.client)).collect()
+    }
+
+    fn running_by_client(&self) -> Tally {
+        self.running.iter().map(|running| running.job.client).collect()
+    }
+
+    /// Whether one more job of this client may wait: there is a place, or a client with many gives one up.
+    pub(super) fn has_room(&self, client: ClientTag) -> bool {
+        !self.is_full() || self.who_gives_way(client).is_some()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        let idle = self.workers.saturating_sub(self.running.len());
+        self.reservations.len() + self.queue.len() >= self.queue_capacity + idle
+    }
+
+    /// Which waiting job gives up its place for one more of this client, if one does: the last one of the client with the most.
+    fn who_gives_way(&self, newcomer: ClientTag) -> Option<usize> {
+        let client = gives_way(&self.waiting(), newcomer)?;
+        self.queue.iter().rposition(|waiting| waiting.job.client == client)
+    }
+
+    pub(super) fn take_who_gives_way(&mut self, newcomer: ClientTag) -> Option<Waiting> {
+        self.who_gives_way(newcomer).and_then(|at| self.queue.remove(at))
+    }
+
+    /// How long until a worker is free for one more job of this client: what is left of all that comes before it, shared out.
+    /// Of the jobs of others that wait as many come before it as it is given turns between. `own`: a place that it holds
+    /// already.
+    pub(super) fn wait(&self, now: Instant, client: ClientTag, own: Option<ReservationId>) -> Duration {
+        let mut reserved: Tally =
+            self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
+        let mut waiting = reserved.clone();
+        self.queue.iter().for_each(|job| waiting.add(job.job.client));
+        if self.running.len() + waiting.all() < self.workers {
+            return Duration::ZERO;
+        }
+        let of_own = waiting.of(client);
+        let mut turns = Tally::default();
+        let mut comes_before = |other: ClientTag| {
+            let its_turn = other == client || turns.of(other) < before(of_own, waiting.of(other));
+            turns.add(other);
+            its_turn
+        };
+        let queued = self.queue.iter().filter(|waiting| comes_before(waiting.job.client));
+        let mut work: Duration = queued.map(|waiting| self.cost(Work::from(&waiting.job), now)).sum();
+        for (other, places) in std::mem::take(&mut reserved).iter() {
+            let usual = self.usual(other, now).unwrap_or(USUAL_GUESS);
+            work += usual * count((0..places).filter(|_| comes_before(other)).count());
+        }
+        let running: Duration = self.running.iter().map(|running| self.remains(running, now)).sum();
+        let mut running = self.share(running);
+        if self.guest_is_due_in(client, now).is_some() {
+            // It need not wait for the end of what another client keeps all workers with.
+            running = running.min(GUEST_AFTER);
+        }
+        self.share(work) + running
+    }
+
+    /// The same for a client of which nothing is known, were all that is here before it.
+    pub(super) fn wait_of_all(&self, now: Instant) -> Duration {
+        let mut clients = self.waiting();
+        self.running.iter().for_each(|running| clients.add(running.job.client));
+        clients.iter().map(|(client, _)| self.wait(now, client, None)).max().unwrap_or_default()
+    }
+
+    /// How much work stands before a client's job that comes now, and holds this place already if it holds one.
+    pub fn backlog(&self, now: Instant, client: ClientTag, own: Option<ReservationId>) -> Backlog {
+        let own = own.filter(|own| self.reservations.contains_key(own));
+        let waiting = self.reservations.len() + self.queue.len() - usize::from(own.is_some());
+        let jobs = (waiting + self.running.len()) * 1000 / self.workers;
+        Backlog {
+            jobs_per_worker_permille: count(jobs),
+            wait_ms: self.speeds.service(now).map(|_| millis(self.wait(now, client, own))),
+        }
+    }
+
+    /// When a job of this client gets a worker beyond those that there are: at once, or so much later. A client whose jobs keep all
+    /// workers for long keeps no other client waiting until they end, which may be hours.
+    fn guest_is_due_in(&self, client: ClientTag, now: Instant) -> Option<Duration> {
+        let running = self.running_by_client();
+        let host = running.only().filter(|host| *host != client)?;
+        if running.of(host) != self.workers {
+            return None;
+        }
+        let begun = self.running.iter().map(|running| running.since).max()?;
+        Some(GUEST_AFTER.saturating_sub(now.saturating_duration_since(begun)))
+    }
+
+    /// What a worker that is free has to do. `is_gone`: whether nobody waits for a job any more.
+    pub fn next(&mut self, now: Instant, is_gone: impl Fn(JobId) -> bool) -> Next {
+        match self.take_next(|_| true) {
+            Some(waiting) => self.begin(waiting, now, is_gone),
+            None => Next::Idle,
+        }
+    }
+
+    /// What one worker more than there are has to do: it works for guests, clients that find all workers kept by one other for
+    /// long.
+    pub fn next_guest(&mut self, now: Instant, is_gone: impl Fn(JobId) -> bool) -> Next {
+        let due = |waiting: &Waiting| self.guest_is_due_in(waiting.job.client, now);
+        let soonest = self.queue.iter().filter_map(due).min();
+        if soonest.is_some_and(|due| due.is_zero()) {
+            let host = self.running.first().map(|running| running.job.client);
+            if let Some(waiting) = self.take_next(|client| Some(client) != host) {
+                return self.begin(waiting, now, is_gone);
+            }
+        }
+        if self.queue.is_empty() {
+            Next::Idle
+        } else {
+            Next::Later(soonest.unwrap_or(GUEST_AFTER).max(GUEST_LOOK_MIN))
+        }
+    }
+
+    /// Takes out of the queue whose turn it is, of the clients that `may`.
+    fn take_next(&mut self, may: impl Fn(ClientTag) -> bool) -> Option<Waiting> {
+        let running = self.running_by_client();
+        let places: Vec<usize> = (0..self.queue.len()).filter(|at| may(self.queue[*at].job.client)).collect();
+        let waiting = places.iter().map(|at| self.queue[*at].job.client);
+        let (at, _) = self.turns.next(waiting, &running)?;
+        self.queue.remove(places[at])
+    }
+
+    /// Begins a job that came out of the queue, if that is of any use.
+    fn begin(&mut self, waiting: Waiting, now: Instant, is_gone: impl Fn(JobId) -> bool) -> Next {
+        let Waiting { id, job } = waiting;
+        if is_gone(id) || self.is_hopeless(&job, now) {
+            self.totals.cancelled += 1;
+            let left = job.deadline.saturating_duration_since(now);
+            return Next::Over(id, if left.is_zero() { Over::Late } else { Over::Overtaken(left) });
+        }
+        self.turns.begin(job.client, now);
+        self.totals.begun += 1;
+        self.running.push(Running { id, job, since: now, part: None });
+        Next::Begin(id)
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
