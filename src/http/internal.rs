@@ -65,7 +65,11 @@ pub(super) async fn result(
         Ok(admission) => admission,
         Err(error) => return problem(&error.into()),
     };
-    match objects::find(node, content, profile).await {
+    let found = async {
+        let (content, profile) = (objects::content_id(content)?, node.profile(Some(profile))?);
+        objects::find(node, content, &profile).await
+    };
+    match found.await {
         Ok(object) => delivered(&admission, &object),
         Err(error) => proved(&admission, problem(&error)).await,
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::respond::{json, problem, set_header, set_length};
 use super::{ApiError, Body, HEADER, file_body, full_body};
+use crate::bundle::Entry;
 use crate::cache::serve::{self, Answer, Part};
 use crate::cache::{Key, Object};
 use crate::content::ContentId;
@@ -50,45 +51,94 @@ pub(super) fn profiles(node: &Node) -> Response<Body> {
     json(StatusCode::OK, &ProfilesJson { default: set.default_name().to_string(), profiles })
 }
 
+/// Which result is asked for, and by whom.
+pub(super) struct Wanted {
+    content: ContentId,
+    profile: Arc<Profile>,
+    /// The token in the path, the query or the head.
+    token: Option<String>,
+}
+
+impl Wanted {
+    /// Reads it out of a path's segments and the rest of a request; refuses whoever may not have it.
+    pub(super) fn read<B>(
+        node: &Node,
+        content: &str,
+        profile: &str,
+        request: &Request<B>,
+    ) -> Result<Self, ApiError> {
+        // A matrix parameter stays where a player resolves the relative names of a playlist; a query does not.
+        let (profile, matrix) = profile.split_once(';').unwrap_or((profile, ""));
+        let of = |pairs: &str, separator| {
+            pairs.split(separator).find_map(|pair| pair.strip_prefix("token=").map(str::to_owned))
+        };
+        let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer =
+            bearer.and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+        let token = of(matrix, ';').or_else(|| of(request.uri().query().unwrap_or_default(), '&')).or(bearer);
+        let wanted = Self { content: content_id(content)?, profile: node.profile(Some(profile))?, token };
+        // Whether it is held here makes no difference.
+        let admitted = node.result_tokens().is_none_or(|tokens| {
+            tokens.admits(&wanted.content, &wanted.profile.name, wanted.token.as_deref().unwrap_or_default())
+        });
+        if admitted { Ok(wanted) } else { Err(ApiError::PrivateResult) }
+    }
+
+    /// The result, if it is held here.
+    pub(super) async fn find(&self, node: &Node) -> Result<Object, ApiError> {
+        find(node, self.content, &self.profile).await
+    }
+
+    pub(super) const fn content(&self) -> &ContentId {
+        &self.content
+    }
+
+    pub(super) const fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+}
+
 pub(super) async fn object(
     node: &Node,
     content: &str,
     profile: &str,
     request: &Request<Incoming>,
 ) -> Response<Body> {
-    if let Err(error) = may_have(node, content, profile, request) {
-        return problem(&error);
-    }
-    match find(node, content, profile).await {
-        Ok(object) => {
-            let mut response = conditional(&object, request.method(), request.headers());
-            set_header(&mut response, HEADER::SERVED_BY, node.identity().name.as_str());
-            keep_private(node, &mut response);
-            response
-        }
+    let found = async { Wanted::read(node, content, profile, request)?.find(node).await };
+    match found.await {
+        Ok(object) => answer(node, &Shown::whole(&object), request),
         Err(error) => problem(&error),
     }
 }
 
-/// Whether results are for all, or whoever asks has the token for this one; whether it is held here makes no difference.
-fn may_have(node: &Node, content: &str, profile: &str, request: &Request<Incoming>) -> Result<(), ApiError> {
-    let Some(tokens) = node.result_tokens() else { return Ok(()) };
-    let (content, profile) = (content_id(content)?, node.profile(Some(profile))?);
-    let query = request.uri().query().unwrap_or_default();
-    let in_query = query.split('&').find_map(|pair| pair.strip_prefix("token="));
-    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let given = in_query.or(bearer).unwrap_or_default();
-    if tokens.admits(&content, &profile.name, given.trim()) { Ok(()) } else { Err(ApiError::PrivateResult) }
+/// The answer to a GET or HEAD of what is held here.
+pub(super) fn answer(node: &Node, shown: &Shown<'_>, request: &Request<Incoming>) -> Response<Body> {
+    let mut response = conditional(shown, request.method(), request.headers());
+    set_header(&mut response, HEADER::SERVED_BY, node.identity().name.as_str());
+    keep_private(node, &mut response);
+    response
 }
 
 /// Where a result can be fetched again, with its token if it needs one.
 pub(super) fn location(node: &Node, content: &ContentId, profile: &Profile) -> String {
     let path = format!("/objects/{content}/{}", profile.name);
-    match node.result_tokens().and_then(|tokens| tokens.token(content, &profile.name)) {
+    match token(node, content, profile) {
         Some(token) => format!("{path}?token={token}"),
         None => path,
     }
+}
+
+/// The same for what stands in a result; names in it are relative to that.
+pub(super) fn folder(node: &Node, content: &ContentId, profile: &Profile) -> String {
+    let path = format!("/objects/{content}/{}", profile.name);
+    match token(node, content, profile) {
+        Some(token) => format!("{path};token={token}/"),
+        None => format!("{path}/"),
+    }
+}
+
+fn token(node: &Node, content: &ContentId, profile: &Profile) -> Option<String> {
+    node.result_tokens().and_then(|tokens| tokens.token(content, &profile.name))
 }
 
 /// A private result is not for caches that several clients share.
@@ -99,35 +149,91 @@ pub(super) fn keep_private(node: &Node, response: &mut Response<Body>) {
     }
 }
 
-fn content_id(text: &str) -> Result<ContentId, ApiError> {
+pub(super) fn content_id(text: &str) -> Result<ContentId, ApiError> {
     text.parse().map_err(|error| ApiError::BadRequest(format!("{text:.80}: {error}")))
 }
 
-pub(super) async fn find(node: &Node, content: &str, profile: &str) -> Result<Object, ApiError> {
-    let content = content_id(content)?;
-    let profile = node.profile(Some(profile))?;
-    let key = Key::new(content, &profile);
+pub(super) async fn find(node: &Node, content: ContentId, profile: &Profile) -> Result<Object, ApiError> {
+    let key = Key::new(content, profile);
     node.cached(&key).await.ok_or_else(|| ApiError::NotFound(format!("/objects/{content}/{}", profile.name)))
 }
 
+/// What is shown of a result: all of it, or one file of a set.
+pub(super) struct Shown<'a> {
+    object: &'a Object,
+    media_type: &'a str,
+    /// Where in the result.
+    at: Part,
+    /// Tells it from all others, as the entity tag.
+    tag: ContentId,
+    /// SHA-256 of its bytes, where that is known.
+    digest: Option<ContentId>,
+}
+
+impl<'a> Shown<'a> {
+    /// All of it.
+    pub(super) fn whole(object: &'a Object) -> Self {
+        let digest = object.sha256();
+        let at = Part { start: 0, bytes: object.bytes() };
+        Self { object, media_type: object.media_type(), at, tag: digest, digest: Some(digest) }
+    }
+
+    /// One file of a set.
+    pub(super) fn file(object: &'a Object, entry: &'a Entry) -> Self {
+        let (set, name) = (object.sha256(), entry.name.as_str());
+        let tag = ContentId::of(&[set.as_bytes(), name.as_bytes()].concat());
+        let at = Part { start: entry.offset, bytes: entry.bytes };
+        Self { object, media_type: entry.name.media_type(), at, tag, digest: None }
+    }
+
+    fn bytes(&self, part: Part) -> Response<Body> {
+        let start = self.at.start + part.start;
+        let range = start..start + part.bytes;
+        let body = match self.object.content() {
+            Some(content) => full_body(content.slice(range.start as usize..range.end as usize)),
+            None => file_body(Arc::clone(self.object.file()), range, self.object.clone()),
+        };
+        let mut response = self.described(body);
+        set_length(&mut response, part.bytes);
+        response
+    }
+
+    /// An answer with the headers that describe it, its digest among them.
+    fn described(&self, body: Body) -> Response<Body> {
+        let mut response = Response::new(body);
+        set_header(&mut response, CONTENT_TYPE, self.media_type);
+        set_header(&mut response, ETAG, &serve::etag(&self.tag));
+        if let Some(digest) = &self.digest {
+            set_header(&mut response, serve::REPR_DIGEST, &serve::repr_digest(digest));
+        }
+        if let Some(damage) = self.object.damage() {
+            set_header(&mut response, HEADER::INPUT_DAMAGE, &damage.to_string());
+        }
+        response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        // The content's digest and the profile are the name: what is under it never changes.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
+        response
+    }
+}
+
 /// The answer to a GET or HEAD that may have conditions, and to a GET that may want a part.
-fn conditional(object: &Object, method: &Method, head: &HeaderMap) -> Response<Body> {
-    let total = object.bytes();
-    match serve::answer(method, head, &object.sha256(), total) {
-        Answer::Whole => whole(object),
+fn conditional(shown: &Shown<'_>, method: &Method, head: &HeaderMap) -> Response<Body> {
+    let total = shown.at.bytes;
+    match serve::answer(method, head, &shown.tag, total) {
+        Answer::Whole => shown.bytes(Part { start: 0, bytes: total }),
         Answer::Part(part) => {
-            let mut response = bytes(object, part);
+            let mut response = shown.bytes(part);
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             set_header(&mut response, CONTENT_RANGE, &part.content_range(total));
             response
         }
         Answer::NotModified => {
-            let mut response = described(object, full_body(""));
+            let mut response = shown.described(full_body(""));
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
         Answer::PreconditionFailed => {
-            problem(&ApiError::PreconditionFailed { etag: serve::etag(&object.sha256()) })
+            problem(&ApiError::PreconditionFailed { etag: serve::etag(&shown.tag) })
         }
         Answer::Unsatisfiable => {
             let mut response = problem(&ApiError::NoSuchRange { total });
@@ -139,32 +245,6 @@ fn conditional(object: &Object, method: &Method, head: &HeaderMap) -> Response<B
 
 /// The answer that carries a whole result.
 pub(super) fn whole(object: &Object) -> Response<Body> {
-    bytes(object, Part { start: 0, bytes: object.bytes() })
-}
-
-fn bytes(object: &Object, part: Part) -> Response<Body> {
-    let range = part.start..part.start + part.bytes;
-    let body = match object.content() {
-        Some(content) => full_body(content.slice(range.start as usize..range.end as usize)),
-        None => file_body(Arc::clone(object.file()), range, object.clone()),
-    };
-    let mut response = described(object, body);
-    set_length(&mut response, part.bytes);
-    response
-}
-
-/// An answer with the headers that describe a result, its digest among them.
-fn described(object: &Object, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let digest = object.sha256();
-    set_header(&mut response, CONTENT_TYPE, object.media_type());
-    set_header(&mut response, ETAG, &serve::etag(&digest));
-    set_header(&mut response, serve::REPR_DIGEST, &serve::repr_digest(&digest));
-    if let Some(damage) = object.damage() {
-        set_header(&mut response, HEADER::INPUT_DAMAGE, &damage.to_string());
-    }
-    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    // The content's digest and the profile are the name: what is under it never changes.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
-    response
+    let shown = Shown::whole(object);
+    shown.bytes(shown.at)
 }

@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response};
 
 use super::respond::problem;
-use super::{ApiError, Body, cors, health, internal, members, objects, upload};
+use super::{ApiError, Body, cors, files, health, internal, members, objects, upload};
 use crate::gate::Gate;
 use crate::node::Node;
 
@@ -67,9 +67,13 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         ["profiles"] if read => objects::profiles(node),
         ["metrics"] if read => health::metrics(node),
         ["objects", content, profile] if read => objects::object(node, content, profile, &request).await,
-        ["health" | "ready" | "members" | "peers" | "profiles" | "metrics"] | ["objects", _, _] => {
-            wrong_method(&path, "GET, HEAD")
+        ["objects", content, profile, ""] if read => files::listing(node, content, profile, &request).await,
+        ["objects", content, profile, file] if read => {
+            files::file(node, (content, profile, file), &request).await
         }
+        ["health" | "ready" | "members" | "peers" | "profiles" | "metrics"]
+        | ["objects", _, _]
+        | ["objects", _, _, _] => wrong_method(&path, "GET, HEAD"),
         _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),
     }
 }

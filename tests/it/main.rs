@@ -24,6 +24,7 @@ mod offload;
 mod private;
 mod rogues;
 mod sandbox;
+mod sets;
 mod sharing;
 mod strangers;
 mod stubs;

@@ -1,0 +1,112 @@
+//! `/objects/{sha256}/{profile}/` and what stands in it: the files of a result, each under its own name, so that the relative names
+//! in a playlist lead to them.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use super::objects::{self, Shown, Wanted};
+use super::respond::{json, problem};
+use super::{ApiError, Body};
+use crate::bundle::{BundleError, Entry, Index};
+use crate::cache::Object;
+use crate::content::ContentId;
+use crate::node::Node;
+use crate::profile::{Profile, ProfileName};
+
+/// `GET /objects/{sha256}/{profile}/`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FilesJson {
+    /// SHA-256 of the upload.
+    pub content: ContentId,
+    /// What was made of it.
+    pub profile: ProfileName,
+    /// The files; the first is the one that a person opens.
+    pub files: Vec<FileJson>,
+}
+
+/// One file of a result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FileJson {
+    /// Its name in the set.
+    pub name: String,
+    /// Its Content-Type.
+    pub media_type: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its path at this node, with the result's token if it needs one.
+    pub url: String,
+}
+
+pub(super) async fn listing(
+    node: &Node,
+    content: &str,
+    profile: &str,
+    request: &Request<Incoming>,
+) -> Response<Body> {
+    let listed = async {
+        let wanted = Wanted::read(node, content, profile, request)?;
+        let files = of(&wanted.find(node).await?, wanted.profile()).await?;
+        let folder = objects::folder(node, wanted.content(), wanted.profile());
+        let files = files.iter().map(|file| FileJson {
+            name: file.name.to_string(),
+            media_type: file.name.media_type().to_owned(),
+            bytes: file.bytes,
+            url: format!("{folder}{}", file.name),
+        });
+        let (content, profile) = (*wanted.content(), wanted.profile().name.clone());
+        Ok(FilesJson { content, profile, files: files.collect() })
+    };
+    match listed.await {
+        Ok(files) => json(StatusCode::OK, &files),
+        Err(error) => problem(&error),
+    }
+}
+
+pub(super) async fn file(
+    node: &Node,
+    (content, profile, name): (&str, &str, &str),
+    request: &Request<Incoming>,
+) -> Response<Body> {
+    let found = async {
+        let wanted = Wanted::read(node, content, profile, request)?;
+        let object = wanted.find(node).await?;
+        let files = of(&object, wanted.profile()).await?;
+        let file = files.into_iter().find(|file| file.name.as_str() == name);
+        let file = file.ok_or_else(|| {
+            let name: String = name.chars().take(80).collect();
+            ApiError::NotFound(format!("/objects/{}/{}/{name}", wanted.content(), wanted.profile().name))
+        })?;
+        Ok((object, file))
+    };
+    match found.await {
+        Ok((object, file)) => objects::answer(node, &Shown::file(&object, &file), request),
+        Err(error) => problem(&error),
+    }
+}
+
+/// The files of a result. That of a profile which makes one file has that one, named after the profile.
+pub(super) async fn of(object: &Object, profile: &Profile) -> Result<Vec<Entry>, ApiError> {
+    if !profile.makes_set() {
+        let name = format!("{}.{}", profile.name, object.extension());
+        let name = name.parse().map_err(|error| ApiError::Internal(format!("{name}: {error}")))?;
+        return Ok(vec![Entry { name, offset: 0, bytes: object.bytes() }]);
+    }
+    let index = if let Some(content) = object.content() {
+        Index::read_from(content.len() as u64, |buffer, at| {
+            let part = content.get(at as usize..at as usize + buffer.len());
+            buffer.copy_from_slice(part.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    } else {
+        let file = Arc::clone(object.file());
+        let read = spawn_blocking(move || Index::read(&file)).await;
+        read.unwrap_or_else(|error| Err(BundleError::Io(std::io::Error::other(error))))
+    };
+    // It was looked at before it was kept.
+    let index = index.map_err(|error| ApiError::Internal(format!("a kept set can't be read: {error}")))?;
+    Ok(index.entries().to_vec())
+}
