@@ -11,7 +11,8 @@ pub struct Key {
     pub content: ContentId,
     /// Name of the profile.
     pub profile: ProfileName,
-    recipe: ContentId,
+    /// What the profile says: [`Profile::recipe_id`]. Nodes may have different recipes under one name.
+    pub recipe: ContentId,
 }
 
 impl Key {

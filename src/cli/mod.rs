@@ -7,6 +7,7 @@ mod log;
 mod members;
 mod node;
 mod out;
+mod profiles;
 mod runtime;
 mod sandbox;
 mod sim;
@@ -40,6 +41,8 @@ enum Command {
     Members(members::Args),
     /// Send many uploads at once, each to a random node, and report what came of them
     Load(Box<load::Args>),
+    /// Show what can be asked for and what it makes; check a profile file
+    Profiles(profiles::Args),
     /// Make keys for a cluster
     Key(key::Args),
     /// Simulate the overlay: virtual time, the same state machine as the real node
@@ -68,6 +71,7 @@ impl Cli {
             Command::Upload(args) => runtime::block_on(upload::run(args)),
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
+            Command::Profiles(args) => profiles::run(args),
         };
         result.unwrap_or_else(|error| {
             out::complain(format_args!("starling: {}", told_once(&error)));

@@ -9,6 +9,7 @@ pub mod load;
 mod members;
 mod naming;
 mod problem;
+mod profiles;
 mod upload;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use http::{Client, ClientError, Reached};
 pub(crate) use members::trim_lines;
 pub use members::{Load, Member, Members};
 pub use naming::Names;
+pub use profiles::Profiles;
 pub use upload::{Outcome, Progress, Upload};
 
 /// How long a node may take to say who it is.

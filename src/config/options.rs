@@ -93,6 +93,9 @@ options! {
     uploads_per_client: u32, env "STARLING_UPLOADS_PER_CLIENT", value "N";
     /// Whether to start where ffmpeg's sandbox is not whole: prefer (start, and warn) or require (don't) [default: prefer]
     sandbox: SandboxMode, env "STARLING_SANDBOX", value "HOW";
+    /// TOML files with profiles beside the built-in ones, comma separated (in TOML a list); `starling profiles check FILE` looks
+    /// at one [default: none]
+    profiles: List, env "STARLING_PROFILES", value "FILE,…";
     /// Routing policy: score, random or round-robin [default: score]
     policy: String, env "STARLING_POLICY", value "POLICY";
     /// Weight of load in the score policy [default: 0.3]

@@ -11,6 +11,7 @@ use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Timing, 
 use super::keys::KeyFileError;
 use super::{KeyFile, List, LogFormat, NodeOptions, SandboxMode};
 use crate::gate::{Hosts, Origins};
+use crate::profile::{ProfileSet, ProfileSetError};
 use crate::route::{PolicyKind, ScoreWeights};
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
@@ -55,6 +56,8 @@ pub struct NodeConfig {
     pub uploads_per_client: u32,
     /// What to do where ffmpeg's sandbox is not whole.
     pub sandbox: SandboxMode,
+    /// What can be asked for.
+    pub profiles: ProfileSet,
     /// Where jobs go.
     pub policy: PolicyKind,
     /// Weights of the score policy.
@@ -108,6 +111,9 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         reason: String,
     },
+    /// A profile file can't be used.
+    #[error(transparent)]
+    Profiles(#[from] ProfileSetError),
     /// The key file can't be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -252,6 +258,12 @@ fn private_results(given: Option<bool>, keyed: bool) -> Result<bool, ConfigError
     }
 }
 
+/// The built-in profiles and those of the files given.
+fn profiles(given: Option<List>) -> Result<ProfileSet, ProfileSetError> {
+    let paths: Vec<_> = given.unwrap_or_default().into_values().into_iter().map(PathBuf::from).collect();
+    ProfileSet::with_files(&paths)
+}
+
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -262,7 +274,7 @@ fn default_workers() -> u16 {
 }
 
 impl NodeConfig {
-    /// Checks the options and fills in what they leave open. Reads the key file, and touches nothing else.
+    /// Checks the options and fills in what they leave open. Reads the key file and the profile files, and touches nothing else.
     pub fn from_options(options: NodeOptions) -> Result<Self, ConfigError> {
         let name = own_name(options.name)?;
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 5000);
@@ -313,6 +325,7 @@ impl NodeConfig {
                 1..=1_000_000,
             )?,
             sandbox: options.sandbox.unwrap_or_default(),
+            profiles: profiles(options.profiles)?,
             policy: parse("policy", options.policy, PolicyKind::default())?,
             weights,
             deadline,

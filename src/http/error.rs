@@ -95,6 +95,22 @@ pub enum ApiError {
         /// What there is.
         known: String,
     },
+    /// A peer asks for a profile that is not known here, or says something else here.
+    #[error(
+        "profile {name:?} is not known here, or with another recipe: ask a node with the same --profiles"
+    )]
+    UnknownRecipe {
+        /// What was asked for.
+        name: String,
+    },
+    /// The profile is known, and nobody that could be asked has what it takes.
+    #[error("profile {name:?} can't be made here: {lack}; no other node that can has taken it")]
+    ProfileUnavailable {
+        /// What was asked for.
+        name: String,
+        /// What this node lacks, and what to do.
+        lack: String,
+    },
     /// The client has too many uploads under way at this node.
     #[error("you have {max} uploads under way at this node: wait for one of them, or use other nodes too")]
     TooManyUploads {
@@ -206,6 +222,10 @@ impl ApiError {
             Self::EmptyBody => (StatusCode::BAD_REQUEST, "empty-body", "Empty body"),
             Self::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "digest-mismatch", "Digest mismatch"),
             Self::UnknownProfile { .. } => (StatusCode::BAD_REQUEST, "unknown-profile", "Unknown profile"),
+            Self::UnknownRecipe { .. } => (StatusCode::CONFLICT, "unknown-recipe", "Unknown recipe"),
+            Self::ProfileUnavailable { .. } => {
+                (StatusCode::NOT_IMPLEMENTED, "profile-unavailable", "Profile can't be made here")
+            }
             Self::Unauthorized(_) => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "Not a member of the cluster")
             }

@@ -35,7 +35,8 @@ pub(super) async fn claim(node: &Arc<Node>, request: Request<Incoming>) -> Respo
     exchange(node, request, async |claim: Claim| {
         let lessee = Lessee { name: claim.from, boot: claim.boot };
         let (lease, wait) = (Duration::from_millis(claim.lease_ms), Duration::from_millis(claim.wait_ms));
-        Ok(node.give_lease(&(claim.content, claim.profile), &lessee, lease, wait).await)
+        let key = node.key_of(claim.content, claim.profile, claim.recipe);
+        Ok(node.give_lease(&key, &lessee, lease, wait).await)
     })
     .await
 }
@@ -51,28 +52,35 @@ pub(super) async fn end(node: &Arc<Node>, request: Request<Incoming>) -> Respons
 
 /// `POST /internal/progress`: a sign of life of work that another node waits for.
 pub(super) async fn progress(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
-    exchange(node, request, async |query: ProgressQuery| Ok(node.progress(&(query.content, query.profile))))
-        .await
+    exchange(node, request, async |query: ProgressQuery| {
+        Ok(node.progress(&node.key_of(query.content, query.profile, query.recipe)))
+    })
+    .await
 }
 
-/// `GET /internal/results/{content}/{profile}`: a result that this node holds.
+/// `GET /internal/results/{content}/{profile}/{recipe}`: a result that this node holds. An older node names no recipe.
 pub(super) async fn result(
     node: &Arc<Node>,
-    (content, profile): (&str, &str),
+    (content, profile, recipe): (&str, &str, Option<&str>),
     request: Request<Incoming>,
 ) -> Response<Body> {
     let admission = match member(node, request.method(), request.uri().path(), request.headers()) {
         Ok(admission) => admission,
         Err(error) => return problem(&error.into()),
     };
-    let found = async {
-        let (content, profile) = (objects::content_id(content)?, node.profile(Some(profile))?);
-        objects::find(node, content, &profile).await
-    };
-    match found.await {
+    match held(node, content, profile, recipe).await {
         Ok(object) => delivered(&admission, &object),
         Err(error) => proved(&admission, problem(&error)).await,
     }
+}
+
+async fn held(node: &Node, content: &str, profile: &str, recipe: Option<&str>) -> Result<Object, ApiError> {
+    let no_recipe =
+        |error| ApiError::BadRequest(format!("recipe {:.80}: {error}", recipe.unwrap_or_default()));
+    let recipe = recipe.map(str::parse).transpose().map_err(no_recipe)?;
+    let name = profile.parse().map_err(|error| ApiError::BadRequest(format!("{profile:.80}: {error}")))?;
+    let profile = node.profile_by_recipe(&name, recipe)?;
+    objects::find(node, objects::content_id(content)?, &profile).await
 }
 
 /// `POST /internal/jobs/{offer}`: the body of an accepted offer; the answer is the result.

@@ -1,4 +1,4 @@
-//! `GET /objects/{sha256}/{profile}` and `GET /profiles`: results that are held here, and what can be asked for.
+//! `GET /objects/{sha256}/{profile}`: results that are held here.
 
 use std::sync::Arc;
 
@@ -7,9 +7,8 @@ use hyper::header::{
     ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use serde::{Deserialize, Serialize};
 
-use super::respond::{json, problem, set_header, set_length};
+use super::respond::{problem, set_header, set_length};
 use super::{ApiError, Body, HEADER, file_body, full_body};
 use crate::bundle::Entry;
 use crate::cache::serve::{self, Answer, Part};
@@ -17,39 +16,6 @@ use crate::cache::{Key, Object};
 use crate::content::ContentId;
 use crate::node::Node;
 use crate::profile::Profile;
-
-/// `GET /profiles`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProfilesJson {
-    /// The one that a request gets which names none.
-    pub default: String,
-    /// All of them.
-    pub profiles: Vec<ProfileJson>,
-}
-
-/// One profile.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProfileJson {
-    /// What to ask for.
-    pub name: String,
-    /// What it makes.
-    pub description: String,
-    /// The result's Content-Type.
-    pub media_type: String,
-}
-
-pub(super) fn profiles(node: &Node) -> Response<Body> {
-    let set = node.profiles();
-    let profiles = set
-        .iter()
-        .map(|profile| ProfileJson {
-            name: profile.name.to_string(),
-            description: profile.description.clone(),
-            media_type: profile.media_type().to_owned(),
-        })
-        .collect();
-    json(StatusCode::OK, &ProfilesJson { default: set.default_name().to_string(), profiles })
-}
 
 /// Which result is asked for, and by whom.
 pub(super) struct Wanted {

@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response};
 
 use super::respond::problem;
-use super::{ApiError, Body, cors, files, health, internal, members, objects, upload};
+use super::{ApiError, Body, cors, files, health, internal, members, objects, profiles, upload};
 use crate::gate::Gate;
 use crate::node::Node;
 
@@ -53,18 +53,21 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         ["internal", "leases", "end"] if post => internal::end(node, request).await,
         ["internal", "progress"] if post => internal::progress(node, request).await,
         ["internal", "results", content, profile] if method == Method::GET => {
-            internal::result(node, (content, profile), request).await
+            internal::result(node, (content, profile, None), request).await
+        }
+        ["internal", "results", content, profile, recipe] if method == Method::GET => {
+            internal::result(node, (content, profile, Some(recipe)), request).await
         }
         ["upload"]
         | ["internal", "offers" | "leases" | "progress"]
         | ["internal", "leases", "end"]
         | ["internal", "jobs", _] => wrong_method(&path, "POST"),
-        ["internal", "results", _, _] => wrong_method(&path, "GET"),
+        ["internal", "results", _, _] | ["internal", "results", _, _, _] => wrong_method(&path, "GET"),
         ["health"] if read => health::health(node),
         ["ready"] if read => health::ready(node),
         ["members"] if read => members::members(node),
         ["peers"] if read => members::peers(node),
-        ["profiles"] if read => objects::profiles(node),
+        ["profiles"] if read => profiles::profiles(node),
         ["metrics"] if read => health::metrics(node),
         ["objects", content, profile] if read => objects::object(node, content, profile, &request).await,
         ["objects", content, profile, ""] if read => files::listing(node, content, profile, &request).await,

@@ -14,6 +14,10 @@ pub struct Claim {
     pub content: ContentId,
     /// What is to be made of it.
     pub profile: ProfileName,
+    /// The recipe that has this name at the asker: [`crate::profile::Profile::recipe_id`]. None from an older node, which means the
+    /// built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<ContentId>,
     /// Who asks.
     pub from: NodeName,
     /// Which boot of it.
@@ -50,6 +54,9 @@ pub struct End {
     pub content: ContentId,
     /// What was to be made of it.
     pub profile: ProfileName,
+    /// By which recipe, as in [`Claim::recipe`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<ContentId>,
     /// Whose lease it was.
     pub from: NodeName,
     /// Which boot of it.

@@ -8,8 +8,7 @@ use starling_overlay::{BootEpoch, NodeName};
 use tokio::sync::watch;
 
 use super::Verdict;
-use crate::content::ContentId;
-use crate::profile::ProfileName;
+use crate::cache::Key;
 
 /// Contents known at the most; the longest untouched is forgotten first, which costs a transcode at the worst.
 const ENTRIES_MAX: usize = 65_536;
@@ -23,8 +22,8 @@ const HOLDERS_MAX: usize = 4;
 /// How often somebody who waits looks whether the lessee still lives.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What is leased.
-pub type LeaseKey = (ContentId, ProfileName);
+/// What is leased: a result, whether this node knows the recipe or not.
+pub type LeaseKey = Key;
 
 /// Who has a lease: one boot of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,10 +163,17 @@ fn make_room(entries: &mut HashMap<LeaseKey, State>, now: Instant) {
 mod tests {
     use super::*;
 
+    use crate::content::ContentId;
+
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn key() -> LeaseKey {
-        (ContentId::of(b"clip"), "360p".parse().unwrap())
+        key_of(b"clip")
+    }
+
+    fn key_of(content: &[u8]) -> LeaseKey {
+        let profile = "360p".parse().unwrap();
+        Key { content: ContentId::of(content), profile, recipe: ContentId::of(b"recipe") }
     }
 
     fn node(name: &str, boot: u64) -> Lessee {
@@ -200,6 +206,15 @@ mod tests {
         assert_eq!(claim(&a, now, true), Verdict::Yours, "given up");
     }
 
+    #[test]
+    fn two_recipes_of_one_name_are_two_works() {
+        let (leases, now) = (Leases::default(), Instant::now());
+        let other = Key { recipe: ContentId::of(b"another recipe"), ..key() };
+        for (key, who) in [(key(), node("a", 1)), (other, node("b", 1))] {
+            assert_eq!(leases.claim(&key, &who, MINUTE, now, |_| true), Verdict::Yours);
+        }
+    }
+
     #[tokio::test]
     async fn whoever_waits_is_told_as_soon_as_it_is_there() {
         let leases = std::sync::Arc::new(Leases::default());
@@ -217,7 +232,7 @@ mod tests {
     fn the_table_is_bounded() {
         let (leases, now) = (Leases::default(), Instant::now());
         for index in 0..ENTRIES_MAX as u64 + 10 {
-            let key = (ContentId::of(&index.to_le_bytes()), "360p".parse().unwrap());
+            let key = key_of(&index.to_le_bytes());
             leases.claim(&key, &node("a", 1), MINUTE, now + Duration::from_nanos(index), |_| true);
         }
         assert_eq!(leases.lock().len(), ENTRIES_MAX);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Plan, Sound, Video, preview};
 use crate::content::MediaLimits;
-use crate::profile::{AudioCodec, Container, Preset, Profile, Recipe, VideoCodec};
+use crate::profile::{AudioCodec, Container, Effort, Profile, Recipe, VideoCodec};
 
 /// ffmpeg's demuxers of real containers, the only ones it may use. Without this list a DASH, HLS or ffconcat text file
 /// that is named .mp4 reads other files of the node.
@@ -67,9 +67,9 @@ impl Plan {
 
     fn encode(&self, args: &mut Args, profile: &Profile, run: &Run<'_>) {
         match &profile.recipe {
-            Recipe::Video { container, codec, preset, crf, bounded, audio, .. } => {
+            Recipe::Video { container, codec, effort, crf, bounded, audio, .. } => {
                 if let Some(video) = &self.video {
-                    encode_video(args, video, (*codec, *preset, *crf), run.threads);
+                    encode_video(args, video, (*codec, *effort, *crf), run.threads);
                     if *bounded {
                         bound(args, video, *codec);
                     }
@@ -116,19 +116,20 @@ pub(super) fn guard_input(args: &mut Args, demuxers: &str, limits: &MediaLimits)
 fn encode_video(
     args: &mut Args,
     video: &Video,
-    (codec, preset, crf): (VideoCodec, Preset, u8),
+    (codec, effort, crf): (VideoCodec, Effort, u8),
     threads: u16,
 ) {
-    match codec {
-        VideoCodec::H264 => args.opt("-c:v", "libx264").opt("-preset", preset.x264()).opt("-crf", crf),
-        VideoCodec::Vp9 => args
-            .opt("-c:v", "libvpx-vp9")
-            .opt("-crf", crf)
-            .opt("-b:v", 0)
-            .opt("-deadline", "good")
-            .opt("-cpu-used", 5)
-            .opt("-row-mt", 1),
-    };
+    args.opt("-c:v", codec.encoder());
+    if let Effort::Preset(preset) = effort {
+        args.opt("-preset", preset.as_str());
+    }
+    args.opt("-crf", crf);
+    match (codec, effort) {
+        (VideoCodec::Vp9, Effort::Speed(speed)) => {
+            args.opt("-b:v", 0).opt("-deadline", "good").opt("-cpu-used", speed).opt("-row-mt", 1);
+        }
+        (VideoCodec::H264 | VideoCodec::Vp9, _) => {}
+    }
     // What every player can show: most can't play 4:4:4 or ten bits.
     args.opt("-pix_fmt", "yuv420p").opt("-threads", threads);
     let rate = &video.rate;
@@ -186,11 +187,7 @@ fn rate_max_kbps(video: &Video) -> u64 {
 }
 
 fn encode_sound(args: &mut Args, sound: &Sound, codec: AudioCodec) {
-    let encoder = match codec {
-        AudioCodec::Aac => "aac",
-        AudioCodec::Opus => "libopus",
-    };
-    args.opt("-c:a", encoder).opt("-b:a", format!("{}k", sound.kbps));
+    args.opt("-c:a", codec.encoder()).opt("-b:a", format!("{}k", sound.kbps));
     if let Some(language) = &sound.language {
         args.opt("-metadata:s:a:0", format!("language={language}"));
     }

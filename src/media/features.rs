@@ -1,5 +1,7 @@
 use std::collections::HashSet;
 
+use crate::profile::Profile;
+
 /// What an ffmpeg has of that which is used here. What can't be told is taken to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -24,17 +26,6 @@ impl Default for Features {
         Self::read("", "")
     }
 }
-
-/// The encoders of the profiles that come with Starling, and what lacks without them.
-const ENCODERS: [(&str, &str); 7] = [
-    ("libx264", "no profile with H.264 works"),
-    ("libvpx-vp9", "the profile webm does not work"),
-    ("libopus", "the profile webm does not work"),
-    ("aac", "no profile in MP4 has sound"),
-    ("mjpeg", "the profiles poster and sprite do not work"),
-    ("ffv1", "the profiles sprite and gif do not work"),
-    ("gif", "the profile gif does not work"),
-];
 
 impl Features {
     /// Reads what `ffmpeg -codecs` and `ffmpeg -filters` print. Nothing where that tells nothing.
@@ -67,7 +58,17 @@ impl Features {
         self.encoders.as_ref().is_none_or(|encoders| encoders.contains(encoder))
     }
 
-    /// What is not there, and what that costs, one line each.
+    /// What this profile takes and is not there, and what to do; none where it can be made.
+    pub fn lack(&self, profile: &Profile) -> Option<String> {
+        let encoders = profile.encoders();
+        let lacks: Vec<_> = encoders.into_iter().filter(|encoder| !self.encodes(encoder)).collect();
+        (!lacks.is_empty()).then(|| {
+            let (s, lacks) = (if lacks.len() == 1 { "" } else { "s" }, lacks.join(", "));
+            format!("this ffmpeg lacks the encoder{s} {lacks}: install one that is built with it")
+        })
+    }
+
+    /// The filters that are not there, and what that costs, one line each.
     pub fn lacks(&self) -> Vec<String> {
         let filters = [
             ("zscale", self.zscale, "HDR and wide colours stay as they are, and look pale on most displays"),
@@ -80,11 +81,7 @@ impl Features {
             .into_iter()
             .filter(|(_, there, _)| !there)
             .map(|(name, _, cost)| format!("this ffmpeg lacks the filter {name}: {cost}"));
-        let encoders = ENCODERS
-            .into_iter()
-            .filter(|(name, _)| !self.encodes(name))
-            .map(|(name, cost)| format!("this ffmpeg lacks the encoder {name}: {cost}"));
-        filters.chain(encoders).collect()
+        filters.collect()
     }
 }
 
@@ -141,7 +138,14 @@ mod tests {
             lacks.iter().any(|line| line.starts_with("this ffmpeg lacks the filter zscale: HDR")),
             "{lacks:?}"
         );
-        assert!(lacks.iter().any(|line| line.contains("encoder libopus")), "{lacks:?}");
+        let lack = |name: &str| {
+            features.lack(&crate::profile::ProfileSet::builtin().get(&name.parse().unwrap()).unwrap())
+        };
+        assert_eq!((lack("360p"), lack("audio")), (None, None));
+        assert_eq!(
+            lack("webm").as_deref(),
+            Some("this ffmpeg lacks the encoders libvpx-vp9, libopus: install one that is built with it")
+        );
     }
 
     #[test]

@@ -12,7 +12,6 @@ use starling_overlay::{Identity, MemberState};
 use super::watched::{Motion, Stall};
 use super::{Done, Job, Node, Outcome};
 use crate::http::{ApiError, file_body};
-use crate::lease::LeaseKey;
 use crate::offload::{Accepted, Fault, Offer, OffloadError};
 use crate::route::{Candidate, RouteKind};
 use crate::workers::Place;
@@ -133,7 +132,9 @@ impl<'a> Attempts<'a> {
                 Err(self.refused_for(None))
             }
             // This node's own fault: another one may do better.
-            Err(error @ (ApiError::Internal(_) | ApiError::DiskFull)) => {
+            Err(
+                error @ (ApiError::Internal(_) | ApiError::DiskFull | ApiError::ProfileUnavailable { .. }),
+            ) => {
                 tracing::error!(content = %self.job.upload.content, %error, "can't do it here: next candidate");
                 self.fault = Some(error);
                 Err(Attempt::Elsewhere)
@@ -212,6 +213,7 @@ impl<'a> Attempts<'a> {
             content: job.upload.content,
             bytes: job.upload.bytes,
             profile: job.profile.name.clone(),
+            recipe: Some(job.profile.recipe_id()),
             deadline_ms: job.deadline.left().as_millis() as u64,
             // Who is leaving, or has failed at it, has no place to compare with.
             backlog: (node.policy.weighs_load() && !self.leaving && self.fault.is_none())
@@ -242,7 +244,7 @@ impl<'a> Attempts<'a> {
         accepted: &Accepted,
     ) -> Option<Result<Done, OffloadError>> {
         let (node, job, peer) = (self.node, self.job, &candidate.identity);
-        let key: LeaseKey = (job.upload.content, job.profile.name.clone());
+        let key = job.key();
         let (motion, life) = (Motion::default(), node.lives.enter(&key));
         // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
         let patient_until = Instant::now() + job.deadline.left() / 2;

@@ -51,7 +51,7 @@ impl Node {
     /// Asks the home of a job's content, and waits while somebody else makes it. Answers [`Claimed::Lease`] rather than wait
     /// for a home that does not answer: at [`Job::settled_by`], unless the job has a place then, which it keeps in `place`.
     async fn claim(self: &Arc<Self>, job: &mut Job, place: &mut Option<Place>) -> Claimed {
-        let key: LeaseKey = (job.upload.content, job.profile.name.clone());
+        let key = job.key();
         let (home, rtt) = self.home(&key);
         let usual = self.pool.usual_service(job.client, &job.profile);
         if !is_worth_asking(rtt, usual) {
@@ -59,7 +59,7 @@ impl Node {
         }
         // Before the first question: the home hears of the end, whatever becomes of it.
         let lease = Lease::new(self, Arc::clone(&home), rtt, key.clone());
-        tracing::debug!(content = %key.0, home = %home.name, "asking the content's home");
+        tracing::debug!(content = %key.content, home = %home.name, "asking the content's home");
         let mut first = Box::pin(lease.ask(Duration::ZERO));
         let in_time = tokio::time::timeout_at(job.settled_by.into(), &mut first).await;
         let mut answer = if let Ok(answer) = in_time {
@@ -105,11 +105,11 @@ impl Node {
                         *place = self.expect(job);
                         let seen = watched.seen();
                         if place.is_some() {
-                            tracing::info!(content = %key.0, %by, seen, "not done elsewhere for long: made here as well");
+                            tracing::info!(content = %key.content, %by, seen, "not done elsewhere for long: made here as well");
                             return Claimed::AsWell(lease.kept());
                         }
                         if watched.has_stalled() {
-                            tracing::info!(content = %key.0, home = %home.name, %by, seen, "not waited for any longer");
+                            tracing::info!(content = %key.content, home = %home.name, %by, seen, "not waited for any longer");
                             return Claimed::Lease(lease.kept());
                         }
                     }
@@ -149,7 +149,7 @@ impl Node {
     /// Who is home of this, and how far away.
     fn home(&self, key: &LeaseKey) -> (Arc<Identity>, Option<Duration>) {
         let view = self.view();
-        let home = Arc::clone(home_of(&view, &key.0, &key.1));
+        let home = Arc::clone(home_of(&view, &key.content, &key.profile));
         let peer = view.peers.iter().find(|peer| peer.identity.name == home.name);
         let rtt = peer.and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
         (home, rtt)
@@ -164,8 +164,8 @@ impl Node {
         profile: &Profile,
         deadline: &Deadline,
     ) -> Option<ApiError> {
-        let key: LeaseKey = (content, profile.name.clone());
-        if self.flights.is_under_way(&(Key::new(content, profile), Scope::Anywhere))
+        let key = Key::new(content, profile);
+        if self.flights.is_under_way(&(key.clone(), Scope::Anywhere))
             || !self.is_hopeless(client, profile, content, deadline)
         {
             return None;
@@ -195,8 +195,9 @@ impl Node {
         }
         let Lessee { name: from, boot } = self.lessee();
         let claim = Claim {
-            content: key.0,
-            profile: key.1.clone(),
+            content: key.content,
+            profile: key.profile.clone(),
+            recipe: Some(key.recipe),
             from,
             boot,
             lease_ms: lease.as_millis() as u64,
@@ -222,7 +223,8 @@ impl Node {
     /// Takes note of a lease's end.
     pub fn end_lease(&self, end: End) {
         let lessee = Lessee { name: end.from, boot: end.boot };
-        self.leases.end((end.content, end.profile), &lessee, end.holders, Instant::now());
+        let key = self.key_of(end.content, end.profile, end.recipe);
+        self.leases.end(key, &lessee, end.holders, Instant::now());
     }
 
     pub(super) fn lessee(&self) -> Lessee {
@@ -277,8 +279,7 @@ impl Node {
     }
 
     async fn fetch(&self, job: &Job, peer: &Identity) -> Result<Option<Object>, OffloadError> {
-        let key = (job.upload.content, job.profile.name.clone());
-        let Some(delivery) = self.peers.fetch(peer, &key).await? else { return Ok(None) };
+        let Some(delivery) = self.peers.fetch(peer, &job.key()).await? else { return Ok(None) };
         self.take_result(job, peer, delivery, &Motion::default()).await.map(|(object, _)| Some(object))
     }
 }
@@ -305,7 +306,7 @@ pub(super) async fn claim_and_dispatch(node: &Arc<Node>, job: &Job) -> Outcome {
     let claimed = node.claim(&mut job, &mut place).await;
     job.trail.mark("home");
     // From here on the work is this node's, and whoever waits for it asks how far it is.
-    let _life = node.lives.enter(&(job.upload.content, job.profile.name.clone()));
+    let _life = node.lives.enter(&job.key());
     let (lease, done) = match claimed {
         Claimed::Found(done) => return Ok(done),
         Claimed::Unasked => return find_place(node, &job, place).await,
@@ -342,6 +343,9 @@ async fn as_well(node: &Arc<Node>, job: &mut Job, place: Option<Place>, lease: &
 }
 
 async fn find_place(node: &Arc<Node>, job: &Job, place: Option<Place>) -> Outcome {
+    if let Err(lack) = node.can_make(&job.profile) {
+        return dispatch::after_fault(node, job, lack).await;
+    }
     if let Some(place) = place.or_else(|| node.expect(job)) {
         return with_place(node, job, place).await;
     }

@@ -98,7 +98,8 @@ async fn hand_on(node: &Arc<Node>, job: &Job, mut attempts: Attempts<'_>) -> Out
     attempts.last_chance().await.unwrap_or(Err(ApiError::Draining))
 }
 
-/// Finds a peer for a job that this node can't so much as look at, by its own fault or perhaps the video's.
+/// Finds a peer for a job that this node can't so much as look at, by its own fault or perhaps the video's; or that it lacks the
+/// encoder for.
 pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) -> Outcome {
     let fault = match fault {
         ApiError::Crashed(what) => job.crashed(what),
@@ -121,7 +122,13 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
     if let Some(outcome) = attempts.last_chance().await {
         return outcome;
     }
-    Err(attempts.fault.unwrap_or_else(|| node.refuse(job, attempts.retry_after)))
+    match (attempts.fault, attempts.retry_after) {
+        // There is a node that can, and it will have time.
+        (Some(ApiError::ProfileUnavailable { .. }), Some(retry_after)) => {
+            Err(ApiError::Saturated { retry_after })
+        }
+        (fault, retry_after) => Err(fault.unwrap_or_else(|| node.refuse(job, retry_after))),
+    }
 }
 
 /// Finds a peer for a job that has no place here, of which no more is known than its content: neither ffprobe's time nor more
@@ -224,6 +231,7 @@ impl Node {
 
     /// A place here for a job of which no more is known than its content.
     pub(super) fn expect(&self, job: &Job) -> Option<Place> {
+        self.can_make(&job.profile).ok()?;
         let place = self.pool.expect(job.client, &job.profile, job.upload.content, job.deadline.at);
         job.trail.mark(if place.is_some() { "place" } else { "no-place" });
         if place.is_some() {
@@ -247,7 +255,9 @@ impl Node {
             .peers
             .iter()
             .filter(|peer| peer.state == MemberState::Alive && !self.is_distrusted(&peer.identity));
-        !self.pool.would_take(client, profile, content, deadline.at)
+        // Who can make what this node can't has to be asked.
+        self.can_make(profile).is_ok()
+            && !self.pool.would_take(client, profile, content, deadline.at)
             && others.all(|peer| {
                 let load = peer.load.as_ref().filter(|load| load.age(now) <= SAMPLE_AGE_MAX);
                 is_full(load.map(|load| &load.sample), left)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 
 use super::{Job, Node, Served, Trail};
+use crate::cache::Key;
 use crate::config::NodeConfig;
 use crate::http::{ApiError, Deadline};
 use crate::offload::{Accepted, Offer, OfferId};
@@ -34,7 +35,8 @@ impl Node {
         if offer.bytes > max {
             return Err(ApiError::TooLarge { max });
         }
-        let profile = self.profile(Some(offer.profile.as_str()))?;
+        let profile = self.profile_by_recipe(&offer.profile, offer.recipe)?;
+        self.can_make(&profile)?;
         let deadline =
             Instant::now() + Duration::from_millis(offer.deadline_ms).min(self.config.deadline_max);
         let client = offer.client();
@@ -71,8 +73,8 @@ impl Node {
     {
         let (offer, (place, slot)) =
             self.offers.take(id).map_err(|error| ApiError::NotFound(error.to_string()))?;
-        let profile = self.profile(Some(offer.profile.as_str()))?;
-        let life = self.lives.enter(&(offer.content, profile.name.clone()));
+        let profile = self.profile_by_recipe(&offer.profile, offer.recipe)?;
+        let life = self.lives.enter(&Key::new(offer.content, &profile));
         let coming = Arc::clone(&life);
         let body = body.map_frame(move |frame| {
             coming.moves();

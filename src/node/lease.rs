@@ -74,7 +74,7 @@ impl Lease {
                 }
                 let renewed = claimant.ask(Duration::ZERO).await;
                 claimant.owed.store(true, Ordering::Relaxed);
-                tracing::debug!(content = %claimant.key.0, home = %claimant.home.name, ?renewed, "lease renewed");
+                tracing::debug!(content = %claimant.key.content, home = %claimant.home.name, ?renewed, "lease renewed");
             }
         });
         self
@@ -120,9 +120,9 @@ impl Claimant {
             node.leases.end(self.key.clone(), &node.lessee(), holders, Instant::now());
             return;
         }
-        let (content, profile) = self.key.clone();
+        let LeaseKey { content, profile, recipe } = self.key.clone();
         let Lessee { name: from, boot } = node.lessee();
-        let end = End { content, profile, from, boot, holders };
+        let end = End { content, profile, recipe: Some(recipe), from, boot, holders };
         for _ in 0..END_TRIES {
             let told = tokio::select! {
                 told = node.peers.end_lease(home, &end) => told,

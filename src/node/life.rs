@@ -101,7 +101,11 @@ mod tests {
     #[test]
     fn work_is_told_of_while_somebody_holds_it() {
         let lives = Lives::default();
-        let key: LeaseKey = (ContentId::of(b"clip"), "360p".parse().unwrap());
+        let key = LeaseKey {
+            content: ContentId::of(b"clip"),
+            profile: "360p".parse().unwrap(),
+            recipe: ContentId::of(b"recipe"),
+        };
         assert_eq!(lives.progress(&key), None);
         let (first, second) = (lives.enter(&key), lives.enter(&key));
         assert_eq!(lives.progress(&key), Some(Progress { moved: 0, waits: true }));

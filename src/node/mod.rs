@@ -25,7 +25,7 @@ mod work;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -39,6 +39,7 @@ pub use trail::Trail;
 use crate::auth::{Authority, ResultTokens};
 use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
+use crate::content::ContentId;
 use crate::gate::Gate;
 use crate::http::{ApiError, ClientSlot, Clients};
 use crate::ingest::{Budget, DataDir};
@@ -46,7 +47,7 @@ use crate::lease::Leases;
 use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
-use crate::profile::{Profile, ProfileSet};
+use crate::profile::{Profile, ProfileName, ProfileSet};
 use crate::route::Policy;
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Place, Pool};
@@ -102,6 +103,12 @@ pub enum Readiness {
     CutOff,
     /// Leaving.
     Draining,
+}
+
+/// What a built-in profile says.
+fn builtin_recipe(name: &ProfileName) -> Option<ContentId> {
+    static BUILTIN: LazyLock<ProfileSet> = LazyLock::new(ProfileSet::builtin);
+    BUILTIN.get(name).map(|profile| profile.recipe_id())
 }
 
 /// Whether nobody is heard of those that are believed alive.
@@ -181,6 +188,40 @@ impl Node {
             name: name.unwrap_or_default().chars().take(80).collect(),
             known: self.profiles.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// The profile of this name, if it says here what it says at the peer that asks for it. None from a peer of an older version,
+    /// which has the built-in profiles alone.
+    pub fn profile_by_recipe(
+        &self,
+        name: &ProfileName,
+        recipe: Option<ContentId>,
+    ) -> Result<Arc<Profile>, ApiError> {
+        let wanted = recipe.or_else(|| builtin_recipe(name));
+        self.profiles
+            .get(name)
+            .filter(|profile| Some(profile.recipe_id()) == wanted)
+            .ok_or_else(|| ApiError::UnknownRecipe { name: name.to_string() })
+    }
+
+    /// What a peer speaks of that names a recipe, known here or not; see [`Self::profile_by_recipe`].
+    pub fn key_of(&self, content: ContentId, profile: ProfileName, recipe: Option<ContentId>) -> Key {
+        // A name that no older node has: nothing else has this key.
+        let recipe = recipe.or_else(|| builtin_recipe(&profile)).unwrap_or(ContentId([0; 32]));
+        Key { content, profile, recipe }
+    }
+
+    /// What this node's ffmpeg lacks to make results of this profile, and what to do; none where it can.
+    pub fn lack(&self, profile: &Profile) -> Option<String> {
+        self.pool.tools().features.lack(profile)
+    }
+
+    /// Whether it can.
+    pub fn can_make(&self, profile: &Profile) -> Result<(), ApiError> {
+        match self.lack(profile) {
+            None => Ok(()),
+            Some(lack) => Err(ApiError::ProfileUnavailable { name: profile.name.to_string(), lack }),
+        }
     }
 
     /// A result that is held here.

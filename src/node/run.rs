@@ -25,7 +25,6 @@ use crate::lease::Leases;
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
-use crate::profile::ProfileSet;
 use crate::workers::sandbox::{Guarantees, Sandbox};
 use crate::workers::{Located, Pool, PoolConfig, Queued, Tools};
 
@@ -104,6 +103,15 @@ pub async fn run(
     shutdown(&node, overlay, server, drain).await;
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Which profiles can't be made here, and why.
+fn warn_of_lacks(node: &Node) {
+    for profile in node.profiles.iter() {
+        if let Some(lack) = node.lack(profile) {
+            tracing::warn!(profile = %profile.name, lack, "a profile can't be made here: other nodes are asked for it");
+        }
+    }
 }
 
 /// A quarter of all: one client can't take all there is, nor can three.
@@ -229,7 +237,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         data,
         cache,
         pool,
-        profiles: ProfileSet::builtin(),
+        profiles: config.profiles.clone(),
         clients: Clients::new(config.uploads_per_client),
         result_tokens: config
             .keys
@@ -255,6 +263,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         sample_seq: AtomicU16::new(0),
         config,
     });
+    warn_of_lacks(&node);
     incoming::measure(&node).await;
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
     tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));

@@ -52,6 +52,7 @@ impl Node {
 
     /// Has this node's own workers make a job's result.
     async fn make(&self, job: &Job, info: &MediaInfo, place: Option<Place>) -> Result<Transcoded, ApiError> {
+        self.can_make(&job.profile)?;
         let work = workers::Job {
             input: Arc::clone(&job.upload) as _,
             content: job.upload.content,
@@ -66,7 +67,7 @@ impl Node {
             None => self.pool.submit(work)?,
         };
         self.publish_load();
-        let life = self.lives.enter(&(job.upload.content, job.profile.name.clone()));
+        let life = self.lives.enter(&job.key());
         let progress = ticket.progress();
         let made = tokio::select! {
             made = ticket.wait() => made,

@@ -159,9 +159,10 @@ impl PeerClient {
         &self,
         peer: &Identity,
         rtt: Option<Duration>,
-        (content, profile): &LeaseKey,
+        key: &LeaseKey,
     ) -> Result<Option<Progress>, OffloadError> {
-        let query = ProgressQuery { content: *content, profile: profile.clone() };
+        let LeaseKey { content, profile, recipe } = key.clone();
+        let query = ProgressQuery { content, profile, recipe: Some(recipe) };
         let bound = question_timeout(rtt).min(PROGRESS_TIMEOUT_MAX);
         self.question(peer, "/internal/progress", &query, bound).await
     }
@@ -227,9 +228,9 @@ impl PeerClient {
     pub async fn fetch(
         &self,
         peer: &Identity,
-        (content, profile): &LeaseKey,
+        LeaseKey { content, profile, recipe }: &LeaseKey,
     ) -> Result<Option<Delivery>, OffloadError> {
-        let path = format!("/internal/results/{content}/{profile}");
+        let path = format!("/internal/results/{content}/{profile}/{recipe}");
         let signed = self.authority.sign(peer, &Method::GET, &path, None);
         let request = request(peer, &Method::GET, &path, &signed)?
             .body(full_body(""))

@@ -74,6 +74,7 @@ mod tests {
             content: ContentId([0; 32]),
             bytes: 1,
             profile: "360p".parse().unwrap(),
+            recipe: None,
             deadline_ms: 1_000,
             backlog: None,
             client: None,

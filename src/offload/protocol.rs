@@ -26,6 +26,10 @@ pub struct Offer {
     pub bytes: u64,
     /// What to make of it.
     pub profile: ProfileName,
+    /// The recipe that has this name at the asker: [`crate::profile::Profile::recipe_id`]. A node that has another one refuses. None
+    /// from an older node, which means the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<ContentId>,
     /// Milliseconds the job may still take, way back included.
     pub deadline_ms: u64,
     /// What stands before the job where it is now: a node where it would begin later refuses it. None from a policy that
@@ -60,6 +64,9 @@ pub struct ProgressQuery {
     pub content: ContentId,
     /// What is made of it.
     pub profile: ProfileName,
+    /// By which recipe, as in [`Offer::recipe`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<ContentId>,
 }
 
 /// A sign of life of work under way.

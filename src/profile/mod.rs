@@ -1,16 +1,21 @@
 //! What can be asked for: named, typed recipes, turned into ffmpeg's command line by code.
 //!
 //! No string of a client ever reaches a command line: a client names a profile, and the profile's typed fields become
-//! arguments in `media`.
+//! arguments in `media`. Profiles come with Starling (builtin.toml), and from files of the same schema.
 
+mod fields;
+mod file;
+mod made;
 mod set;
 mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use fields::Fault;
+pub use made::{Made, MadeAudio, MadeVideo};
 pub use set::{ProfileSet, ProfileSetError};
 pub use spec::{
-    Audio, AudioCodec, Container, Layout, Preset, Profile, Recipe, Scale, Unsuitable, VideoCodec,
+    Audio, AudioCodec, Container, Effort, Layout, Preset, Profile, Recipe, Scale, Unsuitable, VideoCodec,
 };
 pub use starling_placement::profile::{ProfileName, ProfileNameError};
 

@@ -1,23 +1,19 @@
-use serde::{Deserialize, Serialize};
-
 use super::{ProfileName, RECIPE_VERSION};
 use crate::content::{ContentId, Lack, MediaInfo, MediaLimits, VideoInfo};
 
 /// One thing that can be asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// How a client names it.
     pub name: ProfileName,
     /// One line for people.
     pub description: String,
     /// What to make.
-    #[serde(flatten)]
     pub recipe: Recipe,
 }
 
 /// What to make, by kind of result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipe {
     /// Moving pictures, with sound when the input has any.
     Video {
@@ -27,16 +23,13 @@ pub enum Recipe {
         codec: VideoCodec,
         /// Size of the pictures.
         scale: Scale,
-        /// Speed against size, for H.264.
-        #[serde(default)]
-        preset: Preset,
-        /// Constant rate factor: lower is better and bigger. 0 to 51 for H.264, 0 to 63 for VP9.
+        /// Speed against size.
+        effort: Effort,
+        /// Constant rate factor: lower is better and bigger. From 0 to [`VideoCodec::crf_max`].
         crf: u8,
         /// Whether it is made for streaming: bit rate bounded, a picture that needs no other every two seconds.
-        #[serde(default = "yes")]
         bounded: bool,
         /// Most pictures a second; what has more is thinned out.
-        #[serde(default = "fps_max_default")]
         fps_max: u16,
         /// The sound, when the input has any.
         audio: Audio,
@@ -70,18 +63,8 @@ pub enum Recipe {
     },
 }
 
-const fn yes() -> bool {
-    true
-}
-
-/// What every display shows.
-const fn fps_max_default() -> u16 {
-    60
-}
-
 /// File format of a video.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
     /// MP4 with its index in front (`+faststart`), so that a player starts before it has all of it.
     Mp4,
@@ -90,8 +73,7 @@ pub enum Container {
 }
 
 /// Video encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
     /// libx264.
     H264,
@@ -99,9 +81,17 @@ pub enum VideoCodec {
     Vp9,
 }
 
+/// An encoder's trade of speed against size, as that encoder has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Of x264.
+    Preset(Preset),
+    /// A number, for encoders that have no names for it: more is faster.
+    Speed(u8),
+}
+
 /// x264's trade of speed against size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "x264's own names")]
 pub enum Preset {
     Ultrafast,
@@ -115,8 +105,7 @@ pub enum Preset {
 }
 
 /// Size of the pictures that come out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Exactly this width and height, whatever the input's shape.
     Exact(u16, u16),
@@ -179,33 +168,28 @@ impl Scale {
 }
 
 /// How sound is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Audio {
     /// Encoder.
     pub codec: AudioCodec,
     /// Bit rate in thousands of bits a second.
     pub kbps: u16,
     /// Channels at most.
-    #[serde(default)]
     pub channels: Layout,
 }
 
 /// Most channels of a result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
     /// Two, or one where there is no more.
     #[default]
-    #[serde(rename = "stereo")]
     Stereo,
     /// Six where there are as many, else two.
-    #[serde(rename = "5.1")]
     Surround,
 }
 
 /// Audio encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioCodec {
     /// ffmpeg's own AAC.
     Aac,
@@ -372,72 +356,6 @@ impl Profile {
         // The derived Debug text is the one canonical form that can't miss a field added later.
         ContentId::of(format!("{RECIPE_VERSION} {:?}", self.recipe).as_bytes())
     }
-
-    pub(super) fn validate(&self) -> Result<(), &'static str> {
-        match self.recipe {
-            Recipe::Video { container, codec, scale, crf, fps_max, audio, .. } => {
-                if !(1..=240).contains(&fps_max) {
-                    return Err("fps-max is out of range: 1 to 240");
-                }
-                let crf_max = if codec == VideoCodec::H264 { 51 } else { 63 };
-                if crf > crf_max {
-                    return Err("crf is out of range: 0 to 51 for h264, 0 to 63 for vp9");
-                }
-                if (container == Container::Webm) != (codec == VideoCodec::Vp9)
-                    || (container == Container::Webm) != (audio.codec == AudioCodec::Opus)
-                {
-                    return Err("webm goes with vp9 and opus, mp4 with h264 and aac");
-                }
-                scale.validate()?;
-                audio.validate()
-            }
-            Recipe::Audio { audio } => audio.validate(),
-            Recipe::Poster { scale, quality } | Recipe::Sprite { tile: scale, quality } => {
-                if !(2..=31).contains(&quality) {
-                    return Err("quality is out of range: 2 (best) to 31");
-                }
-                if matches!(self.recipe, Recipe::Sprite { .. }) && !scale.is_bounded(320) {
-                    return Err("tile is out of range: exact or within, at most 320 by 320");
-                }
-                scale.validate()
-            }
-            Recipe::Gif { scale, fps } => {
-                if !(1..=15).contains(&fps) {
-                    return Err("fps is out of range: 1 to 15");
-                }
-                if !scale.is_bounded(640) {
-                    return Err("scale is out of range: exact or within, at most 640 by 640");
-                }
-                scale.validate()
-            }
-        }
-    }
-}
-
-impl Scale {
-    /// Whether no side can be longer than this, whatever the shape.
-    fn is_bounded(self, side_max: u16) -> bool {
-        matches!(self, Self::Exact(a, b) | Self::Within(a, b) if a.max(b) <= side_max)
-    }
-
-    fn validate(self) -> Result<(), &'static str> {
-        let even = |side: u16| (16..=4320).contains(&side) && side.is_multiple_of(2);
-        let good = match self {
-            Self::Exact(width, height) => even(width) && even(height),
-            Self::ShortSide(side) => even(side),
-            Self::Within(long, short) => even(long) && even(short) && short <= long,
-        };
-        if good { Ok(()) } else { Err("scale is out of range: even numbers from 16 to 4320") }
-    }
-}
-
-impl Audio {
-    fn validate(self) -> Result<(), &'static str> {
-        if self.channels == Layout::Surround && self.codec == AudioCodec::Opus {
-            return Err("audio.channels: 5.1 goes with aac");
-        }
-        if (16..=640).contains(&self.kbps) { Ok(()) } else { Err("audio.kbps is out of range: 16 to 640") }
-    }
 }
 
 impl Profile {
@@ -447,16 +365,13 @@ impl Profile {
             (Recipe::Audio { .. }, _, None) => Err("there is no sound in it"),
             (Recipe::Audio { .. }, ..) => Ok(()),
             (_, None, _) => Err("there are no pictures in it"),
-            (Recipe::Video { codec, scale, .. }, Some(video), _) => {
-                let name = if *codec == VideoCodec::H264 { "h264" } else { "vp9" };
-                match scale {
-                    _ if video.codec != name => Err("its pictures are of another codec"),
-                    Scale::Exact(w, h) if (video.width, video.height) != (u32::from(*w), u32::from(*h)) => {
-                        Err("its pictures are of another size")
-                    }
-                    _ => Ok(()),
+            (Recipe::Video { codec, scale, .. }, Some(video), _) => match scale {
+                _ if video.codec != codec.as_str() => Err("its pictures are of another codec"),
+                Scale::Exact(w, h) if (video.width, video.height) != (u32::from(*w), u32::from(*h)) => {
+                    Err("its pictures are of another size")
                 }
-            }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -480,9 +395,105 @@ impl Profile {
     }
 }
 
+impl Container {
+    /// Its name in a profile file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+            Self::Webm => "webm",
+        }
+    }
+
+    /// Whether players expect these pictures in it.
+    pub const fn takes(self, codec: VideoCodec) -> bool {
+        match (self, codec) {
+            (Self::Mp4, VideoCodec::H264) | (Self::Webm, VideoCodec::Vp9) => true,
+            (Self::Mp4, VideoCodec::Vp9) | (Self::Webm, VideoCodec::H264) => false,
+        }
+    }
+
+    /// Which those are, in words.
+    pub(super) const fn codecs(self) -> &'static str {
+        match self {
+            Self::Mp4 => "h264",
+            Self::Webm => "vp9",
+        }
+    }
+
+    /// And which sound.
+    pub const fn sound(self) -> AudioCodec {
+        match self {
+            Self::Mp4 => AudioCodec::Aac,
+            Self::Webm => AudioCodec::Opus,
+        }
+    }
+}
+
+impl VideoCodec {
+    /// Its name in a profile file, and ffprobe's.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::Vp9 => "vp9",
+        }
+    }
+
+    /// ffmpeg's name of the encoder.
+    pub const fn encoder(self) -> &'static str {
+        match self {
+            Self::H264 => "libx264",
+            Self::Vp9 => "libvpx-vp9",
+        }
+    }
+
+    /// The encoder's greatest constant rate factor.
+    pub const fn crf_max(self) -> u8 {
+        match self {
+            Self::H264 => 51,
+            Self::Vp9 => 63,
+        }
+    }
+
+    /// The usual speed and the greatest, where it has numbers for that; else it has presets.
+    pub const fn speeds(self) -> Option<(u8, u8)> {
+        match self {
+            Self::H264 => None,
+            Self::Vp9 => Some((5, 8)),
+        }
+    }
+}
+
+impl AudioCodec {
+    /// Its name in a profile file, and ffprobe's.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Opus => "opus",
+        }
+    }
+
+    /// ffmpeg's name of the encoder.
+    pub const fn encoder(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Opus => "libopus",
+        }
+    }
+}
+
+impl Layout {
+    /// Its name in a profile file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stereo => "stereo",
+            Self::Surround => "5.1",
+        }
+    }
+}
+
 impl Preset {
     /// x264's name.
-    pub(crate) const fn x264(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ultrafast => "ultrafast",
             Self::Superfast => "superfast",
@@ -492,5 +503,25 @@ impl Preset {
             Self::Medium => "medium",
             Self::Slow => "slow",
         }
+    }
+}
+
+impl Profile {
+    /// ffmpeg's names of the encoders that it takes.
+    pub fn encoders(&self) -> Vec<&'static str> {
+        match &self.recipe {
+            Recipe::Video { codec, audio, .. } => vec![codec.encoder(), audio.codec.encoder()],
+            Recipe::Audio { audio } => vec![audio.codec.encoder()],
+            Recipe::Poster { .. } => vec!["mjpeg"],
+            Recipe::Sprite { .. } => vec!["mjpeg", "ffv1"],
+            Recipe::Gif { .. } => vec!["gif", "ffv1"],
+        }
+    }
+}
+
+impl Scale {
+    /// Whether no side can be longer than this, whatever the shape.
+    pub(super) fn is_bounded(self, side_max: u16) -> bool {
+        matches!(self, Self::Exact(a, b) | Self::Within(a, b) if a.max(b) <= side_max)
     }
 }

@@ -123,10 +123,8 @@ fn names_are_safe_in_paths_and_urls() {
 }
 
 const ONE: &str = r#"
-default = "p"
 [[profile]]
 name = "p"
-description = ""
 kind = "video"
 container = "mp4"
 codec = "h264"
@@ -135,48 +133,216 @@ crf = 20
 audio = { codec = "aac", kbps = 128 }
 "#;
 
+fn read(texts: &[&str]) -> Result<ProfileSet, String> {
+    let texts: Vec<_> = texts
+        .iter()
+        .zip('a'..)
+        .map(|(text, name)| (format!("{name}.toml").into(), (*text).to_owned()))
+        .collect();
+    ProfileSet::with_texts(&texts).map_err(|error| error.to_string())
+}
+
+/// What is said of the one file after a change of it.
+fn broken(from: &str, to: &str) -> String {
+    assert!(ONE.contains(from), "{from}");
+    read(&[&ONE.replace(from, to)]).unwrap_err()
+}
+
 #[test]
-fn a_profile_file_is_validated_as_a_whole() {
-    assert!(ProfileSet::from_toml(ONE).is_ok());
-    let broken = |from: &str, to: &str| {
-        assert!(ONE.contains(from));
-        ProfileSet::from_toml(&ONE.replace(from, to)).unwrap_err().to_string()
-    };
-    assert_eq!(
-        broken("crf = 20", "crf = 52"),
-        "profile p: crf is out of range: 0 to 51 for h264, 0 to 63 for vp9"
-    );
-    assert_eq!(broken("480", "481"), "profile p: scale is out of range: even numbers from 16 to 4320");
-    assert_eq!(broken("128", "8"), "profile p: audio.kbps is out of range: 16 to 640");
-    assert_eq!(
-        broken("\"mp4\"", "\"webm\""),
-        "profile p: webm goes with vp9 and opus, mp4 with h264 and aac"
-    );
-    assert_eq!(
-        broken("default = \"p\"", "default = \"q\""),
-        "the default profile q is not defined: define it, or name another"
-    );
-    assert!(broken("crf = 20", "crf = 20\nextra = \"-f lavfi\"").contains("extra"));
-    assert!(broken("\"h264\"", "\"h264 -i /etc/passwd\"").contains("unknown variant"));
-    let preview = |fields: &str| {
-        let head = "default = \"p\"\n[[profile]]\nname = \"p\"\ndescription = \"\"\n";
-        ProfileSet::from_toml(&format!("{head}{fields}")).err().map(|error| error.to_string())
-    };
+fn every_fault_says_file_line_field_and_what_is_expected() {
+    let cases = [
+        ("crf = 20", "crf = 52", "a.toml:8: profile p: crf: 52 is not a number from 0 to 51"),
+        ("crf = 20", "crf = -1", "a.toml:8: profile p: crf: -1 is not a number from 0 to 51"),
+        ("crf = 20", "crf = 2.5", "a.toml:8: profile p: crf: 2.5 is not a number from 0 to 51"),
+        ("crf = 20", "crf = \"x\"", "a.toml:8: profile p: crf: \"x\" is not a number from 0 to 51"),
+        ("crf = 20\n", "", "a.toml:2: profile p: crf is missing: give a number from 0 to 51"),
+        (
+            "480",
+            "481",
+            "a.toml:7: profile p: scale: give { short-side = PIXELS }, { within = [LONG, SHORT] } or { exact = [WIDTH, HEIGHT] }, in even",
+        ),
+        ("480", "8", "a.toml:7: profile p: scale.short-side: 8 is not a number from 16 to 4320"),
+        (
+            "{ short-side = 480 }",
+            "{ exact = [640, 9999] }",
+            "a.toml:7: profile p: scale.exact: 9999 is not a number from 16 to 4320",
+        ),
+        (
+            "{ short-side = 480 }",
+            "{ long-side = 640 }",
+            "a.toml:7: profile p: scale.long-side is unknown here: there are short-side, within, exact",
+        ),
+        (
+            "scale = { short-side = 480 }",
+            "scale = 480",
+            "a.toml:7: profile p: scale: 480 is not { short-side = PIXELS }, { within = [LONG",
+        ),
+        ("128", "8", "a.toml:9: profile p: audio.kbps: 8 is not a number from 16 to 640"),
+        ("\"mp4\"", "\"avi\"", "a.toml:5: profile p: container: \"avi\" is not one of mp4, webm"),
+        ("\"mp4\"", "\"webm\"", "a.toml:2: profile p: container: webm takes vp9"),
+        ("\"aac\"", "\"opus\"", "a.toml:9: profile p: audio.codec: mp4 takes aac here, not opus"),
+        ("\"h264\"", "\"vp9\"", "a.toml:2: profile p: container: mp4 takes h264"),
+        (
+            "\"h264\"",
+            "\"h264 -i /etc/passwd\"",
+            "a.toml:6: profile p: codec: \"h264 -i /etc/passwd\" is not one of",
+        ),
+        (
+            "crf = 20",
+            "crf = 20\nextra = \"-f lavfi\"",
+            "a.toml:9: profile p: extra is unknown here: there are name, ",
+        ),
+        (
+            "crf = 20",
+            "crf = 20\nspeed = 5",
+            "a.toml:9: profile p: speed: h264 takes a preset instead, as in \"fast\"",
+        ),
+        (
+            "crf = 20",
+            "crf = 20\npreset = \"placebo\"",
+            "a.toml:9: profile p: preset: \"placebo\" is not one of ultrafast,",
+        ),
+        (
+            "crf = 20",
+            "crf = 20\nfps-max = 0",
+            "a.toml:9: profile p: fps-max: 0 is not a number from 1 to 240",
+        ),
+        ("crf = 20", "crf = 20\nbounded = 1", "a.toml:9: profile p: bounded: 1 is not true or false"),
+        (
+            "\"p\"",
+            "\"P/../x\"",
+            "a.toml:3: name: \"P/../x\" is no name: a profile's name is 1 to 32 of a-z, 0-9 and '-'",
+        ),
+        ("name = \"p\"\n", "", "a.toml:2: name is missing: give a name for clients to ask by"),
+        (
+            "\"video\"",
+            "\"film\"",
+            "a.toml:4: profile p: kind: \"film\" is not one of video, audio, poster, sprite, gif",
+        ),
+        ("[[profile]]", "default = \"q\"\n[[profile]]", "a.toml:2: default: q is not defined: give one of "),
+        (
+            "[[profile]]",
+            "defaults = \"p\"\n[[profile]]",
+            "a.toml:2: defaults is unknown here: there are default, builtin, profile",
+        ),
+        (
+            "[[profile]]",
+            "[profile]",
+            "a.toml:2: profile: a value of type table is not a list of tables: begin each",
+        ),
+        ("crf = 20", "crf = ", "a.toml:8: this is not TOML: "),
+    ];
+    for (from, to, expected) in cases {
+        let told = broken(from, to);
+        assert!(told.starts_with(expected), "{to}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn previews_are_bounded() {
+    let preview = |fields: &str| read(&[&format!("[[profile]]\nname = \"p\"\n{fields}")]).err();
     assert_eq!(preview("kind = \"sprite\"\ntile = { within = [160, 90] }\nquality = 4"), None);
     assert_eq!(preview("kind = \"gif\"\nscale = { within = [480, 270] }\nfps = 15"), None);
     for (fields, what) in [
-        ("kind = \"sprite\"\ntile = { within = [640, 360] }\nquality = 4", "tile is out of range"),
-        ("kind = \"sprite\"\ntile = { short-side = 90 }\nquality = 4", "tile is out of range"),
-        ("kind = \"sprite\"\ntile = { within = [90, 160] }\nquality = 4", "scale is out of range"),
-        ("kind = \"sprite\"\ntile = { within = [160, 90] }\nquality = 1", "quality is out of range"),
-        ("kind = \"gif\"\nscale = { within = [1920, 1080] }\nfps = 10", "scale is out of range"),
-        ("kind = \"gif\"\nscale = { within = [480, 270] }\nfps = 16", "fps is out of range"),
+        (
+            "kind = \"sprite\"\ntile = { within = [640, 360] }\nquality = 4",
+            "tile: give within or exact, at most 320",
+        ),
+        (
+            "kind = \"sprite\"\ntile = { short-side = 90 }\nquality = 4",
+            "tile: give within or exact, at most 320",
+        ),
+        (
+            "kind = \"sprite\"\ntile = { within = [90, 160] }\nquality = 4",
+            "tile: give { short-side = PIXELS }, ",
+        ),
+        (
+            "kind = \"sprite\"\ntile = { within = [160, 90] }\nquality = 1",
+            "quality: 1 is not a number from 2 to 31",
+        ),
+        (
+            "kind = \"gif\"\nscale = { within = [1920, 1080] }\nfps = 10",
+            "scale: give within or exact, at most 640",
+        ),
+        ("kind = \"gif\"\nscale = { within = [480, 270] }\nfps = 16", "fps: 16 is not a number from 1 to 15"),
     ] {
-        assert!(preview(fields).is_some_and(|error| error.contains(what)), "{fields}");
+        let told = preview(fields).unwrap();
+        assert!(
+            told.starts_with(&format!(
+                "a.toml:{}: profile p: {what}",
+                if what.starts_with(['q', 'f']) { 5 } else { 4 }
+            )),
+            "{told}"
+        );
     }
-    let twice = format!("{ONE}{}", ONE.replace("default = \"p\"", ""));
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once_by_their_lines() {
+    let twice = format!("{}{ONE}", ONE.replace("20", "99").replace("128", "1"));
     assert_eq!(
-        ProfileSet::from_toml(&twice).unwrap_err().to_string(),
-        "profile p is defined twice: remove one"
+        read(&[&twice]).unwrap_err(),
+        "a.toml:8: profile p: crf: 99 is not a number from 0 to 51\n\
+         a.toml:9: profile p: audio.kbps: 1 is not a number from 16 to 640"
     );
+    let twice = format!("{ONE}{ONE}");
+    assert_eq!(read(&[&twice]).unwrap_err(), "a.toml:11: profile p is defined twice: remove one");
+}
+
+#[test]
+fn files_add_to_the_built_in_profiles_and_replace_them_by_name() {
+    let names = |set: &ProfileSet| set.iter().map(|profile| profile.name.to_string()).collect::<Vec<_>>();
+    let builtin = ProfileSet::builtin();
+    let added = read(&[ONE]).unwrap();
+    assert_eq!((added.default_name(), names(&added).len()), (&name("360p"), names(&builtin).len() + 1));
+    // A later file's counts, for profiles and for the default.
+    let other = format!("default = \"p\"\n{}", ONE.replace("crf = 20", "crf = 21"));
+    let replaced = read(&[ONE, &other]).unwrap();
+    assert_eq!((replaced.default_name(), names(&replaced)), (&name("p"), names(&added)));
+    let recipe = |set: &ProfileSet| set.get(&name("p")).unwrap().recipe_id();
+    assert_ne!(recipe(&replaced), recipe(&added));
+    assert_eq!(recipe(&read(&[&other, ONE]).unwrap()), recipe(&added));
+    // Without the built-in ones.
+    let alone = format!("builtin = false\ndefault = \"p\"\n{ONE}");
+    assert_eq!(names(&read(&[&alone]).unwrap()), ["p"]);
+    assert_eq!(
+        read(&[&alone.replace("default = \"p\"\n", "")]).unwrap_err(),
+        "a.toml:1: default: 360p is not defined: give one of p"
+    );
+    assert_eq!(
+        read(&["builtin = false"]).unwrap_err(),
+        "a.toml:1: there is no profile, and builtin = false: define one"
+    );
+    assert_eq!(names(&read(&[""]).unwrap()), names(&builtin));
+}
+
+#[test]
+fn what_each_makes_is_told() {
+    let told: Vec<_> = ProfileSet::builtin()
+        .iter()
+        .map(|profile| format!("{}: {}", profile.name, serde_json::to_string(&profile.made()).unwrap()))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+mod strangers {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_borne(text in "\\PC{0,200}") {
+            drop(read(&[&text]));
+        }
+
+        /// Whatever stands in a field: the file is refused, with its line, or what was read is in its range.
+        #[test]
+        fn any_value_is_borne(field in "(crf|speed|fps-max|scale|audio|kind|codec|name)", value in "(-?[0-9]{1,25}|\"[a-z-]{0,9}\"|\\[[0-9, ]{0,9}\\]|true|\\{ ?\\}|1e9|0x1f)") {
+            let lines = ONE.lines().map(|line| if line.starts_with(&field) { format!("{field} = {value}") } else { line.to_owned() });
+            if let Err(told) = read(&[&lines.collect::<Vec<_>>().join("\n")]) {
+                prop_assert!(told.lines().all(|line| line.starts_with("a.toml:")), "{told}");
+            }
+        }
+    }
 }

@@ -22,6 +22,7 @@ mod membership;
 mod metrics;
 mod offload;
 mod private;
+mod profiles;
 mod rogues;
 mod sandbox;
 mod sets;

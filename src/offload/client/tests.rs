@@ -47,9 +47,14 @@ async fn peer() -> (Identity, Arc<AtomicUsize>) {
 async fn questions_to_a_peer_share_a_connection() {
     let (peer, accepted) = peer().await;
     let client = PeerClient::new(Arc::new(Authority::new("node1".parse().unwrap(), BootEpoch(1), None)));
-    let key: LeaseKey = (ContentId::of(b"clip"), "360p".parse().unwrap());
-    let (content, profile) = key.clone();
+    let key = LeaseKey {
+        content: ContentId::of(b"clip"),
+        profile: "360p".parse().unwrap(),
+        recipe: ContentId::of(b"recipe"),
+    };
+    let LeaseKey { content, profile, recipe } = key.clone();
     let claim = Claim {
+        recipe: Some(recipe),
         content,
         profile,
         from: "node1".parse().unwrap(),
