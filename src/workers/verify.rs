@@ -54,6 +54,20 @@ pub struct Wanted<'a> {
     pub input: Option<(&'a Path, &'a MediaInfo)>,
 }
 
+impl Wanted<'_> {
+    /// The result of it: this file, its size and its digest. For those who have looked at it.
+    fn verified(
+        self,
+        (file, bytes, sha256): (Scratch, u64, ContentId),
+        info: MediaInfo,
+        length: Length,
+        damage: Option<Damage>,
+    ) -> Verified {
+        let profile = Arc::clone(self.profile);
+        Verified { content: self.content, profile, file, bytes, sha256, info, length, damage }
+    }
+}
+
 /// Why a result that another node delivered is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -98,16 +112,7 @@ impl Verifier<'_> {
         }
         let damage = damage(wanted.profile, &info, length, complaints);
         let (sha256, bytes) = digest(&file)?;
-        Ok(Verified {
-            content: wanted.content,
-            profile: Arc::clone(wanted.profile),
-            file,
-            bytes,
-            sha256,
-            info,
-            length,
-            damage,
-        })
+        Ok(wanted.verified((file, bytes, sha256), info, length, damage))
     }
 
     /// Lets a result from another node through, of which its receiver knows digest and length. Blocks.
@@ -139,17 +144,7 @@ impl Verifier<'_> {
             }
             Length::Lost { .. } => damage(wanted.profile, &info, length, Complaints::default()),
         };
-        let damage = told.or(seen);
-        Ok(Verified {
-            content: wanted.content,
-            profile: Arc::clone(wanted.profile),
-            file,
-            bytes,
-            sha256,
-            info,
-            length,
-            damage,
-        })
+        Ok(wanted.verified((file, bytes, sha256), info, length, told.or(seen)))
     }
 
     /// Is the result there, is it what the profile says, is it all of it?
