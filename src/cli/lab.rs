@@ -62,6 +62,11 @@ struct LabArgs {
     #[arg(long, env = "STARLING_LAB_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
 
+    /// The user that the nodes run as, by name or number, where root starts the lab [default: a number of the lab's own]; root
+    /// is for nodes that have to read what only root can
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+
     /// Let the nodes do without a key: any process of this machine that reaches their ports can act as a member
     #[arg(long)]
     no_key: bool,
@@ -195,6 +200,9 @@ impl LabArgs {
         if let Some(cpus) = self.cpus {
             say("cpus", cpus.to_string());
         }
+        if let Some(user) = &self.user {
+            say("user", user.clone());
+        }
         if let Some(run) = &self.run {
             say("run", run.clone());
         }
@@ -216,6 +224,7 @@ impl LabArgs {
             run: self.run,
             once: self.once,
             ready_within: self.ready_within,
+            user: self.user,
             key: !self.no_key,
             node_args: self.node_args,
         };

@@ -96,9 +96,11 @@ pub async fn request(socket: &Path, request: &Request) -> Result<Answer, LabErro
     }
 }
 
-/// Takes requests until the receiver is dropped. Only the user can connect: the socket is in a 0700 folder.
+/// Takes requests until the receiver is dropped. Only the user can connect.
 pub(super) fn serve(socket: &Path) -> Result<mpsc::Receiver<Call>, LabError> {
     let listener = UnixListener::bind(socket).map_err(LabError::file("listen on", socket))?;
+    std::fs::set_permissions(socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .map_err(LabError::file("close", socket))?;
     let (calls, receiver) = mpsc::channel(QUEUE);
     // Ends with the receiver: `closed` is ready as soon as the supervisor has dropped it.
     tokio::spawn(async move {

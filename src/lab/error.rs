@@ -84,8 +84,16 @@ pub enum LabError {
         /// Why not.
         reason: String,
     },
+    /// The nodes cannot run as the user asked for.
+    #[error("--user {user}: {why}")]
+    User {
+        /// As asked for.
+        user: String,
+        /// What is in the way.
+        why: String,
+    },
     /// A node ended before the cluster was ready.
-    #[error("{node} {how} before the cluster was ready; the end of its log:\n{log}")]
+    #[error("{node} {how} before the cluster was ready; the end of its log:\n{log}{hint}")]
     NodeDied {
         /// The node.
         node: String,
@@ -93,6 +101,8 @@ pub enum LabError {
         how: String,
         /// Its last words.
         log: String,
+        /// What to do, where that is known; on a line of its own.
+        hint: String,
     },
     /// The cluster is not ready in time.
     #[error("the cluster was not ready within {}: {missing}", humantime::format_duration(*.within))]
@@ -140,7 +150,7 @@ pub enum LabError {
 impl LabError {
     /// Whether another command line is what helps.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NotLabs { .. } | Self::NoMark(_))
+        matches!(self, Self::NotLabs { .. } | Self::NoMark(_) | Self::User { .. })
     }
 
     pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

@@ -31,6 +31,7 @@ mod plan;
 mod ready;
 mod report;
 mod supervisor;
+mod user;
 mod zones;
 
 pub use command::CommandError;
@@ -74,6 +75,8 @@ pub struct Options {
     pub once: bool,
     /// How long the cluster may take until it is ready.
     pub ready_within: Duration,
+    /// The user that the nodes of root's lab run as; None picks one without rights.
+    pub user: Option<String>,
     /// Whether the nodes share a key that is made for this lab, unless their options name one.
     pub key: bool,
     /// Further options of every node.

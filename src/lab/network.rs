@@ -116,7 +116,7 @@ impl Namespaces {
             folder,
             "tmpfs",
             MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
-            None,
+            Some(c"mode=0700"),
         )
         .map_err(|errno| LabError::file("mount a tmpfs on", folder)(errno.into()))?;
         let namespaces = Self { folder: folder.to_owned() };

@@ -11,12 +11,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+use super::user::{NodeUser, Program};
 use super::{LabError, NodePlan};
 
-/// Hands the listener over as fd 3 (`LISTEN_FDS` of `sd_listen_fds(3)`), enters the cgroup, becomes the node.
+/// Hands the listener over as fd 3 (`LISTEN_FDS` of `sd_listen_fds(3)`), enters the cgroup, opens the program as fd 4 if that
+/// is asked for, becomes the node.
 const START: &str = r#"exec 3<&0 </dev/null
 [ -z "$STARLING_LAB_CGROUP" ] || echo $$ > "$STARLING_LAB_CGROUP" || exit 125
-unset STARLING_LAB_CGROUP
+[ -z "$STARLING_LAB_PROGRAM" ] || exec 4<"$STARLING_LAB_PROGRAM" || exit 125
+unset STARLING_LAB_CGROUP STARLING_LAB_PROGRAM
 export LISTEN_FDS=1 LISTEN_PID=$$
 exec "$@""#;
 
@@ -60,6 +63,8 @@ pub(super) struct Spec {
     pub(super) cgroup: Option<PathBuf>,
     /// What runs a command in the node's place.
     pub(super) enter: Vec<String>,
+    /// Whom the process is; None: the supervisor's own user.
+    pub(super) user: Option<NodeUser>,
     pub(super) cluster: String,
     pub(super) key_file: Option<PathBuf>,
     pub(super) args: Vec<String>,
@@ -116,14 +121,19 @@ impl Node {
         let log = self.open_log()?;
         let both = log.try_clone().map_err(failed)?;
         let binary = std::env::current_exe().map_err(failed)?;
+        let own = || Program { argv: vec![binary.display().to_string()], opened: None };
+        let run = self.spec.user.map_or_else(own, |user| user.program(&binary));
+        if let Some(user) = self.spec.user {
+            user.make_folder(&self.spec.data)?;
+        }
         let mut argv = self.spec.enter.clone();
         argv.extend(["sh", "-c", START, "sh"].map(str::to_owned));
+        argv.extend(run.argv);
         let (program, wrapper) =
             argv.split_first().ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
         let mut command = Command::new(program);
         command
             .args(wrapper)
-            .arg(binary)
             .args(arguments(&self.spec, seeds))
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(log)
@@ -132,6 +142,7 @@ impl Node {
             // What the lab says of the key counts, and what the user says after `--`.
             .env_remove("STARLING_KEY_FILE")
             .env("STARLING_LAB_CGROUP", self.spec.cgroup.as_deref().unwrap_or("".as_ref()))
+            .env("STARLING_LAB_PROGRAM", run.opened.as_deref().unwrap_or("".as_ref()))
             .process_group(0)
             .kill_on_drop(true);
         let child = command.spawn().map_err(failed)?;

@@ -27,6 +27,9 @@ pub struct Report {
     /// The file with the key that the lab made for its nodes, if it did.
     #[serde(default)]
     pub key_file: Option<String>,
+    /// The number of the user that the nodes run as, where that is not the lab's own.
+    #[serde(default)]
+    pub user: Option<u32>,
 }
 
 /// One node of it.

@@ -18,6 +18,7 @@ use super::links::Links;
 use super::network::{Loopback, Namespaces, Network};
 use super::node::{self, Node, NodeState, Spec, how};
 use super::plan::{self, NodePlan};
+use super::user::NodeUser;
 use super::{Isolation, LabError, NodeReport, Options, Report, ready, report, zones};
 use crate::config::KeyFile;
 
@@ -98,6 +99,7 @@ struct Supervisor {
     zones: Zones,
     subnets: Vec<String>,
     key_file: Option<PathBuf>,
+    user: Option<NodeUser>,
     links: Links,
     nodes: Vec<Node>,
     children: Signals,
@@ -107,7 +109,12 @@ struct Supervisor {
 impl Supervisor {
     async fn new(options: Options, folder: Folder, isolation: Isolation) -> Result<Self, LabError> {
         let zones = zones::load(options.zone_file.as_deref())?;
+        let (base, id) = (&options.base_folder, folder.id());
+        let user = NodeUser::choose(options.user.as_deref(), isolation, base, folder.path(), id).await?;
         let key_file = make_key(&options, &folder)?;
+        if let Some(user) = user {
+            open_to(user, &folder, key_file.as_deref())?;
+        }
         let children = signal(SignalKind::child())
             .map_err(|source| LabError::Process { what: "the lab's signal handling".to_owned(), source })?;
         let network = match isolation {
@@ -128,6 +135,7 @@ impl Supervisor {
             zones,
             subnets,
             key_file,
+            user,
             links,
             nodes,
             children,
@@ -194,7 +202,7 @@ impl Supervisor {
                     self.converged = converged?;
                     return Ok(());
                 }
-                _ = self.children.recv() => died_early(&mut self.nodes)?,
+                _ = self.children.recv() => died_early(&mut self.nodes, self.user)?,
             }
         }
     }
@@ -237,6 +245,7 @@ impl Supervisor {
             enter: self.network.enter(&plan.name),
             cluster: format!("lab-{}", self.folder.id()),
             key_file: self.key_file.clone(),
+            user: self.user,
             args: self.options.node_args.clone(),
             plan,
         };
@@ -289,6 +298,7 @@ impl Supervisor {
             converged_ms: self.converged.as_millis().try_into().unwrap_or(u64::MAX),
             logs: self.options.logs.clone().unwrap_or_else(|| self.folder.logs()).display().to_string(),
             key_file: self.key_file.as_ref().map(|file| file.display().to_string()),
+            user: self.user.map(NodeUser::uid),
         }
     }
 
@@ -430,17 +440,32 @@ impl Supervisor {
 }
 
 /// A node that ends before the cluster stands ends the lab.
-fn died_early(nodes: &mut [Node]) -> Result<(), LabError> {
+fn died_early(nodes: &mut [Node], user: Option<NodeUser>) -> Result<(), LabError> {
     for node in nodes {
         if let Some(status) = node.ended()? {
-            return Err(LabError::NodeDied {
-                node: node.name().to_owned(),
-                how: how(status),
-                log: node.last_words(),
-            });
+            let log = node.last_words();
+            let hint = match user {
+                Some(user) if log.contains("ermission denied") => format!(
+                    "\nthe nodes run as the user {}, which has to be able to read what their options name; --user root \
+                     runs them as root",
+                    user.uid()
+                ),
+                _ => String::new(),
+            };
+            return Err(LabError::NodeDied { node: node.name().to_owned(), how: how(status), log, hint });
         }
     }
     Ok(())
+}
+
+/// Lets the nodes' user at what is the nodes' in the lab's folder.
+fn open_to(user: NodeUser, folder: &Folder, key_file: Option<&Path>) -> Result<(), LabError> {
+    let key_folder = key_file.and_then(Path::parent).map(Path::to_owned);
+    for path in [Some(folder.all_data()), key_folder].into_iter().flatten() {
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o711))
+            .map_err(LabError::file("open", &path))?;
+    }
+    key_file.map_or(Ok(()), |file| user.own(file))
 }
 
 /// The end of the command; never, if there is none.

@@ -96,6 +96,16 @@ impl Folder {
         &self.id
     }
 
+    /// All that is the lab's.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The nodes' folders, each of which is its user's.
+    pub(super) fn all_data(&self) -> PathBuf {
+        self.path.join(DATA)
+    }
+
     pub(super) fn control_socket(&self) -> PathBuf {
         self.path.join(CONTROL)
     }
@@ -108,9 +118,9 @@ impl Folder {
         self.path.join(NAMESPACES)
     }
 
-    /// Where a node keeps its uploads and results; made by the node.
+    /// Where a node keeps its uploads and results; made by the node, or for it where it has a user of its own.
     pub(super) fn data(&self, node: &str) -> PathBuf {
-        self.path.join(DATA).join(node)
+        self.all_data().join(node)
     }
 
     pub(super) fn logs(&self) -> PathBuf {
