@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::World;
 use super::fired::idle_faults;
+use super::world::Lookup;
 use crate::members::Peer;
 use crate::precedence::Claim;
 use crate::{MemberState, NodeKey, Swim, Time};
@@ -28,14 +29,27 @@ impl fmt::Display for Violation {
 /// Watches a world from outside, where everything can be seen.
 #[derive(Debug, Default)]
 pub struct Checker {
-    /// By observer, its boot, and whom it observes: the last claim it held, and whether that was that it lives.
-    claims: BTreeMap<(usize, u64, NodeKey), (Claim, bool)>,
+    /// By observer: what it held of the others when it was last looked at.
+    held: Vec<Held>,
     /// By node and boot: since when it doubts that its name is its own.
     contested: BTreeMap<(usize, u64), Time>,
-    /// Since when each observer, by node and boot, holds each other one live without a break, as far as it had time to
-    /// find out otherwise.
-    held_live: BTreeMap<(usize, u64, NodeKey), Time>,
     violations: Vec<Violation>,
+}
+
+/// What one node holds of the others.
+#[derive(Debug, Default)]
+struct Held {
+    /// The boot of it that does; a new one holds nothing yet.
+    boots: u64,
+    of: Lookup<NodeKey, Belief>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Belief {
+    /// The claim, and whether that was that it lives.
+    last: Option<(Claim, bool)>,
+    /// Since when it is held live without a break, as far as there was time to find out otherwise.
+    live_since: Option<Time>,
 }
 
 /// Violations kept; the first ones tell the most.
@@ -55,10 +69,13 @@ impl Checker {
         for index in 0..world.len() {
             let Some(swim) = world.node(index) else { continue };
             self.self_belief(world, index, swim);
+            let mut held = self.take_held(world, index);
             for peer in swim.peers() {
-                self.belief(world, index, peer);
-                self.contact(world, index, peer);
+                let belief = held.of.entry(peer.key).or_default();
+                self.belief(world, index, peer, belief);
+                self.contact(world, index, peer, belief);
             }
+            self.held[index] = held;
             if let Some(what) = swim.contradiction() {
                 self.violated(world, format!("node{}: {what}", index + 1));
             }
@@ -72,11 +89,24 @@ impl Checker {
         }
     }
 
+    /// What a node held of the others, to be put back.
+    fn take_held(&mut self, world: &World, index: usize) -> Held {
+        if self.held.len() < world.len() {
+            self.held.resize_with(world.len(), Held::default);
+        }
+        let boots = world.boots(index);
+        let held = std::mem::take(&mut self.held[index]);
+        if held.boots == boots { held } else { Held { boots, of: Lookup::default() } }
+    }
+
     /// What a node holds of another one: never less than before, and nothing that the other one never was.
-    fn belief(&mut self, world: &World, index: usize, peer: &Peer) {
+    fn belief(&mut self, world: &World, index: usize, peer: &Peer, belief: &mut Belief) {
         let (claim, truth) = (peer.claim(), &world.truth);
-        let of = (index, world.boots(index), peer.key);
-        let before = self.claims.insert(of, (claim, peer.is_live()));
+        let before = belief.last.replace((claim, peer.is_live()));
+        if before == belief.last {
+            // It was looked at when it was new, and what was true of a boot stays so.
+            return;
+        }
         let boot = peer.identity.boot;
         let wrong = if before.is_some_and(|(before, _)| claim < before) {
             format!("went back from {before:?}")
@@ -97,20 +127,27 @@ impl Checker {
     }
 
     /// That a member is alive is believed only of those that have been heard of, by whatever way.
-    fn contact(&mut self, world: &World, index: usize, peer: &Peer) {
-        let of = (index, world.boots(index), peer.key);
-        if !peer.is_live() || world.is_held_up(index) {
-            self.held_live.remove(&of);
+    fn contact(&mut self, world: &World, index: usize, peer: &Peer, belief: &mut Belief) {
+        if world.contacts.is_none() {
             return;
         }
-        let since = *self.held_live.entry(of).or_insert(world.now());
+        if !peer.is_live() || world.is_held_up(index) {
+            belief.live_since = None;
+            return;
+        }
+        let since = *belief.live_since.get_or_insert(world.now());
+        // Within the bound, whatever was heard.
+        let most = world.period(index) * UNHEARD_PERIODS_MAX;
+        if world.now().since(since) <= most {
+            return;
+        }
         let Some(heard) = world.at_address(peer.identity.gossip).and_then(|other| world.heard(index, other))
         else {
             return;
         };
         let silence = world.now().since(heard.max(since));
-        if silence > world.period(index) * UNHEARD_PERIODS_MAX {
-            self.held_live.insert(of, world.now());
+        if silence > most {
+            belief.live_since = Some(world.now());
             let what = format!(
                 "node{} believes {} alive, of which it has not been able to hear for {silence:?}",
                 index + 1,

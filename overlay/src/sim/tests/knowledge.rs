@@ -7,12 +7,21 @@ use crate::sim::{Report, Scenario, Topology, run};
 
 /// Means over seeds of clusters at rest: what it is of a report, and of how many seeds.
 fn mean(nodes: usize, seeds: u64, of: impl Fn(&Report) -> Option<f64>) -> f64 {
+    mean_of(&at_rest(nodes, seeds), of)
+}
+
+/// A cluster at rest a seed.
+fn at_rest(nodes: usize, seeds: u64) -> Vec<Report> {
     let one = |seed| {
         let report = run(&Scenario { nodes, duration: 20 * SECOND, ..Scenario::new(seed) });
         assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}");
-        of(&report).expect("it was measured")
+        report
     };
-    (1..=seeds).map(one).sum::<f64>() / seeds as f64
+    (1..=seeds).map(one).collect()
+}
+
+fn mean_of(reports: &[Report], of: impl Fn(&Report) -> Option<f64>) -> f64 {
+    reports.iter().map(|report| of(report).expect("it was measured")).sum::<f64>() / reports.len() as f64
 }
 
 #[test]
@@ -23,8 +32,9 @@ fn of_its_own_zone_a_router_has_fresh_samples_of_nearly_all_when_it_is_small() {
 
 #[test]
 fn routers_find_candidates_that_are_free_near_them_and_far_away() {
-    let own = mean(100, 2, |report| report.candidates_own_zone);
-    let others = mean(100, 2, |report| report.candidates_other_zones);
+    let reports = at_rest(100, 2);
+    let own = mean_of(&reports, |report| report.candidates_own_zone);
+    let others = mean_of(&reports, |report| report.candidates_other_zones);
     assert!(own >= 0.8 && others >= 0.75, "own zone {own}, other zones {others}");
 }
 

@@ -48,6 +48,19 @@ fn delays_beyond_all_timeouts_keep_the_rules_and_are_over_when_they_are_over() {
     }
 }
 
+#[test]
+fn half_of_all_datagrams_lost_breaks_no_rule_and_is_over_when_it_is_over() {
+    for (seed, fault) in (0..4).map(|seed| (seed, [Fault::Loss(0.5), Fault::Bursts(0.5, 10.0)])) {
+        let mut world = settled(Topology::paper(), seed, 12);
+        let mut checker = Checker::default();
+        world.apply(&fault[seed as usize % 2]);
+        watch(&mut world, &mut checker, 40 * SECOND);
+        assert!(world.fired().lost > 1_000, "seed {seed}: {}", world.fired().lost);
+        world.apply(&Fault::Heal);
+        comes_to_rest(&mut world, &mut checker);
+    }
+}
+
 /// Every direction of these nodes.
 fn all_links_of(nodes: &[usize], count: usize) -> Vec<(usize, usize)> {
     let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
