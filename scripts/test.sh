@@ -4,14 +4,22 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-# Elsewhere it takes its own time: scripts/fuzz.sh.
+# Fuzzing is for CI; elsewhere it takes its own time: scripts/fuzz.sh. Its targets are built by the CPU time that the tests leave
+# over, and run when the machine is free.
+fuzz_build=
 if [ "${CI:-}" = true ]; then
-    scripts/fuzz.sh 10
+    nice -n 19 scripts/fuzz.sh build &
+    fuzz_build=$!
 fi
+fuzz() {
+    [ -n "$fuzz_build" ] || return 0
+    wait "$fuzz_build" && scripts/fuzz.sh 10
+}
 
 if ! cargo nextest --version >/dev/null 2>&1; then
     step "cargo test (cargo-nextest, which is faster, is not installed)"
     cargo test --workspace
+    fuzz
     exit
 fi
 
@@ -22,6 +30,8 @@ log=$target/test.log
 junit=$target/nextest/default/junit.xml
 rm -f "$junit"
 { status=0; cargo nextest run --workspace 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
+fuzzed=0
+fuzz || fuzzed=1
 # The runner keeps what passing tests print out of sight, and counts as passed what skipped itself.
 if [ -f "$junit" ]; then
     grep -o 'SKIPPED: [^<]*' "$junit" | sort | uniq -c || true
@@ -34,4 +44,7 @@ if [ -f "$junit" ]; then
         }
         END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$junit"
 fi
-exit "$(cat "$log.status")"
+[ "$fuzzed" = 0 ] || echo "fuzzing found something, or could not be done: see above" >&2
+status=$(cat "$log.status")
+[ "$status" != 0 ] || status=$fuzzed
+exit "$status"
