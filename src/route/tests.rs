@@ -140,6 +140,23 @@ fn stale_or_missing_samples_and_the_unlive_do_not_count() {
 }
 
 #[test]
+fn policies_that_weigh_nothing_take_all_live_peers_and_no_stale_load() {
+    let taken = Instant::now();
+    let now = taken + SAMPLE_AGE_MAX + Duration::from_millis(1);
+    let mut view = view(now);
+    view.peers[0].load.as_mut().unwrap().taken = taken;
+    view.peers[1].load = None;
+    for policy in [&Random as &dyn Policy, &RoundRobin::default()] {
+        let mut ranked = rank(policy, &view, load(0, 0, 0), now);
+        ranked.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
+        assert_eq!(names(&ranked), ["node1", "node2", "node3", "node4"], "as the paper compares them");
+        let known: Vec<bool> = ranked.iter().map(|candidate| candidate.load.is_some()).collect();
+        // What nobody knows any more is no reason to pass a peer over, nor to ask it first.
+        assert_eq!(known, [true, false, false, true]);
+    }
+}
+
+#[test]
 fn a_member_that_fails_again_and_again_gets_no_work_for_a_while() {
     let now = Instant::now();
     let mut view = view(now);

@@ -1,8 +1,5 @@
 //! Nodes that have no time: who is refused, what for, and what that costs.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::sharing::home;
-use crate::support::{Clip, Cluster, Http, Node, NodeOptions, PATIENCE};
+use crate::support::{Clip, Cluster, Http, Node, NodeOptions, PATIENCE, Stub};
 
 /// Room for one job with the worker and one that waits.
 const QUEUE: &str = "--queue=1";
@@ -44,11 +41,11 @@ async fn announce(node: &Node, content: ContentId) -> String {
 
 #[tokio::test]
 async fn a_full_node_refuses_before_ffprobe_and_before_a_body_that_it_need_not_see() {
-    let node = Node::start(NodeOptions::new("node1", "FRA").arg(QUEUE));
-    let clips = [Clip::long(1).make(), Clip { tag: 2, ..Clip::default() }.make()];
+    let tools = Stub::holding();
+    let node = Node::start(NodeOptions::new("node1", "FRA").tools(&tools).arg(QUEUE));
+    let clips = [1, 2].map(|tag| Clip { tag, ..Clip::default() }.make());
     let runs = upload(&node.http, clips[0].clone());
     node.busy(1, 0).await;
-    node.pause_ffmpeg().await;
     let waits = upload(&node.http, clips[1].clone());
     node.busy(1, 1).await;
 
@@ -70,7 +67,7 @@ async fn a_full_node_refuses_before_ffprobe_and_before_a_body_that_it_need_not_s
     let answer = announce(&node, ContentId::of(&clips[0])).await;
     assert!(answer.starts_with("HTTP/1.1 100 "), "{answer}");
 
-    node.resume_ffmpeg();
+    tools.release();
     runs.await.unwrap();
     waits.await.unwrap();
     // As it was told, until it is its turn; there is nobody else any more.
@@ -89,12 +86,14 @@ async fn a_full_node_refuses_before_ffprobe_and_before_a_body_that_it_need_not_s
 #[tokio::test]
 async fn what_finds_no_place_here_is_looked_at_only_by_the_peer_that_takes_it() {
     // Turns: here, there, here; then there is no place here.
-    let cluster =
-        Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin").arg(QUEUE)).await;
+    let tools = Stub::holding();
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |options| {
+        options.tools_of("node1", &tools).arg("--policy=round-robin").arg(QUEUE)
+    })
+    .await;
     let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
-    let runs = upload(&near.http, Clip::long(1).make());
+    let runs = upload(&near.http, Clip { tag: 1, ..Clip::default() }.make());
     near.busy(1, 0).await;
-    near.pause_ffmpeg().await;
     near.http.upload(Clip { tag: 2, ..Clip::default() }.make()).await.assert_video();
     let waits = upload(&near.http, Clip { tag: 3, ..Clip::default() }.make());
     near.busy(1, 1).await;
@@ -113,7 +112,7 @@ async fn what_finds_no_place_here_is_looked_at_only_by_the_peer_that_takes_it() 
     // What is no video is that peer's to say.
     let broken = near.http.upload(clip.slice(..clip.len() / 2)).await;
     broken.assert_problem(422, "unusable-video");
-    near.resume_ffmpeg();
+    tools.release();
     runs.await.unwrap();
     waits.await.unwrap();
 }
@@ -121,14 +120,14 @@ async fn what_finds_no_place_here_is_looked_at_only_by_the_peer_that_takes_it() 
 #[tokio::test]
 async fn a_peer_that_says_nothing_keeps_nobody_from_asking_the_next() {
     // Gossip takes longer to miss a member than a refusal takes.
+    let tools = Stub::holding();
     let cluster = Cluster::start_with(&["FRA", "IAD", "BOM"], |options| {
-        options.arg("--policy=round-robin").arg("--timing=wan").arg(QUEUE)
+        options.tools_of("node1", &tools).arg("--policy=round-robin").arg("--timing=wan").arg(QUEUE)
     })
     .await;
     let [near, silent, far] = &cluster.nodes[..] else { panic!("three nodes") };
-    let runs = upload(&near.http, Clip::long(1).make());
+    let runs = upload(&near.http, Clip { tag: 1, ..Clip::default() }.make());
     near.busy(1, 0).await;
-    near.pause_ffmpeg().await;
     // Turns: here, node2, node3, here; then node2 again.
     for tag in [2, 3] {
         near.http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
@@ -151,53 +150,43 @@ async fn a_peer_that_says_nothing_keeps_nobody_from_asking_the_next() {
         assert_eq!(answer.header("x-served-by"), far.options.name);
     }
     near.logged("offer refused: next candidate", |line| line["peer"] == "node2").await;
-    near.resume_ffmpeg();
+    tools.release();
     runs.await.unwrap();
     waits.await.unwrap();
 }
 
-/// Puts an ffprobe into this folder that waits until it is told to `go`.
-fn put_ffprobe(dir: &Path) {
-    let output = Command::new("sh").args(["-c", "command -v ffprobe"]).output().unwrap();
-    let real = String::from_utf8(output.stdout).unwrap();
-    let script = format!(
-        "#!/bin/sh\nexec perl -e 'my $go = shift; select(undef, undef, undef, 0.05) until -e $go; exec @ARGV' \\\n    \
-         \"${{0%/*}}/go\" {} \"$@\"\n",
-        real.trim()
-    );
-    std::fs::write(dir.join("ffprobe"), script).unwrap();
-    std::fs::set_permissions(dir.join("ffprobe"), PermissionsExt::from_mode(0o755)).unwrap();
-}
-
 #[tokio::test]
 async fn what_takes_longer_than_it_is_allowed_is_refused_for_good_and_for_no_other_request() {
-    let tools = tempfile::tempdir().unwrap();
-    put_ffprobe(tools.path());
-    let go = tools.path().join("go");
-    std::fs::write(&go, "").unwrap();
-    let mut options = NodeOptions::new("node1", "FRA");
-    (options.path, options.log) = (Some(tools.path().to_owned()), Some("starling=debug"));
+    let tools = Stub::holding();
+    tools.looks_later();
+    tools.release();
+    let mut options = NodeOptions::new("node1", "FRA").tools(&tools);
+    options.log = Some("starling=debug");
     let node = Node::start(options);
     // From the third one on it knows what such a job takes.
     for tag in 0..3 {
-        let clip = Clip { size: "640x480", seconds: 2.0, tag, container: "mkv", ..Clip::default() };
+        let clip = Clip { size: "160x120", tag, container: "mkv", ..Clip::default() };
         node.http.upload(clip.make()).await.assert_video();
     }
-    let clip = Clip { size: "640x480", seconds: 90.0, tag: 3, container: "mkv", ..Clip::default() }.make();
-    let short = [("x-deadline-ms", "5000")];
+    let clip =
+        Clip { size: "160x120", seconds: 150.0, audio: false, tag: 3, container: "mkv", ..Clip::default() }
+            .make();
+    let short = [("x-deadline-ms", "12000")];
     for _ in 0..2 {
         let refused = node.http.upload_with("/upload", &short, clip.clone()).await;
         refused.assert_problem(504, "deadline-too-short");
         assert_eq!(refused.header("retry-after"), "");
     }
     // Another request for the same has more time, and waits for the same ffprobe.
-    std::fs::remove_file(&go).unwrap();
+    tools.hold();
     let (http, body) = (node.http.clone(), clip.clone());
     let refused = tokio::spawn(async move { http.upload_with("/upload", &short, body).await });
     node.busy(0, 1).await;
-    let done = upload(&node.http, clip);
+    let http = node.http.clone();
+    let long = [("x-deadline-ms", "3600000")];
+    let done = tokio::spawn(async move { http.upload_with("/upload", &long, clip).await.assert_video() });
     node.logged("joins work under way", |_| true).await;
-    std::fs::write(&go, "").unwrap();
+    tools.release();
     refused.await.unwrap().assert_problem(504, "deadline-too-short");
     done.await.unwrap();
     assert_eq!(node.metric("starling_transcodes_total").await, 4);

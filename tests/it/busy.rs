@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::lab::{Lab, alive};
-use crate::support::{Clip, Http, eventually};
+use crate::support::{Clip, Http, eventually, unlike};
 
 const NODES: [&str; 5] = ["node1", "node2", "node3", "node4", "node5"];
 /// Who is frozen, and who is killed; nobody else is to be called failed.
@@ -43,11 +43,9 @@ impl Drop for Burners {
 /// Uploads new contents to one node, one after the other.
 async fn upload_until(over: &AtomicBool, http: &Http, clip: &Bytes, number: &AtomicU32) {
     while !over.load(Ordering::Relaxed) {
-        let mut body = BytesMut::from(&clip[..]);
-        body.put_slice(b"\0\0\0\x0cfree");
-        body.put_u32(number.fetch_add(1, Ordering::Relaxed));
+        let body = unlike(clip, number.fetch_add(1, Ordering::Relaxed));
         let headers = [("content-type", "video/mp4"), ("x-deadline-ms", "60000")];
-        match http.send(Method::POST, "/upload", &headers, body.freeze()).await {
+        match http.send(Method::POST, "/upload", &headers, body).await {
             Ok(answer) if answer.status == StatusCode::OK => {}
             // Full, or it is the one that something is done to.
             Ok(answer) => {
@@ -117,11 +115,11 @@ async fn with_all_cores_at_work_only_those_fail_that_do() {
         let at_rest = async || http.json("/members").await["converged"] == Value::Bool(true);
         eventually(&format!("{name} has converged"), at_rest).await;
     }
+    drop(burners);
     over.store(true, Ordering::Relaxed);
     for uploader in uploaders {
         uploader.await.unwrap();
     }
-    drop(burners);
     for http in &nodes {
         eventually("uploads come back", async || http.upload(clip.clone()).await.status == StatusCode::OK)
             .await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Clip, Cluster, Http, Node, NodeOptions, eventually};
+use crate::support::{Clip, Cluster, Http, Node, NodeOptions, Stub, eventually};
 
 #[tokio::test]
 async fn a_job_lost_with_its_node_is_done_elsewhere_and_the_node_takes_part_again() {
@@ -65,28 +65,32 @@ async fn uploads_to_the_others_all_succeed_while_a_node_is_killed() {
 
 #[tokio::test]
 async fn a_stopped_node_answers_what_it_has_taken() {
-    let mut cluster = Cluster::start(&["FRA"]).await;
-    let (http, clip) = (cluster.nodes[0].http.clone(), Clip::long(1).make());
-    let upload = tokio::spawn(async move { http.upload(clip).await });
-    cluster.nodes[0].busy(1, 0).await;
-    let status = cluster.nodes[0].terminate().await;
-    assert!(status.success());
+    let tools = Stub::holding();
+    let mut node = Node::start(NodeOptions::new("node1", "FRA").tools(&tools).arg("--drain=4m"));
+    let http = node.http.clone();
+    let upload = tokio::spawn(async move { http.upload(Clip::default().make()).await });
+    node.busy(1, 0).await;
+    node.signal(Signal::TERM);
+    node.logged("shutting down", |_| true).await;
+    tools.release();
     upload.await.unwrap().assert_video();
+    assert!(node.exited().await.success());
 }
 
 #[tokio::test]
 async fn a_stopped_node_finishes_what_runs_and_hands_on_what_waits() {
     // Turns: here, there, here.
-    let mut cluster =
-        Cluster::start_with(&["FRA", "IAD"], |options| options.arg("--policy=round-robin").arg("--drain=4m"))
-            .await;
+    let tools = Stub::holding();
+    let mut cluster = Cluster::start_with(&["FRA", "IAD"], |options| {
+        options.tools_of("node1", &tools).arg("--policy=round-robin").arg("--drain=4m")
+    })
+    .await;
     let upload = |cluster: &Cluster, clip: Clip| {
         let http = cluster.nodes[0].http.clone();
         tokio::spawn(async move { http.upload(clip.make()).await })
     };
-    let runs = upload(&cluster, Clip::long(1));
+    let runs = upload(&cluster, Clip { tag: 1, ..Clip::default() });
     cluster.nodes[0].busy(1, 0).await;
-    cluster.nodes[0].pause_ffmpeg().await;
     upload(&cluster, Clip::default()).await.unwrap().assert_video();
     let waits = upload(&cluster, Clip { tag: 2, ..Clip::default() });
     cluster.nodes[0].busy(1, 1).await;
@@ -95,7 +99,7 @@ async fn a_stopped_node_finishes_what_runs_and_hands_on_what_waits() {
     answer.assert_video();
     assert_eq!(answer.header("x-served-by"), "node2");
     assert!(!runs.is_finished());
-    cluster.nodes[0].resume_ffmpeg();
+    tools.release();
     let answer = runs.await.unwrap();
     answer.assert_video();
     assert_eq!(answer.header("x-served-by"), "node1");
@@ -104,16 +108,16 @@ async fn a_stopped_node_finishes_what_runs_and_hands_on_what_waits() {
 
 #[tokio::test]
 async fn what_waits_on_a_node_that_stops_is_spread_over_the_others() {
-    let mut options = NodeOptions::new("node1", "FRA").arg("--drain=4m");
+    let tools = Stub::holding();
+    let mut options = NodeOptions::new("node1", "FRA").tools(&tools).arg("--drain=4m");
     options.log = Some("starling=debug");
     let mut near = Node::start(options);
     let upload = |clip: Clip| {
         let http = near.http.clone();
         tokio::spawn(async move { http.upload(clip.make()).await })
     };
-    let runs = upload(Clip::long(1));
+    let runs = upload(Clip { tag: 1, ..Clip::default() });
     near.busy(1, 0).await;
-    near.pause_ffmpeg().await;
     let waits: Vec<_> = (2..6).map(|tag| upload(Clip { tag, ..Clip::default() })).collect();
     // In its queue for good, and not only promised a place there.
     eventually("all are ranked", async || near.count("candidates ranked") == 5).await;
@@ -134,7 +138,7 @@ async fn what_waits_on_a_node_that_stops_is_spread_over_the_others() {
     }
     served.sort();
     assert_eq!(served, ["node2", "node2", "node3", "node3"]);
-    near.resume_ffmpeg();
+    tools.release();
     runs.await.unwrap().assert_video();
     assert!(near.exited().await.success());
     drop(others);

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use starling_netem::control::{Reply, Request};
 
 use crate::lab::{Lab, alive};
-use crate::support::{Clip, Http, eventually, skipped};
+use crate::support::{Clip, Http, eventually, skipped, unlike};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// For the way there and back, and a machine that is busy with the rest of the test.
@@ -58,14 +58,11 @@ impl Uploads {
         while !self.over.load(Ordering::Relaxed) {
             let number = again.take().unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed));
             let node = number as usize % self.nodes.len();
-            // A content of its own: players pass over the box at its end.
-            let mut body = BytesMut::from(&self.clip[..]);
-            body.put_slice(b"\0\0\0\x0cfree");
-            body.put_u32(number);
+            let body = unlike(&self.clip, number);
             let sent = Instant::now();
             let deadline = DEADLINE.as_millis().to_string();
             let headers = [("content-type", "video/mp4"), ("x-deadline-ms", deadline.as_str())];
-            let exchange = self.nodes[node].send(Method::POST, "/upload", &headers, body.freeze());
+            let exchange = self.nodes[node].send(Method::POST, "/upload", &headers, body);
             match tokio::time::timeout(DEADLINE + SLACK, exchange).await {
                 Ok(Ok(answer)) if answer.status == StatusCode::OK => {
                     tokio::task::spawn_blocking(move || assert_whole(&answer.body)).await.unwrap();

@@ -119,33 +119,6 @@ async fn a_client_that_waits_is_asked_for_the_body_only_where_it_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_ended() {
-    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--upload-bytes-max=1MB"));
-    let clip = Clip::default().make();
-    for (first, status) in [(&clip[..], 413), (&b"no video at all, and without end "[..], 415)] {
-        let (mut read, mut write) = TcpStream::connect(&node.http_address).await.unwrap().into_split();
-        let mut chunk = format!("{:x}\r\n", first.len()).into_bytes();
-        chunk.extend_from_slice(first);
-        chunk.extend_from_slice(b"\r\n");
-        let sender = tokio::spawn(async move {
-            let head = b"POST /upload HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
-            let mut sent = write.write_all(head).await;
-            // Until the node closes.
-            while sent.is_ok() {
-                sent = write.write_all(&chunk).await;
-            }
-        });
-        let mut answer = vec![0; 12];
-        read.read_exact(&mut answer).await.unwrap();
-        assert_eq!(String::from_utf8(answer).unwrap(), format!("HTTP/1.1 {status}"));
-        drop(read);
-        sender.await.unwrap();
-        assert_nothing_left(&node).await;
-    }
-    node.http.upload(clip).await.assert_video();
-}
-
-#[tokio::test]
 async fn one_client_cannot_take_all_connections() {
     let node = Node::start(NodeOptions::new("node1", "FRA").arg("--connections-per-client=2"));
     let first = TcpStream::connect(&node.http_address).await.unwrap();
@@ -433,32 +406,5 @@ async fn requests_that_no_client_should_send() {
     let answers = raw(&node, many.as_bytes()).await;
     let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(statuses, ["200", "415", "200"]);
-    assert_nothing_left(&node).await;
-}
-
-#[tokio::test]
-async fn nobody_is_waited_for_longer_than_need_be() {
-    let node = node();
-    let clip = Clip::default().make();
-    let form = "content-type: multipart/form-data; boundary=B\r\nx-deadline-ms: 3600000\r\ncontent-length: 10000000\r\n\r\n--B\r\n";
-    let mut behind = format!("POST /upload HTTP/1.1\r\nhost: localhost\r\n{form}").into_bytes();
-    behind.extend_from_slice(b"Content-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\n");
-    behind.extend_from_slice(&clip);
-    behind.extend_from_slice(b"\r\n--B\r\n");
-    let silent = [
-        // Before a form's file, behind it, in a document for a peer.
-        format!("POST /upload HTTP/1.1\r\nhost: localhost\r\n{form}").into_bytes(),
-        behind,
-        b"POST /internal/offers HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-          content-length: 100\r\n\r\n{"
-            .to_vec(),
-    ];
-    let answers = silent.iter().map(|request| raw(&node, request));
-    for answer in futures_util::future::join_all(answers).await {
-        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("/client-too-slow\""), "{answer}");
-    }
-    // A connection at rest is closed, too.
-    let answer = raw(&node, b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_nothing_left(&node).await;
 }

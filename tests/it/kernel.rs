@@ -4,11 +4,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use starling_netem::control::{Client, Reply, Request};
 
-use crate::support::{Clip, Http, eventually, skipped};
+use crate::support::{Clip, Http, PATIENCE, skipped};
 
 /// Set in the kernel that is booted for these tests: the backend that has to be chosen there.
 const INSIDE: &str = "STARLING_TEST_KERNEL";
@@ -21,12 +22,23 @@ const PROGRAMS: &[&str] = &[
     "iptables",
     "chrt",
     "nsenter",
+    "setpriv",
     "unshare",
     "true",
     "ffmpeg",
     "ffprobe",
 ];
 const MISSING: i32 = 77;
+/// How often is looked. A look costs the booted kernel, which is emulated, as much as seconds of waiting.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < end, "still not so: {what}");
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
 
 /// `starling lab`; killed when dropped.
 struct Lab {

@@ -15,20 +15,20 @@ use starling_netem::{LinkChange, Shift};
 pub struct Lab {
     launcher: Child,
     pub report: Value,
-    base: PathBuf,
+    pub base: PathBuf,
     /// Goes with the lab.
-    folder: Option<tempfile::TempDir>,
+    pub folder: Option<tempfile::TempDir>,
 }
 
 /// Commands that run as `nobody` when the tests run as root.
 const AS_NOBODY: [&str; 6] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/"];
 
 /// A folder that all users may pass through, as `/var/tmp` is.
-fn open_folder() -> tempfile::TempDir {
+pub fn open_folder() -> tempfile::TempDir {
     tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o711)).tempdir().unwrap()
 }
 
-fn command(user: &[&str], base: &Path, args: &[&str]) -> Command {
+pub fn command(user: &[&str], base: &Path, args: &[&str]) -> Command {
     let mut line = user.to_vec();
     line.push(env!("CARGO_BIN_EXE_starling"));
     let mut command = Command::new(line[0]);
@@ -46,7 +46,7 @@ impl Lab {
         lab
     }
 
-    fn start_in(user: &[&str], base: &Path, args: &[&str]) -> Self {
+    pub fn start_in(user: &[&str], base: &Path, args: &[&str]) -> Self {
         let mut launcher =
             command(user, base, &[&["--json"], args].concat()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -137,7 +137,7 @@ fn command_line(pid: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
 }
 
-fn processes_naming(text: &str) -> Vec<String> {
+pub fn processes_naming(text: &str) -> Vec<String> {
     let own = std::process::id().to_string();
     let pids =
         std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -146,7 +146,7 @@ fn processes_naming(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -203,7 +203,7 @@ async fn five_nodes_in_namespaces_of_their_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_of_a_lab_share_a_key_that_nobody_else_has() {
-    let mut lab = Lab::start(&["--nodes", "2"]);
+    let mut lab = Lab::start(&["--nodes", "2", "--", "--deadline", "5m"]);
     let file = PathBuf::from(lab.report["key_file"].as_str().unwrap());
     let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
     assert_eq!(mode & 0o077, 0, "others can read it: {mode:o}");
@@ -224,77 +224,6 @@ async fn nodes_of_a_lab_share_a_key_that_nobody_else_has() {
     open.node("node1").ask_node("/internal/offers", "{}").await.assert_problem(400, "bad-request");
     open.signal("-TERM");
     open.gone().await;
-}
-
-/// What `/proc` says of each node's process: user, effective and bounding capabilities, whether it can gain any.
-fn rights(lab: &Lab) -> Vec<[String; 4]> {
-    let data = lab.base.join(lab.report["id"].as_str().unwrap()).join("data");
-    let nodes = processes_naming(&format!("--data-dir {}", data.display()));
-    let of = |pid: &String| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        ["Uid", "CapEff", "CapBnd", "NoNewPrivs"].map(|key| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
-            line.unwrap().split_whitespace().next().unwrap().to_owned()
-        })
-    };
-    nodes.iter().map(of).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nodes_of_roots_lab_run_as_a_user_without_rights() {
-    if !is_root() {
-        return skipped("what root starts only root can test");
-    }
-    let none = "0000000000000000";
-    for isolation in ["namespaces", "loopback"] {
-        let isolation = format!("--isolation={isolation}");
-        let mut lab = Lab::start(&["--nodes", "2", &isolation, "--", "--timing", "local"]);
-        let user = lab.report["user"].as_u64().expect("a user of their own").to_string();
-        assert_ne!(user, "0");
-        let expected = [user.as_str(), none, none, "1"].map(str::to_owned);
-        assert_eq!(rights(&lab), [expected.clone(), expected.clone()], "{isolation}");
-        // They keep what they make, do their work with it, and start again with it.
-        lab.node("node1").upload(Clip { tag: 304, ..Clip::default() }.make()).await.assert_video();
-        lab.ctl(&["restart", "node2"]).unwrap();
-        lab.ctl(&["add"]).unwrap();
-        let node1 = lab.node("node1");
-        eventually("all three are there", async || alive(&node1).await == 3).await;
-        assert_eq!(rights(&lab), vec![expected; 3], "{isolation}");
-        lab.signal("-TERM");
-        lab.gone().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_the_nodes_run_as_can_be_chosen() {
-    let start = |user: &str| {
-        let folder = open_folder();
-        let base = folder.path().join("labs");
-        let mut lab = Lab::start_in(&[], &base, &["--nodes", "1", "--user", user]);
-        lab.folder = Some(folder);
-        lab
-    };
-    if is_root() {
-        for (user, uid, told) in [("root", "0", Value::Null), ("nobody", "65534", 65534.into())] {
-            let mut lab = start(user);
-            assert_eq!((rights(&lab)[0][0].as_str(), &lab.report["user"]), (uid, &told), "{user}");
-            lab.signal("-TERM");
-            lab.gone().await;
-        }
-    }
-    // What can't be is one clear line.
-    let closed = tempfile::tempdir().unwrap();
-    let own = !is_root();
-    for (dir, user, why) in [
-        (closed.path(), "nobody", "is closed to other users"),
-        (open_folder().path(), "no-such-user", "no such user"),
-    ] {
-        let output = command(&[], &dir.join("labs"), &["--nodes", "1", "--user", user]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(&format!("--user {user}: ")), "{said}");
-        assert!(said.contains(if own { "only a lab that root starts" } else { why }), "{said}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

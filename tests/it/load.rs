@@ -116,7 +116,7 @@ async fn a_full_node_refuses_and_every_refusal_and_retry_is_told() {
     let common = ["--to", &node.http_address, "--unique", "--json", "--timeout", "10s"];
     let first = [&[text(folder.path())], &common[..], &["--parallel", "1", "--duration", "3s"]].concat();
     assert!(report(&load(&first))["succeeded"].as_u64().unwrap() > 0);
-    let many = ["--parallel", "40", "--duration", "15s", "--retry"];
+    let many = ["--parallel", "40", "--duration", "5s", "--retry"];
     let report = report(&load(&[&[text(folder.path())], &common[..], &many].concat()));
     let refused = report["refused"].as_array().unwrap();
     let saturated = refused.iter().find(|kind| kind["problem"] == "saturated").unwrap();

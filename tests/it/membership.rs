@@ -201,3 +201,36 @@ async fn a_node_that_is_its_own_only_seed_is_told_so() {
     let line = node.logged(message, |_| true).await;
     assert_eq!(line["seeds"], own, "{line}");
 }
+
+#[tokio::test]
+async fn a_node_that_hears_nobody_says_so_and_gets_no_requests_until_it_hears_again() {
+    // Of fewer others all may well be gone at once.
+    let cluster = Cluster::start(&["FRA"; 5]).await;
+    let [near, others @ ..] = &cluster.nodes[..] else { panic!("five nodes") };
+    let unheard = "starling_unheard_members";
+    assert_eq!((near.http.get("/ready").await.status, near.metric(unheard).await), (StatusCode::OK, 0));
+    // Silent, and not gone: what refuses a datagram would be known to be dead at once.
+    others.iter().for_each(|node| node.signal(Signal::STOP));
+    let mut reason = Value::Null;
+    eventually("it is known to be cut off", async || {
+        let ready = near.http.get("/ready").await;
+        reason = ready.json()["reason"].clone();
+        ready.status == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    assert!(reason.as_str().unwrap().starts_with("cut off: "), "{reason}");
+    let told = near.logged_like("not converged for ").await;
+    assert_eq!((&told["level"], &told["unheard"]), (&"WARN".into(), &4.into()), "{told}");
+    let text = format!("not converged for {} s: 4 members not heard of", told["not_converged_s"]);
+    assert_eq!(told["message"], text.as_str());
+    let mut named: Vec<_> = told["members"].as_str().unwrap().split(',').collect();
+    named.sort_unstable();
+    assert!(named.iter().all(|name| ["node2", "node3", "node4", "node5"].contains(name)), "{told}");
+    assert_eq!(named.len() as u64 + told["more"].as_u64().unwrap(), 4, "{told}");
+    assert_eq!(near.metric(unheard).await, 4);
+    others.iter().for_each(|node| node.signal(Signal::CONT));
+    eventually("it hears of all", async || {
+        near.http.get("/ready").await.status == StatusCode::OK && near.metric(unheard).await == 0
+    })
+    .await;
+}

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::sharing::home;
-use crate::support::{Clip, Cluster, Node, NodeOptions};
+use crate::support::{Clip, Cluster, Node, NodeOptions, Stub};
 
 /// `round-robin` ranks the deciding node itself first, its peer second, and so on: the second upload leaves.
 async fn pair(zones: &[&str]) -> Cluster {
@@ -125,16 +125,20 @@ async fn one_address_holds_half_of_the_places_at_the_most() {
 async fn a_node_with_no_free_worker_asks_the_others_before_a_job_waits() {
     // All that counts is distance, and on loopback there is none: the score alone would keep every job at home.
     let only_rtt = ["--load-weight=0", "--rtt-weight=1"];
-    let cluster =
-        Cluster::start_with(&["FRA", "IAD"], |options| options.arg(only_rtt[0]).arg(only_rtt[1])).await;
+    let tools = Stub::holding();
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |options| {
+        options.tools_of("node1", &tools).arg(only_rtt[0]).arg(only_rtt[1])
+    })
+    .await;
     let [near, far] = &cluster.nodes[..] else { panic!("two nodes") };
-    let clips = [Clip::long(1).make(), Clip::long(2).make()];
+    let clips = [1, 2].map(|tag| Clip { tag, ..Clip::default() }.make());
     let (http, clip) = (near.http.clone(), clips[0].clone());
     let first = tokio::spawn(async move { http.upload(clip).await });
     near.busy(1, 0).await;
     let second = near.http.upload(clips[1].clone()).await;
     second.assert_video();
     assert_eq!(second.header("x-served-by"), far.options.name);
+    tools.release();
     assert_eq!(first.await.unwrap().header("x-served-by"), near.options.name);
 }
 

@@ -190,6 +190,19 @@ fn root_keeps_no_capability() {
     }
 }
 
+#[tokio::test]
+async fn a_child_is_the_first_to_go_where_memory_runs_out() {
+    let folder = folder();
+    let mut child = sandbox(folder.path(), &["--", "/bin/sleep", "1000"]).spawn().unwrap();
+    let file = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
+    eventually("it sleeps", async || file("comm").trim() == "sleep").await;
+    let score = file("oom_score_adj");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(score.trim(), "1000");
+    assert_ne!(std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim(), "1000", "not by itself");
+}
+
 #[test]
 fn what_its_node_has_open_is_closed() {
     let folder = folder();

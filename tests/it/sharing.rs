@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::lab::alive;
-use crate::support::{Clip, Cluster, Node, NodeOptions, eventually};
+use crate::support::{Clip, Cluster, Node, NodeOptions, Stub, eventually};
 
 #[tokio::test]
 async fn a_result_that_a_peer_holds_is_fetched_and_not_made_again() {
@@ -203,9 +203,10 @@ async fn of_what_two_are_at_the_first_result_counts_and_ends_the_other() {
 
 #[tokio::test]
 async fn whose_wait_for_another_one_was_in_vain_finds_a_peer_also_without_a_place_at_home() {
+    let tools = Stub::holding();
     let mut cluster = Cluster::start_with(&["FRA", "IAD", "BOM"], |mut options| {
         options.log = Some("starling=debug");
-        options.arg("--policy=round-robin").arg("--queue=1")
+        options.tools_of("node2", &tools).arg("--policy=round-robin").arg("--queue=1")
     })
     .await;
     let [maker, near, far] = &cluster.nodes[..] else { panic!("three nodes") };
@@ -216,9 +217,8 @@ async fn whose_wait_for_another_one_was_in_vain_finds_a_peer_also_without_a_plac
     let small = |tag| Clip { tag, ..Clip::default() }.make();
     // Turns: node1, here, node3, node1, here. Then there is no place here.
     near.http.upload(small(400)).await.assert_video();
-    let runs = upload(near, Clip::long(401).make());
+    let runs = upload(near, small(401));
     near.busy(1, 0).await;
-    near.pause_ffmpeg().await;
     for tag in [402, 403] {
         near.http.upload(small(tag)).await.assert_video();
     }
@@ -239,7 +239,7 @@ async fn whose_wait_for_another_one_was_in_vain_finds_a_peer_also_without_a_plac
     answer.assert_video();
     assert_eq!(answer.header("x-served-by"), far);
     drop(lost);
-    cluster.nodes[1].resume_ffmpeg();
+    tools.release();
     for upload in [runs, waits] {
         upload.await.unwrap().assert_video();
     }

@@ -1,65 +1,18 @@
 //! An ffmpeg on PATH that hangs, crashes, fills the disk or writes garbage: a clear error, a freed worker, nothing cached.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use bytes::Bytes;
 use rustix::process::Signal;
 
 use crate::bad_input::{SmallDisk, assert_nothing_left};
 use crate::sharing::home;
-use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, eventually};
+use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Stub, eventually};
 
-/// A folder with programs named ffmpeg and ffprobe in it, whose part can be changed while a node uses it. It runs in the sandbox, where
-/// nobody can start a second process: what a part calls, it becomes by `exec`.
-struct Stub {
-    dir: tempfile::TempDir,
-}
-
-impl Stub {
-    /// `version` is what it says of itself.
-    fn new(version: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let script = format!(
-            "#!/bin/sh\ncase \"$1\" in -version) echo 'ffmpeg version {version} stub'; exit;; -codecs|-filters) exit;; esac\n\
-             for out; do :; done\nout=${{out#file:}}\n. \"${{0%/*}}/part\"\n"
-        );
-        std::fs::write(dir.path().join("ffmpeg"), script).unwrap();
-        std::fs::write(dir.path().join("ffprobe"), "#!/bin/sh\n. \"${0%/*}/look\"\n").unwrap();
-        for program in ["ffmpeg", "ffprobe"] {
-            std::fs::set_permissions(dir.path().join(program), PermissionsExt::from_mode(0o755)).unwrap();
-        }
-        let stub = Self { dir };
-        stub.looks(&format!("exec {} \"$@\"", real("ffprobe").display()));
-        stub
-    }
-
-    /// What it does from now on; `$out` is the file that it is to write.
-    fn plays(&self, part: &str) {
-        std::fs::write(self.dir.path().join("part"), part).unwrap();
-    }
-
-    /// What ffprobe does from now on.
-    fn looks(&self, part: &str) {
-        std::fs::write(self.dir.path().join("look"), part).unwrap();
-    }
-
-    fn plays_itself(&self) {
-        self.plays(&format!("exec {} \"$@\"", real("ffmpeg").display()));
-    }
-
-    fn node(&self, data: Option<&Path>) -> Node {
-        let mut options = NodeOptions::new("node1", "FRA");
-        options.path = Some(self.dir.path().to_owned());
-        options.data_dir = data.map(Path::to_owned);
-        Node::start(options)
-    }
-}
-
-fn real(program: &str) -> PathBuf {
-    let output = Command::new("sh").args(["-c", "command -v \"$0\"", program]).output().unwrap();
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+fn node(stub: &Stub, data: Option<&Path>) -> Node {
+    let mut options = NodeOptions::new("node1", "FRA").tools(stub);
+    options.data_dir = data.map(Path::to_owned);
+    Node::start(options)
 }
 
 fn cached(node: &Node) -> usize {
@@ -85,7 +38,7 @@ async fn assert_failed(node: &Node, clip: &Bytes, deadline_ms: &str, status: u16
 #[tokio::test]
 async fn whatever_ffmpeg_does_the_client_is_told_and_the_node_goes_on() {
     let stub = Stub::new("8.1");
-    let node = stub.node(None);
+    let node = node(&stub, None);
     let clip = Clip::default().make();
     let parts = [
         ("trap '' TERM INT HUP; exec sleep 1000", "3000", 504, "deadline-passed"),
@@ -120,7 +73,7 @@ async fn whatever_ffmpeg_does_the_client_is_told_and_the_node_goes_on() {
         .await;
     // Cut off, with an index that says otherwise.
     let whole = Node::start(NodeOptions::new("node2", "FRA")).http.upload(clip.clone()).await.body;
-    std::fs::write(stub.dir.path().join("cut"), &whole[..whole.len() - 3000]).unwrap();
+    std::fs::write(stub.path().join("cut"), &whole[..whole.len() - 3000]).unwrap();
     stub.plays("exec cat \"${0%/*}/cut\" >\"$out\"");
     assert_failed(&node, &clip, "60000", 500, "internal").await;
     // No failure is remembered.
@@ -137,9 +90,8 @@ async fn whatever_ffmpeg_does_the_client_is_told_and_the_node_goes_on() {
 async fn a_peer_that_takes_its_time_to_fail_keeps_nobody_from_asking_the_next() {
     let stub = Stub::new("8.1");
     stub.plays("exec perl -e 'sleep 1; print STDERR \"cannot create $ARGV[0]: Directory nonexistent\\n\"; exit 2' \"$out\"");
-    let cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], |mut options| {
-        options.path = (options.name == "node2").then(|| stub.dir.path().to_owned());
-        options.arg("--policy=round-robin")
+    let cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], |options| {
+        options.tools_of("node2", &stub).arg("--policy=round-robin")
     })
     .await;
     let near = &cluster.nodes[0];
@@ -153,23 +105,22 @@ async fn a_peer_that_takes_its_time_to_fail_keeps_nobody_from_asking_the_next() 
 
 #[tokio::test]
 async fn what_can_not_be_made_here_as_well_in_time_is_waited_for_elsewhere() {
-    let clip = Clip { size: "640x480", seconds: 90.0, container: "mkv", ..Clip::default() }.make();
+    let clip = Clip { size: "160x120", seconds: 90.0, container: "mkv", ..Clip::default() }.make();
     let whole = Node::start(NodeOptions::new("node9", "FRA")).http.upload(clip.clone()).await.body;
     let stub = Stub::new("8.1");
-    std::fs::write(stub.dir.path().join("whole"), whole).unwrap();
+    std::fs::write(stub.path().join("whole"), whole).unwrap();
     stub.plays(
         "exec perl -e 'my $d = shift; select(undef, undef, undef, 0.05) until -e \"$d/go\"; exec qw(cat), \"$d/whole\"' \
          \"${0%/*}\" >\"$out\"",
     );
-    let cluster = Cluster::start_with(&["FRA", "IAD"], |mut options| {
-        options.path = (options.name == "node1").then(|| stub.dir.path().to_owned());
-        options.arg("--load-weight=0").arg("--rtt-weight=1")
+    let cluster = Cluster::start_with(&["FRA", "IAD"], |options| {
+        options.tools_of("node1", &stub).arg("--load-weight=0").arg("--rtt-weight=1")
     })
     .await;
     let [maker, other] = &cluster.nodes[..] else { panic!("two nodes") };
     // From the third one on it knows what such a job takes.
     for tag in 1..=3 {
-        let clip = Clip { size: "640x480", seconds: 2.0, tag, container: "mkv", ..Clip::default() };
+        let clip = Clip { size: "160x120", tag, container: "mkv", ..Clip::default() };
         other.http.upload(clip.make()).await.assert_video();
     }
     let (http, body) = (maker.http.clone(), clip.clone());
@@ -179,7 +130,7 @@ async fn what_can_not_be_made_here_as_well_in_time_is_waited_for_elsewhere() {
     let second =
         tokio::spawn(async move { http.upload_with("/upload", &[("x-deadline-ms", "8000")], clip).await });
     other.logged("not made here as well: waiting on", |_| true).await;
-    std::fs::write(stub.dir.path().join("go"), "").unwrap();
+    std::fs::write(stub.path().join("go"), "").unwrap();
     let second = second.await.unwrap();
     second.assert_video();
     assert_eq!(second.header("x-served-by"), "node1");
@@ -191,9 +142,8 @@ async fn what_can_not_be_made_here_as_well_in_time_is_waited_for_elsewhere() {
 async fn who_fails_at_a_job_asks_on_however_long_others_said_nothing() {
     let stub = Stub::new("8.1");
     stub.plays("echo \"cannot create $out: Directory nonexistent\" >&2; exit 2");
-    let cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], |mut options| {
-        options.path = (options.name == "node1").then(|| stub.dir.path().to_owned());
-        options.arg("--policy=round-robin").arg("--timing=wan")
+    let cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], |options| {
+        options.tools_of("node1", &stub).arg("--policy=round-robin").arg("--timing=wan")
     })
     .await;
     let [near, sound, silent] = &cluster.nodes[..] else { panic!("three nodes") };
@@ -230,7 +180,7 @@ async fn what_one_nodes_ffprobe_cannot_look_at_another_one_can_and_no_third_is_p
     let stub = Stub::new("8.1");
     stub.plays_itself();
     let with_stub = |names: &'static [&'static str]| {
-        let path = stub.dir.path().to_owned();
+        let path = stub.path().to_owned();
         move |mut options: NodeOptions| {
             options.path = names.contains(&options.name.as_str()).then(|| path.clone());
             options
@@ -261,7 +211,7 @@ async fn what_one_nodes_ffprobe_cannot_look_at_another_one_can_and_no_third_is_p
     assert!(matches!(answer.status.as_u16(), 500 | 503), "{answer:?}");
     drop(cluster);
 
-    let node = stub.node(None);
+    let node = node(&stub, None);
     node.http.upload(clip(21)).await.assert_problem(500, "internal");
     stub.looks("kill -SEGV $$");
     node.http.upload(clip(21)).await.assert_problem(500, "crashed");
@@ -271,7 +221,7 @@ async fn what_one_nodes_ffprobe_cannot_look_at_another_one_can_and_no_third_is_p
 async fn a_machine_that_has_become_too_slow_refuses_work_until_it_is_fast_again() {
     let stub = Stub::new("8.1");
     stub.plays_itself();
-    let node = stub.node(None);
+    let node = node(&stub, None);
     let upload = async |tag, deadline_ms| {
         let clip = Clip { tag, ..Clip::default() }.make();
         node.http.upload_with("/upload", &[("x-deadline-ms", deadline_ms)], clip).await
@@ -304,7 +254,7 @@ async fn a_machine_that_has_become_too_slow_refuses_work_until_it_is_fast_again(
 async fn an_ffmpeg_that_fills_the_disk() {
     let Some(disk) = SmallDisk::mount() else { return };
     let stub = Stub::new("8.1");
-    let node = stub.node(Some(disk.path()));
+    let node = node(&stub, Some(disk.path()));
     let clip = Clip::default().make();
     stub.plays("exec head -c 100000000 /dev/zero >\"$out\"");
     assert_failed(&node, &clip, "60000", 507, "disk-full").await;
@@ -319,7 +269,7 @@ async fn an_old_ffmpeg_is_warned_about_at_the_start_and_a_new_one_is_not() {
     for (version, warned) in [("4.4.2", 1), ("5.1.8", 1), ("5.1.9", 0), ("8.1", 0)] {
         let stub = Stub::new(version);
         stub.plays_itself();
-        let node = stub.node(None);
+        let node = node(&stub, None);
         // By then it has been said: the node has started.
         assert_eq!(node.count(&format!("ffmpeg {version} {warning}")), warned, "{version}");
         node.http.upload(Clip::default().make()).await.assert_video();

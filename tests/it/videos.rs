@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::support::{Clip, Cluster, real_clips};
+use crate::support::{Clip, Cluster, first_seconds, real_clips};
 
 /// Uploads each one to a node of its turn, twice, and expects one transcode a content.
 async fn each_comes_back_valid_and_once(videos: Vec<(String, Bytes)>) {
@@ -13,8 +13,7 @@ async fn each_comes_back_valid_and_once(videos: Vec<(String, Bytes)>) {
         assert_eq!(first.status.as_u16(), 200, "{name}: {}", String::from_utf8_lossy(&first.body));
         first.assert_video();
         let second = node.http.upload(video.clone()).await;
-        second.assert_video();
-        assert_eq!(second.header("x-cache"), "hit", "{name}");
+        assert_eq!((second.header("x-cache"), &second.body), ("hit", &first.body), "{name}");
     }
     assert_eq!(cluster.transcodes().await, videos.len() as u64);
     for node in &cluster.nodes {
@@ -40,6 +39,11 @@ async fn real_ones() {
         eprintln!("SKIPPED: no real clips at hand (set STARLING_TEST_VIDEOS to a folder of them)");
         return;
     }
-    let read = |path: std::path::PathBuf| (path.display().to_string(), std::fs::read(path).unwrap().into());
-    each_comes_back_valid_and_once(clips.into_iter().map(read).collect()).await;
+    // Every fourth as it is, of the others what comes first: all shapes, and a fraction of the work.
+    let read = |(index, path): (usize, std::path::PathBuf)| {
+        let whole = index % 4 == 0;
+        let video = if whole { std::fs::read(&path).unwrap().into() } else { first_seconds(&path, 1.5) };
+        (path.display().to_string(), video)
+    };
+    each_comes_back_valid_and_once(clips.into_iter().enumerate().map(read).collect()).await;
 }

@@ -13,7 +13,8 @@ async fn failure(body: &str, deadline: Duration) -> TranscodeError {
     error
 }
 
-const SOON: Duration = Duration::from_secs(20);
+/// A bound for a machine that is busy: what is looked at comes long before.
+const SOON: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn an_input_that_turns_out_larger_than_it_said_is_ended() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// A clip to be made.
 #[derive(Clone, Copy)]
@@ -29,29 +29,61 @@ impl Clip {
         Self { size: "1280x720", seconds: 15.0, audio: false, tag, ..Self::default() }
     }
 
-    /// Makes it.
+    /// Makes it; one of a kind is encoded once, and kept with the build for all tests.
     pub fn make(self) -> Bytes {
         let Self { size, seconds, audio, tag, container } = self;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(format!("clip.{container}"));
+        let is_tagged_behind = matches!(container, "mp4" | "mov");
+        let name = match is_tagged_behind {
+            true => format!("{size}-{seconds}s-{audio}.{container}"),
+            false => format!("{size}-{seconds}s-{audio}-{tag}.{container}"),
+        };
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips").join(name);
+        let bytes = std::fs::read(&kept).unwrap_or_else(|_| self.encode(&kept));
+        if is_tagged_behind { unlike(&bytes, tag) } else { bytes.into() }
+    }
+
+    /// Encodes it into this file, which is there as a whole or not at all.
+    fn encode(self, kept: &Path) -> Vec<u8> {
+        let Self { size, seconds, audio, tag, container } = self;
+        let folder = kept.parent().unwrap();
+        std::fs::create_dir_all(folder).unwrap();
+        let file = tempfile::Builder::new().suffix(&format!(".{container}")).tempfile_in(folder).unwrap();
         let mut ffmpeg = Command::new("ffmpeg");
-        ffmpeg.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"]);
+        ffmpeg.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i"]);
         ffmpeg.arg(format!("testsrc2=size={size}:rate=25:duration={seconds}"));
         if audio {
-            ffmpeg.args([
-                "-f",
-                "lavfi",
-                "-i",
-                &format!("sine=frequency=440:duration={seconds}"),
-                "-c:a",
-                "aac",
-            ]);
+            let sine = format!("sine=frequency=440:duration={seconds}");
+            ffmpeg.args(["-f", "lavfi", "-i", &sine, "-c:a", "aac"]);
         }
         ffmpeg.args(["-c:v", "libx264", "-preset", "ultrafast", "-metadata", &format!("comment=clip {tag}")]);
-        let status = ffmpeg.arg(&path).stdin(Stdio::null()).status().expect("ffmpeg runs");
+        let status = ffmpeg.arg(file.path()).stdin(Stdio::null()).status().expect("ffmpeg runs");
         assert!(status.success(), "ffmpeg could not make a clip");
-        std::fs::read(&path).unwrap().into()
+        let bytes = std::fs::read(file.path()).unwrap();
+        file.persist(kept).unwrap();
+        bytes
     }
+}
+
+/// The same video as another content: players pass over the box at its end.
+pub fn unlike(mp4: &[u8], number: u32) -> Bytes {
+    let mut bytes = BytesMut::from(mp4);
+    bytes.put_slice(b"\0\0\0\x0cfree");
+    bytes.put_u32(number);
+    bytes.freeze()
+}
+
+/// The first seconds of a real clip: its packets, none of them encoded anew.
+pub fn first_seconds(clip: &Path, seconds: f64) -> Bytes {
+    let file = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y", "-i"])
+        .arg(clip)
+        .args(["-map", "0", "-c", "copy", "-t", &seconds.to_string()])
+        .arg(file.path())
+        .status()
+        .expect("ffmpeg runs");
+    assert!(status.success(), "{} could not be cut", clip.display());
+    std::fs::read(file.path()).unwrap().into()
 }
 
 /// The real clips, where they are: beside the project, or where `STARLING_TEST_VIDEOS` says.

@@ -4,11 +4,13 @@ mod clips;
 mod http;
 mod node;
 mod rogue;
+mod stub;
 
-pub use clips::{Clip, probe_video, real_clips};
+pub use clips::{Clip, first_seconds, probe_video, real_clips, unlike};
 pub use http::{Answer, Http};
 pub use node::{Cluster, Node, NodeOptions};
 pub use rogue::{Play, Rogue};
+pub use stub::Stub;
 
 use std::time::{Duration, Instant};
 

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Http, PATIENCE, eventually};
+use super::{Http, PATIENCE, Stub, eventually};
 
 /// How a node of a test is started.
 #[derive(Clone, Default)]
@@ -38,6 +38,17 @@ impl NodeOptions {
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
+    }
+
+    /// It uses these instead of the machine's ffmpeg and ffprobe.
+    pub fn tools(mut self, stub: &Stub) -> Self {
+        self.path = Some(stub.path().to_owned());
+        self
+    }
+
+    /// The same, if this is the node's name.
+    pub fn tools_of(self, name: &str, stub: &Stub) -> Self {
+        if self.name == name { self.tools(stub) } else { self }
     }
 
     pub fn join(mut self, gossip: &str) -> Self {
@@ -158,6 +169,16 @@ impl Node {
         let (log, message) = (Arc::clone(&self.log), message.to_owned());
         let wait =
             move || log.wait(mark, &message, |line| line["message"] == message.as_str() && wanted(line));
+        tokio::task::spawn_blocking(wait).await.unwrap()
+    }
+
+    /// Waits for a line whose message begins like this.
+    pub async fn logged_like(&self, begin: &str) -> Value {
+        let (log, begin) = (Arc::clone(&self.log), begin.to_owned());
+        let is_like = move |line: &Value, begin: &str| {
+            line["message"].as_str().is_some_and(|message| message.starts_with(begin))
+        };
+        let wait = move || log.wait(0, &begin, |line| is_like(line, &begin));
         tokio::task::spawn_blocking(wait).await.unwrap()
     }
 
