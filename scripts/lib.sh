@@ -23,7 +23,7 @@ tool() {
     crate=$2
     if [ "${CI:-}" = true ]; then
         if python3 -m pip --version >/dev/null 2>&1; then
-            python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+            python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: \
                 --target "target/tools/$1" "$3" >&2 && [ -x "target/tools/$1/bin/$1" ] &&
                 mkdir -p target/tools/bin && ln -sf "../$1/bin/$1" "target/tools/bin/$1" && return 0
         fi

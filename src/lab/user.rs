@@ -200,7 +200,8 @@ mod tests {
         let (outer, inner) = (folder.path().join("outer"), folder.path().join("outer/inner"));
         fs::create_dir_all(&inner).unwrap();
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        (set(&outer, 0o711), set(&inner, 0o755));
+        set(&outer, 0o711);
+        set(&inner, 0o755);
         assert_eq!(USER.closed(&inner).unwrap(), None);
         set(&outer, 0o770);
         assert_eq!(USER.closed(&inner).unwrap(), Some(outer.canonicalize().unwrap()));
