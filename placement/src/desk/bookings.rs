@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::course::{Arrival, Course};
 use super::turns::{Tally, before, gives_way};
 use crate::content::{ClientTag, ContentId};
 use crate::profile::ProfileName;
@@ -78,12 +79,6 @@ impl Booking {
     fn work(&self, weight: f64) -> Duration {
         if self.state == State::Awaited { self.cost.mul_f64(weight) } else { Duration::ZERO }
     }
-
-    /// How much more work may come before it: what is to be done until it comes and what it can wait then, less what is
-    /// there (`ahead`).
-    fn slack(&self, now: Instant, ahead: Duration) -> Duration {
-        (self.due.saturating_duration_since(now) + self.wait_max).saturating_sub(ahead)
-    }
 }
 
 impl Default for Bookings {
@@ -119,7 +114,7 @@ impl Bookings {
     }
 
     /// Whether a job can be taken without breaking a promise: `backlog` is the wait that it finds, `wait_max` the longest that it
-    /// can bear. What was promised to somebody for the same is no hindrance: its result is for that client, too.
+    /// can bear. What was promised for the same content is no hindrance: its result is for that client, too.
     pub(super) fn admit(
         &self,
         job: &Newcomer<'_>,
@@ -127,19 +122,22 @@ impl Bookings {
         backlog: Duration,
         wait_max: Duration,
     ) -> bool {
-        let (weight, cost) = (self.weight(), job.cost);
-        let (mut ahead, mut overdue) = (backlog, Duration::ZERO);
-        for booking in self.before(job.client).filter(|booking| Some(&booking.key) != job.key) {
-            let work = booking.work(weight);
-            // Who is due and not here yet is on his way, and before this one.
-            if booking.due <= now {
-                overdue += work;
-            } else if booking.slack(now, ahead) < cost.mul_f64(weight) {
-                return false;
-            }
-            ahead += work;
-        }
-        backlog + overdue <= wait_max
+        let (wait, room) = self.course(job, now, backlog, 1.0).now();
+        wait <= wait_max && job.cost.mul_f64(self.weight()) <= room
+    }
+
+    /// How the wait rises and falls from now on, as far as a newcomer of this client is concerned. A job that is due and not here yet
+    /// is on its way, and comes first.
+    fn course(&self, job: &Newcomer<'_>, now: Instant, backlog: Duration, slowness: f64) -> Course {
+        let weight = self.weight();
+        let others = self.before(job.client).filter(|booking| Some(&booking.key) != job.key);
+        let arrivals = others.map(|booking| Arrival {
+            at: booking.due.saturating_duration_since(now),
+            work: booking.work(weight),
+            // One that is here, or will not come, is not pushed back.
+            wait_max: if booking.state == State::Awaited { booking.wait_max } else { Duration::MAX },
+        });
+        Course::new(backlog, arrivals, slowness)
     }
 
     /// The promises that stand before a newcomer of this client, by time: all of its own, and of each other client as many as it is
@@ -231,27 +229,13 @@ impl Bookings {
         last.map(|last| self.all.remove(last)).is_some()
     }
 
-    /// The soonest whole second from now at which one more such job finds a wait that it can bear and pushes nobody too far
+    /// The soonest whole second from now at which one more such job finds a wait that it can bear and pushes no other one too far
     /// back.
     fn soonest(&self, job: &Newcomer<'_>, now: Instant, backlog: Duration, wait_max: Duration) -> Duration {
-        let weight = self.weight();
-        let ours: Vec<&Booking> = self.before(job.client).collect();
-        // Whom it would push too far back, if it came before him: it comes after the last of those.
-        let (mut ahead, mut first) = (backlog, Duration::ZERO);
-        for booking in &ours {
-            if booking.slack(now, ahead) < job.cost.mul_f64(weight) {
-                first = booking.due.saturating_duration_since(now);
-            }
-            ahead += booking.work(weight);
-        }
-        let (mut ahead, mut before) = (backlog, ours.iter().peekable());
+        let cost = job.cost.mul_f64(self.weight());
+        let (slow, exact) = (self.course(job, now, backlog, MARGIN), self.course(job, now, backlog, 1.0));
         let mut seconds = (1..AHEAD_MAX.as_secs()).map(Duration::from_secs);
-        let fits = |after: &Duration| {
-            while let Some(booking) = before.next_if(|booking| booking.due <= now + *after) {
-                ahead += booking.work(weight);
-            }
-            *after >= first && after.div_f64(MARGIN) + wait_max > ahead
-        };
+        let fits = |after: &Duration| slow.at(*after).0 <= wait_max && cost <= exact.at(*after).1;
         seconds.find(fits).unwrap_or(AHEAD_MAX)
     }
 }

@@ -9,6 +9,7 @@
 mod admission;
 mod backlog;
 mod bookings;
+mod course;
 mod estimate;
 mod job;
 mod line;
@@ -16,6 +17,8 @@ mod line;
 mod model;
 mod speed;
 mod speeds;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -47,7 +47,7 @@ fn the_refused_are_told_times_one_job_apart() {
     let told: Vec<_> =
         (0..4).map(|number| bookings.books(now, key(number), seconds(25), COST, WAIT_MAX)).collect();
     // 5, 10, 15 and 20 s, a tenth more, the next whole second.
-    assert_eq!(told, [6, 12, 17, 23].map(seconds));
+    assert_eq!(told, [6, 11, 17, 22].map(seconds));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_small_job_slips_in_where_a_big_one_would_push_others_back() {
     assert_eq!(bookings.books(now, key(2), seconds(30), small, seconds(35)), seconds(1));
     assert_eq!(bookings.all[0].key, key(2));
     // It could bear the wait, and the other could not: behind him.
-    assert_eq!(bookings.books(now, key(3), seconds(30), COST, seconds(35)), seconds(12));
+    assert_eq!(bookings.books(now, key(3), seconds(30), COST, seconds(35)), seconds(11));
     assert_eq!(bookings.all[2].key, key(3));
 }
 

@@ -1,0 +1,202 @@
+//! A desk with clients and workers around it, in virtual time.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::start;
+
+const SECOND: Duration = Duration::from_secs(1);
+const PIXELS_PER_S: u64 = 100_000_000;
+
+fn profile() -> ProfileName {
+    "360p".parse().unwrap()
+}
+
+fn job(client: u64, number: u64, cost: Duration, deadline: Instant) -> JobSpec {
+    JobSpec {
+        client: ClientTag(client),
+        content: ContentId::of(&number.to_le_bytes()),
+        profile: profile(),
+        work_pixels: (cost.as_secs_f64() * PIXELS_PER_S as f64) as u64,
+        deadline,
+    }
+}
+
+/// What a client sends, and when.
+#[derive(Clone, Copy, Debug)]
+struct Upload {
+    client: u64,
+    /// After the one before.
+    gap: Duration,
+    cost: Duration,
+    allowed: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// An upload comes, or comes back as it was told to.
+    Comes { number: u64, upload: Upload, told: bool },
+    /// A worker has done its job.
+    Done(JobId),
+    /// The guest looks again.
+    Looks,
+}
+
+/// What became of all of it.
+#[derive(Debug, Default)]
+struct Outcome {
+    in_time: usize,
+    /// Taken, and not done by its deadline.
+    late: usize,
+    refused_for_good: usize,
+    /// Came back as told, and was taken.
+    kept: usize,
+    /// Came back as told, and was refused.
+    broken: Vec<String>,
+}
+
+/// A node's workers in virtual time: every job takes exactly what the desk has learned that it takes.
+struct World {
+    desk: Desk,
+    now: Instant,
+    /// By time, then in the order in which they were put there.
+    events: BTreeMap<(Instant, u64), Event>,
+    jobs: BTreeMap<JobId, JobSpec>,
+    numbers: u64,
+    outcome: Outcome,
+}
+
+impl World {
+    fn new(workers: usize, queue: usize, clients: u64) -> Self {
+        let mut desk = Desk::new(workers, queue);
+        let mut now = start();
+        // Each client has had a few jobs done, so that what its next ones take is known.
+        for (client, number) in (0..clients).flat_map(|client| (0..4).map(move |number| (client, number))) {
+            let spec = job(client, u64::MAX - number, SECOND, now + 60 * SECOND);
+            let granted = desk.reserve(now, &spec, Entry::Booked).unwrap();
+            let id = desk.submit(now, granted.reservation, spec).unwrap();
+            assert_eq!(desk.next(now, |_| false), Next::Begin(id));
+            now += SECOND;
+            desk.end(now, id, Ending::Done);
+        }
+        let (events, jobs) = (BTreeMap::new(), BTreeMap::new());
+        Self { desk, now, events, jobs, numbers: 0, outcome: Outcome::default() }
+    }
+
+    fn at(&mut self, after: Duration, event: Event) {
+        self.numbers += 1;
+        self.events.insert((self.now + after, self.numbers), event);
+    }
+
+    fn run(mut self, uploads: &[Upload]) -> Outcome {
+        let mut after = Duration::ZERO;
+        for (number, upload) in (0..).zip(uploads) {
+            after += upload.gap;
+            self.at(after, Event::Comes { number, upload: *upload, told: false });
+        }
+        while let Some(((now, _), event)) = self.events.pop_first() {
+            self.now = now;
+            match event {
+                Event::Comes { number, upload, told } => self.comes(number, upload, told),
+                Event::Done(id) => {
+                    self.desk.end(now, id, Ending::Done);
+                    self.gone(id, now);
+                }
+                Event::Looks => {}
+            }
+            self.work();
+        }
+        assert!(self.desk.is_idle() && self.jobs.is_empty());
+        self.outcome
+    }
+
+    fn comes(&mut self, number: u64, upload: Upload, told: bool) {
+        let spec = job(upload.client, number, upload.cost, self.now + upload.allowed);
+        let granted = match self.desk.reserve(self.now, &spec, Entry::Booked) {
+            Ok(granted) => granted,
+            Err(refusal) => {
+                if told {
+                    self.outcome.broken.push(format!("{number}: {refusal:?}"));
+                }
+                self.come_back(number, upload, &spec);
+                return;
+            }
+        };
+        self.outcome.kept += usize::from(told);
+        if let Some((displaced, _)) = granted.displaced {
+            self.jobs.remove(&displaced).unwrap();
+            self.outcome.refused_for_good += 1;
+        }
+        let id = self.desk.submit(self.now, granted.reservation, spec.clone()).unwrap();
+        self.jobs.insert(id, spec);
+    }
+
+    fn gone(&mut self, id: JobId, at: Instant) {
+        let in_time = at <= self.jobs.remove(&id).unwrap().deadline;
+        *if in_time { &mut self.outcome.in_time } else { &mut self.outcome.late } += 1;
+    }
+
+    fn come_back(&mut self, number: u64, upload: Upload, spec: &JobSpec) {
+        let key = (spec.client, spec.content, &spec.profile);
+        match self.desk.book(self.now, key, Some(spec.work_pixels), upload.allowed) {
+            Some(told) => self.at(told, Event::Comes { number, upload, told: true }),
+            None => self.outcome.refused_for_good += 1,
+        }
+    }
+
+    /// All workers that are free look for work.
+    fn work(&mut self) {
+        loop {
+            let (_, running) = self.desk.jobs();
+            let next = match running {
+                free if free < self.desk.workers() => self.desk.next(self.now, |_| false),
+                all if all == self.desk.workers() => self.desk.next_guest(self.now, |_| false),
+                _ => return,
+            };
+            match next {
+                Next::Begin(id) => {
+                    let pixels = self.jobs[&id].work_pixels;
+                    let takes = Duration::from_secs_f64(pixels as f64 / PIXELS_PER_S as f64);
+                    self.at(takes, Event::Done(id));
+                }
+                Next::Over(id, _) => self.gone(id, self.now + 3600 * SECOND),
+                Next::Later(after) => return self.at(after, Event::Looks),
+                Next::Idle => return,
+            }
+        }
+    }
+}
+
+fn uploads(clients: u64) -> impl Strategy<Value = Vec<Upload>> {
+    let upload =
+        (0..clients, 0u64..2_500, 500u64..6_000, 8u64..60).prop_map(|(client, gap, cost, allowed)| {
+            let [gap, cost] = [gap, cost].map(Duration::from_millis);
+            Upload { client, gap, cost, allowed: Duration::from_secs(allowed) }
+        });
+    // Of fewer clients than speeds are learned of.
+    prop::collection::vec(upload, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// All that a desk thinks of one worker's time is exact here, so nothing may go wrong.
+    #[test]
+    fn no_promise_is_broken_by_who_comes_later(uploads in uploads(1)) {
+        let outcome = World::new(1, 64, 1).run(&uploads);
+        prop_assert!(outcome.broken.is_empty(), "{:?}", outcome);
+        prop_assert_eq!(outcome.late, 0, "{:?}", outcome);
+    }
+
+    /// A client with many jobs, or one that had some lately, gives turns to others, which may break what it was told. One with its
+    /// first job loses nothing by turns.
+    #[test]
+    fn nor_where_each_client_has_one(mut uploads in uploads(1)) {
+        (1_000..).zip(&mut uploads).for_each(|(client, upload)| upload.client = client);
+        let outcome = World::new(1, 64, 3).run(&uploads);
+        prop_assert!(outcome.broken.is_empty(), "{:?}", outcome);
+        prop_assert_eq!(outcome.late, 0, "{:?}", outcome);
+    }
+}
