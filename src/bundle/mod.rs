@@ -16,7 +16,7 @@ mod tests;
 
 pub use entry::{BLOCK_BYTES, END_BYTES, header, padding};
 pub use index::{BundleError, Entry, FILES_MAX, Index};
-pub use name::{FileName, FileNameError};
+pub use name::{FileName, FileNameError, MemberPath};
 pub use pack::pack;
 
 /// Content-Type of a set as a whole.

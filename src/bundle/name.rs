@@ -73,6 +73,47 @@ impl FromStr for FileName {
     }
 }
 
+/// Path of a file in what several results are put together in: a folder, named after a profile, and the file's name in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemberPath {
+    folder: String,
+    name: FileName,
+}
+
+impl MemberPath {
+    /// The most bytes that a folder's name may have: as a profile's.
+    const FOLDER_BYTES_MAX: usize = 32;
+
+    /// Name of its folder: `a-z`, `0-9` and `-`.
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// Its own name.
+    pub const fn name(&self) -> &FileName {
+        &self.name
+    }
+}
+
+impl FromStr for MemberPath {
+    type Err = FileNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (folder, name) = text.split_once('/').ok_or(FileNameError::Letters)?;
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=Self::FOLDER_BYTES_MAX).contains(&folder.len()) || !folder.bytes().all(allowed) {
+            return Err(FileNameError::Letters);
+        }
+        Ok(Self { folder: folder.to_owned(), name: name.parse()? })
+    }
+}
+
+impl fmt::Display for MemberPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.folder, self.name)
+    }
+}
+
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

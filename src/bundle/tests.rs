@@ -167,7 +167,7 @@ fn a_file_is_within_its_set_and_nothing_is_hidden_in_it() {
     assert!(matches!(read(&twice), Err(BundleError::Twice(_))));
     assert!(matches!(read(&[0; 1024]), Err(BundleError::Empty)));
     let many = (0..=FILES_MAX).flat_map(|n| header(&format!("{n}.jpg"), 0).unwrap()).chain([0; 1024]);
-    assert!(matches!(read(&many.collect::<Vec<_>>()), Err(BundleError::TooMany)));
+    assert!(matches!(read(&many.collect::<Vec<_>>()), Err(BundleError::TooMany(FILES_MAX))));
     // A tar of the usual kind: an owner, a time.
     let usual = foreign(|builder| {
         let folder = tempdir().unwrap();
@@ -175,6 +175,36 @@ fn a_file_is_within_its_set_and_nothing_is_hidden_in_it() {
         builder.append_path_with_name(folder.path().join("a.jpg"), "a.jpg").unwrap();
     });
     assert!(matches!(read(&usual), Err(BundleError::Header(0))));
+}
+
+#[test]
+fn several_results_stand_in_folders_of_their_own() {
+    let mut file = tempfile().unwrap();
+    for path in ["hls/a.m3u8", "360p/360p.mp4"] {
+        file.write_all(&header(path, 3).unwrap()).unwrap();
+        file.write_all(b"abc").unwrap();
+        file.write_all(&[0; 509]).unwrap();
+    }
+    file.write_all(&[0; 1024]).unwrap();
+    let entries = Index::read_several(&file).unwrap();
+    let paths: Vec<_> = entries.iter().map(|entry| entry.name.to_string()).collect();
+    assert_eq!(paths, ["hls/a.m3u8", "360p/360p.mp4"]);
+    assert_eq!((entries[1].name.folder(), entries[1].name.name().as_str()), ("360p", "360p.mp4"));
+    assert_eq!(entries[1].read(&file).unwrap(), b"abc");
+    assert!(matches!(Index::read(&file), Err(BundleError::Name { at: 0, .. })));
+    for bad in [
+        "a.jpg",
+        "/a.jpg",
+        "../a.jpg",
+        "./a.jpg",
+        "a/../a.jpg",
+        "a/b/c.jpg",
+        "A/a.jpg",
+        "a b/a.jpg",
+        "a/.a.jpg",
+    ] {
+        assert!(bad.parse::<MemberPath>().is_err(), "{bad}");
+    }
 }
 
 #[test]

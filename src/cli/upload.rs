@@ -29,9 +29,13 @@ pub struct Args {
     )]
     nodes: Vec<Endpoint>,
 
-    /// What to transcode into (GET /profiles lists them) [default: the node's, 360p]
+    /// What to transcode into (GET /profiles lists them), or several, as in 360p,poster [default: the node's, 360p]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+
+    /// Keep a result of more than one file as the tar in which it comes; without, it is unpacked into a folder
+    #[arg(long)]
+    keep_tar: bool,
 
     /// Folder for the results; an older result of the same name is replaced
     #[arg(short, long, default_value = ".", value_name = "DIR")]
@@ -60,6 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         client: Client::new(),
         nodes: args.nodes,
         profile: args.profile,
+        keep_tar: args.keep_tar,
         timeout: args.timeout,
         deadline: args.deadline,
         names: Mutex::new(Names::new(if args.output_dir == Path::new(".") {

@@ -10,6 +10,7 @@ mod members;
 mod naming;
 mod problem;
 mod profiles;
+mod unpack;
 mod upload;
 
 use std::time::Duration;

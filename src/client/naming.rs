@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::http::result_name;
+use crate::http::{result_name, several_name};
 
 /// What the default profile is called when the answer does not say which one it used.
 const PROFILE_UNSAID: &str = "360p";
@@ -22,15 +22,27 @@ impl Names {
         Self { folder: folder.into(), given: HashSet::new() }
     }
 
-    /// The path for `input` transcoded with `profile` into `media_type`.
+    /// The path for `input` transcoded with `profile`, or several with commas between them, into `media_type`.
     pub fn name(&mut self, input: &Path, profile: Option<&str>, media_type: Option<&str>) -> PathBuf {
+        self.free(input, profile, Some(extension(media_type)))
+    }
+
+    /// The folder for the same where it is more than one file.
+    pub fn folder(&mut self, input: &Path, profile: Option<&str>) -> PathBuf {
+        self.free(input, profile, None)
+    }
+
+    fn free(&mut self, input: &Path, profile: Option<&str>, extension: Option<&str>) -> PathBuf {
         let stem = input.file_stem().map_or_else(|| "upload".into(), |stem| stem.to_string_lossy());
-        let profile = profile.unwrap_or(PROFILE_UNSAID);
-        let extension = extension(media_type);
+        let profiles: Vec<_> = profile.unwrap_or(PROFILE_UNSAID).split(',').map(str::trim).collect();
+        // As the node calls it in the answer's Content-Disposition.
+        let profile = several_name(&profiles);
         for copy in 1u64.. {
             let suffix = if copy == 1 { String::new() } else { format!("-{copy}") };
-            // As the node calls it in the answer's Content-Disposition.
-            let path = self.folder.join(result_name(&format!("{stem}{suffix}.input"), profile, extension));
+            let path = self.folder.join(match extension {
+                Some(extension) => result_name(&format!("{stem}{suffix}.input"), &profile, extension),
+                None => format!("{stem}{suffix}.{profile}"),
+            });
             if path != input && self.given.insert(path.clone()) {
                 return path;
             }
@@ -48,6 +60,7 @@ fn extension(media_type: Option<&str>) -> &'static str {
         Some("audio/mpeg") => "mp3",
         Some("audio/ogg") => "ogg",
         Some("image/jpeg") => "jpg",
+        Some("image/gif") => "gif",
         Some("image/png") => "png",
         Some("application/x-tar") => "tar",
         Some("application/zip") => "zip",
@@ -70,6 +83,21 @@ mod tests {
             names.name(Path::new("clip.mp4"), Some("poster"), Some("image/jpeg; q=1")),
             Path::new("out/clip.poster.jpg")
         );
+    }
+
+    #[test]
+    fn what_is_more_than_one_file_has_a_folder() {
+        let mut names = Names::new("out");
+        assert_eq!(names.folder(Path::new("a/clip.mov"), Some("hls")), Path::new("out/clip.hls"));
+        assert_eq!(names.folder(Path::new("b/clip.mov"), Some("hls")), Path::new("out/clip-2.hls"));
+        let several = Some("360p, poster,gif");
+        assert_eq!(names.folder(Path::new("clip.mov"), several), Path::new("out/clip.360p+poster+gif"));
+        let tar = names.name(Path::new("clip.mov"), several, Some("application/x-tar"));
+        assert_eq!(tar, Path::new("out/clip.360p+poster+gif.tar"));
+        let many = Some("1080p,720p,480p,360p,webm,audio,poster,sprite");
+        assert_eq!(names.folder(Path::new("clip.mov"), many), Path::new("out/clip.8-profiles"));
+        // A folder of frames that is sent from nowhere is not written into.
+        assert_ne!(names.folder(Path::new("out/clip.gif"), Some("gif")), Path::new("out/clip.gif"));
     }
 
     #[test]

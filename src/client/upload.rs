@@ -14,7 +14,9 @@ use tokio::io::AsyncWriteExt;
 
 use super::body::FileBody;
 use super::http::{broken, refuse};
+use super::unpack::{UnpackError, unpack};
 use super::{Client, ClientError, Endpoint, Names, SIGN_OF_LIFE};
+use crate::bundle;
 
 /// What a watcher of an upload hears. Called from the tasks that move the bytes: must return at once.
 pub trait Progress: Send + Sync {
@@ -36,8 +38,10 @@ pub struct Upload {
     pub client: Client,
     /// Tried in turn, beginning with another one for each file, until one gives a result.
     pub nodes: Vec<Endpoint>,
-    /// None leaves the choice to the node.
+    /// None leaves the choice to the node; several have commas between them.
     pub profile: Option<String>,
+    /// Whether a result of more than one file stays the tar in which it comes.
+    pub keep_tar: bool,
     /// For one file, from the first byte sent to the last one received.
     pub timeout: Duration,
     /// What the node is told to give a file; none leaves it to the node.
@@ -207,9 +211,16 @@ impl Upload {
         let (head, mut body) = response.into_parts();
         let length = text(&head.headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         progress.answered(length);
+        let media_type = text(&head.headers, CONTENT_TYPE.as_str());
+        let unpacked = media_type.as_deref() == Some(bundle::MEDIA_TYPE) && !self.keep_tar;
         let output = {
             let mut names = self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            names.name(file, self.profile.as_deref(), text(&head.headers, CONTENT_TYPE.as_str()).as_deref())
+            let profile = self.profile.as_deref();
+            if unpacked {
+                names.folder(file, profile)
+            } else {
+                names.name(file, profile, media_type.as_deref())
+            }
         };
         let folder = match output.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -237,12 +248,23 @@ impl Upload {
             let reason = "an empty result".to_owned();
             return Err(ClientError::Nonsense { endpoint: node.clone(), reason }.into());
         }
-        let output = blocking(move || match temporary.persist(&output) {
-            Ok(_) => Ok(output),
-            Err(error) => Err(error.error),
-        })
-        .await
-        .map_err(write)?;
+        let output = if unpacked {
+            let several = self.profile.as_deref().is_some_and(|profile| profile.contains(','));
+            let unpack = move || Ok(unpack(temporary.as_file(), &output, several).map(|()| output));
+            blocking(unpack).await.map_err(write)?.map_err(|error| match error {
+                UnpackError::Write(source) => write(source),
+                UnpackError::Tar(error) => {
+                    let reason = format!("a set of files that is none: {error}");
+                    ClientError::Nonsense { endpoint: node.clone(), reason }.into()
+                }
+            })?
+        } else {
+            let persist = move || match temporary.persist(&output) {
+                Ok(_) => Ok(output),
+                Err(error) => Err(error.error),
+            };
+            blocking(persist).await.map_err(write)?
+        };
         Ok(Saved { headers: head.headers, output, bytes })
     }
 }

@@ -16,7 +16,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const REQUEST_HEADERS: &str = "authorization, content-digest, content-type, if-match, if-none-match, if-range, range, \
                                x-content-sha256, x-deadline-ms, x-filename, x-profile";
 /// Headers of answers that a page may read, beside those that every page may.
-const ANSWER_HEADERS: &str = "accept-ranges, content-disposition, content-location, content-range, etag, repr-digest, \
+const ANSWER_HEADERS: &str = "accept-ranges, content-disposition, content-location, content-range, etag, link, repr-digest, \
                               retry-after, x-cache, x-input-damage, x-processing-latency, x-route, x-served-by";
 /// Seconds for which a browser needs not ask again: what most of them keep at the most.
 const PREFLIGHT_AGE_S: u64 = 7200;

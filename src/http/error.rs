@@ -10,6 +10,7 @@ use crate::auth::AuthError;
 use crate::gate::GateError;
 use crate::ingest::{IngestError, NoRoom};
 use crate::printable;
+use crate::profile::ProfileName;
 use crate::workers::{ProbeError, SubmitError, TranscodeError};
 
 /// Problem types are this and a stable slug; they are documented in docs/API.md.
@@ -192,6 +193,16 @@ pub enum ApiError {
     /// A fault of ours; the log has the details.
     #[error("internal error: {0}")]
     Internal(String),
+    /// Of several profiles that were asked for at once this one can't be made, and so none is answered.
+    #[error(
+        "profile {profile}: {error}; none of the other profiles is answered, and those of their results that are done are kept here"
+    )]
+    InProfile {
+        /// Which one.
+        profile: ProfileName,
+        /// Why.
+        error: Box<Self>,
+    },
 }
 
 /// The body of an error answer.
@@ -209,12 +220,16 @@ pub struct Problem {
     /// Seconds after which a retry makes sense, as in the Retry-After header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
+    /// Of several profiles that were asked for at once, the one that this is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
 }
 
 impl ApiError {
     /// Status, slug of the type, title.
     fn class(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
+            Self::InProfile { error, .. } => error.class(),
             Self::BadRequest(_) | Self::Gate(GateError::BadHost(_)) => {
                 (StatusCode::BAD_REQUEST, "bad-request", "Bad request")
             }
@@ -295,6 +310,7 @@ impl ApiError {
     /// When to try again, for the errors where that helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::InProfile { error, .. } => error.retry_after(),
             Self::Saturated { retry_after } => {
                 Some((*retry_after).clamp(Duration::from_secs(1), DEADLINE_MAX))
             }
@@ -338,6 +354,12 @@ impl ApiError {
         }
     }
 
+    /// The same of one of several profiles.
+    #[must_use]
+    pub fn in_profile(self, profile: &ProfileName) -> Self {
+        Self::InProfile { profile: profile.clone(), error: Box::new(self) }
+    }
+
     /// The document that tells it.
     pub fn problem(&self) -> Problem {
         let (status, slug, title) = self.class();
@@ -348,6 +370,10 @@ impl ApiError {
             // It may repeat what the client sent, or what a file says of itself.
             detail: printable::lines(&self.to_string()).into_owned(),
             retry_after_s: self.retry_after().map(wait_seconds),
+            profile: match self {
+                Self::InProfile { profile, .. } => Some(profile.clone()),
+                _ => None,
+            },
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod request;
 mod respond;
 mod router;
 mod server;
+mod several;
 mod upload;
 
 pub use body::{Body, file_body, full_body};
@@ -32,3 +33,4 @@ pub use profiles::{ProfileJson, ProfilesJson};
 pub use request::{DEADLINE_MAX, Deadline};
 pub use respond::HEADER;
 pub use server::{Server, ServerLimits, TOLD_AT_ONCE_MAX};
+pub use several::several_name;

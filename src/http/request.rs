@@ -91,7 +91,26 @@ fn asked_deadline(head: &Parts) -> Result<Option<Duration>, ApiError> {
     })
 }
 
-/// The profile's name asked for by query (`?profile=720p`) or header, if any; the query is the stronger one.
+/// The most profiles of one upload that one request may ask for.
+pub const PROFILES_MAX: usize = 8;
+
+/// The names in a list of profiles; none of them twice.
+pub fn profile_names(text: &str) -> Result<Vec<&str>, ApiError> {
+    let names: Vec<_> = text.split(',').map(str::trim).take(PROFILES_MAX + 1).collect();
+    if names.len() > PROFILES_MAX {
+        return Err(ApiError::BadRequest(format!(
+            "at most {PROFILES_MAX} profiles of an upload can be asked for at once"
+        )));
+    }
+    match names.iter().enumerate().find(|(at, name)| names[..*at].contains(*name)) {
+        Some((_, twice)) => {
+            Err(ApiError::BadRequest(format!("profile {twice:.80} is named twice: name it once")))
+        }
+        None => Ok(names),
+    }
+}
+
+/// The names of profiles asked for by query (`?profile=720p`) or header, if any; the query is the stronger one.
 pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
     let query = head.uri.query().unwrap_or_default();
     let mut in_query = None;
@@ -103,13 +122,14 @@ pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
         })?;
         if in_query.is_some_and(|other| other != name) {
             return Err(ApiError::BadRequest(
-                "the query asks for two profiles: send an upload for each".into(),
+                "the query names profiles twice: name several in one, as in profile=360p,poster".into(),
             ));
         }
         in_query = Some(name);
     }
     match in_query {
-        Some(name) => Ok(Some(name.to_owned())),
+        // A comma may have been made safe for a query.
+        Some(name) => Ok(Some(percent_decoded(name))),
         None => Ok(header(head, HEADER::PROFILE)?.map(str::to_owned)),
     }
 }
@@ -193,7 +213,9 @@ pub fn form_profile(fields: &[(String, String)]) -> Result<Option<&str>, ApiErro
     let mut asked = fields.iter().filter(|(name, _)| name == "profile").map(|(_, value)| value.trim());
     let first = asked.next();
     if asked.any(|other| Some(other) != first) {
-        return Err(ApiError::BadRequest("the form asks for two profiles: send an upload for each".into()));
+        return Err(ApiError::BadRequest(
+            "the form names profiles twice: name several in one, as in 360p,poster".into(),
+        ));
     }
     Ok(first)
 }
@@ -270,7 +292,7 @@ mod tests {
             "what is not known is no wish for the default"
         );
         let twice = profile(&head("/upload?profile=720p&profile=480p", &[]));
-        assert!(twice.unwrap_err().to_string().contains("two profiles"));
+        assert!(twice.unwrap_err().to_string().contains("names profiles twice"));
         assert_eq!(profile(&head("/upload?profile=a&profile=a", &[])).unwrap().as_deref(), Some("a"));
         let twice = head("/upload", &[("x-profile", "720p"), ("x-profile", "480p")]);
         assert!(profile(&twice).unwrap_err().to_string().contains("more than once"));
@@ -338,6 +360,19 @@ mod tests {
         assert!(over.to_string().contains("60000 ms at most (1m)"), "{over}");
         let peers = head("/", &[("x-deadline-ms", "99999999999999")]);
         assert_eq!(peers_deadline(&peers, default, max, now).unwrap().allowed, max);
+    }
+
+    #[test]
+    fn several_profiles_stand_in_one_list() {
+        assert_eq!(profile_names("360p").unwrap(), ["360p"]);
+        assert_eq!(profile_names("hls, poster,audio ").unwrap(), ["hls", "poster", "audio"]);
+        let list = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(profile_names(&list(PROFILES_MAX)).unwrap().len(), PROFILES_MAX);
+        for (bad, why) in
+            [(list(PROFILES_MAX + 1), "at most 8"), ("a,b, a".into(), "profile a is named twice")]
+        {
+            assert!(profile_names(&bad).unwrap_err().to_string().contains(why), "{bad}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::disposition::{attachment, result_name};
 use super::lend::{Lent, lend};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
-use super::{ApiError, Body, HEADER, objects, request};
+use super::{ApiError, Body, ClientSlot, HEADER, objects, request, several};
 use crate::content::{ClientTag, ContentId};
 use crate::ingest::multipart::{self, MultipartError};
 use crate::ingest::{FormBody, Upload};
@@ -31,10 +31,11 @@ const FORM_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// An upload whose head is in order; nothing of its body was read.
 struct Admitted {
+    address: IpAddr,
     client: ClientTag,
     deadline: Deadline,
-    /// The one asked for in the head, if any; a form may name one yet.
-    profile: Option<Arc<Profile>>,
+    /// Those asked for in the head, if any; a form may name some yet.
+    profiles: Option<Vec<Arc<Profile>>>,
     /// Whether a result of a damaged video is refused.
     strict: bool,
     announced: Option<ContentId>,
@@ -45,17 +46,17 @@ struct Admitted {
 }
 
 /// An upload with its answer on the way.
-struct Answered {
-    content: ContentId,
-    served: Served,
-    profile: Arc<Profile>,
-    filename: Option<String>,
+pub(super) struct Answered {
+    pub(super) content: ContentId,
+    /// In the order in which they were asked for; one at least.
+    pub(super) results: Vec<(Arc<Profile>, Served)>,
+    pub(super) filename: Option<String>,
 }
 
 impl Answered {
     /// Refuses a result of what could be read only in part, where that is not wanted.
     fn or_refused(self, strict: bool) -> Result<Self, ApiError> {
-        match self.served.object.damage().filter(|_| strict) {
+        match self.results.iter().find_map(|(_, served)| served.object.damage()).filter(|_| strict) {
             Some(damage) => Err(ApiError::Unprocessable(format!(
                 "it is damaged or cut off: {}; send it whole, or without strict=1 to have what there is",
                 damage.in_words()
@@ -91,8 +92,10 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     }
     let mut response = match outcome {
         Ok(answered) => {
-            node.log_served(&answered.served, &answered.profile, &trail);
-            result(node, &answered)
+            for (profile, served) in &answered.results {
+                node.log_served(served, profile, &trail);
+            }
+            result(node, &answered).await.unwrap_or_else(|error| problem(&error))
         }
         Err(error) => {
             node.log_refused(&error, &trail);
@@ -123,9 +126,10 @@ fn admit(
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Ok(Admitted {
+        address: client,
         client: ClientTag::of_address(&node.config().cluster, client),
         deadline: request::deadline(head, node.config().deadline, node.config().deadline_max, arrived)?,
-        profile: request::profile(head)?.map(|name| node.profile(Some(&name))).transpose()?,
+        profiles: request::profile(head)?.map(|names| profiles(node, Some(&names))).transpose()?,
         strict: request::strict(head)?,
         announced: request::content_sha256(head)?,
         form_announced: request::form_sha256(head)?,
@@ -140,31 +144,93 @@ async fn serve(
     body: Lent,
     trail: &Trail,
 ) -> Result<Answered, ApiError> {
-    let (client, deadline) = (admitted.client, admitted.deadline);
+    let (address, client, deadline) = (admitted.address, admitted.client, admitted.deadline);
     let mut filename = request::filename(head);
-    // The client knows the digest: if the result is here, its body need not come at all. Unless a form may name its profile yet,
-    // or the result is for those alone that have the content.
+    let known = admitted.profiles.as_ref().map_or(1, Vec::len);
+    // Several profiles count as several uploads: the first was counted when the request came.
+    let mut slots = more_slots(node, address, known - 1)?;
+    // The client knows the digest: if the results are here, its body need not come at all. Unless a form may name its profiles yet,
+    // or results are for those alone that have the content.
     if let Some(content) = admitted.announced
         && node.result_tokens().is_none()
-        && (admitted.form.is_none() || admitted.profile.is_some())
+        && (admitted.form.is_none() || admitted.profiles.is_some())
     {
-        let profile = admitted.profile.clone().map_or_else(|| node.profile(None), Ok)?;
-        if let Some(served) = node.held(content, &profile).await {
-            return Ok(Answered { content, served, profile, filename });
+        let wanted = admitted.profiles.clone().map_or_else(|| profiles(node, None), Ok)?;
+        if let Some(results) = held(node, content, &wanted).await {
+            return Ok(Answered { content, results, filename });
         }
-        if let Some(refusal) = node.refuse_unread(client, content, &profile, &deadline).await {
+        if let Some(refusal) = refuse_unread(node, client, content, &wanted, &deadline).await {
             trail.mark("unread");
             return Err(refusal);
         }
     }
     let receive = receive(node, admitted, body, &mut filename);
-    let (upload, profile) =
+    let (upload, profiles) =
         tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
     trail.mark("body");
-    let content = upload.content;
-    let job = Job::new(upload, client, Arc::clone(&profile), deadline, trail.clone());
-    let served = node.transcode(job).await?;
-    Ok(Answered { content, served, profile, filename })
+    slots.extend(more_slots(node, address, profiles.len().saturating_sub(known))?);
+    let (content, upload) = (upload.content, Arc::new(upload));
+    if let [profile] = &profiles[..] {
+        let job = Job::new(upload, client, Arc::clone(profile), deadline, trail.clone());
+        let results = vec![(Arc::clone(profile), node.transcode(job).await?)];
+        return Ok(Answered { content, results, filename });
+    }
+    let job = |profile: &Arc<Profile>| {
+        Job::new(Arc::clone(&upload), client, Arc::clone(profile), deadline, trail.branch())
+    };
+    let served = node.transcode_all(profiles.iter().map(job).collect()).await?;
+    Ok(Answered { content, results: profiles.into_iter().zip(served).collect(), filename })
+}
+
+/// The profiles of these names, or the default one.
+fn profiles(node: &Node, names: Option<&str>) -> Result<Vec<Arc<Profile>>, ApiError> {
+    match names {
+        None => Ok(vec![node.profile(None)?]),
+        Some(names) => {
+            request::profile_names(names)?.into_iter().map(|name| node.profile(Some(name))).collect()
+        }
+    }
+}
+
+/// So many more places for uploads of this client.
+fn more_slots(node: &Node, address: IpAddr, count: usize) -> Result<Vec<ClientSlot>, ApiError> {
+    let max = node.config().uploads_per_client;
+    (0..count).map(|_| node.clients().enter(address).ok_or(ApiError::TooManyUploads { max })).collect()
+}
+
+/// All results, if all of them are here.
+async fn held(
+    node: &Node,
+    content: ContentId,
+    profiles: &[Arc<Profile>],
+) -> Option<Vec<(Arc<Profile>, Served)>> {
+    let mut results = Vec::new();
+    for profile in profiles {
+        results.push((Arc::clone(profile), node.held(content, profile).await?));
+    }
+    Some(results)
+}
+
+/// The refusal that asks for the longest patience, where one of them would be refused.
+async fn refuse_unread(
+    node: &Node,
+    client: ClientTag,
+    content: ContentId,
+    profiles: &[Arc<Profile>],
+    deadline: &Deadline,
+) -> Option<ApiError> {
+    let mut longest: Option<ApiError> = None;
+    for profile in profiles {
+        if profiles.len() > 1 && node.held(content, profile).await.is_some() {
+            continue;
+        }
+        let Some(refusal) = node.refuse_unread(client, content, profile, deadline).await else { continue };
+        let refusal = if profiles.len() > 1 { refusal.in_profile(&profile.name) } else { refusal };
+        if longest.as_ref().is_none_or(|other| refusal.retry_after() > other.retry_after()) {
+            longest = Some(refusal);
+        }
+    }
+    longest
 }
 
 async fn receive(
@@ -172,16 +238,16 @@ async fn receive(
     admitted: Admitted,
     body: Lent,
     filename: &mut Option<String>,
-) -> Result<(Upload, Arc<Profile>), ApiError> {
-    let Admitted { client, profile, announced, form_announced, form, .. } = admitted;
+) -> Result<(Upload, Vec<Arc<Profile>>), ApiError> {
+    let Admitted { client, profiles: known, announced, form_announced, form, .. } = admitted;
     let Some(content_type) = form else {
-        let profile = profile.map_or_else(|| node.profile(None), Ok)?;
-        return Ok((node.ingest(body, announced, client).await?, profile));
+        let profiles = known.map_or_else(|| profiles(node, None), Ok)?;
+        return Ok((node.ingest(body, announced, client).await?, profiles));
     };
     let body = FormBody::new(body, form_announced);
     let part = soon(multipart::file_part(&content_type, body.clone())).await?;
     // Known to be bad before the file comes, it need not come.
-    let early = request::form_profile(&part.fields)?.map(|name| node.profile(Some(name))).transpose()?;
+    let early = request::form_profile(&part.fields)?.map(|names| profiles(node, Some(names))).transpose()?;
     let mut fields = part.fields;
     if filename.is_none() {
         *filename = part.file_name.as_deref().and_then(request::safe_filename);
@@ -190,11 +256,11 @@ async fn receive(
     fields.extend(soon(part.rest.fields()).await?);
     body.check().await?;
     let named = request::form_profile(&fields)?;
-    let profile = match profile.or(early) {
-        Some(profile) => profile,
-        None => node.profile(named)?,
+    let profiles = match known.or(early) {
+        Some(profiles) => profiles,
+        None => profiles(node, named)?,
     };
-    Ok((upload, profile))
+    Ok((upload, profiles))
 }
 
 /// What stands beside a form's file is little, and has to come soon.
@@ -212,7 +278,9 @@ impl From<MultipartError> for ApiError {
     }
 }
 
-fn result(node: &Node, Answered { content, served, profile, filename }: &Answered) -> Response<Body> {
+async fn result(node: &Node, answered: &Answered) -> Result<Response<Body>, ApiError> {
+    let Answered { content, results, filename } = answered;
+    let [(profile, served)] = &results[..] else { return several::result(node, answered).await };
     let mut response = objects::whole(&served.object);
     objects::keep_private(node, &mut response);
     if served.object.is_cached() {
@@ -225,7 +293,7 @@ fn result(node: &Node, Answered { content, served, profile, filename }: &Answere
         let name = result_name(name, profile.name.as_str(), profile.extension());
         set_header(&mut response, CONTENT_DISPOSITION, &attachment(&name));
     }
-    response
+    Ok(response)
 }
 
 /// Reads on of an upload with this outcome, unless nothing more will come.

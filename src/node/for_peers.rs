@@ -86,7 +86,8 @@ impl Node {
         // It has brought what it offered.
         drop(slot);
         life.waits();
-        let mut job = Job::new(upload, offer.client(), profile, deadline, Trail::new(Instant::now()));
+        let mut job =
+            Job::new(Arc::new(upload), offer.client(), profile, deadline, Trail::new(Instant::now()));
         job.info = offer.info.map(Arc::new);
         let served = self.transcode_here(job, Some(place)).await?;
         tracing::info!(

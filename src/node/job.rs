@@ -50,7 +50,7 @@ pub struct Job {
 impl Job {
     /// A job of its own for an upload.
     pub fn new(
-        upload: Upload,
+        upload: Arc<Upload>,
         client: ClientTag,
         profile: Arc<Profile>,
         deadline: Deadline,
@@ -60,7 +60,7 @@ impl Job {
         let settled_by = (trail.arrived() + SETTLED_WITHIN).max(Instant::now() + SETTLED_AFTER_BODY);
         let time_for_work = deadline.left();
         Self {
-            upload: Arc::new(upload),
+            upload,
             client,
             profile,
             deadline,

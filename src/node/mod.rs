@@ -18,6 +18,7 @@ mod life;
 mod load;
 mod report;
 mod run;
+mod several;
 mod trail;
 mod transcode;
 mod watched;

@@ -21,6 +21,13 @@ impl Trail {
         Self { arrived, steps: Arc::default() }
     }
 
+    /// A trail of its own that begins with the same steps.
+    #[must_use]
+    pub fn branch(&self) -> Self {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { arrived: self.arrived, steps: Arc::new(Mutex::new(steps)) }
+    }
+
     /// When the request came.
     pub fn arrived(&self) -> Instant {
         self.arrived
@@ -61,6 +68,7 @@ mod tests {
         let trail = Trail::new(Instant::now());
         assert_eq!(trail.to_string(), "");
         let same = trail.clone();
+        let branch = trail.branch();
         for _ in 0..STEPS_MAX {
             trail.mark("body");
             same.mark("look");
@@ -68,5 +76,7 @@ mod tests {
         let text = trail.to_string();
         let names: Vec<_> = text.split(' ').filter_map(|step| step.split('=').next()).collect();
         assert_eq!((names.len(), &names[..2]), (STEPS_MAX, &["body", "look"][..]), "{text}");
+        assert_eq!(branch.to_string(), "", "another one's steps");
+        assert_eq!(trail.branch().to_string(), text);
     }
 }

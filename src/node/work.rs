@@ -21,13 +21,23 @@ impl Node {
         if let Some(info) = &job.info {
             return Ok(Arc::clone(info));
         }
+        let info = self.look(job).await?;
+        self.suits(job, &info)?;
+        Ok(Arc::new(info))
+    }
+
+    /// The same for whatever is to be made of it.
+    pub(super) async fn look(&self, job: &Job) -> Result<MediaInfo, ApiError> {
         let looked = self.pool.prober().probe(job.upload.as_ref().as_ref(), job.client).await;
         if let Some(error) = looked.as_ref().err().filter(|error| !error.is_input_fault()) {
             tracing::warn!(content = %job.upload.content, %error, "ffprobe failed here");
         }
-        let info = looked?;
-        self.pool.suits(&job.profile, &info).map_err(|error| ApiError::Unprocessable(error.to_string()))?;
-        Ok(Arc::new(info))
+        Ok(looked?)
+    }
+
+    /// Whether a job's profile can be made of what was found.
+    pub(super) fn suits(&self, job: &Job, info: &MediaInfo) -> Result<(), ApiError> {
+        self.pool.suits(&job.profile, info).map_err(|error| ApiError::Unprocessable(error.to_string()))
     }
 
     /// Transcodes a job with this node's own workers and puts the result into the cache.

@@ -324,3 +324,38 @@ fn a_simulation_whose_reader_has_enough_ends_quietly() {
     assert!(told.contains("1 of 1 runs broke a rule"), "{told}");
     assert_eq!(run(&broken, false).0, Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_more_than_one_file_are_unpacked_into_a_folder() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let clips = clips(&["clip.mp4"]);
+    let clip = clips.path().join("clip.mp4").to_str().unwrap().to_owned();
+    let out = clips.path().join("out");
+    let upload = |profile: &str, more: &[&str]| {
+        let out = out.to_str().unwrap();
+        let args = ["upload", "--node", &node.http_address, "-o", out, "--json", "--profile", profile, &clip];
+        let output = starling(&[&args[..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let line = json_lines(&output).remove(0);
+        std::path::PathBuf::from(line["output"].as_str().unwrap())
+    };
+    assert_eq!(upload("sprite", &[]), out.join("clip.sprite"));
+    assert_eq!(files_in(&out.join("clip.sprite")), ["sprite-1.jpg", "sprite.vtt"]);
+    // As an older result that is one file: replaced, and nothing else is.
+    std::fs::write(out.join("clip.sprite/sprite.vtt"), "old").unwrap();
+    std::fs::write(out.join("clip.sprite/notes.txt"), "mine").unwrap();
+    upload("sprite", &[]);
+    assert_eq!(files_in(&out.join("clip.sprite")), ["notes.txt", "sprite-1.jpg", "sprite.vtt"]);
+    assert!(std::fs::read_to_string(out.join("clip.sprite/sprite.vtt")).unwrap().starts_with("WEBVTT\n"));
+    assert_eq!(upload("360p,sprite", &[]), out.join("clip.360p+sprite"));
+    assert_eq!(files_in(&out.join("clip.360p+sprite")), ["360p", "sprite"]);
+    let video = std::fs::read(out.join("clip.360p+sprite/360p/360p.mp4")).unwrap();
+    assert_eq!(probe_video(&video).0, "h264");
+    assert_eq!(upload("sprite", &["--keep-tar"]), out.join("clip.sprite.tar"));
+    assert_eq!(upload("gif", &[]), out.join("clip.gif.gif"));
+    assert_eq!(
+        files_in(&out),
+        ["clip.360p+sprite", "clip.gif.gif", "clip.sprite", "clip.sprite.tar"],
+        "nothing is left of what was on its way"
+    );
+}

@@ -27,6 +27,7 @@ mod profiles;
 mod rogues;
 mod sandbox;
 mod sets;
+mod several;
 mod sharing;
 mod strangers;
 mod stubs;

@@ -119,7 +119,10 @@ impl Node {
             command.arg(env!("CARGO_BIN_EXE_starling"));
         }
         command.arg("node").args(["--name", &options.name, "--zone", &options.zone]);
-        command.args(["--log", "json", "--workers", "1", "--deadline", "5m"]);
+        command.args(["--log", "json", "--deadline", "5m"]);
+        if !options.args.iter().any(|arg| arg.starts_with("--workers")) {
+            command.args(["--workers", "1"]);
+        }
         if !options.args.iter().any(|arg| arg.starts_with("--timing")) {
             command.args(["--timing", "local"]);
         }

@@ -76,6 +76,18 @@ impl Stub {
         self.plays(&format!("exec {} \"$@\"", real("ffmpeg").display()));
     }
 
+    /// The machine's own ffmpeg from now on, but for command lines with this in them: those refuse the video, and not before
+    /// [`Self::release`].
+    pub fn refuses_later(&self, what: &str) {
+        let refuse = "in: Invalid data found when processing input";
+        self.plays(&format!(
+            "case \"$*\" in *{what}*) exec perl -e 'my $go = shift; \
+             select(undef, undef, undef, 0.02) until -e $go; print STDERR \"{refuse}\\n\"; exit 1' \"${{0%/*}}/go\";; esac\n\
+             exec {} \"$@\"",
+            real("ffmpeg").display()
+        ));
+    }
+
     /// What waits goes on, and nothing waits any more.
     pub fn release(&self) {
         std::fs::write(self.dir.path().join("go"), "").unwrap();
