@@ -136,7 +136,8 @@ impl NodeUser {
 
     /// Runs what follows as this user, without a capability and with no way to one.
     fn drop_rights(self) -> Vec<String> {
-        let mut argv = words(&["setpriv", "--clear-groups", "--no-new-privs"]);
+        let mut argv = vec![setpriv()];
+        argv.extend(words(&["--clear-groups", "--no-new-privs"]));
         argv.extend([format!("--reuid={}", self.uid), format!("--regid={}", self.gid)]);
         argv.extend(words(&["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"]));
         argv
@@ -178,6 +179,14 @@ impl NodeUser {
     pub(super) fn uid(self) -> u32 {
         self.uid
     }
+}
+
+/// Where the tool is. A shell may have one of that name of its own that knows less (busybox).
+fn setpriv() -> String {
+    let name = "setpriv";
+    let path = command::search_path();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.map_or_else(|| name.to_owned(), |path| path.display().to_string())
 }
 
 #[cfg(test)]
