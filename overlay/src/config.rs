@@ -25,6 +25,9 @@ pub struct Config {
     pub snapshot: Option<PathBuf>,
     /// Addresses of members known before the last stop; they are tried like seeds.
     pub contacts: Vec<SocketAddr>,
+    /// Whether the IP address of `identity` was found and not given: then it is looked for again when the seeds' addresses
+    /// are known, and when the machine's addresses change. For a socket that is bound to no address in particular.
+    pub follow_address: bool,
     /// Protocol timing. The same on all members.
     pub timing: Timing,
     /// Keys that seal every datagram; none leaves them readable and forgeable by anyone who can send to this node.
@@ -45,6 +48,7 @@ impl Config {
             seeds: Vec::new(),
             snapshot: None,
             contacts: Vec::new(),
+            follow_address: false,
             timing: Timing::Lan,
             keys: None,
             rng_seed: None,

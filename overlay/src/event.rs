@@ -38,6 +38,20 @@ pub enum Event {
     Left(Subject),
     /// A member that had failed, left or restarted is back.
     Rejoined(Subject),
+    /// A member has changed its address.
+    Moved {
+        /// The member, at its new address.
+        member: Subject,
+        /// Where it was.
+        from: SocketAddr,
+    },
+    /// A member answers from another address than it says that it has. Gossip finds it there, HTTP may not.
+    Elsewhere {
+        /// The member.
+        member: Subject,
+        /// Where it answers from.
+        heard_at: SocketAddr,
+    },
     /// Another live node uses this node's name. The one that started later keeps it.
     NameConflict {
         /// The name.

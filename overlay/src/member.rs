@@ -20,7 +20,7 @@ macro_rules! name_type {
 
         #[doc = concat!("Why a text is not a ", $what, ".")]
         #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-        #[error("{0:?} is not a {what}: use 1 to {NAME_BYTES_MAX} letters, digits, '-', '_' or '.'", what = $what)]
+        #[error("{0:?} is not a {what}: use 1 to {NAME_BYTES_MAX} letters, digits, '-', '_' or '.', but not '.' or '..' alone", what = $what)]
         pub struct $error(String);
 
         impl $name {
@@ -67,8 +67,10 @@ name_type!(
     Zone, ZoneError, "zone name"
 );
 
+/// Names become names of folders and parts of paths: `.` and `..` would lead elsewhere.
 pub(crate) fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
+    !matches!(text, "." | "..")
+        && (1..=NAME_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 

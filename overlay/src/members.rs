@@ -284,6 +284,15 @@ impl Members {
         }
     }
 
+    /// None of them knows any more what this node says of itself.
+    pub fn forget_introductions(&mut self) {
+        for peer in self.slots.iter_mut().flatten() {
+            if let Some(known) = &mut peer.known {
+                known.introduced = None;
+            }
+        }
+    }
+
     pub fn remove(&mut self, slot: Slot) {
         let Some(peer) = self.slots[slot as usize].take() else { return };
         self.count(&peer, false);

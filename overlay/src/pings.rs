@@ -41,6 +41,8 @@ pub(crate) enum Purpose {
     Knock,
     /// To see who is there at all, when nobody is heard.
     RollCall,
+    /// To tell a dead member that is back what is thought of it.
+    Revive,
     /// To see whether a member can be spoken to where its datagrams come from.
     Path,
     /// To see whether another live node has this node's name.

@@ -1,5 +1,6 @@
 //! The membership as one node sees it: what the driver publishes and everyone else reads.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub struct Member {
     pub load: Option<Load>,
     /// Whether it failed and came back so often lately that it is to get no work for a while.
     pub damping: Option<Damping>,
+    /// Where it answers from, if that is not where it says that it is: its address is wrong, or a NAT is on the way.
+    pub heard_at: Option<SocketAddr>,
 }
 
 /// A member that fails and comes back again and again gets no work for a time that doubles with each failure.

@@ -210,3 +210,45 @@ async fn a_node_whose_seeds_are_gone_finds_the_cluster_by_its_snapshot() {
     wait_for(&mut node.view(), |view| live(view) == 2).await;
     drop(other);
 }
+
+#[tokio::test]
+async fn contacts_are_left_alone_while_a_seed_answers() {
+    let [first, second, third] = [(); 3].map(|()| Overlay::bind(any_port()).unwrap());
+    let (seed_at, contact_at) = (first.local_addr().unwrap(), second.local_addr().unwrap());
+    let seed = start("seed", first, Vec::new(), 1);
+    // By now another cluster's node, with the same name of the cluster.
+    let contact = start("contact", second, Vec::new(), 1);
+    let mut config = Config::new(identity("node", third.local_addr().unwrap(), 1));
+    config.seeds = vec![seed_at.to_string()];
+    config.contacts = vec![contact_at];
+    let node = Overlay::start(config, third).unwrap();
+    wait_for(&mut node.view(), |view| view.converged.is_some_and(|rest| rest.members == 2)).await;
+    wait_for(&mut seed.view(), |view| live(view) == 2).await;
+    assert_eq!(contact.view().borrow().stats.datagrams_received, 0);
+}
+
+/// A disk that is full, or a folder that is gone, is there again some day.
+#[tokio::test]
+async fn a_snapshot_that_could_not_be_written_is_written_when_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later").join("members");
+    let [first, second] = [(); 2].map(|()| Overlay::bind(any_port()).unwrap());
+    let seed_at = first.local_addr().unwrap();
+    let _seed = start("seed", first, Vec::new(), 1);
+    let mut config = Config::new(identity("node", second.local_addr().unwrap(), 1));
+    config.timing = Timing::Local;
+    config.seeds = vec![seed_at.to_string()];
+    config.read_snapshot(path.clone()).unwrap();
+    let node = Overlay::start(config, second).unwrap();
+    wait_for(&mut node.view(), |view| live(view) == 2).await;
+    // Long after the first try, and nothing changes among the members any more.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    std::fs::create_dir(folder.path().join("later")).unwrap();
+    let written = async {
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, written).await.expect("a snapshot");
+    assert!(std::fs::read_to_string(&path).unwrap().contains(&seed_at.to_string()));
+}

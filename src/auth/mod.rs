@@ -13,6 +13,7 @@ mod results;
 mod seen;
 mod token;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,6 +28,9 @@ use crate::content::ContentId;
 /// Seconds by which the clocks of two nodes may differ, way included.
 pub const CLOCK_SKEW_S_MAX: u64 = 60;
 
+/// Clocks that differ are told of again after so long.
+const SKEW_TOLD_INTERVAL_S: u64 = 600;
+
 /// Signs this node's requests to peers and its answers to theirs, and checks what comes.
 #[derive(Debug)]
 pub struct Authority {
@@ -36,6 +40,8 @@ pub struct Authority {
     /// One derived key for each of the keyring's, the one that signs first; none if the cluster has no key.
     keys: RwLock<Vec<[u8; 32]>>,
     seen: Mutex<Seen>,
+    /// When it was last told, by this node's clock, that clocks differ.
+    skew_told_s: AtomicU64,
 }
 
 /// A request's proof, and what its answer has to prove. Without a key there is none of either.
@@ -85,8 +91,15 @@ pub enum AuthError {
     )]
     Wrong,
     /// Made at another time.
-    #[error("the proof is of another time: the nodes' clocks differ by more than {CLOCK_SKEW_S_MAX} s")]
-    Stale,
+    #[error(
+        "the proof is of another time: the asking node's clock is {} s {} this node's, and {CLOCK_SKEW_S_MAX} s are \
+         allowed; set the clocks right",
+        ahead_s.unsigned_abs(), if *ahead_s > 0 { "ahead of" } else { "behind" }
+    )]
+    Stale {
+        /// By how many seconds the asking node's clock is ahead of this node's; negative if it is behind.
+        ahead_s: i64,
+    },
     /// Seen before.
     #[error("the request was sent before: replays are refused")]
     Replayed,
@@ -107,7 +120,13 @@ impl Authority {
     /// Of this boot of the node of this name, with the cluster's keys or with none: then nothing is signed, and everything is let
     /// in.
     pub fn new(name: NodeName, boot: BootEpoch, keys: Option<&Keyring>) -> Self {
-        let authority = Self { name, boot, keys: RwLock::default(), seen: Mutex::default() };
+        let authority = Self {
+            name,
+            boot,
+            keys: RwLock::default(),
+            seen: Mutex::default(),
+            skew_told_s: AtomicU64::new(0),
+        };
         if let Some(keys) = keys {
             authority.set_keys(keys);
         }
@@ -171,7 +190,7 @@ impl Authority {
         // Answered with the key that was asked with: while keys change, that one is known on both sides.
         let key = *keys.iter().find(|key| token.verify(key, &question, &mac)).ok_or(AuthError::Wrong)?;
         if token.time_s.abs_diff(now_s) > CLOCK_SKEW_S_MAX {
-            return Err(AuthError::Stale);
+            return Err(self.stale(now_s, token.time_s));
         }
         // Only after the proof: a stranger can't fill the memory of nonces.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,6 +198,23 @@ impl Authority {
             return Err(AuthError::Replayed);
         }
         Ok(Admission { body: token.body, answer: Some((question, key, token.nonce)) })
+    }
+
+    /// Only whoever has the key gets this far, so that no stranger fills the log. One line for many requests is enough: as long
+    /// as the clocks are so, every one between the two fails.
+    fn stale(&self, now_s: u64, said_s: u64) -> AuthError {
+        let signed = |time_s| i64::try_from(time_s).unwrap_or(i64::MAX);
+        let ahead_s = signed(said_s).saturating_sub(signed(now_s));
+        let told_s = self.skew_told_s.load(Ordering::Relaxed);
+        if told_s == 0 || now_s.abs_diff(told_s) >= SKEW_TOLD_INTERVAL_S {
+            self.skew_told_s.store(now_s, Ordering::Relaxed);
+            tracing::warn!(
+                offset_s = ahead_s,
+                "clocks differ: a member's is so many seconds ahead of this node's (behind, if negative), and no job goes \
+                 between them; set the clocks right, with NTP"
+            );
+        }
+        AuthError::Stale { ahead_s }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use starling_overlay::{KEY_BYTES, Keyring, KeyringError};
 use tempfile::NamedTempFile;
 
@@ -96,10 +97,23 @@ impl KeyFile {
         }
     }
 
+    /// What tells the keys apart without giving them away, in the order of the file: the first one seals. For the log, to
+    /// be compared between nodes.
+    pub fn fingerprints(&self) -> String {
+        let names: Vec<String> = self.keys.keys().iter().map(fingerprint).collect();
+        names.join(",")
+    }
+
     /// Reads it again.
     pub fn again(&self) -> Result<Self, KeyFileError> {
         Self::read(self.path.clone())
     }
+}
+
+/// The first eight hex digits of a SHA-256 that nothing else is made of.
+fn fingerprint(key: &[u8; KEY_BYTES]) -> String {
+    let digest = Sha256::new().chain_update(b"starling key fingerprint").chain_update(key).finalize();
+    format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
 }
 
 #[cfg(test)]

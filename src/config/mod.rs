@@ -1,5 +1,6 @@
 //! What a node is told: raw options from flags, environment and file, then one step to a validated configuration.
 
+mod advertise;
 mod keys;
 mod list;
 mod options;
@@ -7,7 +8,8 @@ mod options;
 mod tests;
 mod validated;
 
+pub use advertise::{Advertise, AdvertiseError};
 pub use keys::{KeyFile, KeyFileError, NewKeyFileError};
 pub use list::List;
 pub use options::{LogFormat, NodeOptions, SandboxMode};
-pub use validated::{ConfigError, NodeConfig};
+pub use validated::{ConfigError, DEFAULT_CLUSTER, NodeConfig};

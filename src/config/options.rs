@@ -1,6 +1,6 @@
 //! The options of `starling node` as a user gives them, each one optional.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -65,8 +65,10 @@ options! {
     gossip: SocketAddr, env "STARLING_GOSSIP", value "IP:PORT";
     /// TCP address for HTTP [default: 0.0.0.0:5000]
     http: SocketAddr, env "STARLING_HTTP", value "IP:PORT";
-    /// Address the others reach this node at [default: found from --gossip or the way to the seeds]
-    advertise: IpAddr, env "STARLING_ADVERTISE", value "IP";
+    /// Address the others reach this node at; with a port where a NAT or a port mapping changes it: that of gossip (UDP), and of HTTP (TCP) too if --gossip and --http have one number [default: found from --gossip or the way to the seeds, and followed when it changes]
+    advertise: String, env "STARLING_ADVERTISE", value "IP[:PORT]";
+    /// TCP port the others reach this node's HTTP at, where it is neither that of --http nor that of --advertise
+    advertise_http: u16, env "STARLING_ADVERTISE_HTTP", value "PORT";
     /// Members to join through, comma separated (in TOML a list); names are looked up again on each attempt
     join: List, env "STARLING_JOIN", value "HOST:PORT,…";
     /// Transcodes that run at once [default: half the cores, at least 1]

@@ -19,7 +19,7 @@ fn defaults_are_filled_in() {
 #[test]
 fn each_bad_value_says_which_option_and_what_to_give() {
     type Set = fn(&mut NodeOptions);
-    let cases: [(Set, &str); 18] = [
+    let cases: [(Set, &str); 21] = [
         (|o| o.name = Some("a b".into()), "--name (STARLING_NAME): \"a b\" is not a node name"),
         (|o| o.zone = Some(String::new()), "--zone (STARLING_ZONE): \"\" is not a zone name"),
         (|o| o.join = Some("node2".parse().unwrap()), "\"node2\" is not HOST:PORT"),
@@ -58,7 +58,13 @@ fn each_bad_value_says_which_option_and_what_to_give() {
             |o| o.allow_origin = Some("a.example".parse().unwrap()),
             "--allow-origin (STARLING_ALLOW_ORIGIN): \"a.example\" is no origin: give SCHEME://HOST[:PORT]",
         ),
-        (|o| o.advertise = Some([0, 0, 0, 0].into()), "--advertise (STARLING_ADVERTISE): give an address"),
+        (
+            |o| o.advertise = Some("node1:5000".into()),
+            "--advertise (STARLING_ADVERTISE): \"node1:5000\" is not an",
+        ),
+        (|o| o.advertise_http = Some(0), "--advertise-http (STARLING_ADVERTISE_HTTP): 0 is out of range"),
+        (|o| o.name = Some("..".into()), "--name (STARLING_NAME): \"..\" is not a node name"),
+        (|o| o.zone = Some(".".into()), "--zone (STARLING_ZONE): \".\" is not a zone name"),
     ];
     for (set, expected) in cases {
         let mut options = NodeOptions { name: Some("node1".into()), ..NodeOptions::default() };

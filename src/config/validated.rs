@@ -1,15 +1,15 @@
 //! The configuration that a node runs with: every value checked, every default filled in.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Timing, Zone, ZoneError};
+use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Overlay, Timing, Zone, ZoneError};
 
 use super::keys::KeyFileError;
-use super::{KeyFile, List, LogFormat, NodeOptions, SandboxMode};
+use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode};
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
 use crate::route::{PolicyKind, ScoreWeights};
@@ -18,6 +18,9 @@ const QUEUE_JOBS_MAX: u16 = 10_000;
 const WORKERS_MAX: u16 = 1_024;
 const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 const DEADLINE_MAX_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// Name of a cluster that was given none.
+pub const DEFAULT_CLUSTER: &str = "starling";
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -31,7 +34,9 @@ pub struct NodeConfig {
     /// TCP address to bind.
     pub http: SocketAddr,
     /// Address the others use; `None` means it is found when the sockets are bound.
-    pub advertise: Option<IpAddr>,
+    pub advertise: Option<Advertise>,
+    /// TCP port of HTTP as the others use it; `None`: see [`Advertise::ports`].
+    pub advertise_http: Option<u16>,
     /// Seeds as `host:port`.
     pub join: Vec<String>,
     /// ffmpeg children at once.
@@ -221,7 +226,7 @@ fn weight(option: &'static str, given: Option<f64>, default: f64) -> Result<f64,
 }
 
 fn cluster_name(given: Option<String>) -> Result<String, ConfigError> {
-    let name = given.unwrap_or_else(|| "starling".to_owned());
+    let name = given.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
     if (1..=CLUSTER_NAME_BYTES_MAX).contains(&name.len()) {
         return Ok(name);
     }
@@ -285,11 +290,9 @@ impl NodeConfig {
         )
         .map_err(|error| invalid("load-weight", error))?;
         let (deadline, deadline_max) = deadlines(options.deadline, options.deadline_max)?;
-        if options.advertise.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast()) {
-            return Err(invalid("advertise", "give an address of this node that the others can reach"));
-        }
         let join = seeds(options.join)?;
         let keyed = options.key_file.is_some();
+        let advertise = options.advertise.map(|text| text.parse()).transpose();
         Ok(Self {
             zone: options
                 .zone
@@ -299,7 +302,11 @@ impl NodeConfig {
                 .map_err(|error: ZoneError| invalid("zone", error))?,
             gossip: options.gossip.unwrap_or(any),
             http: options.http.unwrap_or(any),
-            advertise: options.advertise,
+            advertise: advertise.map_err(|error: AdvertiseError| invalid("advertise", error))?,
+            advertise_http: options
+                .advertise_http
+                .map(|port| in_range("advertise-http", port, 1..=u16::MAX))
+                .transpose()?,
             workers: in_range("workers", options.workers.unwrap_or_else(default_workers), 1..=WORKERS_MAX)?,
             queue_capacity_jobs: in_range("queue", options.queue.unwrap_or(64), 1..=QUEUE_JOBS_MAX)?,
             data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("starling-data").join(name.as_str())),
@@ -345,31 +352,33 @@ impl NodeConfig {
         })
     }
 
-    /// The address to tell the others: as given, else what `--gossip` binds, else the address on the way to a seed.
-    /// Sends nothing: a UDP socket's `connect` only asks the routing table.
+    /// The address to tell the others: as given, else what `--gossip` binds, else, with [`Self::follows_address`], what is
+    /// found for now. Seeds with names are not looked up for that: nothing may wait for a name server here.
     pub fn advertised_ip(&self) -> IpAddr {
-        if let Some(ip) = self.advertise {
-            return ip;
+        if let Some(advertise) = self.advertise {
+            return advertise.ip;
         }
-        if !self.gossip.ip().is_unspecified() {
-            return self.gossip.ip();
+        let bound = self.gossip.ip();
+        if !bound.is_unspecified() {
+            return bound;
         }
-        // 192.0.2.1 (TEST-NET-1) stands for "anywhere": it finds the address on the default route.
-        let targets = self.join.iter().map(String::as_str).chain(["192.0.2.1:9"]);
-        for target in targets {
-            if let Some(ip) = local_ip_towards(target).filter(|ip| !ip.is_unspecified()) {
-                return ip;
-            }
-        }
-        tracing::warn!(
-            "no address of this node found that others could reach: advertising loopback; give --advertise"
-        );
-        Ipv4Addr::LOCALHOST.into()
+        let seeds: Vec<IpAddr> = self
+            .join
+            .iter()
+            .filter_map(|seed| seed.parse::<SocketAddr>().ok())
+            .map(|seed| seed.ip())
+            .collect();
+        Overlay::find_address(bound, &seeds).unwrap_or_else(|| {
+            tracing::warn!(
+                "this machine has no address yet that others could reach: advertising loopback until it has; or give \
+                 --advertise"
+            );
+            Ipv4Addr::LOCALHOST.into()
+        })
     }
-}
 
-fn local_ip_towards(target: &str) -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect(target).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    /// Whether the address is to be looked for again while the node runs.
+    pub fn follows_address(&self) -> bool {
+        self.advertise.is_none() && self.gossip.ip().is_unspecified()
+    }
 }

@@ -41,6 +41,10 @@ pub struct MemberJson {
     /// Milliseconds for which it still gets no work, because it failed and came back again and again; null otherwise.
     #[serde(default)]
     pub damped_ms: Option<u64>,
+    /// Where it answers from, if that is not `gossip`: then its address is wrong, or a NAT is on the way, and HTTP may not
+    /// find it; null otherwise.
+    #[serde(default)]
+    pub heard_at: Option<SocketAddr>,
     /// Where its gossip goes.
     pub gossip: SocketAddr,
     /// Where its HTTP service is.
@@ -111,6 +115,7 @@ impl MemberJson {
                 let left = damping.until.checked_duration_since(now)?;
                 Some(left.as_millis() as u64)
             }),
+            heard_at: member.heard_at,
             gossip: identity.gossip,
             http: identity.http(),
             wire: identity.versions.to_string(),

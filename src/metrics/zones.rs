@@ -121,6 +121,7 @@ mod tests {
             rtt: None,
             load,
             damping: None,
+            heard_at: None,
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::{Node, descriptors, incoming, load};
 use crate::auth::{Authority, ResultTokens};
 use crate::cache::Cache;
-use crate::config::{NodeConfig, SandboxMode};
+use crate::config::{Advertise, DEFAULT_CLUSTER, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
 use crate::gate::Gate;
 use crate::http::{Clients, Server, ServerLimits};
@@ -121,6 +121,19 @@ fn per_client_default(connections_max: u32) -> u32 {
 
 /// Without a key whoever reaches the ports is a member; the overlay warns of its own.
 fn warn_of_strangers(config: &NodeConfig) {
+    if let Some(file) = &config.keys {
+        tracing::info!(
+            file = %file.path.display(),
+            fingerprints = file.fingerprints(),
+            "the cluster's keys: the first one seals, each opens"
+        );
+    } else if config.cluster == DEFAULT_CLUSTER && !config.gossip.ip().is_loopback() {
+        tracing::warn!(
+            cluster = config.cluster,
+            "the cluster has the default name and no key: any other such cluster that this node ever reaches is taken \
+             for its own; give --cluster a name of your own, and --key-file"
+        );
+    }
     match &config.keys {
         None if !config.http.ip().is_loopback() => tracing::warn!(
             "the cluster has no key: whoever reaches the HTTP port can act as a member of it; give --key-file"
@@ -159,7 +172,12 @@ async fn reload_keys(node: &Node, overlay: &Overlay) {
             if let Some(tokens) = &node.result_tokens {
                 tokens.set_keys(&file.keys);
             }
-            tracing::info!(file = %file.path.display(), keys = file.keys.keys().len(), "keys read again");
+            tracing::info!(
+                file = %file.path.display(),
+                keys = file.keys.keys().len(),
+                fingerprints = file.fingerprints(),
+                "keys read again"
+            );
             overlay.set_keys(file.keys).await;
         }
         Err(error) => tracing::error!(%error, "the keys stay as they were"),
@@ -188,6 +206,8 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         let taken = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
         listeners.push(taken.map_err(bind("the inherited listener", address))?);
     }
+    let (gossip_port, http_port) =
+        Advertise::ports(config.advertise, config.advertise_http, gossip_port, http_port);
     let identity = Identity {
         name: config.name.clone(),
         boot: BootEpoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64),
@@ -200,6 +220,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
     let mut overlay_config = starling_overlay::Config::new(identity.clone());
     overlay_config.cluster.clone_from(&config.cluster);
     overlay_config.seeds.clone_from(&config.join);
+    overlay_config.follow_address = config.follows_address();
     overlay_config.timing = config.timing;
     overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
     let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;

@@ -55,10 +55,12 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// The peers that may be asked at all: alive, and not failing again and again.
+    /// The peers that may be asked at all: alive, not failing again and again, and at an address that can be theirs.
     pub(crate) fn live_peers(&self) -> impl Iterator<Item = Candidate> + 'a {
         let Self { view, now, .. } = *self;
-        let usable = move |peer: &&Member| peer.state == MemberState::Alive && !peer.is_damped(now);
+        let usable = move |peer: &&Member| {
+            peer.state == MemberState::Alive && !peer.is_damped(now) && !is_lost(&view.local, peer)
+        };
         view.peers.iter().filter(usable).map(move |peer| Candidate {
             identity: Arc::clone(&peer.identity),
             route: route_between(&view.local, peer),
@@ -67,6 +69,14 @@ impl<'a> Situation<'a> {
             load: peer.load.filter(|load| load.age(now) <= SAMPLE_AGE_MAX).map(|load| load.sample),
         })
     }
+}
+
+/// Whether a peer's HTTP address leads elsewhere for sure: to this node itself, or to this machine although the peer
+/// answers from another one.
+fn is_lost(local: &Member, peer: &Member) -> bool {
+    let there = peer.identity.http();
+    let elsewhere = peer.heard_at.is_some_and(|heard_at| !heard_at.ip().is_loopback());
+    there == local.identity.http() || (there.ip().is_loopback() && elsewhere)
 }
 
 fn route_between(local: &Member, peer: &Member) -> RouteKind {

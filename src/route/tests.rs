@@ -41,6 +41,7 @@ fn member(name: &str, zone: &str, rtt_ms: Option<u64>, sample: Option<LoadSample
         }),
         load: sample.map(|sample| Load { sample, taken: now }),
         damping: None,
+        heard_at: None,
     }
 }
 
@@ -137,6 +138,31 @@ fn stale_or_missing_samples_and_the_unlive_do_not_count() {
     assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node1"]);
     view.peers[0].load.as_mut().unwrap().taken = stale_after;
     assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node2", "node1"]);
+}
+
+/// A wrong address leads to this very node: what is sent there would be done here in the name of the peer.
+#[test]
+fn a_peer_whose_address_leads_to_this_node_gets_no_work() {
+    let now = Instant::now();
+    let ranked = |view: &View| names(&rank(&Score::default(), view, load(100, 100, 100), now)).join(" ");
+    let with = |http: &str, heard_at: Option<&str>| {
+        let mut view = view(now);
+        let identity = Arc::make_mut(&mut view.peers[0].identity);
+        let http: std::net::SocketAddr = http.parse().unwrap();
+        (identity.gossip, identity.http_port) = (http, http.port());
+        view.peers[0].heard_at = heard_at.map(|address| address.parse().unwrap());
+        (ranked(&view), view.peers[0].identity.name.to_string())
+    };
+    let own = view(now).local.identity.http().to_string();
+    for (http, heard_at, usable) in [
+        ("127.0.1.1:5000", Some("10.9.0.2:5000"), false),
+        ("127.0.1.1:5000", None, true),
+        ("10.9.0.2:5000", Some("10.9.0.3:6000"), true),
+        (own.as_str(), None, false),
+    ] {
+        let (ranked, name) = with(http, heard_at);
+        assert_eq!(ranked.contains(&name), usable, "{http}, heard at {heard_at:?}: {ranked}");
+    }
 }
 
 #[test]

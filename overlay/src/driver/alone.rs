@@ -47,14 +47,7 @@ impl Alone {
     }
 
     /// The seeds, by these names and at these other addresses than this node's own, are tried.
-    pub fn tell(
-        &mut self,
-        now: Instant,
-        alone: bool,
-        seeds: &[String],
-        others: &[SocketAddr],
-        resolved: bool,
-    ) {
+    pub fn tell(&mut self, now: Instant, alone: bool, seeds: &[&str], others: &[SocketAddr], resolved: bool) {
         let Some(time) = self.still(now, alone) else { return };
         let refused: Vec<_> =
             others.iter().filter(|address| self.refused.contains(address)).copied().collect();

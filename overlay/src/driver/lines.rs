@@ -28,13 +28,15 @@ pub(super) enum Line {
     Failed,
     Left,
     Rejoined,
+    Moved,
+    Elsewhere,
 }
 
 /// Lines that were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unsaid {
     /// By [`Line`].
-    pub counts: [u64; 6],
+    pub counts: [u64; 8],
     /// The last one.
     pub last: Option<Line>,
 }
@@ -149,6 +151,6 @@ mod tests {
         let said = (0..20_000).filter(|number| lines.say(now, &name(*number), Line::Joined)).count();
         assert_eq!(said, LINES_MAX as usize);
         let due = lines.due(now + INTERVAL);
-        assert_eq!(due, [(None, Unsaid { counts: [19_000, 0, 0, 0, 0, 0], last: Some(Line::Joined) })]);
+        assert_eq!(due, [(None, Unsaid { counts: [19_000, 0, 0, 0, 0, 0, 0, 0], last: Some(Line::Joined) })]);
     }
 }

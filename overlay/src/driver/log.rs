@@ -63,6 +63,21 @@ impl Log {
             Event::Failed(member) => warn("failed", member),
             Event::Left(member) => info("left", member),
             Event::Rejoined(member) => info("rejoined", member),
+            Event::Moved { member, from } => tracing::info!(
+                target: TARGET,
+                member = %member.identity.name,
+                %from,
+                gossip = %member.identity.gossip,
+                "moved"
+            ),
+            Event::Elsewhere { member, heard_at } => tracing::warn!(
+                target: TARGET,
+                member = %member.identity.name,
+                gossip = %member.identity.gossip,
+                %heard_at,
+                "the member answers from another address than it says that it has, and jobs may not find it; check its \
+                 --advertise"
+            ),
             Event::NameConflict { name, other, superseded } => {
                 let advice = if *superseded {
                     "the cluster listens to the other one; stop one of them or give it a name of its own"
@@ -98,7 +113,7 @@ impl Log {
     /// Tells what was left out, if it is time to.
     pub fn flush(&mut self, now: Instant) {
         for (member, Unsaid { counts, last }) in self.lines.due(now) {
-            let [joined, suspected, refuted, failed, left, rejoined] = counts;
+            let [joined, suspected, refuted, failed, left, rejoined, moved, elsewhere] = counts;
             let member = member.as_ref().map_or("many", |name| name.as_str());
             let last = last.map(|line| format!("{line:?}").to_lowercase());
             tracing::warn!(
@@ -110,6 +125,8 @@ impl Log {
                 failed,
                 left,
                 rejoined,
+                moved,
+                elsewhere,
                 last,
                 "unsteady: so much happened within a minute and was not told one by one"
             );
@@ -142,6 +159,8 @@ fn about(event: &Event) -> Option<(&Subject, Line)> {
         Event::Failed(member) => Some((member, Line::Failed)),
         Event::Left(member) => Some((member, Line::Left)),
         Event::Rejoined(member) => Some((member, Line::Rejoined)),
+        Event::Moved { member, .. } => Some((member, Line::Moved)),
+        Event::Elsewhere { member, .. } => Some((member, Line::Elsewhere)),
         Event::NameConflict { .. }
         | Event::Thawed { .. }
         | Event::NotConverged { .. }

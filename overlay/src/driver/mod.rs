@@ -1,6 +1,8 @@
 //! Runs the state machine over one UDP socket, inside a tokio runtime.
 
+mod address;
 mod alone;
+mod contacts;
 mod errors;
 mod lines;
 mod log;
@@ -12,7 +14,7 @@ mod task;
 mod wall;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +80,13 @@ impl Overlay {
     /// A UDP socket for gossip, with buffers large enough for a burst. Port 0 takes any free one.
     pub fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
         socket::bind(address)
+    }
+
+    /// The address of this machine that the nodes at `targets` best reach a socket bound to `bound` at, where that is no
+    /// address in particular: one that is not loopback, of their family. None if the machine has loopback alone. Sends
+    /// nothing.
+    pub fn find_address(bound: IpAddr, targets: &[IpAddr]) -> Option<IpAddr> {
+        address::find(bound, targets)
     }
 
     /// Starts a node on a socket made by [`Self::bind`]. Must be called inside a tokio runtime; the task that it

@@ -1,8 +1,7 @@
 //! The one task of an overlay: socket, clock and channels on one side, the state machine on the other.
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +9,15 @@ use rand::TryRngCore;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::alone::Alone;
+use super::contacts::Contacts;
 use super::log::Log;
-use super::resolve::{Names, Resolved};
+use super::resolve::Seeds;
+use super::snapshot::Snapshot;
 use super::wall::Wall;
-use super::{StartError, errors, resolve, snapshot};
+use super::{StartError, address, errors, snapshot};
 use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
 use crate::{
@@ -30,10 +30,10 @@ const BURST_MAX: usize = 256;
 const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
 /// Times before the start can be told: others' samples are older than this node.
 const BEFORE: Duration = Duration::from_secs(60);
+/// How often the machine's own addresses are looked at.
+const ADDRESS_INTERVAL: Duration = Duration::from_secs(2);
 /// A node with seeds that is alone after so many periods says so.
 const ALONE_PERIODS: u32 = 5;
-/// How often the last known members are written to disk, where they have changed.
-const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the handle asks of the task.
 #[derive(Debug)]
@@ -50,8 +50,8 @@ enum Wake {
     Timeout,
     Publish,
     Snapshot,
-    Written(io::Result<()>),
-    Resolved(Resolved),
+    Resolved(Vec<SocketAddr>),
+    Address,
     Load,
     Command(Option<Command>),
 }
@@ -59,20 +59,15 @@ enum Wake {
 pub(super) struct Task {
     swim: Swim,
     socket: UdpSocket,
-    seeds: Arc<[String]>,
-    contacts: Arc<[SocketAddr]>,
-    snapshot: Option<PathBuf>,
-    snapshot_version: u64,
-    snapshot_at: Instant,
-    /// At most one snapshot is written at a time; a node that stops does not wait for it.
-    writing: JoinSet<io::Result<()>>,
+    seeds: Seeds,
+    contacts: Contacts,
+    snapshot: Option<Snapshot>,
+    /// When to look at the machine's addresses; none if its address was given.
+    address_at: Option<Instant>,
     origin: Instant,
     events: broadcast::Sender<Event>,
     load: watch::Receiver<Option<LoadSample>>,
     commands: mpsc::Receiver<Command>,
-    /// At most one resolution at a time; it ends with the task.
-    resolving: JoinSet<Resolved>,
-    names: Names,
     wall: Wall,
     alone: Alone,
     log: Log,
@@ -104,21 +99,17 @@ impl Task {
         Ok(Self {
             swim,
             socket,
-            names: Names::new(config.seeds.len()),
             wall: Wall::default(),
             alone: Alone::new(config.timing.period() * ALONE_PERIODS),
             log: Log::default(),
-            seeds: config.seeds.into(),
-            contacts: config.contacts.into(),
-            snapshot: config.snapshot,
-            snapshot_version: 0,
-            snapshot_at: start + SNAPSHOT_INTERVAL,
-            writing: JoinSet::new(),
+            contacts: Contacts::new(config.contacts, config.seeds.is_empty(), config.timing.period()),
+            seeds: Seeds::new(config.seeds),
+            snapshot: config.snapshot.map(|path| Snapshot::new(path, start)),
+            address_at: config.follow_address.then_some(start + ADDRESS_INTERVAL),
             origin,
             events,
             load,
             commands,
-            resolving: JoinSet::new(),
             view,
             published: (0, 0),
             publish_at: None,
@@ -156,11 +147,8 @@ impl Task {
                 }
                 Wake::Publish => self.publish(),
                 Wake::Snapshot => self.write_snapshot(),
-                Wake::Written(Ok(())) => {}
-                Wake::Written(Err(error)) => {
-                    tracing::warn!(target: "starling::overlay", %error, "cannot keep the members last known");
-                }
-                Wake::Resolved(resolved) => self.on_resolved(&resolved),
+                Wake::Resolved(addresses) => self.on_resolved(&addresses),
+                Wake::Address => self.look_at_address(),
                 Wake::Load => {
                     let sample = *self.load.borrow_and_update();
                     if let Some(sample) = sample {
@@ -191,10 +179,10 @@ impl Task {
             biased;
             command = self.commands.recv() => Wake::Command(command),
             Ok(()) = self.load.changed() => Wake::Load,
-            Some(Ok(resolved)) = self.resolving.join_next() => Wake::Resolved(resolved),
+            addresses = self.seeds.next() => Wake::Resolved(addresses),
             () = sleep_until(self.publish_at) => Wake::Publish,
-            Some(Ok(written)) = self.writing.join_next() => Wake::Written(written),
-            () = tokio::time::sleep_until(self.snapshot_at), if self.snapshot.is_some() => Wake::Snapshot,
+            () = sleep_until(self.address_at) => Wake::Address,
+            () = Snapshot::due(self.snapshot.as_mut()) => Wake::Snapshot,
             () = tokio::time::sleep_until(timeout) => Wake::Timeout,
             ready = self.socket.ready(Interest::READABLE | Interest::ERROR) => Wake::Readable(ready),
         }
@@ -210,16 +198,50 @@ impl Task {
         }
     }
 
-    /// Tells the state machine the seeds' addresses, and whoever reads the log what is wrong with them.
-    fn on_resolved(&mut self, resolved: &Resolved) {
-        self.swim.handle(self.now(), Input::Seeds(&resolved.addresses));
+    /// Tells the state machine addresses of the seeds, and the log's reader if none of the seeds answers.
+    fn on_resolved(&mut self, addresses: &[SocketAddr]) {
+        // Before the seeds hear of it.
+        self.look_at_address();
+        self.swim.handle(self.now(), Input::Seeds(addresses));
         let now = Instant::now();
-        self.names.tell(now, &self.seeds, &resolved.errors);
+        let alone = self.swim.live() == 1;
+        let at = self.now();
+        let contacts = self.contacts.tried_now(now, alone);
+        if !contacts.is_empty() {
+            self.swim.handle(at, Input::Contacts(contacts));
+        }
         let own = self.swim.identity().gossip;
-        let others: Vec<_> = resolved.addresses.iter().filter(|address| **address != own).copied().collect();
-        let all = resolved.errors.iter().all(Option::is_none);
-        let alone = self.swim.live() == 1 && !self.seeds.is_empty();
-        self.alone.tell(now, alone, &self.seeds, &others, all);
+        let others: Vec<_> = self.seeds.addresses().into_iter().filter(|address| *address != own).collect();
+        let alone = alone && !self.seeds.is_empty();
+        self.alone.tell(now, alone, &self.seeds.names(), &others, self.seeds.all_resolve());
+    }
+
+    /// Looks whether this node is still, or by what is known of the others now, best reached where it says.
+    fn look_at_address(&mut self) {
+        if self.address_at.is_none() {
+            return;
+        }
+        self.address_at = Some(Instant::now() + ADDRESS_INTERVAL);
+        let current = self.swim.identity().gossip;
+        let live = self.swim.peers().filter(|peer| peer.is_live()).map(|peer| peer.identity.gossip.ip());
+        let seeds = self.seeds.addresses();
+        let targets: Vec<IpAddr> = seeds.iter().map(SocketAddr::ip).chain(live).collect();
+        if address::is_good(current.ip(), &targets) {
+            return;
+        }
+        let bound = self.socket.local_addr().map_or(current.ip(), |bound| bound.ip());
+        // A machine that has lost its addresses gets another one soon; until then the old one is as good as any.
+        let Some(found) = address::find(bound, &targets).filter(|found| *found != current.ip()) else {
+            return;
+        };
+        let gossip = SocketAddr::new(found, current.port());
+        tracing::warn!(
+            target: "starling::overlay",
+            from = %current,
+            to = %gossip,
+            "this node's address has changed, and the others are told; give --advertise if it should be another one"
+        );
+        self.swim.handle(self.now(), Input::Address(gossip));
     }
 
     /// Reads what has arrived, within reason.
@@ -273,12 +295,7 @@ impl Task {
                     // An error means that nobody has subscribed, which is fine.
                     drop(self.events.send(event));
                 }
-                Output::Resolve => {
-                    if self.resolving.is_empty() {
-                        let (seeds, contacts) = (self.seeds.clone(), self.contacts.clone());
-                        self.resolving.spawn(async move { resolve::resolve(&seeds, &contacts).await });
-                    }
-                }
+                Output::Resolve => self.seeds.begin(Instant::now()),
                 Output::Gone => self.gone = true,
                 Output::Timeout(at) => {
                     self.plan_publication();
@@ -314,17 +331,14 @@ impl Task {
 
     /// Keeps the addresses of live members, if they may have changed.
     fn write_snapshot(&mut self) {
-        self.snapshot_at = Instant::now() + SNAPSHOT_INTERVAL;
+        let Some(snapshot) = &mut self.snapshot else { return };
         let version = self.swim.membership_version();
-        let Some(path) = self.snapshot.clone().filter(|_| version != self.snapshot_version) else { return };
         let live = self.swim.peers().filter(|peer| peer.is_live());
         let contacts: Vec<_> = live.map(|peer| peer.identity.gossip).take(snapshot::CONTACTS_MAX).collect();
         // Alone, the old contacts are better than none.
-        if contacts.is_empty() || !self.writing.is_empty() {
-            return;
+        if !contacts.is_empty() {
+            snapshot.keep(version, contacts);
         }
-        self.snapshot_version = version;
-        self.writing.spawn_blocking(move || snapshot::write(&path, &contacts));
     }
 
     fn publish(&mut self) {
@@ -334,7 +348,8 @@ impl Task {
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
+/// Ends at that time; never, if there is none.
+pub(super) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
@@ -352,6 +367,7 @@ fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
         rtt: None,
         load: load(swim.load()),
         damping: None,
+        heard_at: None,
     };
     let member = |peer: &Peer| Member {
         identity: peer.identity.clone(),
@@ -360,6 +376,7 @@ fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
         rtt: swim.rtt_to(peer),
         load: load(peer.known.as_ref().and_then(|known| known.load)),
         damping: swim.damping(peer).map(|(failures, until)| Damping { failures, until: instant(until) }),
+        heard_at: Some(peer.address()).filter(|address| *address != peer.identity.gossip),
     };
     let mut peers: Vec<Member> = swim.peers().map(member).collect();
     peers.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));

@@ -127,7 +127,7 @@ fn told(world: &World, node: usize) -> ([u64; 8], u64) {
                 thawed += 1;
                 continue;
             }
-            Event::NotConverged { .. } => continue,
+            Event::Moved { .. } | Event::Elsewhere { .. } | Event::NotConverged { .. } => continue,
         };
         counts[place] += 1;
     }

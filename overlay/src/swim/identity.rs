@@ -32,9 +32,14 @@ impl Swim {
         };
         if boot == self.me.boot
             && let Subject::Full(record) = &update.subject
-            && record.gossip() != self.me.gossip
+            && !self.is_own(record.gossip())
         {
-            self.break_tie(record.gossip());
+            if contradicts {
+                // The others are told that this node has moved, where it has not. Only a newer boot takes that back.
+                self.outbid(boot);
+            } else {
+                self.break_tie(record.gossip());
+            }
         } else if boot == self.me.boot && contradicts {
             self.refute(update.incarnation);
         } else if boot > self.me.boot
@@ -74,7 +79,7 @@ impl Swim {
 
     /// Takes a boot epoch above `boot`, so that this node's word counts again. There is one: what lies too far ahead of the
     /// clock is not believed of anybody.
-    fn outbid(&mut self, boot: BootEpoch) {
+    pub(super) fn outbid(&mut self, boot: BootEpoch) {
         let boot = BootEpoch(boot.max(self.me.boot).0 + 1);
         self.me = Arc::new(crate::Identity { boot, ..(*self.me).clone() });
         self.incarnation = Incarnation(0);
@@ -111,7 +116,7 @@ impl Swim {
             return;
         }
         let boot = datagram.head.boot();
-        let elsewhere = |record: &Record<'_>| record.gossip() != self.me.gossip;
+        let elsewhere = |record: &Record<'_>| !self.is_own(record.gossip());
         match &datagram.message {
             Message::Ping { seq, to, from: record }
                 if *to == self.key && (boot != self.me.boot || record.as_ref().is_some_and(elsewhere)) =>
@@ -150,7 +155,7 @@ impl Swim {
     /// There is another live node with this node's name.
     fn on_namesake_answered(&mut self, from: SocketAddr, boot: BootEpoch) {
         if boot == self.me.boot {
-            if from != self.me.gossip {
+            if !self.is_own(from) {
                 self.break_tie(from);
             }
             return;

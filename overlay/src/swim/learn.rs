@@ -147,12 +147,20 @@ impl Swim {
         let Some(before) = self.members.get(slot).map(|peer| peer.state) else { return };
         if let Subject::Full(record) = &update.subject
             && let Some(identity) = record.identity()
-            // Only the member itself raises its incarnation, and so may have changed what it says of itself.
-            && self.members.get(slot).is_some_and(|peer| {
-                update.incarnation > peer.incarnation && *peer.identity != identity
-            })
         {
-            self.members.replace_identity(slot, Arc::new(identity));
+            // At another address it is asked first, whoever says so, and until it has answered nothing of this counts.
+            let at = self.source.filter(|_| first_hand).map_or(identity.gossip, |(from, _)| from);
+            if self.ask_moved(slot, at, identity.clone(), update.incarnation) {
+                return;
+            }
+            // Only the member itself raises its incarnation, and so may have changed what it says of itself.
+            if self
+                .members
+                .get(slot)
+                .is_some_and(|peer| update.incarnation > peer.incarnation && *peer.identity != identity)
+            {
+                self.members.replace_identity(slot, Arc::new(identity));
+            }
         }
         match update.state {
             MemberState::Alive => {

@@ -18,6 +18,7 @@ mod identity;
 mod join;
 mod learn;
 mod load;
+mod moves;
 mod path;
 mod probe;
 mod receive;
@@ -82,6 +83,10 @@ pub enum Input<'a> {
     Refused(SocketAddr),
     /// What the seeds' names resolve to now: the answer to [`Output::Resolve`].
     Seeds(&'a [SocketAddr]),
+    /// [`Config::contacts`], to be asked as well while no seed answers.
+    Contacts(&'a [SocketAddr]),
+    /// This node is reached at another address now.
+    Address(SocketAddr),
     /// This node's newest load sample.
     Load(LoadSample),
     /// What the wall clock says: milliseconds since 1970, as boot epochs are. Until it is told, this node takes its own boot
@@ -105,7 +110,7 @@ pub enum Output {
     },
     /// Something happened.
     Event(Event),
-    /// Resolve the seeds' names and answer with [`Input::Seeds`]: their addresses and [`Config::contacts`].
+    /// Resolve the seeds' names and answer with [`Input::Seeds`]; with [`Input::Contacts`], too, if no seed answers.
     Resolve,
     /// Enough members have been told that this node leaves.
     Gone,
@@ -146,6 +151,8 @@ pub struct Swim {
     conflict_told: Option<Time>,
     /// When a node that spoke with this node's name was last pinged for it.
     namesake_asked: Option<Time>,
+    /// Where this node was before, in this boot: what is said of it there is old news.
+    former: VecDeque<SocketAddr>,
 
     members: Members,
     gossip: GossipQueue,
@@ -243,6 +250,7 @@ impl Swim {
             conflict: None,
             conflict_told: None,
             namesake_asked: None,
+            former: VecDeque::new(),
             members: Members::new(config.identity.zone.clone()),
             gossip: GossipQueue::default(),
             load_desk: LoadDesk::default(),
@@ -299,7 +307,8 @@ impl Swim {
             Input::Timeout => self.run_timers(),
             Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
             Input::Refused(to) => self.on_refused(to),
-            Input::Seeds(addresses) => self.on_seeds(addresses),
+            Input::Seeds(addresses) | Input::Contacts(addresses) => self.on_seeds(addresses),
+            Input::Address(gossip) => self.move_to(gossip),
             Input::Load(sample) => {
                 self.load = Some((sample, self.now));
                 self.detail_version += 1;

@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use super::Swim;
+use super::{Event, Swim};
 use crate::Time;
 use crate::members::{Peer, Slot};
 use crate::pings::{Ping, Purpose};
@@ -54,7 +54,23 @@ impl Swim {
         let told = peer.identity.gossip;
         let Some(path) = peer.known_mut().path.as_mut() else { return };
         if path.asked.is_some_and(|(address, ping, _)| (address, ping) == (from, seq)) {
-            path.proven = (from != told).then_some(from);
+            let before = std::mem::replace(&mut path.proven, (from != told).then_some(from));
+            self.tell_elsewhere(slot, before);
+        }
+    }
+
+    /// A member answers from elsewhere than it says, which is told unless it was before. A NAT that gives it one port after
+    /// the other is told of once.
+    pub(super) fn tell_elsewhere(&mut self, slot: Slot, before: Option<SocketAddr>) {
+        let Some(peer) = self.members.get(slot) else { return };
+        let heard_at = peer.address();
+        let known = before.is_some_and(|before| before.ip() == heard_at.ip());
+        if heard_at == peer.identity.gossip || known {
+            return;
+        }
+        self.detail_version += 1;
+        if let Some(member) = self.subject(slot) {
+            self.event(Event::Elsewhere { member, heard_at });
         }
     }
 

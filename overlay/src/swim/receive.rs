@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 
+use super::strangers::introduction;
 use super::{Phase, Swim};
 use crate::members::{Peer, Slot};
 use crate::pings::{Ping, Purpose};
@@ -57,7 +58,7 @@ impl Swim {
             self.on_unproven(from, length, datagram);
             return;
         }
-        let sender = self.meet(datagram);
+        let sender = self.meet(from, datagram);
         if let Some(slot) = sender {
             self.heard_from(slot);
         }
@@ -94,14 +95,13 @@ impl Swim {
     }
 
     /// Takes note of the sender: it speaks for itself, so it lives. None if it is a stranger, or an older boot.
-    fn meet(&mut self, datagram: &Datagram<'_>) -> Option<Slot> {
+    fn meet(&mut self, from: SocketAddr, datagram: &Datagram<'_>) -> Option<Slot> {
         let head = &datagram.head;
-        if let Message::Ping { from: Some(from), .. } | Message::Join { from, .. } = &datagram.message
-            && from.key() == head.from()
-            && from.boot() == head.boot()
-        {
-            self.learn(&alive(Subject::Full(from.clone()), head), true);
-        } else {
+        // What it says of itself comes before its incarnation, or the one would never be heard for the other.
+        if let Some(record) = introduction(datagram) {
+            self.settle_move(from, record, head);
+            self.learn(&alive(Subject::Full(record.clone()), head), true);
+        } else if !self.may_have_moved(from, head) {
             self.learn(&alive(Subject::Key(head.from(), head.boot()), head), true);
         }
         let slot = self.members.find(head.from())?;
@@ -186,6 +186,9 @@ impl Swim {
         if peer.known_mut().introduced.take() == Some(self.me.boot) {
             let again = self.ping(slot, ping.target, to, ping.purpose);
             self.relays_ping_again(seq, again);
+        } else if ping.purpose == Purpose::Knock {
+            self.pings.take(seq);
+            self.tell_revived(slot);
         } else if matches!(ping.purpose, Purpose::Probe { .. } | Purpose::Path) {
             self.pings.take(seq);
             self.on_probe_answered(slot, None);
@@ -239,7 +242,8 @@ impl Swim {
                 self.on_probe_answered(slot, None);
             }
             Purpose::RollCall => self.on_roll_call_answered(slot, ping.sent),
-            Purpose::Conflict | Purpose::Knock | Purpose::Meet | Purpose::Joined => {}
+            Purpose::Knock => self.tell_revived(slot),
+            Purpose::Conflict | Purpose::Meet | Purpose::Joined | Purpose::Revive => {}
         }
     }
 
@@ -259,7 +263,8 @@ impl Swim {
         self.members.meet(slot);
         self.answered_from(slot, from);
         if let Some(peer) = self.members.get_mut(slot).filter(|peer| peer.identity.gossip != from) {
-            peer.known_mut().path.get_or_insert_default().proven = Some(from);
+            let before = peer.known_mut().path.get_or_insert_default().proven.replace(from);
+            self.tell_elsewhere(slot, before);
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::Swim;
 use super::receive::alive;
 use crate::pings::{Ping, Purpose};
+use crate::precedence::is_live;
 use crate::wire::{Datagram, Head, Message, Record, Subject};
 use crate::{BootEpoch, Identity, NodeKey, Time};
 
@@ -58,6 +59,12 @@ impl Strangers {
         self.0.push(stranger);
     }
 
+    /// Whether this was asked there less than `time` ago.
+    pub fn asked_within(&self, identity: &Identity, address: SocketAddr, now: Time, time: Duration) -> bool {
+        let same = |other: &Stranger| other.address == address && *other.identity == *identity;
+        self.0.iter().any(|other| same(other) && now.since(other.at) < time)
+    }
+
     /// The one that was asked there, in this boot.
     fn take(&mut self, key: NodeKey, address: SocketAddr, boot: BootEpoch) -> Option<Arc<Identity>> {
         let asked =
@@ -94,10 +101,15 @@ impl Swim {
             }
             _ => {}
         }
+        let introduced = introduction(datagram).and_then(Record::identity);
         match slot {
-            Some(slot) => self.look_at_source(slot, from, self.room_for_source()),
+            Some(slot) => {
+                if !introduced.is_some_and(|said| self.ask_moved(slot, from, said, head.incarnation())) {
+                    self.look_at_source(slot, from, self.room_for_source());
+                }
+            }
             None if stranger => {
-                if let Some(identity) = introduction(datagram) {
+                if let Some(identity) = introduced {
                     self.ask_newcomer(from, identity);
                 }
             }
@@ -131,6 +143,7 @@ impl Swim {
         if !self.hosts.admits(ping.to.ip(), self.now, self.params.period) {
             return;
         }
+        self.learn_move(&identity, head);
         self.learn(&alive(Subject::Full(Record::from(&*identity)), head), true);
         let Some(slot) = self.members.find(ping.target) else { return };
         if self.members.get(slot).is_none_or(|peer| peer.identity.boot != head.boot()) {
@@ -142,18 +155,19 @@ impl Swim {
 }
 
 /// What the sender of a datagram says of itself, if it does.
-fn introduction(datagram: &Datagram<'_>) -> Option<Identity> {
+pub(super) fn introduction<'a, 'b>(datagram: &'b Datagram<'a>) -> Option<&'b Record<'a>> {
     let head = &datagram.head;
     let said = match &datagram.message {
         Message::Ping { from: Some(record), .. } | Message::Join { from: record, .. } => Some(record),
         _ => None,
     };
-    let told = datagram.lists.updates.iter().filter_map(|update| match &update.subject {
+    let live = datagram.lists.updates.iter().filter(|update| is_live(update.state));
+    let told = live.filter_map(|update| match &update.subject {
         Subject::Full(record) => Some(record),
         Subject::Key(..) => None,
     });
     let mine = |record: &&Record<'_>| record.boot() == head.boot() && record.key() == head.from();
-    said.into_iter().chain(told).find(mine)?.identity()
+    said.into_iter().chain(told).find(mine)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rand::seq::{IteratorRandom, SliceRandom};
 use super::receive::subject_of;
 use super::{Phase, Swim, Timer};
 use crate::members::{Peer, Slot};
-use crate::pings::Purpose;
+use crate::pings::{Ping, Purpose};
 use crate::precedence::Claim;
 use crate::wire::{DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Message, Range, Record, Update};
 use crate::{MemberState, NodeKey};
@@ -164,16 +164,30 @@ impl Swim {
         self.knock(REVIVED_AT_ONCE);
     }
 
-    /// Pings some random dead members; such a ping tells them that they are thought dead.
+    /// Asks some random dead members whether they are back, and tells them nothing: at the address of one of them there may
+    /// be another cluster's node by now. One that answers is told what is thought of it ([`Self::tell_revived`]).
     pub(super) fn knock(&mut self, count: usize) {
         if self.members.live() == self.members.len() || self.phase != Phase::Running {
             return;
         }
         let dead = self.members.gone().filter(|(_, peer)| peer.state == MemberState::Dead);
         for slot in dead.map(|(slot, _)| slot).choose_multiple(&mut self.rng, count) {
-            if let Some((key, to)) = self.members.get(slot).map(|peer| (peer.key, peer.address())) {
-                self.ping(slot, key, to, Purpose::Knock);
-            }
+            let Some((key, to)) = self.members.get(slot).map(|peer| (peer.key, peer.address())) else {
+                continue;
+            };
+            let seq = self.pings.add(Ping { target: key, to, sent: self.now, purpose: Purpose::Knock });
+            let mut encoder = self.begin(self.version_for(Some(slot)));
+            encoder.message(&Message::Ping { seq, to: key, from: None });
+            self.finish(to, Some(slot), encoder);
+        }
+    }
+
+    /// A dead member is there: it hears that it is thought dead, and can refute that.
+    pub(super) fn tell_revived(&mut self, slot: Slot) {
+        if let Some((key, to)) =
+            self.members.get(slot).filter(|peer| !peer.is_live()).map(|peer| (peer.key, peer.address()))
+        {
+            self.ping(slot, key, to, Purpose::Revive);
         }
     }
 }

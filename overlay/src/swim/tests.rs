@@ -1,5 +1,7 @@
 //! One state machine alone, told by hand what others say.
 
+mod dead;
+mod moves;
 mod strangers;
 
 use std::net::SocketAddr;
@@ -46,8 +48,8 @@ fn seal() -> Seal {
     Seal::new("starling", None, Versions::SPOKEN)
 }
 
-/// A node, and what it sends.
-struct Alone(Swim);
+/// A node, and what it told of while it was asked what it sends.
+struct Alone(Swim, Vec<crate::Event>);
 
 impl Alone {
     fn new() -> Self {
@@ -55,7 +57,7 @@ impl Alone {
     }
 
     fn with(config: &Config) -> Self {
-        Self(Swim::new(config, 7, Time::ZERO))
+        Self(Swim::new(config, 7, Time::ZERO), Vec::new())
     }
 
     /// All that it sends now.
@@ -65,6 +67,7 @@ impl Alone {
             match self.0.poll() {
                 Output::Send { to, bytes } => sent.push((to, bytes)),
                 Output::Timeout(_) => return sent,
+                Output::Event(event) => self.1.push(event),
                 _ => {}
             }
         }
@@ -355,7 +358,7 @@ fn much_news_leaves_room_for_loads() {
 #[test]
 fn a_turn_that_finds_a_suspect_of_others_is_not_in_vain() {
     for seed in 0..20 {
-        let mut us = Alone(Swim::new(&Config::new(identity("us", 1_000, US)), seed, Time::ZERO));
+        let mut us = Alone(Swim::new(&Config::new(identity("us", 1_000, US)), seed, Time::ZERO), Vec::new());
         let others: Vec<Identity> =
             (0..200).map(|i| identity(&format!("n{i}"), 1, &format!("10.0.1.{i}:1"))).collect();
         for other in &others {
