@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{Identity, Keyring, Parts};
+use crate::{ClusterIdentity, Identity, Keyring, Parts};
 
 /// Longest cluster name, in bytes.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 255;
@@ -17,6 +17,9 @@ pub const CLUSTER_NAME_BYTES_MAX: usize = 255;
 pub struct Config {
     /// Name of the cluster; datagrams of other clusters are ignored. The same on all members.
     pub cluster: String,
+    /// The cluster that this node belonged to when it last ran, or a fresh identity; none if it is to take any node with the
+    /// same `cluster`, and `keys`, for one of its own.
+    pub cluster_identity: Option<ClusterIdentity>,
     /// What this node says of itself.
     pub identity: Identity,
     /// `host:port` of members to join through. Names are resolved again on every attempt and every address is tried.
@@ -44,6 +47,7 @@ impl Config {
     pub fn new(identity: Identity) -> Self {
         Self {
             cluster: "starling".into(),
+            cluster_identity: None,
             identity,
             seeds: Vec::new(),
             snapshot: None,
@@ -230,6 +234,11 @@ impl Params {
     /// A member that did not fail for this long, beyond the time that it got no work, is forgiven: `60 T`.
     pub fn forgive(&self) -> Duration {
         self.period * 60
+    }
+
+    /// A cluster settles that has been one for so long: `600 T`.
+    pub fn settle(&self) -> Duration {
+        self.period * 600
     }
 
     /// How long the dead are remembered: `600 T`.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Identity, Incarnation, NodeName, Rtt};
+use crate::{ClusterIdentity, Identity, Incarnation, NodeName, Rtt};
 
 /// The member an event is about, as it was when the event happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +60,13 @@ pub enum Event {
         other: SocketAddr,
         /// Whether the cluster takes the other one for the bearer of the name.
         superseded: bool,
+    },
+    /// This node takes itself for a member of another cluster than before, or its cluster has settled.
+    Cluster {
+        /// The cluster now.
+        identity: ClusterIdentity,
+        /// The one before.
+        before: ClusterIdentity,
     },
     /// This node itself was held up (its process stopped or starved of CPU, its machine asleep) and runs again.
     Thawed {

@@ -4,6 +4,7 @@
 //! socket inside a tokio runtime, and publishes the membership as a [`View`]. docs/PROTOCOL.md describes what goes
 //! over the wire.
 
+mod cluster;
 mod config;
 mod coordinate;
 mod driver;
@@ -30,6 +31,7 @@ mod versions;
 mod view;
 mod wire;
 
+pub use cluster::{ClusterId, ClusterIdError, ClusterIdentity};
 pub use config::{CLUSTER_NAME_BYTES_MAX, Config, Timing, TimingError};
 pub use coordinate::Coordinate;
 pub use driver::{LoadPublisher, Overlay, StartError};

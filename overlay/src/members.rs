@@ -37,6 +37,8 @@ pub(crate) struct Known {
     pub heard: Option<(Time, u32)>,
     /// The boot of this node that it knows all about: it has answered to it.
     pub introduced: Option<BootEpoch>,
+    /// Which setting of this node's cluster it shares, by number; 0: none that is known.
+    pub shares: u32,
     pub rtt: RttEstimator,
     /// Where else than at the address of its identity it can be spoken to.
     pub path: Option<Box<Path>>,

@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     },
     /// To join through an address whose owner is not known yet.
     Join,
+    /// The same, where a member of this cluster was once.
+    Return,
     /// The same, answered: more datagrams of the welcome may follow.
     Joined,
     /// To see whether a newcomer is where it speaks from.
@@ -45,6 +47,8 @@ pub(crate) enum Purpose {
     Revive,
     /// To see whether a member can be spoken to where its datagrams come from.
     Path,
+    /// To hear which cluster a member belongs to.
+    Cluster,
     /// To see whether another live node has this node's name.
     Conflict,
 }

@@ -24,11 +24,13 @@ pub enum Rejection {
     Ahead,
     /// This node's own, come back: a reflector, or a seed's address that is its own.
     Echo,
+    /// Of a member of another cluster that has the same name.
+    OtherCluster,
 }
 
 impl Rejection {
     /// All of them, in their order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Length,
         Self::Version,
         Self::Unsealed,
@@ -38,6 +40,7 @@ impl Rejection {
         Self::Malformed,
         Self::Ahead,
         Self::Echo,
+        Self::OtherCluster,
     ];
 
     /// One word, for metrics and log lines.
@@ -52,6 +55,7 @@ impl Rejection {
             Self::Malformed => "malformed",
             Self::Ahead => "ahead",
             Self::Echo => "echo",
+            Self::OtherCluster => "other-cluster",
         }
     }
 }
@@ -66,6 +70,7 @@ impl From<DecodeError> for Rejection {
             DecodeError::Open(OpenError::Checksum) => Self::Checksum,
             DecodeError::Open(OpenError::Sealed) => Self::Unopened,
             DecodeError::Ahead => Self::Ahead,
+            DecodeError::OtherCluster { .. } => Self::OtherCluster,
             DecodeError::Open(OpenError::Mode(_)) | DecodeError::Malformed(_) => Self::Malformed,
         }
     }

@@ -91,7 +91,7 @@ impl Stats {
             Event::Converged(_) => &mut events.converged,
             Event::Thawed { .. } => &mut self.freezes,
             Event::NotConverged { .. } => &mut self.not_converged,
-            Event::Moved { .. } | Event::Elsewhere { .. } => return,
+            Event::Moved { .. } | Event::Elsewhere { .. } | Event::Cluster { .. } => return,
         } += 1;
     }
 }

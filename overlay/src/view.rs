@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{Convergence, Identity, Incarnation, LoadSample, MemberState, Stats};
+use crate::{ClusterIdentity, Convergence, Identity, Incarnation, LoadSample, MemberState, Stats};
 
 /// A consistent picture of the membership at one moment.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct View {
     pub local: Member,
     /// Everyone else, sorted by name; the dead and those who left stay until they are forgotten.
     pub peers: Vec<Member>,
+    /// The cluster that this node belongs to; none if it does not tell clusters of one name apart.
+    pub cluster: Option<ClusterIdentity>,
     /// How the cluster last came to rest; none while it is disturbed.
     pub converged: Option<Convergence>,
     /// Counters of this node's overlay since it started.

@@ -18,6 +18,9 @@ struct HealthJson<'a> {
     zone: &'a str,
     version: &'static str,
     uptime_s: u64,
+    /// Tells clusters of one name apart; settled once the cluster has stood for a while.
+    cluster_id: Option<String>,
+    cluster_settled: bool,
     /// None: not known.
     sandbox: Option<&'a Guarantees>,
     #[serde(flatten)]
@@ -32,13 +35,15 @@ struct ReadyJson {
 }
 
 pub(super) fn health(node: &Node) -> Response<Body> {
-    let identity = node.identity();
+    let (identity, cluster) = (node.identity(), node.view().cluster);
     let health = HealthJson {
         status: "ok",
         node: identity.name.as_str(),
         zone: identity.zone.as_str(),
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: node.uptime().as_secs(),
+        cluster_id: cluster.map(|cluster| cluster.id.to_string()),
+        cluster_settled: cluster.is_some_and(|cluster| cluster.settled),
         sandbox: node.guarantees(),
         load: LoadJson::from(&node.own_load()),
     };

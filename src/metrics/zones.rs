@@ -127,7 +127,7 @@ mod tests {
 
     fn view(now: Instant, peers: Vec<Member>) -> View {
         let local = member("FRA", MemberState::Alive, Some(1), now);
-        View { at: now, local, peers, converged: None, stats: Stats::default() }
+        View { at: now, local, peers, cluster: None, converged: None, stats: Stats::default() }
     }
 
     /// Some time after the clock's origin, so that samples may be older than this test.

@@ -27,7 +27,8 @@ fn member(name: &str, zone: &str, rtt_ms: Option<u64>, sample: Option<LoadSample
         identity: Arc::new(Identity {
             name: name.parse().unwrap(),
             boot: BootEpoch(1),
-            gossip: "10.77.1.1:5000".parse().unwrap(),
+            // Two members do not have one address.
+            gossip: format!("10.77.1.{}:5000", name.trim_start_matches("node")).parse().unwrap(),
             http_port: 5000,
             zone: zone.parse().unwrap(),
             capacity_jobs: 2,
@@ -56,6 +57,7 @@ fn view(now: Instant) -> View {
             member("node3", "BOM", Some(200), idle, now),
             member("node4", "FRA", Some(10), idle, now),
         ],
+        cluster: None,
         converged: None,
         stats: Stats::default(),
     }

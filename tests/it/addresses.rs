@@ -13,6 +13,8 @@ use crate::support::skipped;
 struct Lone {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
+    /// Lines that were read and not asked for yet.
+    before: Vec<Value>,
 }
 
 impl Lone {
@@ -37,22 +39,24 @@ impl Lone {
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Some(Self { child, log })
+        Some(Self { child, log, before: Vec::new() })
     }
 
-    /// The next line whose message begins so. What comes before it is skipped.
+    /// The next line whose message begins so. What comes before it is kept: the order of what happens side by side is nobody's.
     fn logged(&mut self, message: &str) -> Value {
-        let mut before = String::new();
+        let is_it = |value: &Value| value["message"].as_str().is_some_and(|text| text.starts_with(message));
+        if let Some(place) = self.before.iter().position(is_it) {
+            return self.before.remove(place);
+        }
         for line in self.log.by_ref() {
             let line = line.unwrap();
-            let value: Value = serde_json::from_str(&line).unwrap_or_default();
-            if value["message"].as_str().is_some_and(|text| text.starts_with(message)) {
+            let value: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            if is_it(&value) {
                 return value;
             }
-            before += &line;
-            before.push('\n');
+            self.before.push(value);
         }
-        panic!("no {message:?} in:\n{before}");
+        panic!("no {message:?} in:\n{:#?}", self.before);
     }
 
     /// Runs a command in its network namespace.
@@ -79,13 +83,14 @@ impl Drop for Lone {
     }
 }
 
-const DUMMY: &str = "ip link add out type dummy\nip address add 198.51.100.7/24 dev out\nip link set out up";
+/// A link to nowhere, with an address.
+const LINK: &str = "ip link add out type veth peer name nowhere\nip link set nowhere up\nip address add 198.51.100.7/24 dev out\nip link set out up";
 
 #[test]
 fn a_host_whose_own_name_is_127_0_1_1_does_not_advertise_loopback() {
     let dir = tempfile::tempdir().unwrap();
     // No default route either: the interface's address is all there is.
-    let Some(mut node) = Lone::start(dir.path(), DUMMY, "--join 127.0.1.1:5000") else { return };
+    let Some(mut node) = Lone::start(dir.path(), LINK, "--join 127.0.1.1:5000") else { return };
     assert_eq!(node.logged("node started")["gossip"], "198.51.100.7:5000");
 }
 
@@ -95,7 +100,7 @@ fn an_address_that_comes_late_or_changes_is_told() {
     let Some(mut node) = Lone::start(dir.path(), "", "--gossip [::]:5000") else { return };
     node.logged("this machine has no address yet");
     assert_eq!(node.logged("node started")["gossip"], "127.0.0.1:5000");
-    node.inside(DUMMY);
+    node.inside(LINK);
     assert_eq!(node.logged("this node's address has changed")["to"], "198.51.100.7:5000");
     // Another one beside it changes nothing; only that it is gone does.
     node.inside("ip address add 203.0.113.9/24 dev out; ip address delete 198.51.100.7/24 dev out");
@@ -106,7 +111,7 @@ fn an_address_that_comes_late_or_changes_is_told() {
 #[test]
 fn an_ipv6_wildcard_is_advertised_in_the_seeds_family() {
     let dir = tempfile::tempdir().unwrap();
-    let both = format!("{DUMMY}\nip address add 2001:db8:7::7/64 dev out nodad");
+    let both = format!("{LINK}\nip address add 2001:db8:7::7/64 dev out nodad");
     for (seed, advertised) in
         [("[2001:db8:7::8]:5000", "[2001:db8:7::7]:5000"), ("198.51.100.8:5000", "198.51.100.7:5000")]
     {
@@ -133,7 +138,7 @@ fn a_name_server_that_drops_queries_holds_up_neither_the_start_nor_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let resolver = dir.path().join("resolv.conf");
     std::fs::write(&resolver, "nameserver 198.51.100.53\nnameserver 198.51.100.54\nnameserver 198.51.100.55\noptions timeout:30 attempts:5\n").unwrap();
-    let setup = format!("{DUMMY}\nmount --bind {} /etc/resolv.conf", resolver.display());
+    let setup = format!("{LINK}\nmount --bind {} /etc/resolv.conf", resolver.display());
     let arguments = "--join seed-a.example:5000,seed-b.example:5000,198.51.100.8:5000";
     let Some(mut node) = Lone::start(dir.path(), &setup, arguments) else { return };
     node.logged("node started");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use starling_overlay::sim::{Topology, World};
 use starling_overlay::testing::datagram;
-use starling_overlay::{Input, Output, Swim, Time, Timing};
+use starling_overlay::{ClusterId, ClusterIdentity, Input, Output, Swim, Time, Timing};
 
 thread_local! {
     static NODE: RefCell<(Swim, Time)> = RefCell::new(node());
@@ -17,6 +17,8 @@ thread_local! {
 
 fn node() -> (Swim, Time) {
     let mut world = World::ring(Topology::flat(Duration::from_millis(1)), 1, 5, Timing::Lan);
+    let identity = ClusterIdentity { id: ClusterId(1), settled: true };
+    (0..5).for_each(|index| world.config_mut(index).cluster_identity = Some(identity));
     world.start_all();
     world.run(Duration::from_secs(3));
     (world.take(0).expect("it runs"), world.now())

@@ -14,6 +14,8 @@ const TARGET: &str = "starling::overlay";
 const IGNORED_INTERVAL: Duration = Duration::from_secs(60);
 /// A node that is starved of CPU is held up over and over. Who was stopped for longer than this is told each time.
 const THAWED_INTERVAL: Duration = Duration::from_secs(10);
+/// Another cluster's nodes go on asking for as long as they have an address of this one.
+const OTHER_CLUSTER_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What was said, so far as it must not be said too often.
 #[derive(Debug)]
@@ -29,7 +31,10 @@ pub(super) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            ignored: Rejection::ALL.map(|_| Pace::new(IGNORED_INTERVAL)),
+            ignored: Rejection::ALL.map(|reason| {
+                let other = reason == Rejection::OtherCluster;
+                Pace::new(if other { OTHER_CLUSTER_INTERVAL } else { IGNORED_INTERVAL })
+            }),
             thawed: Pace::new(THAWED_INTERVAL),
             lines: Lines::default(),
             frozen: Duration::ZERO,
@@ -86,6 +91,13 @@ impl Log {
                 };
                 tracing::error!(target: TARGET, %name, %other, "another live node has this node's name: {advice}");
             }
+            Event::Cluster { identity, before } => tracing::info!(
+                target: TARGET,
+                id = %identity.id,
+                settled = identity.settled,
+                before = %before.id,
+                "cluster"
+            ),
             Event::Thawed { late } => self.thawed(now, *late),
             Event::NotConverged { time, unheard, names } => {
                 let members = names.iter().map(crate::NodeName::as_str).collect::<Vec<_>>().join(",");
@@ -162,6 +174,7 @@ fn about(event: &Event) -> Option<(&Subject, Line)> {
         Event::Moved { member, .. } => Some((member, Line::Moved)),
         Event::Elsewhere { member, .. } => Some((member, Line::Elsewhere)),
         Event::NameConflict { .. }
+        | Event::Cluster { .. }
         | Event::Thawed { .. }
         | Event::NotConverged { .. }
         | Event::Converged(_) => None,
@@ -190,6 +203,10 @@ fn advice(error: DecodeError) -> &'static str {
         DecodeError::Open(OpenError::Sealed) => {
             "its sender has another key or another cluster's name, or it was damaged; check --key-file and --cluster \
              on both nodes"
+        }
+        DecodeError::OtherCluster { .. } => {
+            "two clusters have the same --cluster name and no key. Give one of them another name; or, if its nodes are to \
+             join this one, stop them all, remove the file `members` from their data folders, and start them again"
         }
         DecodeError::Ahead => "compare the clocks of both nodes: one of them is wrong",
         DecodeError::Open(OpenError::Mode(_)) | DecodeError::Malformed(_) => {

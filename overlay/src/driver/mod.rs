@@ -19,12 +19,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::TryRngCore;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::task::{Command, Task};
 use crate::config::CLUSTER_NAME_BYTES_MAX;
-use crate::{Config, Event, Keyring, LoadSample, View};
+use crate::{ClusterId, ClusterIdentity, Config, Event, Keyring, LoadSample, View};
 
 /// Events kept for a subscriber that is slow; beyond it, it is told how many it missed.
 const EVENTS_KEPT: usize = 1_024;
@@ -68,10 +69,31 @@ pub enum StartError {
 }
 
 impl Config {
-    /// Sets where the last known members are kept, and reads who they were. Reads a file: not for a runtime's threads.
+    /// Sets where the last known members and the id of their cluster are kept, and reads what they were. Where there is no id, or
+    /// it can't be read, a fresh one is made. Reads a file: not for a runtime's threads.
     pub fn read_snapshot(&mut self, path: PathBuf) -> io::Result<()> {
-        self.contacts = snapshot::read(&path)?;
+        let read = snapshot::read(&path);
+        let file = path.display().to_string();
         self.snapshot = Some(path);
+        let known = read.as_ref().ok().and_then(|kept| kept.cluster);
+        self.cluster_identity = Some(match known {
+            Some(known) => known,
+            None => {
+                ClusterIdentity::fresh(ClusterId(rand::rngs::OsRng.try_next_u64().map_err(io::Error::other)?))
+            }
+        });
+        let kept = read?;
+        if let Some(line) = kept.damaged {
+            tracing::warn!(
+                target: "starling::overlay",
+                file,
+                line,
+                new_cluster_id = known.is_none(),
+                "the file of the members last known is damaged, and what can be read of it is used; a cluster's id that \
+                 can't be read is made anew"
+            );
+        }
+        self.contacts = kept.contacts;
         Ok(())
     }
 }

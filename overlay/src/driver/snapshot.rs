@@ -1,4 +1,5 @@
-//! The last known members on disk: a node whose seeds are all gone still finds its cluster.
+//! The last known members on disk, and the id of their cluster: a node whose seeds are all gone still finds its cluster, and
+//! no other one of the same name.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -10,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::pace::Pace;
+use crate::{ClusterId, ClusterIdentity};
 
 /// How often the last known members are written to disk, where they have changed, or where that failed.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -19,11 +21,17 @@ const FAILED_INTERVAL: Duration = Duration::from_secs(600);
 pub(super) const CONTACTS_MAX: usize = 64;
 /// No snapshot is larger.
 const SNAPSHOT_BYTES_MAX: u64 = 64 << 10;
+/// The line of the cluster's id begins so.
+const CLUSTER: &str = "cluster ";
+/// What follows the id of a cluster that has settled.
+const SETTLED: &str = " settled";
 
 /// The file, and what is in it.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     path: PathBuf,
+    /// Members of before, or the last ones of now.
+    contacts: Vec<SocketAddr>,
     /// Which version of the membership is in the file; none as long as none of this node's is.
     written: Option<u64>,
     /// The version that is being written. At most one is at a time; a node that stops does not wait for it.
@@ -33,8 +41,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn new(path: PathBuf, start: Instant) -> Self {
-        Self { path, written: None, writing: JoinSet::new(), next: start + INTERVAL, failed: None }
+    pub fn new(path: PathBuf, contacts: Vec<SocketAddr>, start: Instant) -> Self {
+        Self { path, contacts, written: None, writing: JoinSet::new(), next: start + INTERVAL, failed: None }
     }
 
     /// Ends when it is time to look whether there is something new to keep; never without a file.
@@ -73,36 +81,76 @@ impl Snapshot {
         }
     }
 
-    /// Writes these contacts, which are those of this version of the membership, unless it is in the file already.
-    pub fn keep(&mut self, version: u64, contacts: Vec<SocketAddr>) {
+    /// Writes these contacts and this cluster, which are those of this version of the membership, unless they are in the file
+    /// already. Alone, the old contacts are better than none.
+    pub fn keep(&mut self, version: u64, cluster: Option<ClusterIdentity>, contacts: Vec<SocketAddr>) {
         self.next = Instant::now() + INTERVAL;
+        if !contacts.is_empty() {
+            self.contacts = contacts;
+        } else if cluster.is_none() {
+            return;
+        }
         if self.written == Some(version) || !self.writing.is_empty() {
             return;
         }
-        let path = self.path.clone();
-        self.writing.spawn_blocking(move || (version, write(&path, &contacts)));
+        let (path, contacts) = (self.path.clone(), self.contacts.clone());
+        self.writing.spawn_blocking(move || (version, write(&path, cluster, &contacts)));
     }
 }
 
-/// Reads the addresses in a snapshot; none if there is no such file. Lines that are no address are skipped, so that a
-/// damaged file costs no more than what is damaged in it.
-pub(super) fn read(path: &Path) -> io::Result<Vec<SocketAddr>> {
+/// What was read from a snapshot.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Kept {
+    pub contacts: Vec<SocketAddr>,
+    /// None where there is none, or none that can be read.
+    pub cluster: Option<ClusterIdentity>,
+    /// The first line that is nothing of what a node writes.
+    pub damaged: Option<String>,
+}
+
+/// Reads a snapshot; nothing, if there is no such file. Lines that are damaged are skipped, so that they cost no more than what
+/// is in them.
+pub(super) fn read(path: &Path) -> io::Result<Kept> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(file, SNAPSHOT_BYTES_MAX), &mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().filter_map(|line| line.parse().ok()).take(CONTACTS_MAX).collect())
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+fn parse(text: &str) -> Kept {
+    let mut kept = Kept::default();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Ok(contact) = line.parse() {
+            kept.contacts.push(contact);
+        } else if let Some(cluster) = line.strip_prefix(CLUSTER).and_then(parse_cluster) {
+            kept.cluster = Some(cluster);
+        } else {
+            kept.damaged.get_or_insert_with(|| line.chars().take(80).collect());
+        }
+    }
+    kept.contacts.truncate(CONTACTS_MAX);
+    kept
+}
+
+fn parse_cluster(text: &str) -> Option<ClusterIdentity> {
+    let id = text.strip_suffix(SETTLED);
+    let settled = id.is_some();
+    Some(ClusterIdentity { id: id.unwrap_or(text).parse::<ClusterId>().ok()?, settled })
 }
 
 /// Replaces a snapshot as a whole, or not at all.
-fn write(path: &Path, contacts: &[SocketAddr]) -> io::Result<()> {
+fn write(path: &Path, cluster: Option<ClusterIdentity>, contacts: &[SocketAddr]) -> io::Result<()> {
     let mut text = String::from(
-        "# Gossip addresses of the members last known; used to join again. Written by the node.\n",
+        "# The id of the cluster, and gossip addresses of the members last known; used to join again. Written by the node.\n",
     );
+    if let Some(ClusterIdentity { id, settled }) = cluster {
+        let settled = if settled { SETTLED } else { "" };
+        writeln!(text, "{CLUSTER}{id}{settled}").map_err(io::Error::other)?;
+    }
     for contact in contacts.iter().take(CONTACTS_MAX) {
         writeln!(text, "{contact}").map_err(io::Error::other)?;
     }
@@ -111,4 +159,32 @@ fn write(path: &Path, contacts: &[SocketAddr]) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_and_damage_costs_what_it_hits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("members");
+        assert_eq!(read(&path).unwrap(), Kept::default());
+        let contacts = vec!["10.0.0.1:5000".parse().unwrap(), "[2001:db8::1]:5000".parse().unwrap()];
+        for settled in [false, true] {
+            let cluster = Some(ClusterIdentity { id: ClusterId(0xfeed), settled });
+            write(&path, cluster, &contacts).unwrap();
+            assert_eq!(read(&path).unwrap(), Kept { contacts: contacts.clone(), cluster, damaged: None });
+        }
+        // As releases before wrote it.
+        std::fs::write(&path, "# Gossip addresses.\n10.0.0.1:5000\n").unwrap();
+        let old = Kept { contacts: contacts[..1].to_vec(), cluster: None, damaged: None };
+        assert_eq!(read(&path).unwrap(), old);
+        for damaged in ["cluster 00feed", "cluster 000000000000feed settle", "\u{fffd}\u{fffd}", "cluster"] {
+            std::fs::write(&path, format!("{damaged}\n10.0.0.1:5000\n")).unwrap();
+            let kept =
+                Kept { contacts: contacts[..1].to_vec(), cluster: None, damaged: Some(damaged.into()) };
+            assert_eq!(read(&path).unwrap(), kept);
+        }
+    }
 }

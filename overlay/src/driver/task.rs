@@ -102,9 +102,9 @@ impl Task {
             wall: Wall::default(),
             alone: Alone::new(config.timing.period() * ALONE_PERIODS),
             log: Log::default(),
+            snapshot: config.snapshot.map(|path| Snapshot::new(path, config.contacts.clone(), start)),
             contacts: Contacts::new(config.contacts, config.seeds.is_empty(), config.timing.period()),
             seeds: Seeds::new(config.seeds),
-            snapshot: config.snapshot.map(|path| Snapshot::new(path, start)),
             address_at: config.follow_address.then_some(start + ADDRESS_INTERVAL),
             origin,
             events,
@@ -329,16 +329,13 @@ impl Task {
         }
     }
 
-    /// Keeps the addresses of live members, if they may have changed.
+    /// Keeps the addresses of live members and the cluster's id, if they may have changed.
     fn write_snapshot(&mut self) {
         let Some(snapshot) = &mut self.snapshot else { return };
         let version = self.swim.membership_version();
         let live = self.swim.peers().filter(|peer| peer.is_live());
         let contacts: Vec<_> = live.map(|peer| peer.identity.gossip).take(snapshot::CONTACTS_MAX).collect();
-        // Alone, the old contacts are better than none.
-        if !contacts.is_empty() {
-            snapshot.keep(version, contacts);
-        }
+        snapshot.keep(version, self.swim.cluster(), contacts);
     }
 
     fn publish(&mut self) {
@@ -381,5 +378,6 @@ fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
     let mut peers: Vec<Member> = swim.peers().map(member).collect();
     peers.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));
     let stats: Stats = *swim.stats();
-    View { at: at.into_std(), local, peers, converged: swim.converged(), stats }
+    let (cluster, converged) = (swim.cluster(), swim.converged());
+    View { at: at.into_std(), local, peers, cluster, converged, stats }
 }

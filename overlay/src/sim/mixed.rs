@@ -1,5 +1,6 @@
 //! A small cluster under faults of all kinds.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
@@ -7,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::schedule::keyring_of;
 use super::{Checker, Report, Topology, World, mixed_faults};
-use crate::{Time, Timing};
+use crate::{ClusterId, ClusterIdentity, Time, Timing};
 
 /// Timing of the clusters.
 const TIMING: Timing = Timing::Lan;
@@ -21,6 +22,15 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Runs a cluster through faults of all kinds, by its seed, and checks it all the while; then lets it come to rest and
 /// checks that it has.
 pub fn run_mixed(seed: u64) -> Report {
+    mixed(seed, false)
+}
+
+/// The same, of nodes that each have drawn a cluster's id; that they agree on one is a rule, too.
+pub fn run_mixed_with_ids(seed: u64) -> Report {
+    mixed(seed, true)
+}
+
+fn mixed(seed: u64, ids: bool) -> Report {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
     // Most of what can go wrong does so in small clusters already.
     let nodes = if rng.random_bool(0.75) { rng.random_range(4..16) } else { rng.random_range(16..=50) };
@@ -34,6 +44,7 @@ pub fn run_mixed(seed: u64) -> Report {
         config.seeds.push("node1".into());
         // Keys are handed out only where there is one already: a cluster never goes from none to one while it runs.
         config.keys = keyed.then(|| keyring_of(0));
+        config.cluster_identity = ids.then(|| ClusterIdentity::fresh(ClusterId(rng.random())));
     }
     world.start_all();
     world.run(Duration::from_secs(5));
@@ -58,6 +69,11 @@ pub fn run_mixed(seed: u64) -> Report {
     }
     checker.liveness(&world);
     checker.effect(&world);
+    let up = (0..nodes).filter_map(|index| world.node(index));
+    let clusters: BTreeSet<_> = up.filter_map(|swim| Some(swim.cluster()?.id)).collect();
+    if clusters.len() > 1 {
+        checker.violated(&world, format!("one cluster with {} ids", clusters.len()));
+    }
     Report {
         nodes,
         seed,

@@ -35,7 +35,7 @@ pub use fired::Fired;
 pub use kind::{FaultKind, FaultKindError};
 pub use lifeguard::{LifeguardRow, lifeguard};
 pub use mass_death::{MassDeathRow, mass_death};
-pub use mixed::run_mixed;
+pub use mixed::{run_mixed, run_mixed_with_ids};
 pub use report::{Report, Spread};
 pub use scenario::{Scenario, run};
 pub use schedule::mixed_faults;

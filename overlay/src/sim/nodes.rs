@@ -176,6 +176,8 @@ impl World {
     /// Kills a node: it is gone without a word.
     pub fn kill(&mut self, index: usize) {
         if let Some(swim) = self.nodes[index].swim.take() {
+            // It is kept on disk.
+            self.nodes[index].config.cluster_identity = swim.cluster();
             self.truth.ended(swim.key(), self.nodes[index].word.0, self.now);
         }
     }

@@ -325,10 +325,13 @@ impl World {
                 Output::Send { to, bytes } => self.send(index, to, bytes),
                 Output::Event(event) => self.log.push(Entry { at: self.now, node: index, event }),
                 Output::Resolve => {
-                    let seeds = config.seeds.clone();
+                    let (seeds, contacts) = (config.seeds.clone(), config.contacts.clone());
                     let addresses: Vec<SocketAddr> =
                         seeds.iter().filter_map(|seed| self.resolve(seed)).collect();
                     self.input(index, Input::Seeds(&addresses));
+                    if !contacts.is_empty() && self.node(index).is_some_and(|swim| swim.live() == 1) {
+                        self.input(index, Input::Contacts(&contacts));
+                    }
                     return;
                 }
                 Output::Gone => {

@@ -127,7 +127,10 @@ fn told(world: &World, node: usize) -> ([u64; 8], u64) {
                 thawed += 1;
                 continue;
             }
-            Event::Moved { .. } | Event::Elsewhere { .. } | Event::NotConverged { .. } => continue,
+            Event::Moved { .. }
+            | Event::Elsewhere { .. }
+            | Event::Cluster { .. }
+            | Event::NotConverged { .. } => continue,
         };
         counts[place] += 1;
     }

@@ -53,7 +53,7 @@ impl Swim {
     /// Asks every seed that is not a live member yet to take this node in: to join, or to find the members that a
     /// partition has hidden for so long that they were forgotten. Of more than [`SEED_ADDRESSES_MAX`] so many at a time, in
     /// turn.
-    pub(super) fn on_seeds(&mut self, addresses: &[SocketAddr]) {
+    pub(super) fn on_seeds(&mut self, addresses: &[SocketAddr], purpose: Purpose) {
         if self.phase != Phase::Running {
             return;
         }
@@ -72,7 +72,7 @@ impl Swim {
                 break;
             }
             strangers += 1;
-            self.ask_to_join(*address, turn, padded);
+            self.ask_to_join(*address, turn, padded, purpose);
         }
         if strangers == 0 && !addresses.is_empty() && self.members.live() > 0 {
             self.stop_knocking();
@@ -80,11 +80,15 @@ impl Swim {
     }
 
     /// Sends a join, which is tried in each of this node's versions in turn.
-    fn ask_to_join(&mut self, address: SocketAddr, turn: u32, padded: bool) {
-        let ping = Ping { target: NodeKey(0), to: address, sent: self.now, purpose: Purpose::Join };
+    fn ask_to_join(&mut self, address: SocketAddr, turn: u32, padded: bool, purpose: Purpose) {
+        let ping = Ping { target: NodeKey(0), to: address, sent: self.now, purpose };
         let seq = self.pings.add(ping);
         let me = self.me.clone();
-        let mut encoder = self.begin(me.versions.in_turn(turn));
+        let version = me.versions.in_turn(turn);
+        let mut encoder = match purpose {
+            Purpose::Return => self.begin_to_former(version),
+            _ => self.begin_to(address, None, version),
+        };
         encoder.message(&Message::Join { seq, from: (&*me).into() });
         if padded {
             encoder.pad();
@@ -112,7 +116,7 @@ impl Swim {
                 self.lost.push_back(address);
                 let turn = self.knocks;
                 self.knocks = turn.wrapping_add(1);
-                return self.ask_to_join(address, turn, false);
+                return self.ask_to_join(address, turn, false, Purpose::Return);
             }
         }
     }
@@ -142,6 +146,7 @@ impl Swim {
 
     /// Someone is known: look now and then whether a seed is still a stranger.
     pub(super) fn joined(&mut self) {
+        self.in_company();
         if self.has_seeds {
             self.timers.set_by(Timer::Seeds, self.now + self.params.seeds_interval());
         }
@@ -149,6 +154,9 @@ impl Swim {
 
     /// The last other member is gone.
     pub(super) fn alone_again(&mut self) {
+        if self.members.live() == 0 {
+            self.timers.clear(Timer::Settle);
+        }
         if self.members.live() == 0 && self.has_seeds {
             self.join_tries = 0;
             self.timers.set_by(Timer::Join, self.now + self.params.join_retry(0));
@@ -173,7 +181,7 @@ impl Swim {
                 break;
             }
             let room = room.min(self.room_for_source().saturating_sub(MEETING_BYTES));
-            let mut encoder = self.begin(self.version_for(None));
+            let mut encoder = self.begin_to(to, None, self.version_for(None));
             encoder.message(&Message::Welcome { seq });
             encoder.limit(room.saturating_sub(self.seal.trailer_bytes()));
             self.put_members(&mut encoder, &mut keys);

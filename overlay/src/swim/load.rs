@@ -291,7 +291,7 @@ impl Swim {
             let Some(to) = self.members.get(slot).filter(near).map(Peer::address) else {
                 continue;
             };
-            let mut encoder = self.begin(self.version_for(Some(slot)));
+            let mut encoder = self.begin_to(to, Some(slot), self.version_for(Some(slot)));
             encoder.load(&sample, self.now.since(taken));
             self.put_first_updates(&mut encoder, Some(slot), None);
             self.put_updates(&mut encoder, Some(slot));

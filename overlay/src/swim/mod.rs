@@ -11,10 +11,12 @@
 
 mod audit;
 mod belief;
+mod cluster;
 mod converge;
 mod flaps;
 mod hosts;
 mod identity;
+mod io;
 mod join;
 mod learn;
 mod load;
@@ -42,10 +44,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use self::belief::WallClock;
+use self::cluster::Cluster;
 use self::converge::Disturbance;
 use self::flaps::Flaps;
 use self::hosts::Hosts;
 use self::identity::Conflict;
+pub use self::io::{Input, Output};
 use self::load::LoadDesk;
 pub(crate) use self::path::Path;
 use self::probe::Probe;
@@ -60,63 +64,12 @@ use crate::event::Subject;
 use crate::gossip::GossipQueue;
 use crate::health::{Backlog, LocalHealth, LossEstimate};
 use crate::members::{Members, Peer, Slot};
-use crate::pings::Pings;
+use crate::pings::{Pings, Purpose};
 use crate::wire::{Lists, Seal};
 use crate::{
-    BootEpoch, Config, Convergence, Coordinate, DecodeError, Event, Identity, Incarnation, Keyring,
-    LoadSample, NodeKey, Parts, Rtt, Stats, Time,
+    Config, Convergence, Coordinate, DecodeError, Event, Identity, Incarnation, LoadSample, NodeKey, Parts,
+    Rtt, Stats, Time,
 };
-
-/// What happens to the state machine.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The time that [`Output::Timeout`] named has come.
-    Timeout,
-    /// A datagram has arrived. It is decoded in place.
-    Datagram {
-        /// Where it came from.
-        from: SocketAddr,
-        /// Its payload.
-        bytes: &'a mut [u8],
-    },
-    /// A datagram to this address was refused: nobody listens there.
-    Refused(SocketAddr),
-    /// What the seeds' names resolve to now: the answer to [`Output::Resolve`].
-    Seeds(&'a [SocketAddr]),
-    /// [`Config::contacts`], to be asked as well while no seed answers.
-    Contacts(&'a [SocketAddr]),
-    /// This node is reached at another address now.
-    Address(SocketAddr),
-    /// This node's newest load sample.
-    Load(LoadSample),
-    /// What the wall clock says: milliseconds since 1970, as boot epochs are. Until it is told, this node takes its own boot
-    /// epoch for the time of its start.
-    WallClock(BootEpoch),
-    /// The keyring has changed.
-    Keys(&'a Keyring),
-    /// Tell the others that this node leaves, then [`Output::Gone`].
-    Leave,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this datagram. Give the buffer back with [`Swim::recycle`].
-    Send {
-        /// Where to.
-        to: SocketAddr,
-        /// The whole datagram.
-        bytes: Vec<u8>,
-    },
-    /// Something happened.
-    Event(Event),
-    /// Resolve the seeds' names and answer with [`Input::Seeds`]; with [`Input::Contacts`], too, if no seed answers.
-    Resolve,
-    /// Enough members have been told that this node leaves.
-    Gone,
-    /// Nothing more to do before this time, unless something comes in.
-    Timeout(Time),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -132,6 +85,7 @@ pub struct Swim {
     params: Params,
     parts: Parts,
     cluster: Box<str>,
+    cluster_identity: Cluster,
     seal: Seal,
     /// Version of the datagram that is being answered.
     asked_in: Option<u8>,
@@ -240,6 +194,7 @@ impl Swim {
             asked_in: None,
             source: None,
             cluster: config.cluster.clone().into(),
+            cluster_identity: Cluster::new(config.cluster_identity, now),
             me: Arc::new(config.identity.clone()),
             key: NodeKey::of(&config.identity.name),
             incarnation: Incarnation(0),
@@ -307,7 +262,8 @@ impl Swim {
             Input::Timeout => self.run_timers(),
             Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
             Input::Refused(to) => self.on_refused(to),
-            Input::Seeds(addresses) | Input::Contacts(addresses) => self.on_seeds(addresses),
+            Input::Seeds(addresses) => self.on_seeds(addresses, Purpose::Join),
+            Input::Contacts(addresses) => self.on_seeds(addresses, Purpose::Return),
             Input::Address(gossip) => self.move_to(gossip),
             Input::Load(sample) => {
                 self.load = Some((sample, self.now));
@@ -478,6 +434,7 @@ impl Swim {
                 Timer::Leave => self.on_leave_round(),
                 Timer::Revive => self.on_revive(),
                 Timer::RollCall => self.on_roll_call(),
+                Timer::Settle => self.on_settle(),
             }
         }
     }

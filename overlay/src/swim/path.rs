@@ -40,7 +40,7 @@ impl Swim {
         let key = peer.key;
         let seq = self.pings.add(Ping { target: key, to: from, sent: self.now, purpose: Purpose::Path });
         peer.known_mut().path.get_or_insert_default().asked = Some((from, seq, self.now));
-        let mut encoder = self.begin(self.version_for(Some(slot)));
+        let mut encoder = self.begin_to(from, Some(slot), self.version_for(Some(slot)));
         encoder.message(&Message::Ping { seq, to: key, from: None });
         encoder.limit(length.min(DATAGRAM_BYTES_SURE).saturating_sub(self.seal.trailer_bytes()));
         self.put_first_updates(&mut encoder, Some(slot), None);

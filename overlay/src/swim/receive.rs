@@ -32,6 +32,7 @@ impl Swim {
         self.source = Some((from, ANSWERED_TIMES * length));
         self.on_decoded(from, length, &datagram);
         (self.asked_in, self.source) = (None, None);
+        self.cluster_identity.told = false;
         self.lists = datagram.lists.emptied();
     }
 
@@ -42,6 +43,10 @@ impl Swim {
         if !self.is_believable(datagram.head.boot(), datagram.head.incarnation(), true) {
             self.stats.rejected.count(Rejection::Ahead);
             self.rejected = Some(DecodeError::Ahead);
+            return;
+        }
+        let asked = answered(&datagram.message).and_then(|seq| self.pings.get(seq));
+        if self.refuses(from, length, datagram, asked) {
             return;
         }
         if datagram.head.from() == self.key {
@@ -62,6 +67,7 @@ impl Swim {
         if let Some(slot) = sender {
             self.heard_from(slot);
         }
+        self.note_cluster(sender, asked, datagram);
         if let (Some(slot), Some(within)) = (sender, datagram.promise) {
             self.on_promise(slot, within);
         }
@@ -159,7 +165,7 @@ impl Swim {
     fn is_proven_sender(&self, from: SocketAddr, datagram: &Datagram<'_>) -> bool {
         let head = &datagram.head;
         let answers = |ping: Ping| match ping.purpose {
-            Purpose::Join | Purpose::Joined => true,
+            Purpose::Join | Purpose::Return | Purpose::Joined => true,
             Purpose::Meet => false,
             _ => ping.target == head.from(),
         };
@@ -216,7 +222,7 @@ impl Swim {
         let Some(ping) = self.pings.get(seq) else { return };
         match ping.purpose {
             Purpose::Joined => return,
-            Purpose::Join => self.pings.joined(seq),
+            Purpose::Join | Purpose::Return => self.pings.joined(seq),
             _ if ping.target != head.from() => return,
             _ => drop(self.pings.take(seq)),
         }
@@ -235,7 +241,7 @@ impl Swim {
         self.measured_by(slot, &ping);
         match ping.purpose {
             Purpose::Probe { attempt } => self.on_probe_answered(slot, Some(attempt)),
-            Purpose::Join => self.on_probe_answered(slot, None),
+            Purpose::Join | Purpose::Return => self.on_probe_answered(slot, None),
             Purpose::Relay { origin, seq } => self.pass_on_ack(origin, seq, head),
             Purpose::Path => {
                 self.on_path_answered(slot, seq, from);
@@ -243,7 +249,7 @@ impl Swim {
             }
             Purpose::RollCall => self.on_roll_call_answered(slot, ping.sent),
             Purpose::Knock => self.tell_revived(slot),
-            Purpose::Conflict | Purpose::Meet | Purpose::Joined | Purpose::Revive => {}
+            Purpose::Conflict | Purpose::Meet | Purpose::Joined | Purpose::Revive | Purpose::Cluster => {}
         }
     }
 

@@ -35,7 +35,7 @@ impl Swim {
         bytes_max: usize,
         first: Option<NodeKey>,
     ) {
-        let mut encoder = self.begin(self.version_for(receiver));
+        let mut encoder = self.begin_to(to, receiver, self.version_for(receiver));
         encoder.message(message);
         if matches!(message, Message::Ping { .. })
             && let Some(within) = self.promise_for(receiver)

@@ -102,18 +102,13 @@ impl Swim {
             _ => {}
         }
         let introduced = introduction(datagram).and_then(Record::identity);
-        match slot {
-            Some(slot) => {
-                if !introduced.is_some_and(|said| self.ask_moved(slot, from, said, head.incarnation())) {
-                    self.look_at_source(slot, from, self.room_for_source());
-                }
+        if let Some(slot) = slot {
+            let moved = introduced.is_some_and(|said| self.ask_moved(slot, from, said, head.incarnation()));
+            if !moved {
+                self.look_at_source(slot, from, self.room_for_source());
             }
-            None if stranger => {
-                if let Some(identity) = introduced {
-                    self.ask_newcomer(from, identity);
-                }
-            }
-            None => {}
+        } else if let Some(identity) = introduced.filter(|_| stranger) {
+            self.ask_newcomer(from, identity);
         }
     }
 
@@ -128,7 +123,7 @@ impl Swim {
         let ping = Ping { target: key, to: at, sent: self.now, purpose: Purpose::Meet };
         let seq = self.pings.add(ping);
         let spoken = self.me.versions.common(identity.versions).unwrap_or(self.me.versions.oldest());
-        let mut encoder = self.begin(spoken);
+        let mut encoder = self.begin_to(at, None, spoken);
         encoder.message(&Message::Ping { seq, to: key, from: None });
         self.strangers.add(Stranger { key, address: at, identity: Arc::new(identity), at: self.now });
         self.finish(at, None, encoder);

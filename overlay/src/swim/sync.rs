@@ -88,7 +88,7 @@ impl Swim {
 
     fn send_records(&mut self, slot: Slot, range: RangeInclusive<u64>, bytes_max: usize) {
         let Some(to) = self.members.get(slot).map(Peer::address) else { return };
-        let mut encoder = self.begin(self.version_for(Some(slot)));
+        let mut encoder = self.begin_to(to, Some(slot), self.version_for(Some(slot)));
         encoder.message(&Message::Records { first: *range.start(), last: *range.end() });
         encoder.limit(bytes_max - self.seal.trailer_bytes());
         let mut fits = true;
@@ -126,7 +126,7 @@ impl Swim {
         lacking.shuffle(&mut self.rng);
         lacking.sort_by_key(|key| self.members.by_key(*key).is_none_or(|peer| peer.met));
         let (bytes_max, _) = self.sync_size();
-        let mut encoder = self.begin(self.version_for(Some(slot)));
+        let mut encoder = self.begin_to(to, Some(slot), self.version_for(Some(slot)));
         encoder.limit(bytes_max - self.seal.trailer_bytes());
         self.put_members(&mut encoder, &mut lacking);
         self.finish(to, Some(slot), encoder);
@@ -176,7 +176,7 @@ impl Swim {
                 continue;
             };
             let seq = self.pings.add(Ping { target: key, to, sent: self.now, purpose: Purpose::Knock });
-            let mut encoder = self.begin(self.version_for(Some(slot)));
+            let mut encoder = self.begin_to_former(self.version_for(Some(slot)));
             encoder.message(&Message::Ping { seq, to: key, from: None });
             self.finish(to, Some(slot), encoder);
         }

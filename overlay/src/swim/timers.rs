@@ -27,9 +27,11 @@ pub(super) enum Timer {
     Revive,
     /// Nobody is heard: ping the next ones of all members.
     RollCall,
+    /// This node was in company for so long that its cluster settles.
+    Settle,
 }
 
-const TIMERS: [Timer; 11] = [
+const TIMERS: [Timer; 12] = [
     Timer::Period,
     Timer::Gossip,
     Timer::Join,
@@ -41,6 +43,7 @@ const TIMERS: [Timer; 11] = [
     Timer::Leave,
     Timer::Revive,
     Timer::RollCall,
+    Timer::Settle,
 ];
 
 #[derive(Debug)]

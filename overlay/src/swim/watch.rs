@@ -75,7 +75,7 @@ impl Swim {
             self.watch.promised_to = None;
             return;
         };
-        let mut encoder = self.begin(self.version_for(Some(slot)));
+        let mut encoder = self.begin_to(to, Some(slot), self.version_for(Some(slot)));
         encoder.promise(if again { self.params.period } else { Duration::ZERO });
         encoder.limit(DATAGRAM_BYTES_SURE - self.seal.trailer_bytes());
         self.put_first_updates(&mut encoder, Some(slot), None);

@@ -8,7 +8,8 @@ use bincode::{BorrowDecode, Decode, Encode};
 use crate::coordinate::DIMENSIONS;
 use crate::member::is_name;
 use crate::{
-    BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, NodeName, Versions, Zone,
+    BootEpoch, ClusterIdentity, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey,
+    NodeName, Versions, Zone,
 };
 
 /// Who sends, and what everyone wants to know of it. In every datagram.
@@ -190,6 +191,19 @@ pub(crate) struct LoadEntry {
     pub coordinate: Option<Coordinate>,
 }
 
+/// Which cluster a node belongs to, as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterClaim {
+    pub identity: ClusterIdentity,
+    /// What it asks is for members of the same cluster only.
+    pub exact: bool,
+}
+
+/// Bit of a claim's flags: its cluster has settled.
+pub(super) const CLUSTER_SETTLED: u8 = 1;
+/// Bit of a claim's flags: it is exact.
+pub(super) const CLUSTER_EXACT: u8 = 2;
+
 /// A coordinate in sixteenths of a millisecond: nine bytes.
 #[derive(Encode, Decode)]
 pub(super) struct WireCoordinate {
@@ -251,6 +265,7 @@ pub(super) mod kind {
     pub const LOADS: u8 = 18;
     pub const COORDINATE: u8 = 19;
     pub const PROMISE: u8 = 20;
+    pub const CLUSTER: u8 = 21;
     /// Zeros that make a datagram larger, so that its answer does not amplify it.
     pub const PADDING: u8 = 255;
 }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use bincode::BorrowDecode;
 
-use super::body::{UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire, kind};
+use super::body::{
+    CLUSTER_EXACT, CLUSTER_SETTLED, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire, kind,
+};
 use super::load::{WITH_COORDINATE, WireLoad, age_from_wire};
 use super::{
-    DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject, UPDATES_MAX,
-    Update,
+    ClusterClaim, DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject,
+    UPDATES_MAX, Update,
 };
-use crate::{Coordinate, Incarnation, LoadSample, MemberState, NodeKey};
+use crate::{ClusterId, ClusterIdentity, Coordinate, Incarnation, LoadSample, MemberState, NodeKey};
 
 /// One datagram, decoded and checked.
 #[derive(Debug, PartialEq)]
@@ -25,6 +27,8 @@ pub(crate) struct Datagram<'a> {
     pub coordinate: Option<Coordinate>,
     /// Within what time the sender will be heard of again; zero if it keeps an earlier promise.
     pub promise: Option<Duration>,
+    /// Which cluster the sender belongs to, if it says so.
+    pub cluster: Option<ClusterClaim>,
     pub lists: Lists<'a>,
 }
 
@@ -56,8 +60,16 @@ pub(crate) fn decode<'a>(
     let mut rest = Reader(body);
     let head = rest.take("head")?;
     let message = Message::News;
-    let mut datagram =
-        Datagram { version, head, message, load: None, coordinate: None, promise: None, lists };
+    let mut datagram = Datagram {
+        version,
+        head,
+        message,
+        load: None,
+        coordinate: None,
+        promise: None,
+        cluster: None,
+        lists,
+    };
     while !rest.0.is_empty() {
         let (kind, payload) = rest.section()?;
         datagram.section(kind, Reader(payload))?;
@@ -134,6 +146,12 @@ impl<'a> Datagram<'a> {
             kind::PROMISE => {
                 let within_cs: u16 = payload.take("promise")?;
                 self.promise = Some(Duration::from_millis(u64::from(within_cs) * 10));
+            }
+            kind::CLUSTER => {
+                let (id, flags): ([u8; 8], u8) = payload.take("cluster")?;
+                let (id, settled) = (ClusterId(u64::from_le_bytes(id)), flags & CLUSTER_SETTLED != 0);
+                let exact = flags & CLUSTER_EXACT != 0;
+                self.cluster = Some(ClusterClaim { identity: ClusterIdentity { id, settled }, exact });
             }
             kind::UPDATES => {
                 while !payload.0.is_empty() {

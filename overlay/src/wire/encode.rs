@@ -5,11 +5,14 @@ use std::time::Duration;
 use bincode::Encode;
 use rand::RngCore;
 
-use super::body::{SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_to_wire, kind};
+use super::body::{
+    CLUSTER_EXACT, CLUSTER_SETTLED, SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_to_wire,
+    kind,
+};
 use super::load::{WITH_COORDINATE, WireLoad, age_to_wire};
 use super::{
-    DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject, UPDATES_MAX,
-    Update,
+    ClusterClaim, DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject,
+    UPDATES_MAX, Update,
 };
 use crate::{Coordinate, Identity, LoadSample, MemberState};
 
@@ -113,6 +116,16 @@ impl Encoder {
         self.bytes.extend([0; SECTION_HEAD_BYTES]);
         self.put(&u16::try_from(within.as_millis().div_ceil(10)).unwrap_or(u16::MAX));
         self.close(kind::PROMISE, start);
+    }
+
+    /// Which cluster the sender belongs to.
+    pub fn cluster(&mut self, claim: &ClusterClaim) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        let settled = if claim.identity.settled { CLUSTER_SETTLED } else { 0 };
+        let exact = if claim.exact { CLUSTER_EXACT } else { 0 };
+        self.put(&(claim.identity.id.0.to_le_bytes(), settled | exact));
+        self.close(kind::CLUSTER, start);
     }
 
     /// Adds one update; false if there is no room for it.

@@ -5,6 +5,8 @@
 //! after the fields that it knows, so that two versions can live in one cluster. Everything is decoded and checked
 //! before any of it reaches the state machine. docs/PROTOCOL.md lists every field.
 
+use crate::ClusterId;
+
 mod body;
 mod decode;
 mod encode;
@@ -14,7 +16,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use body::{Head, LoadEntry, Message, Range, Record, Subject, Update};
+pub(crate) use body::{ClusterClaim, Head, LoadEntry, Message, Range, Record, Subject, Update};
 pub(crate) use decode::{Datagram, Lists, decode};
 pub(crate) use encode::Encoder;
 pub use seal::OpenError;
@@ -47,6 +49,16 @@ pub enum DecodeError {
         "its sender's boot epoch is more than two days ahead of this node's clock, or its incarnation is out of reach"
     )]
     Ahead,
+    /// Its sender is a member of another cluster that has the same name.
+    #[error(
+        "its sender is of another cluster of the same name: that one's id is {theirs}, this one's {ours}"
+    )]
+    OtherCluster {
+        /// Id of this node's cluster.
+        ours: ClusterId,
+        /// Id of its sender's.
+        theirs: ClusterId,
+    },
 }
 
 fn bincode_config() -> impl bincode::config::Config {

@@ -71,6 +71,11 @@ enum Mode {
 }
 
 impl Seal {
+    /// Whether there is a key.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.mode, Mode::Sealed { .. })
+    }
+
     /// For a node that speaks these versions.
     pub fn new(cluster: &str, keyring: Option<&Keyring>, versions: Versions) -> Self {
         let name = cluster.as_bytes();

@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use super::body::kind;
 use super::*;
 use crate::{
-    BootEpoch, Coordinate, Identity, Incarnation, KEY_BYTES, Keyring, LoadSample, MemberState, NodeKey,
-    Versions,
+    BootEpoch, ClusterIdentity, Coordinate, Identity, Incarnation, KEY_BYTES, Keyring, LoadSample,
+    MemberState, NodeKey, Versions,
 };
 
 fn rng() -> ChaCha8Rng {
@@ -31,6 +31,11 @@ fn addresses() -> impl Strategy<Value = SocketAddr> {
     .prop_filter("reachable", |a| !a.ip().is_unspecified() && !a.ip().is_multicast())
 }
 
+/// `.` and `..` are none.
+fn names() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9_.-]{1,63}".prop_filter("a name", |name| crate::member::is_name(name))
+}
+
 fn spoken() -> impl Strategy<Value = Versions> {
     (1..=u8::MAX, 0u8..9)
         .prop_map(|(oldest, more)| Versions::new(oldest, oldest.saturating_add(more)).unwrap())
@@ -41,7 +46,7 @@ fn boots() -> impl Strategy<Value = BootEpoch> {
 }
 
 prop_compose! {
-    fn identities()(name in "[a-zA-Z0-9_.-]{1,63}", zone in "[a-zA-Z0-9_.-]{1,63}", boot in boots(),
+    fn identities()(name in names(), zone in names(), boot in boots(),
                     gossip in addresses(), http_port: u16, capacity_jobs: u16, versions in spoken()) -> Identity {
         let (name, zone) = (name.parse().unwrap(), zone.parse().unwrap());
         Identity { name, boot, gossip, http_port, zone, capacity_jobs, versions }
@@ -163,6 +168,13 @@ proptest! {
         if let Some(within_cs) = promise_cs {
             encoder.promise(Duration::from_millis(u64::from(within_cs) * 10));
         }
+        let claim = (!kind.is_multiple_of(3)).then_some(ClusterClaim {
+            identity: ClusterIdentity { id: ClusterId(number), settled: kind.is_multiple_of(5) },
+            exact: kind.is_multiple_of(7),
+        });
+        if let Some(claim) = &claim {
+            encoder.cluster(claim);
+        }
         let told = news.iter().take_while(|update| encoder.update(&borrowed(update))).count();
         let passed_on = entries.iter().take_while(|entry| encoder.load_entry(entry)).count();
         let mut bytes = encoder.finish(seal);
@@ -173,6 +185,7 @@ proptest! {
         prop_assert_eq!(datagram.message, message);
         prop_assert_eq!(datagram.coordinate, place);
         prop_assert_eq!(datagram.promise.map(|within| within.as_millis() / 10), promise_cs.map(u128::from));
+        prop_assert_eq!(datagram.cluster, claim);
         prop_assert_eq!(datagram.load, load);
         prop_assert_eq!(datagram.lists.updates, news[..told].iter().map(recorded).collect::<Vec<_>>());
         prop_assert_eq!(datagram.lists.loads, &entries[..passed_on]);
@@ -205,7 +218,7 @@ proptest! {
 /// Sections of kinds that nobody knows yet, the padding among them.
 fn of_the_future() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let kinds =
-        any::<u8>().prop_filter("unknown", |kind| !(1..=10).contains(kind) && !(16..=20).contains(kind));
+        any::<u8>().prop_filter("unknown", |kind| !(1..=10).contains(kind) && !(16..=21).contains(kind));
     (kinds, prop::collection::vec(any::<u8>(), 0..90))
 }
 

@@ -1,5 +1,6 @@
 //! The protocol at work in the simulated network.
 
+mod clusters;
 mod keys;
 mod kinds;
 mod knowledge;
