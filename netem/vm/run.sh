@@ -64,10 +64,6 @@ add_program() {
     path=$(type -P "$1") || skip "the program $1 is missing"
     path=$(realpath -s "$path")
     add "$path" "$path"
-    # What unpacks it is emulated: it need not carry what only debuggers read.
-    case $(head -c 4 "$path" | tr -d '\000') in
-        $'\x7fELF') strip --strip-debug "$root$path" 2>/dev/null || true ;;
-    esac
     { ldd "$path" 2>/dev/null || true; } | grep -o '/[^ ]*' | while read -r library; do
         [ -e "$root$library" ] || add "$library" "$library"
     done

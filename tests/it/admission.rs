@@ -168,9 +168,7 @@ async fn what_takes_longer_than_it_is_allowed_is_refused_for_good_and_for_no_oth
         let clip = Clip { size: "160x120", tag, container: "mkv", ..Clip::default() };
         node.http.upload(clip.make()).await.assert_video();
     }
-    let clip =
-        Clip { size: "160x120", seconds: 150.0, audio: false, tag: 3, container: "mkv", ..Clip::default() }
-            .make();
+    let clip = Clip { size: "160x120", seconds: 150.0, audio: false, tag: 3, container: "mkv" }.make();
     let short = [("x-deadline-ms", "12000")];
     for _ in 0..2 {
         let refused = node.http.upload_with("/upload", &short, clip.clone()).await;

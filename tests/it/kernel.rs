@@ -22,7 +22,6 @@ const PROGRAMS: &[&str] = &[
     "iptables",
     "chrt",
     "nsenter",
-    "setpriv",
     "unshare",
     "true",
     "ffmpeg",
@@ -55,6 +54,8 @@ impl Lab {
         let mut child = Command::new(env!("CARGO_BIN_EXE_starling"))
             .args(["lab", "--json", "--base-port", "0", "--dir"])
             .arg(&base)
+            // The booted kernel has no users but root.
+            .args(std::env::var_os(INSIDE).map(|_| "--user=root"))
             .args(["--", "--policy", "round-robin"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -210,7 +210,9 @@ async fn a_node_that_hears_nobody_says_so_and_gets_no_requests_until_it_hears_ag
     let unheard = "starling_unheard_members";
     assert_eq!((near.http.get("/ready").await.status, near.metric(unheard).await), (StatusCode::OK, 0));
     // Silent, and not gone: what refuses a datagram would be known to be dead at once.
-    others.iter().for_each(|node| node.signal(Signal::STOP));
+    for node in others {
+        node.signal(Signal::STOP);
+    }
     let mut reason = Value::Null;
     eventually("it is known to be cut off", async || {
         let ready = near.http.get("/ready").await;
@@ -228,7 +230,9 @@ async fn a_node_that_hears_nobody_says_so_and_gets_no_requests_until_it_hears_ag
     assert!(named.iter().all(|name| ["node2", "node3", "node4", "node5"].contains(name)), "{told}");
     assert_eq!(named.len() as u64 + told["more"].as_u64().unwrap(), 4, "{told}");
     assert_eq!(near.metric(unheard).await, 4);
-    others.iter().for_each(|node| node.signal(Signal::CONT));
+    for node in others {
+        node.signal(Signal::CONT);
+    }
     eventually("it hears of all", async || {
         near.http.get("/ready").await.status == StatusCode::OK && near.metric(unheard).await == 0
     })

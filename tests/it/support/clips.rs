@@ -33,9 +33,10 @@ impl Clip {
     pub fn make(self) -> Bytes {
         let Self { size, seconds, audio, tag, container } = self;
         let is_tagged_behind = matches!(container, "mp4" | "mov");
-        let name = match is_tagged_behind {
-            true => format!("{size}-{seconds}s-{audio}.{container}"),
-            false => format!("{size}-{seconds}s-{audio}-{tag}.{container}"),
+        let name = if is_tagged_behind {
+            format!("{size}-{seconds}s-{audio}.{container}")
+        } else {
+            format!("{size}-{seconds}s-{audio}-{tag}.{container}")
         };
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips").join(name);
         let bytes = std::fs::read(&kept).unwrap_or_else(|_| self.encode(&kept));
