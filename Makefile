@@ -5,9 +5,12 @@ ONCE ?=
 VIDEO ?=
 RELEASE ?= 1
 BASE_PORT ?= 5001
-export ONCE VIDEO RELEASE BASE_PORT
+ONLY ?=
+PROFILES ?=
+COMPARE ?=
+export ONCE VIDEO RELEASE BASE_PORT ONLY PROFILES COMPARE
 
-.PHONY: help demo test lint build bench bench-data bench-load bench-overlay bench-netem clean
+.PHONY: help demo test corpus lint build bench bench-data bench-load bench-overlay bench-netem clean
 
 help:
 	@echo 'make demo    build, start five nodes on this machine, upload a clip, leave the cluster running until Ctrl-C'
@@ -17,6 +20,10 @@ help:
 	@echo '             RELEASE=0    build without optimization: faster to build'
 	@echo 'make test    all that CI runs but fuzzing (scripts/fuzz.sh): formatting, lints, documentation, licences, spelling,'
 	@echo '             all tests; what this machine lacks (root, Docker, qemu) is skipped, listed and counted'
+	@echo 'make corpus  every kind of input through every profile, measured; the tests take a part of that'
+	@echo '             ONLY=NAME,…       these inputs of tests/corpus/inputs.toml alone'
+	@echo '             PROFILES=NAME,…   these profiles alone'
+	@echo '             COMPARE=1         also through plain ffmpeg and HandBrake, which is installed where it is missing'
 	@echo 'make lint    the same without the tests'
 	@echo 'make bench   all benchmarks; bench-data, bench-overlay, bench-netem for those of one part, bench-NAME for one'
 	@echo '             bench-load CLIPS=FOLDER: the load generator on a lab, beside bare ffmpeg'
@@ -28,6 +35,10 @@ demo:
 test: lint
 	@scripts/deps.sh test
 	@scripts/test.sh
+
+# Its table of verdicts is in docs/EXPERIMENTS.md, "Kinds of media".
+corpus:
+	@scripts/corpus.sh
 
 lint:
 	@scripts/deps.sh build

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing for the groups named: build, run, demo, test, bench, serf, data. With nothing missing it only
+# Installs what is missing for the groups named: build, run, demo, test, bench, serf, data, compare. With nothing missing it only
 # looks, which takes milliseconds. Without the right to install it says what to install, and fails.
 #
 # With CI=true the group test also has what needs a machine of one's own: a Docker engine and an emulator.
@@ -25,6 +25,7 @@ test ping iputils-ping
 data openssl openssl
 data nginx nginx-light
 data wrk wrk
+compare HandBrakeCLI handbrake-cli
 ci chromium chromium
 ci dockerd docker.io
 ci docker-compose docker-compose

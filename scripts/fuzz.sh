@@ -47,7 +47,7 @@ fuzz() {
 failed=
 build
 [ "$seconds" != build ] || exit 0
-set -- overlay/fuzz/datagram overlay/fuzz/sequence fuzz/bundle fuzz/headers fuzz/index fuzz/multipart fuzz/probe
+set -- overlay/fuzz/datagram overlay/fuzz/sequence fuzz/bundle fuzz/headers fuzz/index fuzz/multipart fuzz/probe fuzz/webp
 cores=$(nproc)
 while [ $# -gt 0 ]; do
     batch=

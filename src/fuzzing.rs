@@ -4,7 +4,7 @@ use crate::content::{MediaInfo, MediaLimits};
 pub use crate::http::request::{content_sha256, deadline, filename, profile, safe_filename};
 use crate::media::Features;
 use crate::workers::ProbeError;
-use crate::workers::{index, probe, whole};
+use crate::workers::{index, probe, webp, whole};
 
 /// What ffprobe's words are taken for.
 pub fn probed(json: &[u8]) -> Result<MediaInfo, ProbeError> {
@@ -20,4 +20,31 @@ pub fn within(limits: &MediaLimits, info: &MediaInfo) -> Result<(), ProbeError> 
 pub fn described(moov: &[u8], mdat: std::ops::Range<u64>) -> Option<MediaInfo> {
     let bytes = mdat.end.saturating_sub(mdat.start);
     index::describe(moov, &whole::TopBox { kind: *b"mdat", at: mdat.start, bytes })
+}
+
+/// Reads a file as an animated WebP, and what it holds where its canvas is of no more than so many pixels: bytes of pictures.
+pub fn webp(file: &[u8], pixels_max: u64) -> Option<u64> {
+    let (length, reader) = (file.len() as u64, || std::io::Cursor::new(file));
+    let mut described = Vec::new();
+    webp::describe(reader(), length, &mut described).ok()?;
+    let info = webp::read_description(&described).ok()??;
+    if info.pixels() / info.video?.frames > pixels_max {
+        return None;
+    }
+    let mut written = Count(0);
+    webp::decode(reader(), length, &mut written, &mut std::io::sink()).ok()?;
+    Some(written.0)
+}
+
+struct Count(u64);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

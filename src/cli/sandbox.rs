@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use starling::workers::sandbox::{Confinement, confine_and_check, confine_and_exec};
+use starling::workers::sandbox::{Confinement, confine_and_check, confine_and_exec, confine_and_stay};
+use starling::workers::webp::{self, WebpAct};
 
 /// Exit code when the program could not be run; the shell's own for "found but can't be executed".
 const CANNOT_RUN: u8 = 126;
@@ -36,8 +37,11 @@ pub struct Args {
     /// Try out what can't be done, instead of running a program.
     #[arg(long, conflicts_with = "command")]
     check: bool,
+    /// Read the file that may be read as a WebP, instead of running a program.
+    #[arg(long, conflicts_with_all = ["command", "check"])]
+    webp: Option<WebpAct>,
     /// Program and arguments.
-    #[arg(last = true, required_unless_present = "check")]
+    #[arg(last = true, required_unless_present_any = ["check", "webp"])]
     command: Vec<OsString>,
 }
 
@@ -53,6 +57,9 @@ pub fn run(args: &Args) -> ExitCode {
         writable: args.writable.clone(),
         command: args.command.clone(),
     };
+    if let Some(act) = args.webp {
+        return webp(act, &confinement);
+    }
     let error = if args.check {
         match confine_and_check(&confinement) {
             Ok(()) => return ExitCode::SUCCESS,
@@ -63,4 +70,23 @@ pub fn run(args: &Args) -> ExitCode {
     };
     eprintln!("starling sandbox: {error}");
     ExitCode::from(CANNOT_RUN)
+}
+
+/// A file that can't be read is told of on stderr, and in the exit code, as ffmpeg does.
+fn webp(act: WebpAct, confinement: &Confinement) -> ExitCode {
+    let [file] = &confinement.readable[..] else {
+        eprintln!("starling sandbox: --webp takes one --readable");
+        return ExitCode::from(CANNOT_RUN);
+    };
+    if let Err(error) = confine_and_stay(confinement) {
+        eprintln!("starling sandbox: {error}");
+        return ExitCode::from(CANNOT_RUN);
+    }
+    match webp::act(act, file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -61,6 +61,8 @@ pub struct VideoInfo {
     pub samples: Samples,
     /// What its colours mean.
     pub color: Color,
+    /// What is seen through the transparent parts of its pictures, where they may have such.
+    pub backdrop: Option<Backdrop>,
     /// Which of two fields is first, for an interlaced stream.
     pub interlaced: Option<FieldOrder>,
     /// Frames a second, on average; 0 where it isn't known.
@@ -69,6 +71,8 @@ pub struct VideoInfo {
     pub constant_rate: Option<Ratio>,
     /// Number of frames: counted by the container, or else fps x duration; 0 where neither is known.
     pub frames: u64,
+    /// Whether the container counted them: then its rate is that of all of it, and else that of its first seconds.
+    pub counted: bool,
     /// How long this stream plays, where the container says.
     pub duration: Option<Duration>,
 }
@@ -104,6 +108,16 @@ pub enum Samples {
     FullRangeYuv,
     /// Red, green and blue, or a palette of such.
     Rgb,
+}
+
+/// What is behind a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backdrop {
+    /// A page: behind the pictures of GIF, APNG and WebP.
+    White,
+    /// A screen: behind a film.
+    Black,
 }
 
 /// The order of two fields in time.

@@ -8,7 +8,7 @@ mod media;
 pub use color::{Color, Matrix, Primaries, Range, Transfer};
 pub use damage::{Damage, ParseDamageError};
 pub use limits::{MediaLimits, RESULT_BYTES_MAX};
-pub use media::{AudioInfo, FieldOrder, Lack, MediaInfo, Ratio, Samples, VideoInfo};
+pub use media::{AudioInfo, Backdrop, FieldOrder, Lack, MediaInfo, Ratio, Samples, VideoInfo};
 pub use starling_placement::content::{
     ClientTag, ClientTagError, ContentId, ParseContentIdError, network_of,
 };

@@ -27,6 +27,8 @@ pub enum Container {
     Gif,
     /// .png that moves, .apng
     Apng,
+    /// .webp that moves; one that does not is told by the probe.
+    Webp,
     /// .mxf
     Mxf,
     /// .dv
@@ -36,7 +38,7 @@ pub enum Container {
 /// The first bytes are of no media container that is taken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a video by its first bytes: MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, ASF, Ogg, MXF, DV, GIF and APNG are taken"
+    "not a video by its first bytes: MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, ASF, Ogg, MXF, DV, GIF, APNG and animated WebP are taken"
 )]
 pub struct NotVideo;
 
@@ -68,6 +70,9 @@ pub fn sniff(head: &[u8]) -> Result<Container, NotVideo> {
     }
     if at(0, b"RIFF") && at(8, b"WAVE") {
         return Ok(Container::Wav);
+    }
+    if at(0, b"RIFF") && at(8, b"WEBP") {
+        return Ok(Container::Webp);
     }
     if at(0, b"FLV\x01") {
         return Ok(Container::Flv);

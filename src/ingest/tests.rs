@@ -372,12 +372,13 @@ fn containers_are_told_by_their_first_bytes() {
         .into_iter()
         .flat_map(|head| [&head[..], &[0xff; 76]].concat())
         .collect();
-    let cases: [(&[u8], Container); 21] = [
+    let cases: [(&[u8], Container); 22] = [
         (&mp4(64), Container::Mp4),
         (b"\0\0\0\x08wide\0\0\0\0mdat", Container::Mp4),
         (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81", Container::Matroska),
         (b"RIFF\0\0\0\0AVI LIST", Container::Avi),
         (b"RIFF\0\0\0\0WAVEfmt ", Container::Wav),
+        (b"RIFF\0\0\0\0WEBPVP8X", Container::Webp),
         (b"FLV\x01\x05\0\0\0\x09", Container::Flv),
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", Container::Asf),
         (b"OggS\0\x02", Container::Ogg),

@@ -15,6 +15,9 @@ pub const DEMUXERS: &str =
 /// The demuxers for what ffmpeg itself has written here: a poster and a GIF, too.
 pub(crate) const OWN_DEMUXERS: &str = "mov,matroska,webm,ogg,image2,jpeg_pipe,gif";
 
+/// Where a file is read from that another process decodes first. No file of a node has this name: all have an absolute path.
+pub(crate) const PIPE: &str = "pipe:0";
+
 /// Seconds between two pictures that need no other before them.
 const KEY_FRAME_EVERY_S: u32 = 2;
 /// What a decoder allocates beside the pixels of a picture: it aligns both sides.
@@ -23,7 +26,7 @@ const ALIGNMENT_PIXELS: u64 = 128;
 /// What a command line needs besides the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// The file to read.
+    /// The file to read, or [`PIPE`].
     pub input: &'a Path,
     /// The file to write.
     pub output: &'a Path,
@@ -49,7 +52,12 @@ impl Plan {
             }
         }
         guard_input(&mut args, DEMUXERS, run.limits);
-        args.opt("-threads", run.threads).path("-i", run.input);
+        args.opt("-threads", run.threads);
+        if run.input == Path::new(PIPE) {
+            args.opt("-i", PIPE);
+        } else {
+            args.path("-i", run.input);
+        }
         if let Some(video) = &self.video {
             args.opt("-map", format!("0:{}", video.stream)).opt("-vf", video.filters.join(","));
         }
@@ -79,7 +87,7 @@ impl Plan {
                 }
                 match container {
                     Container::Mp4 => {
-                        if let Some(video) = self.video.as_ref().filter(|video| !video.rate.constant) {
+                        if let Some(video) = &self.video {
                             last_picture(args, video);
                         }
                         args.opt("-movflags", "+faststart").opt("-f", "mp4")
@@ -139,14 +147,22 @@ fn encode_video(
     args.opt("-enc_time_base:v", ratio(rate.tick).replace('/', ":"));
 }
 
+/// An MP4 counts at least so many ticks a second; ffmpeg doubles those of an encoder until they are as many.
+const MP4_TICKS_PER_S_MIN: u32 = 10_000;
+
 /// An MP4 ends with the picture that is decoded last, which need not be the one that is shown last: where pictures come at odd times
 /// the film would end before it. So the last one decoded lasts until the last one shown is over.
 fn last_picture(args: &mut Args, video: &Video) {
-    // In ticks, as all times are here; the container counts in the same ones.
-    let frame = (1.0 / (video.rate.nominal.value() * video.rate.tick.value())).round();
+    let mut ticks_per_s = video.rate.tick.under();
+    while ticks_per_s < MP4_TICKS_PER_S_MIN {
+        ticks_per_s *= 2;
+    }
+    // Times are in the container's ticks there, whatever the encoder counts in. So those are said, too.
+    let frame = (f64::from(ticks_per_s) / video.rate.nominal.value()).round();
     let until = format!("ld(0)+{frame}-STARTPTS-DTS+STARTDTS");
     let duration = format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)");
     args.opt("-bsf:v", format!("setts=pts=PTS:dts=DTS:duration='{duration}'"));
+    args.opt("-video_track_timescale", ticks_per_s);
 }
 
 /// What streaming needs: no second of it is much more than a line carries, and it can be begun and cut every two seconds.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::{Features, rate, sound};
 use crate::content::{
-    AudioInfo, Color, FieldOrder, Lack, Matrix, MediaInfo, Primaries, Range, Ratio, Samples, Transfer,
-    VideoInfo,
+    AudioInfo, Backdrop, Color, FieldOrder, Lack, Matrix, MediaInfo, Primaries, Range, Ratio, Samples,
+    Transfer, VideoInfo,
 };
 
 /// A description that says nothing of a medium.
@@ -102,11 +102,14 @@ pub(crate) fn read(
 ) -> Result<MediaInfo, FactsError> {
     let probed: Probed = serde_json::from_value(described.into()).map_err(|_| FactsError::Unreadable)?;
     let container = probed.format.name;
-    let duration = seconds(probed.format.duration.as_deref());
     let family = Family::of(&container);
+    let counted_longest = probed.streams.iter().filter_map(counted_duration).max();
+    let duration =
+        seconds(probed.format.duration.as_deref()).max(counted_longest.filter(|_| family == Family::Avi));
     let counted = |stream: &Stream| stream.codec_type == "video" && stream.nb_frames.is_some();
     let counts_frames = family == Family::Mov && probed.streams.iter().any(counted);
-    let file = File { family, duration, counts_frames, features };
+    let is_picture_in_motion = matches!(container.as_str(), "gif" | "apng");
+    let file = File { family, duration, counts_frames, is_picture_in_motion, features };
     let of_kind = |kind: &'static str| probed.streams.iter().filter(move |stream| stream.codec_type == kind);
     let pictures = || of_kind("video").filter(|stream| stream.width > 0 && stream.height > 0);
     let (video, video_lack) = file.best(pictures().filter(|stream| !stream.is_still()));
@@ -136,6 +139,8 @@ enum Family {
     Mov,
     /// Its tags may say how long a stream plays; what ffprobe says of one is a guess.
     Matroska,
+    /// Its header counts the frames of each stream; how long they play is reckoned from what there is of the file.
+    Avi,
     Other,
 }
 
@@ -144,6 +149,7 @@ impl Family {
         match container {
             names if names.starts_with("mov,") => Self::Mov,
             names if names.starts_with("matroska,") => Self::Matroska,
+            "avi" => Self::Avi,
             _ => Self::Other,
         }
     }
@@ -154,6 +160,8 @@ struct File<'a> {
     duration: Option<Duration>,
     /// Whether the index counts the frames of each stream; that of a file in fragments does not.
     counts_frames: bool,
+    /// Whether it is one of those that are shown on pages.
+    is_picture_in_motion: bool,
     features: &'a Features,
 }
 
@@ -215,16 +223,22 @@ impl File<'_> {
             rotation: i16::try_from(rotation.rem_euclid(360)).unwrap_or(0),
             samples: samples(stream),
             color: color(stream),
+            backdrop: has_alpha(&stream.pix_fmt).then_some(self.backdrop()),
             interlaced: match stream.field_order.as_str() {
                 "tt" | "bt" => Some(FieldOrder::Top),
                 "bb" | "tb" => Some(FieldOrder::Bottom),
                 _ => None,
             },
             fps,
-            constant_rate: rate::constant(on_ticks, average),
+            constant_rate: rate::constant_rate(on_ticks, average),
             frames,
+            counted: counted.is_some(),
             duration,
         }
+    }
+
+    fn backdrop(&self) -> Backdrop {
+        if self.is_picture_in_motion { Backdrop::White } else { Backdrop::Black }
     }
 
     fn audio(&self, stream: &Stream) -> AudioInfo {
@@ -246,6 +260,9 @@ impl File<'_> {
         match self.family {
             Family::Matroska => clock(stream.tags.duration.as_deref()),
             Family::Mov | Family::Other => seconds(stream.duration.as_deref()),
+            // What its sound has left is no word of how much it had.
+            Family::Avi if stream.codec_type == "audio" => None,
+            Family::Avi => seconds(stream.duration.as_deref()).max(counted_duration(stream)),
         }
     }
 }
@@ -271,9 +288,16 @@ impl SideData {
     }
 }
 
+/// Whether a format has a plane or a channel for what is transparent.
+fn has_alpha(format: &str) -> bool {
+    ["rgba", "bgra", "argb", "abgr", "yuva", "gbrap", "pal8", "ya8", "ya16"]
+        .iter()
+        .any(|begin| format.starts_with(begin))
+}
+
 fn samples(stream: &Stream) -> Samples {
     let format = stream.pix_fmt.as_str();
-    let rgb = ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "bayer", "xyz", "mono"];
+    let rgb = ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "bayer", "xyz", "mono", "ya"];
     // Of a film's codec grey is luma; of a picture's it is of full range.
     let film = matches!(stream.codec_name.as_deref(), Some("h264" | "hevc" | "av1" | "vp9"));
     match format {
@@ -295,6 +319,13 @@ fn color(stream: &Stream) -> Color {
 /// "5.041667"; not "N/A", negative, or beyond a Duration.
 fn seconds(text: Option<&str>) -> Option<Duration> {
     Duration::try_from_secs_f64(text?.parse().ok()?).ok().filter(|duration| !duration.is_zero())
+}
+
+/// How long the frames play that a header counts.
+fn counted_duration(stream: &Stream) -> Option<Duration> {
+    let frames: u32 = stream.nb_frames.as_deref()?.parse().ok()?;
+    let rate = ratio(&stream.r_frame_rate).filter(|_| stream.codec_type == "video")?;
+    Duration::try_from_secs_f64(f64::from(frames) / rate.value()).ok()
 }
 
 /// "00:00:08.014000000", as in Matroska's tags.

@@ -15,6 +15,8 @@ pub struct Features {
     pub tonemap: bool,
     /// `bwdif`; `yadif` stands in.
     pub bwdif: bool,
+    /// `premultiply`.
+    pub premultiply: bool,
     /// `thumbnail`.
     pub thumbnail: bool,
     /// `blackframe`.
@@ -41,6 +43,7 @@ impl Features {
             zscale: has("zscale"),
             tonemap: has("tonemap"),
             bwdif: has("bwdif"),
+            premultiply: has("premultiply") && has("negate"),
             thumbnail: has("thumbnail"),
             blackframe: has("blackframe"),
             decoders: (!decoders.is_empty()).then_some(decoders),
@@ -74,6 +77,11 @@ impl Features {
             ("zscale", self.zscale, "HDR and wide colours stay as they are, and look pale on most displays"),
             ("tonemap", self.tonemap, "HDR stays as it is, and looks pale on most displays"),
             ("bwdif", self.bwdif, "interlaced pictures are deinterlaced by yadif, which is coarser"),
+            (
+                "premultiply",
+                self.premultiply,
+                "transparent parts of a picture show whatever colour lies beneath them",
+            ),
             ("thumbnail", self.thumbnail, "a poster is the first picture that is not black"),
             ("blackframe", self.blackframe, "a poster may be black"),
         ];

@@ -22,10 +22,11 @@ mod sound;
 mod tests;
 
 pub use argv::{DEMUXERS, Run};
-pub(crate) use argv::{OWN_DEMUXERS, held_argv, packets_argv, probe_argv};
+pub(crate) use argv::{OWN_DEMUXERS, PIPE, held_argv, packets_argv, probe_argv};
 pub(crate) use complaints::Complaints;
 pub use features::Features;
 pub(crate) use packets::Packets;
 pub use picture::{Surface, picture_filters};
 pub use plan::{Plan, Sound, Video};
-pub use rate::Rate;
+pub(crate) use rate::constant_rate;
+pub use rate::{Rate, Thinning};

@@ -75,9 +75,10 @@ impl Packets {
         Some(Span { start: time(clock.first)?, end: time(clock.end)?, last, packets: clock.packets })
     }
 
-    /// The time from the first packet of any stream to the end of the last one.
+    /// The time from the begin of the file's clock, or from the first packet of any stream where that is before it, to the end of
+    /// the last one.
     pub(crate) fn whole(&self) -> Option<Duration> {
-        let first = self.streams.values().map(|clock| clock.first).fold(f64::INFINITY, f64::min);
+        let first = self.streams.values().map(|clock| clock.first).fold(0.0, f64::min);
         let end = self.streams.values().map(|clock| clock.end).fold(f64::NEG_INFINITY, f64::max);
         Duration::try_from_secs_f64(end - first).ok()
     }

@@ -2,7 +2,7 @@
 //! shows, and tagged with what they are.
 
 use super::Features;
-use crate::content::{Color, FieldOrder, Matrix, Primaries, Range, Samples, Transfer, VideoInfo};
+use crate::content::{Backdrop, Color, FieldOrder, Matrix, Primaries, Range, Samples, Transfer, VideoInfo};
 use crate::profile::Scale;
 
 /// Narrower and lower than this a picture of no tags is taken for SD.
@@ -80,6 +80,7 @@ pub fn picture_filters(
     let geometry = Geometry::of(video, scale);
     let mut filters = Vec::new();
     filters.extend(deinterlaced(video, features));
+    filters.extend(on_backdrop(video, features));
     let out = if is_wide(meant) && features.zscale && (features.tonemap || !meant.transfer.is_hdr()) {
         filters.extend(in_linear_light(video, meant, &geometry));
         BT709
@@ -126,6 +127,10 @@ fn conversion(from: Color, to: Color) -> String {
         options.extend(of.map(|of| format!(":in_color_matrix={of}")));
         options.extend(into.map(|into| format!(":out_color_matrix={into}")));
     }
+    if !options.is_empty() {
+        // Without it swscale cuts off what is behind the point, in each of its steps, and all colours come out a level too dark.
+        options.push(":flags=bicubic+accurate_rnd".to_owned());
+    }
     options.concat()
 }
 
@@ -149,6 +154,20 @@ fn deinterlaced(video: &VideoInfo, features: &Features) -> Option<String> {
     };
     let filter = if features.bwdif { "bwdif" } else { "yadif" };
     Some(format!("{filter}=mode=send_frame:parity={parity}:deint=interlaced"))
+}
+
+/// Without this, transparent parts show whatever colour their pixels happen to have.
+fn on_backdrop(video: &VideoInfo, features: &Features) -> Vec<String> {
+    let Some(backdrop) = video.backdrop.filter(|_| features.premultiply) else { return Vec::new() };
+    let mut filters = vec!["premultiply=inplace=1".to_owned()];
+    if backdrop == Backdrop::White {
+        // What is premultiplied is on black; its negative is on white.
+        filters = vec!["negate".to_owned(), filters.remove(0), "negate".to_owned()];
+    }
+    if video.samples == Samples::Rgb {
+        filters.insert(0, "format=gbrap|gbrap16".to_owned());
+    }
+    filters
 }
 
 /// Scaled and converted to BT.709 in linear light; what is brighter than a display's white is mapped to what it can show.

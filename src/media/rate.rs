@@ -10,6 +10,9 @@ const FINE_TICKS_PER_S: u32 = 90_000;
 const TICKS_PER_S_MIN: f64 = 120.0;
 /// Ticks from one frame to the next, at least: half of one is more than the error of a container that counts milliseconds.
 const TICKS_PER_FRAME_MIN: u32 = 4;
+/// No two frames are closer than this part of the distance that they have at the cap: a little less than that, for clocks that
+/// are rounded, and for rates that are hardly above it.
+const STEP_MIN: f64 = 0.75;
 
 /// When pictures are shown: at their own times, on a grid of ticks that is finer than their distance; never more of them than a cap
 /// in each second.
@@ -19,10 +22,23 @@ pub struct Rate {
     pub nominal: Ratio,
     /// Length of a tick, in seconds.
     pub tick: Ratio,
-    /// Most frames a second, where the file may have more.
-    pub cap: Option<u32>,
-    /// Whether every frame lasts as long.
+    /// What is left out.
+    pub thinning: Thinning,
+    /// Whether every frame lasts as long, as far as the file tells.
     pub constant: bool,
+}
+
+/// Which frames are left out of a stream that may have more of them than it should.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Thinning {
+    /// None: there are no more.
+    None,
+    /// Those over this number a second, for however short a while it is more.
+    Over(f64),
+    /// All but one of so many of a constant rate.
+    OneOf(u32, Ratio),
+    /// Of a constant rate that has no such part, those that are farthest from the ticks of this rate; the others come out on them.
+    ToGrid(u32),
 }
 
 impl Rate {
@@ -30,29 +46,30 @@ impl Rate {
     pub fn of(video: &VideoInfo, cap: u32) -> Self {
         let cap = cap.max(1);
         match video.constant_rate.filter(|rate| fits_a_grid(*rate)) {
-            Some(rate) if rate.value() <= f64::from(cap) * (1.0 + CONSTANT_ERROR_MAX) => Self::constant(rate),
+            Some(rate) if rate.value() <= f64::from(cap) * (1.0 + CONSTANT_ERROR_MAX) => {
+                Self::constant(rate, cap, video.counted)
+            }
             Some(rate) => Self::capped(rate, cap),
             None => Self::variable(video.fps, cap),
         }
     }
 
-    fn constant(rate: Ratio) -> Self {
+    fn constant(rate: Ratio, cap: u32, counted: bool) -> Self {
         let ticks = ((TICKS_PER_S_MIN / rate.value()).ceil() as u32).max(TICKS_PER_FRAME_MIN);
         let tick = Ratio::new(rate.under(), rate.over().saturating_mul(ticks));
-        Self { nominal: rate, tick: tick.unwrap_or_else(fine), cap: None, constant: true }
+        // Of a file that counts no frames the rate is that of its first seconds.
+        let thinning =
+            if counted { Thinning::None } else { Thinning::Over(f64::from(cap).max(rate.value())) };
+        Self { nominal: rate, tick: tick.unwrap_or_else(fine), thinning, constant: true }
     }
 
     /// Every second, third, … frame of a constant rate, where that comes near the cap; else as many as the cap allows.
     fn capped(rate: Ratio, cap: u32) -> Self {
-        let part = (rate.value() / f64::from(cap)).ceil() as u32;
+        let part = (rate.value() / f64::from(cap) / (1.0 + CONSTANT_ERROR_MAX)).ceil() as u32;
         let even = Ratio::new(rate.over(), rate.under().saturating_mul(part))
             .filter(|even| even.value() > 0.9 * f64::from(cap));
-        Self {
-            nominal: even.unwrap_or_else(|| whole(cap)),
-            tick: fine(),
-            cap: Some(cap),
-            constant: even.is_some(),
-        }
+        let thinning = even.map_or(Thinning::ToGrid(cap), |_| Thinning::OneOf(part, rate));
+        Self { thinning, ..Self::constant(even.unwrap_or_else(|| whole(cap)), cap, true) }
     }
 
     fn variable(fps: f64, cap: u32) -> Self {
@@ -66,27 +83,36 @@ impl Rate {
         Self {
             nominal: nominal.unwrap_or_else(|| whole(usual)),
             tick: fine(),
-            cap: Some(cap),
+            thinning: Thinning::Over(cap.into()),
             constant: false,
         }
     }
 
     /// Frames a second that there may be for a while.
     pub fn peak(&self) -> f64 {
-        match self.cap {
-            Some(cap) if !self.constant => f64::from(cap),
+        match self.thinning {
+            Thinning::Over(most) if !self.constant => most,
             _ => self.nominal.value(),
         }
     }
 
-    /// Drops what is over the cap: a token bucket of one frame, so that a rate just below the cap with times that are rounded loses
-    /// nothing, and one above it comes out at the cap.
+    /// Drops what is too much.
+    ///
+    /// Of frames at any times: a token bucket of one frame, so that a rate just below the cap with times that are rounded loses
+    /// nothing, and one just above it comes out at the cap; and none that follows closely upon another.
     pub fn filter(&self) -> Option<String> {
-        let cap = self.cap?;
-        Some(format!(
-            "select='st(1,isnan(prev_selected_t)+gte(t*{cap},ld(0)-0.9));\
-             st(0,if(isnan(prev_selected_t),t*{cap},if(ld(1),max(t*{cap},ld(0)),ld(0)-1))+1);ld(1)'"
-        ))
+        Some(match self.thinning {
+            Thinning::None => return None,
+            Thinning::Over(most) => format!(
+                "select='st(1,isnan(prev_selected_t)+gte(t*{most:.3},ld(0)-0.9)*gte((t-prev_selected_t)*{most:.3},{STEP_MIN}));\
+                 st(0,if(isnan(prev_selected_t),t*{most:.3},if(ld(1),max(t*{most:.3},ld(0)),ld(0)-1))+1);ld(1)'"
+            ),
+            Thinning::OneOf(part, rate) => {
+                let step = (f64::from(part) - 0.5) / rate.value();
+                format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t,{step:.6})'")
+            }
+            Thinning::ToGrid(rate) => format!("fps={rate}"),
+        })
     }
 }
 
@@ -110,7 +136,7 @@ fn whole_under(number: u32) -> Ratio {
 }
 
 /// The rate of a stream in which every frame lasts as long: it is a usual one, and as many frames were counted.
-pub(super) fn constant(on_ticks: Option<Ratio>, average: Option<Ratio>) -> Option<Ratio> {
+pub(crate) fn constant_rate(on_ticks: Option<Ratio>, average: Option<Ratio>) -> Option<Ratio> {
     let (rate, average) = (on_ticks?, average?);
     let (value, mean) = (rate.value(), average.value());
     let near_whole = |value: f64| (value - value.round()).abs() < 1e-3;
@@ -128,7 +154,7 @@ mod tests {
 
     fn of(constant_rate: Option<(u32, u32)>, fps: f64) -> Rate {
         let constant_rate = constant_rate.map(|(over, under)| ratio(over, under));
-        Rate::of(&VideoInfo { fps, constant_rate, ..VideoInfo::default() }, 60)
+        Rate::of(&VideoInfo { fps, constant_rate, counted: true, ..VideoInfo::default() }, 60)
     }
 
     #[test]
@@ -140,21 +166,30 @@ mod tests {
             assert_eq!(rate.nominal, ratio(over, under));
             assert_eq!(rate.tick, ratio(under, over * ticks), "{over}/{under}");
             assert_eq!((rate.filter(), rate.constant), (None, true));
+            let guessed = VideoInfo { constant_rate: Some(ratio(over, under)), ..VideoInfo::default() };
+            assert_eq!(Rate::of(&guessed, 60).thinning, Thinning::Over(60.0));
         }
     }
 
     #[test]
     fn what_is_over_the_cap_comes_out_at_it_or_at_an_even_part() {
-        assert_eq!(of(Some((120, 1)), 120.0).nominal, ratio(60, 1));
-        assert_eq!(of(Some((120_000, 1001)), 0.0).nominal, ratio(60_000, 1001));
-        assert_eq!(of(Some((100, 1)), 100.0).nominal, ratio(60, 1));
-        assert_eq!(of(Some((100, 1)), 100.0).cap, Some(60));
+        for (from, to) in [((120, 1), (60, 1)), ((120_000, 1001), (60_000, 1001)), ((240, 1), (60, 1))] {
+            let rate = of(Some(from), 0.0);
+            assert_eq!(rate.nominal, ratio(to.0, to.1));
+            assert_eq!(rate.tick, ratio(to.1, to.0 * 4));
+            assert!(matches!(rate.thinning, Thinning::OneOf(2 | 4, _)), "{rate:?}");
+        }
+        for odd in [75, 90, 100, 144] {
+            let rate = of(Some((odd, 1)), 0.0);
+            assert_eq!((rate.nominal, rate.thinning), (ratio(60, 1), Thinning::ToGrid(60)), "{odd}");
+        }
     }
 
     #[test]
     fn what_has_no_rate_of_its_own_keeps_its_times() {
         let rate = of(None, 18.767);
-        assert_eq!((rate.nominal, rate.tick, rate.cap), (ratio(18_767, 1000), ratio(1, 90_000), Some(60)));
+        assert_eq!((rate.nominal, rate.tick), (ratio(18_767, 1000), ratio(1, 90_000)));
+        assert_eq!(rate.thinning, Thinning::Over(60.0));
         assert!((rate.peak() - 60.0).abs() < f64::EPSILON);
         assert_eq!(of(None, 0.0).nominal, ratio(30, 1));
         assert_eq!(of(None, f64::NAN).nominal, ratio(30, 1));
@@ -163,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_rate_is_constant_if_it_is_usual_and_its_frames_are_there() {
-        let constant = |a: (u32, u32), b: (u32, u32)| constant(Ratio::new(a.0, a.1), Ratio::new(b.0, b.1));
+        let constant =
+            |a: (u32, u32), b: (u32, u32)| constant_rate(Ratio::new(a.0, a.1), Ratio::new(b.0, b.1));
         assert_eq!(constant((30_000, 1001), (30_000, 1001)), Some(ratio(30_000, 1001)));
         assert_eq!(constant((25, 1), (24_999, 1000)), Some(ratio(25, 1)));
         assert_eq!(constant((30, 1), (1800, 239)), None, "a picture that is held");

@@ -3,6 +3,9 @@ use crate::profile::{Audio, AudioCodec, Layout};
 
 /// ffmpeg mixes no more channels than these, whatever they are called.
 const MIXED_CHANNELS_MAX: u32 = 8;
+/// A shorter gap than this, in seconds, stays until it and others are as long: more than clocks of containers jitter by, and less
+/// than is seen at lips.
+const GAP_MIN_S: f64 = 0.04;
 /// More channels than ffmpeg can address are of no file that was recorded.
 const CHANNELS_MAX: u32 = 64;
 
@@ -14,7 +17,7 @@ pub(super) fn filters(stream: &AudioInfo, audio: Audio) -> Vec<String> {
     if let Some(pan) = pan(stream, layout) {
         filters.push(pan);
     }
-    filters.push("aresample=async=1:min_hard_comp=0.1:first_pts=0".to_owned());
+    filters.push(format!("aresample=async=1:min_hard_comp={GAP_MIN_S}:first_pts=0"));
     // Of floats: mixing whole numbers, ffmpeg makes all of it quieter for the sake of the loudest that might be.
     let samples = match audio.codec {
         AudioCodec::Aac => "fltp",

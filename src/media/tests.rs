@@ -18,6 +18,7 @@ fn hd() -> VideoInfo {
         fps: 30.0,
         constant_rate: Ratio::new(30, 1),
         frames: 150,
+        counted: true,
         duration: Some(std::time::Duration::from_secs(5)),
         ..VideoInfo::default()
     }
@@ -91,6 +92,11 @@ fn kinds() -> Vec<(&'static str, VideoInfo)> {
             },
         ),
         ("turned", VideoInfo { rotation: 270, ..hd() }),
+        (
+            "RGB with transparent parts, on a page",
+            VideoInfo { samples: Samples::Rgb, backdrop: Some(Backdrop::White), ..hd() },
+        ),
+        ("transparent parts in a film", VideoInfo { backdrop: Some(Backdrop::Black), ..hd() }),
     ]
 }
 
@@ -280,6 +286,18 @@ mod reading {
             of(serde_json::json!([fragmented, sound(1, Some("aac"), &serde_json::json!({}))])).0,
             Ok(())
         );
+    }
+
+    #[test]
+    fn an_avi_says_how_long_it_was_by_the_frames_that_its_header_counts() {
+        let info = read(
+            &serde_json::json!({"streams": [{"index": 0, "codec_type": "video", "codec_name": "h264", "width": 64,
+            "height": 64, "r_frame_rate": "25/1", "avg_frame_rate": "25/1", "nb_frames": "150", "duration": "4.24"},
+            sound(1, Some("aac"), &serde_json::json!({}))],
+            "format": {"format_name": "avi", "nb_streams": 2, "duration": "4.24"}}),
+        );
+        let whole = Some(std::time::Duration::from_secs(6));
+        assert_eq!((info.picture_duration(), info.sound_duration()), (whole, whole));
     }
 
     #[test]

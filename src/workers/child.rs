@@ -69,11 +69,54 @@ pub(super) fn run(
     cancel: &Cancel,
     listener: &mut impl Listener,
 ) -> io::Result<Outcome> {
+    command.stdin(Stdio::null());
     let outcome = run_to_end(command, deadline, cancel, listener)?;
-    if matches!(outcome.ended, Ended::Exited(status) if status.signal() == Some(libc::SIGSYS)) {
-        super::sandbox::tell_violation(outcome.pid);
-    }
+    tell_violation(outcome.pid, outcome.ended);
     Ok(outcome)
+}
+
+/// As [`run`], of a command that reads what another one writes. That one ends with it, and what it has said is said before what
+/// the command says.
+pub(super) fn run_fed(
+    feeder: &mut Command,
+    command: &mut Command,
+    deadline: Instant,
+    cancel: &Cancel,
+    listener: &mut impl Listener,
+) -> io::Result<Outcome> {
+    feeder.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = feeder.spawn()?;
+    let (pid, feeds, says) = (child.id(), child.stdout.take(), child.stderr.take());
+    let mut feeder = Group::new(child)?;
+    command.stdin(feeds.map_or_else(Stdio::null, Stdio::from));
+    let mut outcome = run_to_end(command, deadline, cancel, listener)?;
+    // This process's copy of the pipe, without which the feeder would not notice that nobody reads it.
+    command.stdin(Stdio::null());
+    // What it had to say it has said: the command has seen the end of what it wrote, or wants no more of it.
+    let mut said = Stderr::default();
+    Pipe::new(says.map(OwnedFd::from))?.drain(|bytes| {
+        said.keep(bytes);
+        true
+    })?;
+    let (status, cpu) = feeder.end()?;
+    tell_violation(pid, Ended::Exited(status));
+    tell_violation(outcome.pid, outcome.ended);
+    outcome.cpu += cpu;
+    outcome.stderr = both(&said.tail, &outcome.stderr);
+    outcome.stderr_first = both(&said.first, &outcome.stderr_first);
+    Ok(outcome)
+}
+
+/// What one said, and then another.
+fn both(first: &[u8], second: &str) -> String {
+    let first = String::from_utf8_lossy(first);
+    format!("{}\n{second}", first.trim()).trim().to_owned()
+}
+
+fn tell_violation(pid: u32, ended: Ended) {
+    if matches!(ended, Ended::Exited(status) if status.signal() == Some(libc::SIGSYS)) {
+        super::sandbox::tell_violation(pid);
+    }
 }
 
 /// Runs a command as a process group of its own until it exits, the deadline passes, `cancel` is set or its listener
@@ -84,7 +127,7 @@ pub(super) fn run_to_end(
     cancel: &Cancel,
     listener: &mut impl Listener,
 ) -> io::Result<Outcome> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn()?;
     let pid = child.id();
     let mut group = Group::new(child)?;

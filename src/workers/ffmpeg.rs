@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -16,7 +16,8 @@ use super::job::{Bench, Job};
 use super::larger;
 use super::progress::{Ear, Progress};
 use super::sandbox::Allowed;
-use crate::media::{Complaints, Plan, Run, held_argv};
+use super::webp::{self, WebpAct};
+use crate::media::{Complaints, PIPE, Plan, Run, held_argv};
 use crate::profile::{Recipe, Unsuitable};
 
 /// Pictures that were picked, until they are put together.
@@ -70,7 +71,9 @@ impl<'a> Ffmpeg<'a> {
         let (job, bench) = (self.job, self.bench);
         let info = self.measured()?;
         let plan = Plan::new(&info, &job.profile, &bench.tools.features, from_start)?;
-        let input = (*job.input).as_ref();
+        let file = (*job.input).as_ref();
+        let decoded_first = webp::is_webp(file)?;
+        let input = if decoded_first { Path::new(PIPE) } else { file };
         let limits = larger::limits_for(&job.info, &bench.limits);
         let picked = self.output.with_file_name(PICKED);
         let output = if plan.preview.is_some() { &picked } else { self.output };
@@ -82,7 +85,14 @@ impl<'a> Ffmpeg<'a> {
             None => job.info.picture_duration(),
         };
         let mut ear = Ear::new(total, &mut on_progress).within(&job.info);
-        let ended = self.run(plan.argv(&job.profile, &run), input, &mut ear);
+        let argv = plan.argv(&job.profile, &run);
+        let ended = if decoded_first {
+            // One picture is all that is made of it.
+            let in_part = from_start || matches!(job.profile.recipe, Recipe::Poster { .. });
+            self.run_fed(argv, file, in_part, &mut ear)
+        } else {
+            self.run(argv, file, &mut ear)
+        };
         if let Some(what) = ear.beyond() {
             return Err(TranscodeError::LargerThanSaid { what });
         }
@@ -113,27 +123,64 @@ impl<'a> Ffmpeg<'a> {
         input: &Path,
         listener: &mut impl Listener,
     ) -> Result<Outcome, TranscodeError> {
-        let (bench, limit) = (self.bench, self.job.limit);
-        let left = limit.saturating_duration_since(Instant::now());
-        let allowed = Allowed {
+        let allowed = self.allowed(input);
+        let mut command = self.command(args, &allowed);
+        let outcome = child::run(&mut command, self.job.limit, self.cancel, listener)?;
+        self.judge(outcome, &allowed)
+    }
+
+    /// The same of a WebP, whose pictures another child decodes: all of them, or no more than are asked for.
+    fn run_fed(
+        &mut self,
+        args: Vec<OsString>,
+        input: &Path,
+        in_part: bool,
+        listener: &mut impl Listener,
+    ) -> Result<Outcome, TranscodeError> {
+        let allowed = self.allowed(input);
+        let mut decoder =
+            self.bench.sandbox.webp(WebpAct::Decode, &Allowed { output_dir: None, ..allowed })?;
+        let mut command = self.command(args, &allowed);
+        let ended = child::run_fed(&mut decoder, &mut command, self.job.limit, self.cancel, listener)?;
+        let outcome = self.judge(ended, &allowed)?;
+        if in_part || outcome.stderr.lines().any(|line| line == webp::DONE) {
+            return Ok(outcome);
+        }
+        let status = "the decoder of WebP did not come to its end".to_owned();
+        Err(TranscodeError::Crashed { status, stderr: outcome.stderr })
+    }
+
+    fn allowed<'p>(&self, input: &'p Path) -> Allowed<'p>
+    where
+        'a: 'p,
+    {
+        let left = self.job.limit.saturating_duration_since(Instant::now());
+        Allowed {
             input,
             output_dir: self.output.parent(),
             // ffmpeg stops by itself at the limit; the kernel's is for when it doesn't.
-            file_bytes_max: bench.limits.output_bytes_max + (1 << 20),
+            file_bytes_max: self.bench.limits.output_bytes_max + (1 << 20),
             cpu_seconds_max: (left.as_secs() + 2) * u64::from(self.threads + 2),
-        };
-        let mut command = bench.sandbox.command(&bench.tools.ffmpeg, args, &allowed);
+        }
+    }
+
+    fn command(&self, args: Vec<OsString>, allowed: &Allowed<'_>) -> Command {
+        let mut command = self.bench.sandbox.command(&self.bench.tools.ffmpeg, args, allowed);
         if let Some(folder) = self.output.parent() {
             command.current_dir(folder);
         }
-        let outcome = child::run(&mut command, limit, self.cancel, listener)?;
+        command
+    }
+
+    /// What an ended child means.
+    fn judge(&mut self, outcome: Outcome, allowed: &Allowed<'_>) -> Result<Outcome, TranscodeError> {
         self.cpu += outcome.cpu;
         if outcome.stderr_first.contains(larger::TOO_MANY_PIXELS) {
             let what = "its pictures grow far beyond its first ones".to_owned();
             return Err(TranscodeError::LargerThanSaid { what });
         }
         let spent = outcome.cpu.as_secs() >= allowed.cpu_seconds_max;
-        bench.judge(&outcome, &[input, self.output], spent)?;
+        self.bench.judge(&outcome, &[allowed.input, self.output], spent)?;
         Ok(outcome)
     }
 }

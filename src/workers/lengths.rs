@@ -116,7 +116,8 @@ fn judge(beside: &Beside, says: Duration, packets: &Packets) -> Length {
         let held = beside.pictures && got + span.last + tolerance(there) >= there;
         return if held { Length::Held(there) } else { Length::Short { expected: there, got } };
     }
-    let readable = if beside.of_its_own { Some(there) } else { packets.whole() };
+    // What a header says may count from the begin of the file's clock, or from the first packet.
+    let readable = if beside.of_its_own { Some(span.end) } else { packets.whole() };
     match readable {
         Some(readable) if readable + tolerance(says) < says => Length::Lost { expected: says, got },
         _ => Length::Whole,
@@ -158,6 +159,9 @@ mod tests {
         let short = Length::Short { expected: secs(8.0), got: secs(4.0) };
         assert_eq!(judged(8.0, true, 4.0, true, "0,0,4\n0,4,4\n0,7.9,0.1\n"), short);
         assert_eq!(judged(8.0, true, 4.0, false, "0,0,4\n0,4,4\n"), short);
+        // Pictures that begin late, and a clock that does.
+        assert_eq!(judged(2.54, true, 1.96, true, "0,0.54,1\n0,1.54,1\n1,0,3\n"), Length::Whole);
+        assert_eq!(judged(102.0, false, 1.96, true, "0,100,1\n0,101,1\n1,100,2\n"), Length::Whole);
         // An empty track.
         assert_eq!(judged(8.0, true, 0.0, false, "1,0,8\n"), Length::Whole);
     }

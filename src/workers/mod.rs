@@ -28,6 +28,7 @@ mod tests;
 mod ticket;
 mod tools;
 mod verify;
+pub mod webp;
 pub(crate) mod whole;
 
 pub use error::{SubmitError, TranscodeError};

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use super::gate::Gate;
 use super::protected;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
+use super::webp::{self, WebpAct};
 use crate::content::{ClientTag, Lack, MediaInfo, MediaLimits};
 use crate::load::CpuUse;
 use crate::media::{DEMUXERS, Features, Packets, facts, packets_argv, probe_argv};
@@ -122,6 +123,9 @@ impl Prober {
                 "it is a picture (HEIC or AVIF) and not a video: send the video; that of a Live Photo is a .mov file of its own",
             ));
         }
+        if webp::is_webp(path).map_err(ProbeError::Tool)? {
+            return self.webp(path, cancel);
+        }
         let mut info = self.probe_blocking(path, DEMUXERS, cancel)?;
         if info.container.starts_with("mov,") {
             let encrypted = protected::encrypted_kinds(path).map_err(ProbeError::Tool)?;
@@ -135,15 +139,28 @@ impl Prober {
         Ok(info)
     }
 
+    /// What is in a WebP, which ffprobe can't read.
+    fn webp(&self, path: &Path, cancel: &Cancel) -> Result<MediaInfo, ProbeError> {
+        let allowed = allowed(path, self.limits.probe_cpu_max);
+        let mut command = self.sandbox.webp(WebpAct::Describe, &allowed).map_err(ProbeError::Tool)?;
+        let json = self.written_by(&mut command, path, cancel)?;
+        let info = webp::read_description(&json).map_err(|error| ProbeError::Tool(error.into()))?;
+        info.ok_or(ProbeError::NotVideo(
+            "it is a picture (WebP) that does not move, and not a video: send the video",
+        ))
+    }
+
     /// The times of all packets of a file, which costs as much as reading it, on the calling thread.
     pub(super) fn packets(&self, path: &Path, cancel: &Cancel) -> Result<Packets, ProbeError> {
+        if webp::is_webp(path).map_err(ProbeError::Tool)? {
+            // Nothing of what is known of it is a guess: as one picture that lasts for all of it.
+            let seconds = self.webp(path, cancel)?.picture_duration().unwrap_or_default().as_secs_f64();
+            let mut packets = Packets::default();
+            packets.feed(format!("0,0,{seconds}\n").as_bytes());
+            return Ok(packets);
+        }
         let mut times = Times(Packets::default());
-        let allowed = Allowed {
-            input: path,
-            output_dir: None,
-            file_bytes_max: 0,
-            cpu_seconds_max: PACKETS_TIME_MAX.as_secs(),
-        };
+        let allowed = allowed(path, PACKETS_TIME_MAX);
         let mut command =
             self.sandbox.command(&self.tools.ffprobe, packets_argv(path, &self.limits), &allowed);
         let deadline = Instant::now() + PACKETS_TIME_MAX;
@@ -167,21 +184,21 @@ impl Prober {
         demuxers: &str,
         cancel: &Cancel,
     ) -> Result<MediaInfo, ProbeError> {
-        let allowed = Allowed {
-            input: path,
-            output_dir: None,
-            file_bytes_max: 0,
-            cpu_seconds_max: self.limits.probe_cpu_max.as_secs(),
-        };
+        let allowed = allowed(path, self.limits.probe_cpu_max);
         let mut command =
             self.sandbox.command(&self.tools.ffprobe, probe_argv(path, demuxers, &self.limits), &allowed);
+        parse(&self.written_by(&mut command, path, cancel)?, &self.tools.features)
+    }
+
+    /// What a child that looks at a file writes of it.
+    fn written_by(&self, command: &mut Command, path: &Path, cancel: &Cancel) -> Result<Vec<u8>, ProbeError> {
         let mut json = Json(Vec::new());
         let deadline = Instant::now() + self.limits.probe_time_max;
-        let outcome = child::run(&mut command, deadline, cancel, &mut json).map_err(ProbeError::Tool)?;
+        let outcome = child::run(command, deadline, cancel, &mut json).map_err(ProbeError::Tool)?;
         let done = matches!(outcome.ended, Ended::Exited(status) if status.success());
         self.cpu.add(done, outcome.cpu);
         match outcome.ended {
-            Ended::Exited(status) if status.success() => parse(&json.0, &self.tools.features),
+            Ended::Exited(status) if status.success() => Ok(json.0),
             Ended::Exited(_) if outcome.stderr.contains(TOO_MANY_STREAMS) => {
                 let max = self.limits.streams_max;
                 let (found, max) = (format!("more than {max}"), max.to_string());
@@ -201,6 +218,11 @@ impl Prober {
             }
         }
     }
+}
+
+/// What a child may do that looks at a file.
+const fn allowed(path: &Path, cpu_max: Duration) -> Allowed<'_> {
+    Allowed { input: path, output_dir: None, file_bytes_max: 0, cpu_seconds_max: cpu_max.as_secs() }
 }
 
 /// The times of packets that it writes.

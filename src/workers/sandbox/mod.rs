@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use confine::{ConfineError, Confinement, confine_and_check, confine_and_exec};
+use super::webp::WebpAct;
+
+pub use confine::{ConfineError, Confinement, confine_and_check, confine_and_exec, confine_and_stay};
 pub use guarantees::Guarantees;
 pub use landlock::supported as landlock_supported;
 
@@ -90,11 +92,21 @@ impl Sandbox {
         command
     }
 
+    /// The command by which a process of this program does that with the WebP file that it is allowed to read.
+    pub(super) fn webp(&self, act: WebpAct, allowed: &Allowed<'_>) -> io::Result<Command> {
+        // Of tests of what is around it there is one that has no program of its own.
+        let launcher = self.launcher.as_ref().ok_or_else(|| io::Error::other("children are not confined"))?;
+        let mut command = self.confining(launcher, allowed);
+        command.arg("--webp").arg(act.as_str());
+        clean_environment(&mut command);
+        Ok(command)
+    }
+
     /// The command that tries out what holds.
     fn checking(&self, allowed: &Allowed<'_>) -> io::Result<Command> {
         let launcher = self.launcher.as_ref().ok_or_else(|| io::Error::other("children are not confined"))?;
         let mut command = self.confining(launcher, allowed);
-        command.arg("--check");
+        command.arg("--check").stdin(std::process::Stdio::null());
         clean_environment(&mut command);
         Ok(command)
     }

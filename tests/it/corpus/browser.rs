@@ -3,6 +3,27 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::inputs::{self, PATCHES};
+use super::send;
+use crate::support::{Node, NodeOptions, skipped};
+
+/// Farthest that a colour may be, in each of red, green and blue.
+const TOLERANCE: u8 = 6;
+/// Inputs that Chromium is shown results of.
+const SHOWN: [&str; 8] = [
+    "h264-709.mp4",
+    "h264-601.mp4",
+    "untagged-hd.mp4",
+    "full-range.mp4",
+    "vp8-full.webm",
+    "rgb-qtrle.mov",
+    "mjpeg.avi",
+    "anim.apng",
+];
 
 /// Plays each video to its fifth picture (or to what it has), and reports the colours at the quarters' centres.
 const PAGE: &str = r#"<!doctype html><video id="v" muted playsinline></video><script>
@@ -12,6 +33,7 @@ async function show(index) {
   const result = await new Promise((resolve) => {
     let seen = 0;
     v.onerror = () => resolve('error ' + v.error.message);
+    v.onloadedmetadata = () => { if (!v.videoWidth) resolve('error: no pictures'); };
     const draw = () => {
       if (++seen < 5 && !v.ended) { v.requestVideoFrameCallback(draw); return; }
       const c = document.createElement('canvas');
@@ -41,7 +63,7 @@ impl Drop for Browser {
 }
 
 /// The colours that Chromium draws of each video, or what it says of it.
-pub fn colours(videos: &[(&str, Vec<u8>)]) -> Vec<Result<[[u8; 3]; 4], String>> {
+fn colours(videos: &[(&str, Vec<u8>)]) -> Vec<Result<[[u8; 3]; 4], String>> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let child = Command::new("chromium")
@@ -118,4 +140,51 @@ fn answer(mut stream: TcpStream, videos: &[(&str, Vec<u8>)]) -> Option<String> {
         return None;
     }
     (path == "/result").then(|| String::from_utf8(body).unwrap())
+}
+
+/// The farthest of all colours.
+fn distance(shown: &[[u8; 3]; 4], want: &[[u8; 3]; 4]) -> u8 {
+    shown.iter().flatten().zip(want.iter().flatten()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+/// What decoders of our own say is what people see. Chromium itself shows pictures of limited range up to 7 levels too dark in blue;
+/// so a result may also be as near to what it shows of the plainest source, which is of limited range and made of the same colours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_the_colours_that_the_inputs_had() {
+    if Command::new("chromium").arg("--version").output().is_err() {
+        skipped("chromium is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let all = inputs::all().into_iter().filter(|input| SHOWN.contains(&input.name.as_str()));
+    let inputs: Vec<_> = all.map(Arc::new).collect();
+    assert_eq!(inputs.len(), SHOWN.len());
+    let files = tokio::task::block_in_place(|| inputs::make(&inputs, folder.path()));
+    let node = Node::start(NodeOptions::new("browser", "z"));
+    let (mut told, mut videos) = (Vec::new(), Vec::new());
+    for (input, file) in inputs.iter().zip(files) {
+        let source = std::fs::read(file).unwrap();
+        for (profile, media_type) in [("360p", "video/mp4"), ("webm", "video/webm")] {
+            let answer = send(&node.http, profile, &input.name, Bytes::from(source.clone())).await;
+            assert_eq!(answer.status, 200, "{} {profile}: {answer:?}", input.name);
+            videos.push((media_type, answer.body.to_vec()));
+            told.push(profile);
+        }
+        videos.push((if input.name.ends_with("webm") { "video/webm" } else { "video/mp4" }, source));
+    }
+    let shown = tokio::task::block_in_place(|| colours(&videos));
+    let plainest = inputs.iter().position(|input| input.name == SHOWN[0]).unwrap();
+    let plainest = shown[3 * plainest + 2].clone().expect("Chromium plays H.264");
+    for (input, shown) in inputs.iter().zip(shown.chunks(3)) {
+        let [results @ .., source] = shown else { unreachable!("there are three of each") };
+        for (profile, result) in told.iter().zip(results) {
+            let result = result.as_ref().unwrap_or_else(|error| panic!("{} {profile}: {error}", input.name));
+            let near = distance(result, &PATCHES) <= TOLERANCE || distance(result, &plainest) <= TOLERANCE;
+            assert!(
+                near,
+                "{} {profile}: {result:?} for {PATCHES:?}, of the source {source:?}, of the plainest {plainest:?}",
+                input.name
+            );
+        }
+    }
 }

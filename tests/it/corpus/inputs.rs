@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
@@ -15,6 +17,7 @@ pub const PATCHES: [[u8; 3]; 4] = [[30, 180, 40], [200, 30, 30], [40, 60, 200], 
 #[serde(deny_unknown_fields)]
 pub struct Input {
     pub name: String,
+    file: Option<PathBuf>,
     make: Option<String>,
     first: Option<String>,
     second: Option<String>,
@@ -23,6 +26,7 @@ pub struct Input {
     pub size: Option<[u32; 2]>,
     #[serde(default = "yes")]
     pub patches: bool,
+    pub shown: Option<[[u8; 3]; 4]>,
     pub tolerance: Option<u8>,
     #[serde(default = "yes")]
     pub sound: bool,
@@ -30,6 +34,8 @@ pub struct Input {
     pub picture: Picture,
     #[serde(default)]
     pub beeps: Beeps,
+    #[serde(default)]
+    pub begins: f64,
     pub hz: Option<f64>,
     pub frames: Option<usize>,
     pub duration: Option<f64>,
@@ -37,6 +43,8 @@ pub struct Input {
     #[serde(default)]
     pub interlaced: bool,
     pub refuse: Option<u16>,
+    #[serde(default)]
+    pub typical: bool,
     #[serde(default)]
     pub damage: bool,
 }
@@ -73,17 +81,46 @@ struct Corpus {
     input: Vec<Input>,
 }
 
-/// All of them.
+/// All of them; those of another file, where `STARLING_CORPUS_INPUTS` names one.
 pub fn all() -> Vec<Input> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/inputs.toml");
+    let path = std::env::var_os("STARLING_CORPUS_INPUTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/inputs.toml"),
+        PathBuf::from,
+    );
     let corpus: Corpus = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     corpus.input
+}
+
+/// Makes the files of these inputs in a folder, on all cores.
+pub fn make(inputs: &[Arc<Input>], folder: &Path) -> Vec<PathBuf> {
+    let next = AtomicUsize::new(0);
+    let made: Vec<OnceLock<PathBuf>> = inputs.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(input) = inputs.get(at) else { return };
+            made[at].set(input.make(folder)).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    made.into_iter().map(|path| path.into_inner().unwrap()).collect()
 }
 
 impl Input {
     /// Makes the file in `folder`.
     pub fn make(&self, folder: &Path) -> PathBuf {
+        if let Some(file) = &self.file {
+            return file.clone();
+        }
         let path = folder.join(&self.name);
+        if path.exists() {
+            // Made by an earlier run, and kept.
+            return path;
+        }
         let beside = |what: &str| folder.join(format!("{}.{what}", self.name));
         let first = self.first.as_ref().map(|first| {
             if first == "SUBTITLE" {
