@@ -147,8 +147,18 @@ fn distance(shown: &[[u8; 3]; 4], want: &[[u8; 3]; 4]) -> u8 {
     shown.iter().flatten().zip(want.iter().flatten()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }
 
-/// What decoders of our own say is what people see. Chromium itself shows pictures of limited range up to 7 levels too dark in blue;
-/// so a result may also be as near to what it shows of the plainest source, which is of limited range and made of the same colours.
+/// Colours with the error that Chromium makes where it shows `plainest` for the patches.
+fn shifted(colours: &[[u8; 3]; 4], plainest: &[[u8; 3]; 4]) -> [[u8; 3]; 4] {
+    let mut shifted = *colours;
+    let errors = plainest.iter().flatten().zip(PATCHES.iter().flatten());
+    for (value, (shown, patch)) in shifted.iter_mut().flatten().zip(errors) {
+        *value = (i16::from(*value) + i16::from(*shown) - i16::from(*patch)).clamp(0, 255) as u8;
+    }
+    shifted
+}
+
+/// What decoders of our own say is what people see. Chromium itself shows pictures of limited range up to 8 levels too dark in blue:
+/// a result may also look as its source does there, but for what Chromium makes of the plainest source, which is of limited range.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_shows_the_colours_that_the_inputs_had() {
     if Command::new("chromium").arg("--version").output().is_err() {
@@ -179,7 +189,9 @@ async fn a_browser_shows_the_colours_that_the_inputs_had() {
         let [results @ .., source] = shown else { unreachable!("there are three of each") };
         for (profile, result) in told.iter().zip(results) {
             let result = result.as_ref().unwrap_or_else(|error| panic!("{} {profile}: {error}", input.name));
-            let near = distance(result, &PATCHES) <= TOLERANCE || distance(result, &plainest) <= TOLERANCE;
+            let looks = source.as_ref().unwrap_or(&PATCHES);
+            let near = distance(result, &PATCHES) <= TOLERANCE
+                || distance(result, &shifted(looks, &plainest)) <= TOLERANCE;
             assert!(
                 near,
                 "{} {profile}: {result:?} for {PATCHES:?}, of the source {source:?}, of the plainest {plainest:?}",
