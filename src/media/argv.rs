@@ -58,6 +58,10 @@ impl Plan {
         } else {
             args.path("-i", run.input);
         }
+        if let Some(ladder) = &self.ladder {
+            ladder.outputs(&mut args, self, run);
+            return args.0;
+        }
         if let Some(video) = &self.video {
             args.opt("-map", format!("0:{}", video.stream)).opt("-vf", video.filters.join(","));
         }
@@ -108,6 +112,8 @@ impl Plan {
                 args.opt("-frames:v", 1).opt("-c:v", "mjpeg").opt("-q:v", quality).opt("-f", "mjpeg");
             }
             Recipe::Sprite { .. } | Recipe::Gif { .. } => preview::keep(args, self.from_start),
+            // Its outputs were written already.
+            Recipe::Hls { .. } => {}
         }
     }
 }
@@ -121,7 +127,7 @@ pub(super) fn guard_input(args: &mut Args, demuxers: &str, limits: &MediaLimits)
     args.opt("-max_pixels", pixels).opt("-max_streams", limits.streams_max);
 }
 
-fn encode_video(
+pub(super) fn encode_video(
     args: &mut Args,
     video: &Video,
     (codec, effort, crf): (VideoCodec, Effort, u8),
@@ -136,7 +142,15 @@ fn encode_video(
         (VideoCodec::Vp9, Effort::Speed(speed)) => {
             args.opt("-b:v", 0).opt("-deadline", "good").opt("-cpu-used", speed).opt("-row-mt", 1);
         }
-        (VideoCodec::H264 | VideoCodec::Vp9, _) => {}
+        (VideoCodec::Av1, Effort::Speed(speed)) => {
+            args.opt("-preset", speed).opt("-svtav1-params", format!("lp={threads}"));
+        }
+        (VideoCodec::Hevc, _) => {
+            // Apple's players want the parameter sets in the index alone. Without the pool's bound it would take all cores.
+            args.opt("-tag:v", "hvc1").opt("-profile:v", "main").opt("-forced-idr", 1);
+            args.opt("-x265-params", format!("log-level=error:open-gop=0:pools={threads}:frame-threads=1"));
+        }
+        (VideoCodec::H264 | VideoCodec::Vp9 | VideoCodec::Av1, _) => {}
     }
     // What every player can show: most can't play 4:4:4 or ten bits.
     args.opt("-pix_fmt", "yuv420p").opt("-threads", threads);
@@ -153,6 +167,13 @@ const MP4_TICKS_PER_S_MIN: u32 = 10_000;
 /// An MP4 ends with the picture that is decoded last, which need not be the one that is shown last: where pictures come at odd times
 /// the film would end before it. So the last one decoded lasts until the last one shown is over.
 fn last_picture(args: &mut Args, video: &Video) {
+    let (duration, ticks_per_s) = last_picture_duration(video);
+    args.opt("-bsf:v", format!("setts=pts=PTS:dts=DTS:duration='{duration}'"));
+    args.opt("-video_track_timescale", ticks_per_s);
+}
+
+/// How long each lasts then, and the ticks a second that this is in.
+pub(super) fn last_picture_duration(video: &Video) -> (String, u32) {
     let mut ticks_per_s = video.rate.tick.under();
     while ticks_per_s < MP4_TICKS_PER_S_MIN {
         ticks_per_s *= 2;
@@ -160,19 +181,24 @@ fn last_picture(args: &mut Args, video: &Video) {
     // Times are in the container's ticks there, whatever the encoder counts in. So those are said, too.
     let frame = (f64::from(ticks_per_s) / video.rate.nominal.value()).round();
     let until = format!("ld(0)+{frame}-STARTPTS-DTS+STARTDTS");
-    let duration = format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)");
-    args.opt("-bsf:v", format!("setts=pts=PTS:dts=DTS:duration='{duration}'"));
-    args.opt("-video_track_timescale", ticks_per_s);
+    (format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)"), ticks_per_s)
 }
 
 /// What streaming needs: no second of it is much more than a line carries, and it can be begun and cut every two seconds.
-fn bound(args: &mut Args, video: &Video, codec: VideoCodec) {
+pub(super) fn bound(args: &mut Args, video: &Video, codec: VideoCodec) {
     let kbps = rate_max_kbps(video);
     if codec == VideoCodec::H264 {
-        // The level follows from size, rate and these; x264 writes the lowest that fits.
-        args.opt("-profile:v", "high")
-            .opt("-maxrate", format!("{kbps}k"))
-            .opt("-bufsize", format!("{}k", 2 * kbps));
+        args.opt("-profile:v", "high");
+    }
+    if matches!(codec, VideoCodec::H264 | VideoCodec::Hevc) {
+        // The level follows from size, rate and these; the encoder writes the lowest that fits. Better codecs never need as much.
+        args.opt("-maxrate", format!("{kbps}k")).opt("-bufsize", format!("{}k", 2 * kbps));
+    }
+    let frames = (video.rate.peak() * f64::from(KEY_FRAME_EVERY_S)).ceil() as u64;
+    if codec == VideoCodec::Av1 {
+        // SVT-AV1 makes none where it is told to, but by their number.
+        args.opt("-g", frames);
+        return;
     }
     // At the first picture of every two seconds, by its time, in every size alike; none of them where there is no picture.
     let every = KEY_FRAME_EVERY_S;
@@ -183,7 +209,7 @@ fn bound(args: &mut Args, video: &Video, codec: VideoCodec) {
         ),
     );
     // Frames between two of them at the most, and one: only what is not forced in time is caught by this.
-    args.opt("-g", (video.rate.peak() * f64::from(every)).ceil() as u64 + 1);
+    args.opt("-g", frames + 1);
 }
 
 /// The most that a second of these pictures may have, in thousands of bits: as `PeerTube`'s and `HandBrake`'s presets, fewer bits a
@@ -202,7 +228,7 @@ fn rate_max_kbps(video: &Video) -> u64 {
     (pixels * bits_per_pixel * video.rate.peak().max(24.0) / 1000.0).ceil().max(100.0) as u64
 }
 
-fn encode_sound(args: &mut Args, sound: &Sound, codec: AudioCodec) {
+pub(super) fn encode_sound(args: &mut Args, sound: &Sound, codec: AudioCodec) {
     args.opt("-c:a", codec.encoder()).opt("-b:a", format!("{}k", sound.kbps));
     if let Some(language) = &sound.language {
         args.opt("-metadata:s:a:0", format!("language={language}"));

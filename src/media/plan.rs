@@ -1,3 +1,4 @@
+use super::ladder::Ladder;
 use super::preview::{self, Preview};
 use super::{Features, Rate, Surface, picture_filters, sound};
 use crate::content::{MediaInfo, VideoInfo};
@@ -14,6 +15,8 @@ pub struct Plan {
     pub(super) still: Option<Still>,
     /// For pictures that are put together in a second run: what of.
     pub(crate) preview: Option<Preview>,
+    /// For a ladder: its sizes.
+    pub(crate) ladder: Option<Ladder>,
     /// Whether the first picture that there is will do.
     pub(super) from_start: bool,
 }
@@ -77,10 +80,15 @@ impl Plan {
         from_start: bool,
     ) -> Result<Self, Unsuitable> {
         profile.suits(info)?;
-        let none = Self { video: None, sound: None, still: None, preview: None, from_start };
+        let none = Self { video: None, sound: None, still: None, preview: None, ladder: None, from_start };
         Ok(match (&profile.recipe, &info.video, &info.cover) {
             (Recipe::Video { scale, fps_max, audio, .. }, Some(video), _) => Self {
                 video: Some(moving(video, *scale, u32::from(*fps_max), features)),
+                sound: sound(info, *audio),
+                ..none
+            },
+            (Recipe::Hls { rungs, preset, fps_max, audio, .. }, Some(video), _) => Self {
+                ladder: Some(Ladder::plan(video, rungs, (*preset, *fps_max), features)),
                 sound: sound(info, *audio),
                 ..none
             },

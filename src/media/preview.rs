@@ -105,7 +105,9 @@ pub(super) fn plan(
             picks.extend(places(length));
             (*scale, Surface::Rgb, Kind::Moving { fps: u32::from(*fps) }, picks)
         }
-        Recipe::Video { .. } | Recipe::Audio { .. } | Recipe::Poster { .. } => return None,
+        Recipe::Video { .. } | Recipe::Audio { .. } | Recipe::Poster { .. } | Recipe::Hls { .. } => {
+            return None;
+        }
     };
     if from_start {
         picks.clear();

@@ -37,7 +37,7 @@ impl<'t> Faults<'t> {
     /// Number of the line in which this byte is.
     pub(super) fn line(&self, at: usize) -> usize {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        before.split(|byte| *byte == b'\n').count()
     }
 
     pub(super) fn add(&mut self, at: usize, what: impl fmt::Display) {
@@ -127,25 +127,21 @@ impl<'a, 'i> Fields<'a, 'i> {
     /// A text, if there is one.
     pub(super) fn text(&mut self, field: &'static str, faults: &mut Faults<'_>) -> Option<Found<String>> {
         let found = self.get(field)?;
-        match found.get_ref() {
-            DeValue::String(text) => Some(Found { value: text.to_string(), at: found.span().start }),
-            _ => {
-                self.wrong(field, found, faults, "a text in quotes");
-                None
-            }
+        if let DeValue::String(text) = found.get_ref() {
+            return Some(Found { value: text.to_string(), at: found.span().start });
         }
+        self.wrong(field, found, faults, "a text in quotes");
+        None
     }
 
     /// Yes or no.
     pub(super) fn flag(&mut self, field: &'static str, default: bool, faults: &mut Faults<'_>) -> bool {
         let Some(found) = self.get(field) else { return default };
-        match found.get_ref() {
-            DeValue::Boolean(flag) => *flag,
-            _ => {
-                self.wrong(field, found, faults, "true or false");
-                default
-            }
+        if let DeValue::Boolean(flag) = found.get_ref() {
+            return *flag;
         }
+        self.wrong(field, found, faults, "true or false");
+        default
     }
 
     /// One of some words, if the field is there.
@@ -160,13 +156,11 @@ impl<'a, 'i> Fields<'a, 'i> {
             DeValue::String(text) => text.as_ref(),
             _ => "",
         };
-        match words.iter().find(|(word, _)| *word == given) {
-            Some((_, value)) => Some(Found { value: *value, at: found.span().start }),
-            None => {
-                self.wrong(field, found, faults, one_of(words));
-                None
-            }
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == given) {
+            return Some(Found { value: *value, at: found.span().start });
         }
+        self.wrong(field, found, faults, one_of(words));
+        None
     }
 
     /// One of some words.
@@ -195,13 +189,11 @@ impl<'a, 'i> Fields<'a, 'i> {
         T: TryFrom<i64> + PartialOrd + fmt::Display,
     {
         let found = self.get(field)?;
-        match number(found, &range) {
-            Some(value) => Some(Found { value, at: found.span().start }),
-            None => {
-                self.wrong(field, found, faults, a_number(&range));
-                None
-            }
+        if let Some(value) = number(found, &range) {
+            return Some(Found { value, at: found.span().start });
         }
+        self.wrong(field, found, faults, a_number(&range));
+        None
     }
 
     /// A whole number within these bounds.
@@ -238,7 +230,7 @@ impl<'a, 'i> Fields<'a, 'i> {
             return None;
         };
         let mut all = Some(Vec::new());
-        for item in items.iter() {
+        for item in items {
             match (number(item, range), &mut all) {
                 (Some(value), Some(all)) => all.push(value),
                 (Some(_), None) => {}
@@ -262,16 +254,12 @@ impl<'a, 'i> Fields<'a, 'i> {
             self.missing(field, faults, expected);
             return None;
         };
-        match found.get_ref() {
-            DeValue::Table(table) => {
-                let path = format!("{}{field}.", self.path);
-                Some(Fields { table, at: found.span().start, path, known: Vec::new() })
-            }
-            _ => {
-                self.wrong(field, found, faults, expected);
-                None
-            }
+        if let DeValue::Table(table) = found.get_ref() {
+            let path = format!("{}{field}.", self.path);
+            return Some(Fields { table, at: found.span().start, path, known: Vec::new() });
         }
+        self.wrong(field, found, faults, expected);
+        None
     }
 
     /// The tables of a list of tables, each a `[[field]]`.
@@ -287,7 +275,7 @@ impl<'a, 'i> Fields<'a, 'i> {
             return Vec::new();
         };
         let mut tables = Vec::new();
-        for item in items.iter() {
+        for item in items {
             match item.get_ref() {
                 DeValue::Table(table) => tables.push(Fields::new(table, &item.span())),
                 _ => self.wrong(field, item, faults, expected),
@@ -298,7 +286,7 @@ impl<'a, 'i> Fields<'a, 'i> {
 
     /// Complains of every field that nothing has asked for.
     pub(super) fn end(&self, faults: &mut Faults<'_>) {
-        for (key, _) in self.table.iter() {
+        for (key, _) in self.table {
             if !self.known.contains(&key.get_ref().as_ref()) {
                 let name: String = key.get_ref().chars().take(40).collect();
                 let known = self.known.join(", ");

@@ -3,7 +3,9 @@
 use toml::de::DeTable;
 
 use super::fields::{Fault, Faults, Fields, Found};
-use super::spec::{Audio, AudioCodec, Container, Effort, Layout, Preset, Profile, Recipe, Scale, VideoCodec};
+use super::spec::{
+    Audio, AudioCodec, Container, Effort, Layout, Preset, Profile, Recipe, Rung, Scale, VideoCodec,
+};
 use super::{ProfileName, ProfileNameError};
 
 /// A file, read and found good by itself.
@@ -22,6 +24,10 @@ const PROFILES_MAX: usize = 200;
 /// Longest description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 300;
 const FPS_MAX_DEFAULT: u16 = 60;
+const SEGMENT_S_DEFAULT: u8 = 6;
+/// Sizes of one ladder: all are encoded at once.
+const RUNGS_MAX: usize = 8;
+const A_LADDER: &str = "[{ short-side = 720, crf = 24 }, ...]";
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -30,17 +36,24 @@ enum Kind {
     Poster,
     Sprite,
     Gif,
+    Hls,
 }
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("video", Kind::Video),
     ("audio", Kind::Audio),
     ("poster", Kind::Poster),
     ("sprite", Kind::Sprite),
     ("gif", Kind::Gif),
+    ("hls", Kind::Hls),
 ];
 const CONTAINERS: [(&str, Container); 2] = [("mp4", Container::Mp4), ("webm", Container::Webm)];
-const CODECS: [(&str, VideoCodec); 2] = [("h264", VideoCodec::H264), ("vp9", VideoCodec::Vp9)];
+const CODECS: [(&str, VideoCodec); 4] = [
+    ("h264", VideoCodec::H264),
+    ("hevc", VideoCodec::Hevc),
+    ("av1", VideoCodec::Av1),
+    ("vp9", VideoCodec::Vp9),
+];
 const SOUND_CODECS: [(&str, AudioCodec); 2] = [("aac", AudioCodec::Aac), ("opus", AudioCodec::Opus)];
 const LAYOUTS: [(&str, Layout); 2] = [("stereo", Layout::Stereo), ("5.1", Layout::Surround)];
 const PRESETS: [(&str, Preset); 7] = [
@@ -127,6 +140,7 @@ fn profile(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Profil
             Kind::Poster => poster(table, faults),
             Kind::Sprite => sprite(table, faults),
             Kind::Gif => gif(table, faults),
+            Kind::Hls => hls(table, faults),
         };
         table.end(faults);
         recipe
@@ -215,6 +229,53 @@ fn gif(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Recipe> {
     let scale = bounded_scale(table, "scale", GIF_SIDE_MAX, faults);
     let fps = table.number("fps", 1..=15, faults);
     Some(Recipe::Gif { scale: scale?, fps: fps? })
+}
+
+fn hls(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Recipe> {
+    let rungs = rungs(table, faults);
+    let preset = table.word_if_given("preset", &PRESETS, faults).map(|found| found.value).unwrap_or_default();
+    let fps_max = fps_max(table, faults);
+    let segment_s = match table.number_if_given("segment-s", 2..=12u8, faults) {
+        Some(found) if !found.value.is_multiple_of(2) => {
+            faults
+                .add(found.at, "segment-s: give an even number: pictures that need no other come every 2 s");
+            found.value
+        }
+        found => found.map_or(SEGMENT_S_DEFAULT, |found| found.value),
+    };
+    let audio = audio(table, faults)?;
+    if audio.value.codec != AudioCodec::Aac {
+        faults.add(audio.at, "audio.codec: hls takes aac, not opus");
+    }
+    Some(Recipe::Hls { rungs: rungs?, preset, fps_max, segment_s, audio: audio.value })
+}
+
+/// The sizes of a ladder, each smaller than the one before.
+fn rungs(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<Rung>> {
+    if !table.has("rungs") {
+        table.missing("rungs", faults, A_LADDER);
+    }
+    let before = faults.count();
+    let at = table.position("rungs");
+    let tables = table.tables("rungs", faults, A_LADDER);
+    let given = table.has("rungs") && faults.count() == before;
+    let mut rungs: Vec<Rung> = Vec::new();
+    for mut fields in tables {
+        let short_side = fields.number("short-side", 16..=4320, faults);
+        let crf = fields.number("crf", 0..=VideoCodec::H264.crf_max(), faults);
+        fields.end(faults);
+        if let (Some(short_side), Some(crf)) = (short_side, crf) {
+            let falls = rungs.last().is_none_or(|last| short_side < last.short_side);
+            if !falls || !short_side.is_multiple_of(2) {
+                faults.add(fields.at(), "rungs: give even sizes, each smaller than the one before");
+            }
+            rungs.push(Rung { short_side, crf });
+        }
+    }
+    if given && faults.count() == before && !(1..=RUNGS_MAX).contains(&rungs.len()) {
+        faults.add(at, format!("rungs: give 1 to {RUNGS_MAX} of them"));
+    }
+    (faults.count() == before).then_some(rungs)
 }
 
 fn fps_max(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> u16 {

@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Audio, Effort, Profile, Recipe, Scale};
+use super::{Audio, Effort, Profile, Recipe, Scale, VideoCodec};
 
 /// What a profile makes, as `GET /profiles` tells it. What a kind of result does not have is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Made {
-    /// `video`, `audio`, `poster`, `sprite` or `gif`.
+    /// `video`, `audio`, `poster`, `sprite`, `gif` or `hls`.
     pub kind: String,
     /// File format, as `mp4`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +31,12 @@ pub struct MadeVideo {
     /// Most pixels of the longer side and of the shorter one; never more than the input's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<(u16, u16)>,
+    /// Of a ladder: the shorter side and the constant rate factor of each size.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<(u16, u8)>,
+    /// Of a ladder: seconds of a segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_s: Option<u8>,
     /// Width and height, where they are the same for every input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact: Option<(u16, u16)>,
@@ -106,6 +112,20 @@ impl Profile {
                 }),
                 ..Made::default()
             },
+            Recipe::Hls { rungs, preset, fps_max, segment_s, audio } => Made {
+                kind: "hls".to_owned(),
+                container: Some("tar".to_owned()),
+                video: Some(MadeVideo {
+                    codec: VideoCodec::H264.as_str().to_owned(),
+                    fps_max: Some(*fps_max),
+                    preset: Some(preset.as_str().to_owned()),
+                    bounded: Some(true),
+                    rungs: rungs.iter().map(|rung| (rung.short_side, rung.crf)).collect(),
+                    segment_s: Some(*segment_s),
+                    ..MadeVideo::default()
+                }),
+                audio: Some(audio.made()),
+            },
             Recipe::Sprite { tile, quality } => Made {
                 kind: "sprite".to_owned(),
                 container: Some("tar".to_owned()),
@@ -153,6 +173,7 @@ impl MadeVideo {
     pub fn summary(&self) -> String {
         let mut words = vec![self.codec.clone()];
         words.extend(self.short_side.map(|side| format!("{side}p")));
+        words.extend(self.rungs.iter().map(|(side, _)| format!("{side}p")));
         words.extend(self.within.map(|(long, short)| format!("<={long}x{short}")));
         words.extend(self.exact.map(|(width, height)| format!("{width}x{height}")));
         words.extend(self.fps_max.map(|fps| format!("<={fps}/s")));

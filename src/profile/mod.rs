@@ -15,7 +15,8 @@ pub use fields::Fault;
 pub use made::{Made, MadeAudio, MadeVideo};
 pub use set::{ProfileSet, ProfileSetError};
 pub use spec::{
-    Audio, AudioCodec, Container, Effort, Layout, Preset, Profile, Recipe, Scale, Unsuitable, VideoCodec,
+    Audio, AudioCodec, Container, Effort, Layout, Preset, Profile, Recipe, Rung, Scale, Unsuitable,
+    VideoCodec,
 };
 pub use starling_placement::profile::{ProfileName, ProfileNameError};
 

@@ -54,6 +54,19 @@ pub enum Recipe {
         /// JPEG quantizer: 2 (best) to 31.
         quality: u8,
     },
+    /// An HLS ladder (CMAF): H.264 in several sizes, and the sound, with playlists. A set of files.
+    Hls {
+        /// The sizes, the largest first: those that a video reaches, or the last one's quality in the size that it has.
+        rungs: Vec<Rung>,
+        /// Speed against size.
+        preset: Preset,
+        /// Most pictures a second; what has more is thinned out.
+        fps_max: u16,
+        /// Seconds of a segment: a multiple of 2.
+        segment_s: u8,
+        /// The sound, when the input has any.
+        audio: Audio,
+    },
     /// A few seconds of a film, silent and over and over again.
     Gif {
         /// Size of the pictures.
@@ -61,6 +74,26 @@ pub enum Recipe {
         /// Pictures a second.
         fps: u16,
     },
+}
+
+/// A size of a ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// Pixels of the shorter side.
+    pub short_side: u16,
+    /// Constant rate factor of x264.
+    pub crf: u8,
+}
+
+impl Rung {
+    /// Which of these are made of a stream, and how large each comes out: none is enlarged, and there is always one.
+    pub fn steps(rungs: &[Self], video: &VideoInfo) -> Vec<(Self, (u32, u32))> {
+        let (width, height) = video.shown_size();
+        let fits = |rung: &&Self| u32::from(rung.short_side) <= width.min(height);
+        let sized = |rung: &Self| (*rung, Scale::ShortSide(rung.short_side).fit(width, height));
+        let steps: Vec<_> = rungs.iter().filter(fits).map(sized).collect();
+        if steps.is_empty() { rungs.last().map(sized).into_iter().collect() } else { steps }
+    }
 }
 
 /// File format of a video.
@@ -77,6 +110,10 @@ pub enum Container {
 pub enum VideoCodec {
     /// libx264.
     H264,
+    /// libx265, 8 bits, as Apple's players take it (`hvc1`).
+    Hevc,
+    /// SVT-AV1.
+    Av1,
     /// libvpx-vp9.
     Vp9,
 }
@@ -159,10 +196,15 @@ impl Scale {
         }
     }
 
+    /// Width and height of what comes out of this stream.
+    pub fn fit_to(self, video: &VideoInfo) -> (u32, u32) {
+        let (width, height) = video.shown_size();
+        self.fit(width, height)
+    }
+
     /// Pixels of one picture that comes out of this stream.
     fn pixels(self, video: &VideoInfo) -> u64 {
-        let (width, height) = video.shown_size();
-        let (width, height) = self.fit(width, height);
+        let (width, height) = self.fit_to(video);
         u64::from(width) * u64::from(height)
     }
 }
@@ -219,6 +261,20 @@ pub enum Unsuitable {
         /// Why.
         why: Lack,
     },
+    /// The encoder takes no pictures that small.
+    #[error(
+        "its pictures are too small for {codec}: {width}x{height}, at least {min} each way; ask for another profile, as 360p"
+    )]
+    TooSmall {
+        /// The codec.
+        codec: &'static str,
+        /// What would come out.
+        width: u32,
+        /// The same.
+        height: u32,
+        /// What it takes.
+        min: u32,
+    },
     /// It is a media file, and asks for more than this node gives.
     #[error("{what} is over this node's limit: {found}, at most {max}")]
     OverLimit {
@@ -248,9 +304,8 @@ fn lack_in_words(video: bool, why: &Lack) -> String {
     }
 }
 
-/// How much dearer it is to encode a pixel than to decode one: roughly x264's `fast` against a decoder of H.264. It
-/// need not be exact: it makes jobs of one profile comparable, and their speed is learned.
-const ENCODE_WEIGHT: u64 = 4;
+/// The same of a still picture.
+const STILL_WEIGHT: u64 = 4;
 /// So many pictures of a film are looked at for a preview, about.
 const PREVIEW_PICTURES: u64 = 600;
 
@@ -259,14 +314,23 @@ impl Profile {
     pub fn work_pixels(&self, info: &MediaInfo) -> u64 {
         let Some(video) = &info.video else { return 0 };
         let coded = u64::from(video.width) * u64::from(video.height);
-        let picture = |scale: &Scale| coded.saturating_add(ENCODE_WEIGHT * scale.pixels(video));
+        let picture = |scale: &Scale, weight: u64| coded.saturating_add(weight * scale.pixels(video));
         match &self.recipe {
-            Recipe::Video { scale, .. } => picture(scale).saturating_mul(video.frames),
-            Recipe::Poster { scale, .. } => picture(scale),
+            Recipe::Video { scale, codec, .. } => {
+                picture(scale, codec.encode_weight()).saturating_mul(video.frames)
+            }
+            Recipe::Hls { rungs, .. } => {
+                let sizes = Rung::steps(rungs, video).into_iter();
+                let encoded: u64 =
+                    sizes.map(|(_, (width, height))| u64::from(width) * u64::from(height)).sum();
+                let weighed = coded.saturating_add(VideoCodec::H264.encode_weight() * encoded);
+                weighed.saturating_mul(video.frames)
+            }
+            Recipe::Poster { scale, .. } => picture(scale, STILL_WEIGHT),
             // All of it is decoded, and little of that encoded.
             Recipe::Sprite { tile: scale, .. } | Recipe::Gif { scale, .. } => {
                 let kept = video.frames.min(PREVIEW_PICTURES);
-                coded.saturating_mul(video.frames).saturating_add(ENCODE_WEIGHT * scale.pixels(video) * kept)
+                coded.saturating_mul(video.frames).saturating_add(STILL_WEIGHT * scale.pixels(video) * kept)
             }
             Recipe::Audio { .. } => 0,
         }
@@ -280,7 +344,7 @@ impl Profile {
             Recipe::Audio { audio: Audio { codec: AudioCodec::Aac, .. } } => "audio/mp4",
             Recipe::Audio { audio: Audio { codec: AudioCodec::Opus, .. } } => "audio/ogg",
             Recipe::Poster { .. } => "image/jpeg",
-            Recipe::Sprite { .. } => crate::bundle::MEDIA_TYPE,
+            Recipe::Sprite { .. } | Recipe::Hls { .. } => crate::bundle::MEDIA_TYPE,
             Recipe::Gif { .. } => "image/gif",
         }
     }
@@ -293,14 +357,14 @@ impl Profile {
             Recipe::Audio { audio: Audio { codec: AudioCodec::Aac, .. } } => "m4a",
             Recipe::Audio { audio: Audio { codec: AudioCodec::Opus, .. } } => "ogg",
             Recipe::Poster { .. } => "jpg",
-            Recipe::Sprite { .. } => "tar",
+            Recipe::Sprite { .. } | Recipe::Hls { .. } => "tar",
             Recipe::Gif { .. } => "gif",
         }
     }
 
     /// Whether its result is a set of files, which is kept and sent as one: see [`bundle`](crate::bundle).
     pub const fn makes_set(&self) -> bool {
-        matches!(self.recipe, Recipe::Sprite { .. })
+        matches!(self.recipe, Recipe::Sprite { .. } | Recipe::Hls { .. })
     }
 
     /// Whether it is put together from pictures of the whole film.
@@ -314,13 +378,17 @@ impl Profile {
             why.clone().map_or(else_, |why| Unsuitable::Lacks { video, why })
         };
         match self.recipe {
-            Recipe::Video { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. }
+            Recipe::Video { .. } | Recipe::Hls { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. }
                 if info.video.is_none() && info.cover.is_some() =>
             {
                 Err(Unsuitable::CoverOnly)
             }
             Recipe::Poster { .. } if info.cover.is_some() => Ok(()),
-            Recipe::Video { .. } | Recipe::Poster { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. }
+            Recipe::Video { .. }
+            | Recipe::Hls { .. }
+            | Recipe::Poster { .. }
+            | Recipe::Sprite { .. }
+            | Recipe::Gif { .. }
                 if info.video.is_none() =>
             {
                 Err(lacks(true, &info.video_lack, Unsuitable::NoVideo))
@@ -328,6 +396,10 @@ impl Profile {
             Recipe::Audio { .. } if info.audio.is_none() => {
                 Err(lacks(false, &info.audio_lack, Unsuitable::NoAudio))
             }
+            Recipe::Video { codec, scale, .. } => match &info.video {
+                Some(video) => codec.takes(scale.fit_to(video)),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -335,7 +407,9 @@ impl Profile {
     /// Whether what has to be decoded for it is within the limits: a picture that is not used may be of any size.
     pub fn within(&self, limits: &MediaLimits, info: &MediaInfo) -> Result<(), Unsuitable> {
         let picture = match self.recipe {
-            Recipe::Video { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. } => info.video.as_ref(),
+            Recipe::Video { .. } | Recipe::Hls { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. } => {
+                info.video.as_ref()
+            }
             Recipe::Poster { .. } => info.video.as_ref().or(info.cover.as_ref()),
             Recipe::Audio { .. } => None,
         };
@@ -378,6 +452,15 @@ impl Profile {
 
     /// Whether a result of this profile is as large as what it was made of asks for; else what is wrong with it.
     pub(crate) fn fits(&self, input: &MediaInfo, result: &MediaInfo) -> Result<(), &'static str> {
+        if let (Recipe::Hls { rungs, .. }, Some(from), Some(made)) =
+            (&self.recipe, &input.video, &result.video)
+        {
+            let steps = Rung::steps(rungs, from);
+            let largest = steps.first().map(|(_, size)| *size);
+            let streams = steps.len() + usize::from(result.audio.is_some());
+            let fits = largest == Some((made.width, made.height)) && streams == result.streams as usize;
+            return if fits { Ok(()) } else { Err("it has other sizes") };
+        }
         let (
             Recipe::Video { scale, .. } | Recipe::Sprite { tile: scale, .. } | Recipe::Gif { scale, .. },
             Some(from),
@@ -407,16 +490,17 @@ impl Container {
     /// Whether players expect these pictures in it.
     pub const fn takes(self, codec: VideoCodec) -> bool {
         match (self, codec) {
-            (Self::Mp4, VideoCodec::H264) | (Self::Webm, VideoCodec::Vp9) => true,
-            (Self::Mp4, VideoCodec::Vp9) | (Self::Webm, VideoCodec::H264) => false,
+            (Self::Mp4, VideoCodec::H264 | VideoCodec::Hevc | VideoCodec::Av1)
+            | (Self::Webm, VideoCodec::Vp9 | VideoCodec::Av1) => true,
+            (Self::Mp4, VideoCodec::Vp9) | (Self::Webm, VideoCodec::H264 | VideoCodec::Hevc) => false,
         }
     }
 
     /// Which those are, in words.
     pub(super) const fn codecs(self) -> &'static str {
         match self {
-            Self::Mp4 => "h264",
-            Self::Webm => "vp9",
+            Self::Mp4 => "h264, hevc or av1",
+            Self::Webm => "vp9 or av1",
         }
     }
 
@@ -434,14 +518,27 @@ impl VideoCodec {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::H264 => "h264",
+            Self::Hevc => "hevc",
+            Self::Av1 => "av1",
             Self::Vp9 => "vp9",
         }
+    }
+
+    /// Whether the encoder takes pictures of this size.
+    fn takes(self, (width, height): (u32, u32)) -> Result<(), Unsuitable> {
+        let min = self.side_min();
+        if width.min(height) >= min {
+            return Ok(());
+        }
+        Err(Unsuitable::TooSmall { codec: self.as_str(), width, height, min })
     }
 
     /// ffmpeg's name of the encoder.
     pub const fn encoder(self) -> &'static str {
         match self {
             Self::H264 => "libx264",
+            Self::Hevc => "libx265",
+            Self::Av1 => "libsvtav1",
             Self::Vp9 => "libvpx-vp9",
         }
     }
@@ -449,16 +546,37 @@ impl VideoCodec {
     /// The encoder's greatest constant rate factor.
     pub const fn crf_max(self) -> u8 {
         match self {
-            Self::H264 => 51,
-            Self::Vp9 => 63,
+            Self::H264 | Self::Hevc => 51,
+            Self::Vp9 | Self::Av1 => 63,
         }
     }
 
     /// The usual speed and the greatest, where it has numbers for that; else it has presets.
     pub const fn speeds(self) -> Option<(u8, u8)> {
         match self {
-            Self::H264 => None,
+            Self::H264 | Self::Hevc => None,
             Self::Vp9 => Some((5, 8)),
+            Self::Av1 => Some((8, 13)),
+        }
+    }
+
+    /// The encoder takes no picture with a shorter side.
+    pub const fn side_min(self) -> u32 {
+        match self {
+            Self::H264 | Self::Vp9 => 1,
+            Self::Hevc => 16,
+            Self::Av1 => 64,
+        }
+    }
+
+    /// How much dearer it is to encode a pixel than to decode one of H.264, with the usual effort: CPU time of ffmpeg 5.1 over a
+    /// noisy 720p clip, less that of decoding it (docs/EXPERIMENTS.md). It need not be exact: it makes jobs comparable, and their
+    /// speed is learned.
+    const fn encode_weight(self) -> u64 {
+        match self {
+            Self::H264 => 4,
+            Self::Hevc | Self::Av1 => 7,
+            Self::Vp9 => 12,
         }
     }
 }
@@ -513,6 +631,7 @@ impl Profile {
             Recipe::Video { codec, audio, .. } => vec![codec.encoder(), audio.codec.encoder()],
             Recipe::Audio { audio } => vec![audio.codec.encoder()],
             Recipe::Poster { .. } => vec!["mjpeg"],
+            Recipe::Hls { audio, .. } => vec![VideoCodec::H264.encoder(), audio.codec.encoder()],
             Recipe::Sprite { .. } => vec!["mjpeg", "ffv1"],
             Recipe::Gif { .. } => vec!["gif", "ffv1"],
         }

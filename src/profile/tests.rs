@@ -78,7 +78,10 @@ fn every_profile_says_what_comes_out() {
             "480p video/mp4 mp4",
             "720p video/mp4 mp4",
             "audio audio/mp4 m4a",
+            "av1 video/mp4 mp4",
             "gif image/gif gif",
+            "hevc video/mp4 mp4",
+            "hls application/x-tar tar",
             "paper video/mp4 mp4",
             "poster image/jpeg jpg",
             "sprite application/x-tar tar",
@@ -217,7 +220,7 @@ fn every_fault_says_file_line_field_and_what_is_expected() {
         (
             "\"video\"",
             "\"film\"",
-            "a.toml:4: profile p: kind: \"film\" is not one of video, audio, poster, sprite, gif",
+            "a.toml:4: profile p: kind: \"film\" is not one of video, audio, poster, sprite, gif, hls",
         ),
         ("[[profile]]", "default = \"q\"\n[[profile]]", "a.toml:2: default: q is not defined: give one of "),
         (

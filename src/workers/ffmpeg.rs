@@ -58,6 +58,10 @@ impl<'a> Ffmpeg<'a> {
         self.cpu
     }
 
+    pub(super) const fn output_bytes_max(&self) -> u64 {
+        self.bench.limits.output_bytes_max
+    }
+
     pub(super) const fn output(&self) -> &'a Path {
         self.output
     }
@@ -106,6 +110,9 @@ impl<'a> Ffmpeg<'a> {
         }
         if let Some(preview) = &plan.preview {
             self.put_together(preview, &info, &picked)?;
+        }
+        if let (Some(ladder), Recipe::Hls { segment_s, .. }) = (&plan.ladder, &job.profile.recipe) {
+            self.pack_ladder(ladder, plan.sound.is_some(), *segment_s)?;
         }
         Ok(Complaints::read(&outcome.stderr))
     }

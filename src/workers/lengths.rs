@@ -64,7 +64,10 @@ pub(super) fn compare(
     }
     let packets = prober.packets(path, cancel)?;
     let judged = shorter.iter().map(|(beside, says)| judge(beside, *says, &packets));
-    Ok(judged.fold(Length::Whole, worse))
+    let length = judged.fold(Length::Whole, worse);
+    // The pictures of a ladder end with the last one that was decoded, in all sizes; players hold it while the sound goes on.
+    let is_ladder = matches!(profile.recipe, Recipe::Hls { .. });
+    Ok(if is_ladder && matches!(length, Length::Held(_)) { Length::Whole } else { length })
 }
 
 /// The one that matters more.
@@ -80,7 +83,7 @@ fn worse(a: Length, b: Length) -> Length {
 
 fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Beside> {
     let mut all = Vec::new();
-    if let (Recipe::Video { .. } | Recipe::Sprite { .. }, Some(from), Some(to)) =
+    if let (Recipe::Video { .. } | Recipe::Hls { .. } | Recipe::Sprite { .. }, Some(from), Some(to)) =
         (&profile.recipe, &input.video, &result.video)
     {
         all.push(Beside {
@@ -91,7 +94,9 @@ fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Besid
             pictures: true,
         });
     }
-    if let (Recipe::Video { .. } | Recipe::Audio { .. }, Some(from)) = (&profile.recipe, &input.audio) {
+    if let (Recipe::Video { .. } | Recipe::Hls { .. } | Recipe::Audio { .. }, Some(from)) =
+        (&profile.recipe, &input.audio)
+    {
         let got = result.audio.as_ref().map(|audio| audio.duration.or(result.duration).unwrap_or_default());
         all.push(Beside {
             stream: from.index,

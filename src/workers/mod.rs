@@ -12,6 +12,7 @@ mod ffmpeg;
 mod gate;
 pub(crate) mod index;
 mod job;
+mod ladders;
 mod larger;
 mod lengths;
 mod place;

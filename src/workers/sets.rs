@@ -13,7 +13,7 @@ use crate::content::{MediaInfo, VideoInfo};
 use crate::ingest::Scratch;
 use crate::media::OWN_DEMUXERS;
 use crate::media::preview::Sheets;
-use crate::profile::Profile;
+use crate::profile::{Profile, Recipe};
 
 /// A longer list of tiles is none that a node makes.
 const VTT_BYTES_MAX: u64 = 256 << 10;
@@ -98,8 +98,10 @@ impl Verifier<'_> {
             crate::bundle::BundleError::Io(error) => TranscodeError::Io(error),
             error => bad(format!("it is no set of files: {error}")),
         })?;
-        debug_assert!(profile.makes_set());
-        self.look_at_sprite(file, &index, cancel)
+        match &profile.recipe {
+            Recipe::Hls { segment_s, .. } => Self::look_at_ladder(file, &index, *segment_s),
+            _ => self.look_at_sprite(file, &index, cancel),
+        }
     }
 
     /// Sheets of tiles: their list refers to nothing but tiles on these sheets, one after the other without a gap.
@@ -177,7 +179,7 @@ impl Verifier<'_> {
     }
 }
 
-fn bad(reason: String) -> TranscodeError {
+pub(super) fn bad(reason: String) -> TranscodeError {
     TranscodeError::BadOutput { reason }
 }
 

@@ -220,7 +220,7 @@ fn delivers(profile: &Profile, result: &MediaInfo) -> Result<(), &'static str> {
         Recipe::Audio { .. } if profile.extension() == "ogg" => &["ogg"],
         Recipe::Audio { .. } => &["m4a"],
         Recipe::Poster { .. } => &["jpeg_pipe", "image2"],
-        Recipe::Sprite { .. } => &["tar"],
+        Recipe::Sprite { .. } | Recipe::Hls { .. } => &["tar"],
         Recipe::Gif { .. } => &["gif"],
     };
     if !result.container.split(',').any(|name| containers.contains(&name)) {
@@ -232,7 +232,8 @@ fn delivers(profile: &Profile, result: &MediaInfo) -> Result<(), &'static str> {
             (scale, None)
         }
         Recipe::Gif { scale, .. } => (scale, Some(GIF_TIME_MAX + STOP_ERROR)),
-        Recipe::Audio { .. } => return Ok(()),
+        // Its own look knows its sizes.
+        Recipe::Audio { .. } | Recipe::Hls { .. } => return Ok(()),
     };
     if longest.is_some_and(|longest| result.duration.is_none_or(|duration| duration > longest)) {
         return Err("it is longer than a preview");
@@ -249,7 +250,7 @@ fn doubt(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Option<Str
     let moving = match &profile.recipe {
         Recipe::Poster { .. } => return None,
         Recipe::Audio { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. } => false,
-        Recipe::Video { .. } => true,
+        Recipe::Video { .. } | Recipe::Hls { .. } => true,
     };
     if moving && input.audio.is_some() && result.audio.is_none() {
         return Some("there is no sound in it, and there is in the video".to_owned());

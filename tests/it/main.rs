@@ -12,6 +12,7 @@ mod compose;
 mod corpus;
 mod failures;
 mod faults;
+mod hls;
 mod hostile;
 mod http;
 mod kernel;

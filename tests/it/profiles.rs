@@ -156,6 +156,53 @@ async fn a_peer_of_an_older_version_names_no_recipe_and_means_the_built_in_one()
     node.http.get(&held("720p")).await.assert_problem(409, "unknown-recipe");
 }
 
+/// What ffprobe says of a result.
+fn probed(bytes: &[u8], arguments: &[&str]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"])
+        .args(arguments)
+        .arg(file.path())
+        .output()
+        .unwrap();
+    told(&output.stdout).trim().to_owned()
+}
+
+#[tokio::test]
+async fn hevc_and_av1_are_what_players_take() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let clip = Clip { size: "1280x720", seconds: 5.0, ..Clip::default() }.make();
+    let small = Clip { size: "90x62", ..Clip::default() }.make();
+    for (profile, fields) in
+        [("hevc", "hevc,Main,hvc1,1280,720,yuv420p,93"), ("av1", "av1,Main,av01,1280,720,yuv420p,5")]
+    {
+        let answer = node.http.upload_with(&format!("/upload?profile={profile}"), &[], clip.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "video/mp4"), "{profile}");
+        let entries = "stream=codec_name,profile,codec_tag_string,width,height,pix_fmt,level";
+        assert_eq!(probed(&answer.body, &["-show_entries", entries]), fields);
+        assert_eq!(probed(&answer.body, &["-show_entries", "stream=color_range,color_space"]), "tv,bt709");
+        // Begun and cut every two seconds, at pictures that need no other, and all of them play.
+        let keys = probed(&answer.body, &["-show_entries", "packet=pts_time,flags"]);
+        let keys: Vec<_> = keys.lines().filter(|line| line.contains('K')).collect();
+        assert!(
+            keys.len() == 3 && keys[1].starts_with("2.00") && keys[2].starts_with("4.00"),
+            "{profile}: {keys:?}"
+        );
+        assert_eq!(probe_video(&answer.body).0, profile);
+        let at = |name: &[u8]| answer.body.windows(4).position(|window| window == name).unwrap();
+        assert!(at(b"moov") < at(b"mdat"), "{profile}: its index is behind it");
+        let answer = node.http.upload_with(&format!("/upload?profile={profile}"), &[], small.clone()).await;
+        if profile == "av1" {
+            answer.assert_problem(422, "unusable-video");
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains("too small for av1: 90x62, at least 64 each way"), "{detail}");
+        } else {
+            assert_eq!(probe_video(&answer.body), ("hevc".to_owned(), 90, 62));
+        }
+    }
+}
+
 /// A folder with an ffmpeg that is built without an encoder, by its own word.
 fn without(encoder: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

@@ -133,7 +133,7 @@ impl Sandbox {
 
 /// The node's environment may hold its cluster key; a child has no use for any of it.
 fn clean_environment(command: &mut Command) {
-    command.env_clear().env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1");
+    command.env_clear().env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1").env("SVT_LOG", "1");
     for name in ["PATH", "LD_LIBRARY_PATH"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);

@@ -1,5 +1,6 @@
 //! The pool with real ffmpeg, and with stand-ins for an ffmpeg that misbehaves.
 
+mod ladders;
 mod look;
 mod misbehaviour;
 mod pool;

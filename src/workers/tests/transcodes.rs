@@ -39,6 +39,9 @@ async fn every_profile_gives_what_it_says() {
         ("720p", SILENT_PORTRAIT, Some(("h264", 720, 1280)), false),
         ("1080p", LANDSCAPE, Some(("h264", 322, 242)), true),
         ("webm", LANDSCAPE, Some(("vp9", 322, 242)), true),
+        ("hevc", LANDSCAPE, Some(("hevc", 322, 242)), true),
+        ("hevc", SILENT_PORTRAIT, Some(("hevc", 720, 1280)), false),
+        ("av1", LANDSCAPE, Some(("av1", 322, 242)), true),
         ("audio", LANDSCAPE, None, true),
         ("poster", SILENT_PORTRAIT, Some(("mjpeg", 720, 1280)), false),
     ];

@@ -106,7 +106,9 @@ async fn send(http: &Http, profile: &str, name: &str, video: Bytes) -> Answer {
 async fn run(http: &Http, input: &Arc<Input>, file: &Path, profile: &Arc<Profile>, folder: &Path) -> Row {
     let video = Bytes::from(std::fs::read(file).unwrap());
     let answer = send(http, &profile.name, &input.name, video).await;
-    let want = profile.kind.status(input);
+    // SVT-AV1 takes no smaller pictures, and says so.
+    let too_small = profile.name == "av1" && input.size.is_some_and(|[width, height]| width.min(height) < 64);
+    let want = if too_small { 422 } else { profile.kind.status(input) };
     let verdict = if answer.status.as_u16() != want {
         let told = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]).into_owned();
         Err(format!("{} for {want}: {told}", answer.status.as_u16()))

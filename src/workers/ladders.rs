@@ -1,0 +1,164 @@
+//! The set of files of an HLS ladder: put together, and looked at, whoever made it.
+//!
+//! All that playlists say follows from the track files. So they are not read but written once more, and have to be the same.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use super::error::TranscodeError;
+use super::ffmpeg::Ffmpeg;
+use super::sets::{bad, name};
+use super::verify::Verifier;
+use crate::bundle::{Entry, Index};
+use crate::content::{AudioInfo, MediaInfo, VideoInfo};
+use crate::media::fragments::{self, TrackFile, TrackKind};
+use crate::media::ladder::Ladder;
+use crate::media::playlists::{self, Rendition, SOUND};
+
+/// By how much the cuts of two sizes may differ: their clocks are the same, and their rounding.
+const CUT_ERROR_S: f64 = 0.002;
+
+impl Ffmpeg<'_> {
+    /// Writes the playlists for what ffmpeg has made, and makes the result of all of it.
+    pub(super) fn pack_ladder(
+        &self,
+        ladder: &Ladder,
+        has_sound: bool,
+        segment_s: u8,
+    ) -> Result<(), TranscodeError> {
+        let mut names: Vec<_> = ladder.steps.iter().map(crate::media::ladder::Step::name).collect();
+        names.extend(has_sound.then(|| SOUND.to_owned()));
+        let mut tracks = Vec::new();
+        for name in names {
+            let path = self.output().with_file_name(format!("{name}.mp4"));
+            let file = File::open(&path)?;
+            let bytes = file.metadata()?.len();
+            let max = self.output_bytes_max();
+            if bytes >= max {
+                return Err(TranscodeError::OutputTooLarge { max });
+            }
+            let track = fragments::read(bytes, |buffer, at| file.read_exact_at(buffer, at))?;
+            match track {
+                Ok(track) => tracks.push((name, track)),
+                // A sound track of which nothing could be decoded.
+                Err(_) if name == SOUND => {}
+                Err(what) => return Err(bad(format!("{name}.mp4: {what}"))),
+            }
+        }
+        let mut files = Vec::new();
+        for (file, text) in texts(&tracks, segment_s) {
+            let path = self.output().with_file_name(&file);
+            std::fs::write(&path, text)?;
+            files.push((name(&file)?, path));
+        }
+        for (track, _) in &tracks {
+            let file = format!("{track}.mp4");
+            files.push((name(&file)?, self.output().with_file_name(&file)));
+        }
+        self.pack(&files)
+    }
+}
+
+/// The playlists of these tracks, with their names.
+fn texts(tracks: &[(String, TrackFile)], segment_s: u8) -> Vec<(String, String)> {
+    let rendition = |(name, track)| Rendition { name: String::clone(name), track };
+    let all = tracks.iter().map(|(name, track)| rendition((name, track)));
+    let (pictures, sound): (Vec<_>, Vec<_>) =
+        all.partition(|rendition| matches!(rendition.track.kind, TrackKind::Pictures { .. }));
+    playlists::write(&pictures, sound.first(), segment_s)
+}
+
+impl Verifier<'_> {
+    /// Track files whose pictures are cut at the same times, with the playlists that follow from them, and nothing else.
+    pub(super) fn look_at_ladder(
+        set: &File,
+        index: &Index,
+        segment_s: u8,
+    ) -> Result<MediaInfo, TranscodeError> {
+        let mut tracks = Vec::new();
+        for entry in index.entries() {
+            let Some(name) = entry.name.as_str().strip_suffix(".mp4") else { continue };
+            let within = |buffer: &mut [u8], at: u64| set.read_exact_at(buffer, entry.offset + at);
+            let track = fragments::read(entry.bytes, within)?;
+            tracks.push((name.to_owned(), track.map_err(|what| bad(format!("{}: {what}", entry.name)))?));
+        }
+        let info = described(&tracks).map_err(|what| bad(what.to_owned()))?;
+        let written = texts(&tracks, segment_s);
+        let expected = written.iter().map(|(name, _)| name.clone());
+        let expected: Vec<_> = expected.chain(tracks.iter().map(|(name, _)| format!("{name}.mp4"))).collect();
+        let found: Vec<_> = index.entries().iter().map(|entry| entry.name.to_string()).collect();
+        if found != expected {
+            return Err(bad(format!("it has the files {}, and not {}", found.join(" "), expected.join(" "))));
+        }
+        for (entry, (name, text)) in index.entries().iter().zip(&written) {
+            if !is_text(set, entry, text)? {
+                return Err(bad(format!("{name} says other things than its track files")));
+            }
+        }
+        Ok(info)
+    }
+}
+
+fn is_text(set: &File, entry: &Entry, text: &str) -> std::io::Result<bool> {
+    Ok(entry.bytes == text.len() as u64 && entry.read(set)? == text.as_bytes())
+}
+
+/// What is in these tracks, if they are sizes of one film, the largest first, and at most one sound behind them.
+fn described(tracks: &[(String, TrackFile)]) -> Result<MediaInfo, &'static str> {
+    let (mut video, mut audio): (Option<VideoInfo>, Option<AudioInfo>) = (None, None);
+    let mut last_side = u32::MAX;
+    for (name, track) in tracks {
+        let duration = Some(track.duration());
+        match track.kind {
+            TrackKind::Pictures { width, height } => {
+                let side = width.min(height);
+                if audio.is_some() || *name != format!("v{side}") || side >= last_side {
+                    return Err("its pictures are not in order of their sizes");
+                }
+                last_side = side;
+                if !is_cut_alike(&tracks[0].1, track) {
+                    return Err("its sizes are not cut at the same times");
+                }
+                video.get_or_insert_with(|| VideoInfo {
+                    codec: "h264".to_owned(),
+                    width,
+                    height,
+                    frames: track.samples(),
+                    duration,
+                    ..VideoInfo::default()
+                });
+            }
+            TrackKind::Sound { channels } => {
+                if name != SOUND || video.is_none() || audio.is_some() {
+                    return Err("it has more than one sound, or none but that");
+                }
+                audio =
+                    Some(AudioInfo { codec: "aac".to_owned(), channels, duration, ..AudioInfo::default() });
+            }
+        }
+    }
+    let duration = tracks.iter().map(|(_, track)| track.duration()).max();
+    let streams = tracks.len() as u32;
+    match video {
+        None => Err("it has no pictures"),
+        video => Ok(MediaInfo {
+            container: "tar".to_owned(),
+            duration,
+            video,
+            audio,
+            streams,
+            ..MediaInfo::default()
+        }),
+    }
+}
+
+fn is_cut_alike(one: &TrackFile, other: &TrackFile) -> bool {
+    let seconds = |track: &TrackFile, ticks: u64| ticks as f64 / track.timescale as f64;
+    one.fragments.len() == other.fragments.len()
+        && one.fragments.iter().zip(&other.fragments).all(|(a, b)| {
+            let apart = |of: fn(&fragments::Fragment) -> u64| {
+                (seconds(one, of(a)) - seconds(other, of(b))).abs() > CUT_ERROR_S
+            };
+            a.samples == b.samples && !apart(|cut| cut.start) && !apart(|cut| cut.ticks)
+        })
+}
