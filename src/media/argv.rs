@@ -26,7 +26,7 @@ const ALIGNMENT_PIXELS: u64 = 128;
 /// What a command line needs besides the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
-    /// The file to read, or [`PIPE`].
+    /// The file to read, or `pipe:0`.
     pub input: &'a Path,
     /// The file to write.
     pub output: &'a Path,
