@@ -14,7 +14,7 @@ use starling::content::{ClientTag, ContentId, MediaLimits};
 use starling::ingest::DataDir;
 use starling::profile::ProfileSet;
 use starling::workers::sandbox::Sandbox;
-use starling::workers::{Job, Pool, PoolConfig, Tools};
+use starling::workers::{HardwareMode, Job, Pool, PoolConfig, Tools};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -75,6 +75,7 @@ async fn pooled(clips: &[PathBuf], cores: usize) -> Result<()> {
         },
         limits: MediaLimits::default(),
         dir: DataDir::open(folder.path())?,
+        hardware: HardwareMode::Off,
     })?;
     let profiles = ProfileSet::builtin();
     let profile = profiles.get(&"paper".parse()?).ok_or("no profile `paper`")?;

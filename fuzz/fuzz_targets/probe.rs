@@ -51,7 +51,7 @@ fn description(json: &[u8]) {
     // It is reckoned with before a peer's word for it is checked.
     for profile in PROFILES.iter() {
         if let Ok(plan) = Plan::new(&info, profile, &FEATURES, false) {
-            let run = Run { input: "in".as_ref(), output: "out".as_ref(), threads: 1, limits: &LIMITS };
+            let run = Run { input: "in".as_ref(), output: "out".as_ref(), threads: 1, limits: &LIMITS, hardware: None };
             assert!(plan.argv(profile, &run).len() < 100);
         }
         let work = profile.work_pixels(&info);

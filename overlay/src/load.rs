@@ -23,6 +23,9 @@ pub struct LoadSample {
     pub service_ms: u32,
     /// Measured speed of one worker, in thousands of pixels of work a second; 0 before the first transcode.
     pub kilopixels_per_s: u32,
+    /// What it encodes in hardware, one bit a codec, as its user numbers them. Told by the node itself alone: a sample that came by way
+    /// of others has what the node last said.
+    pub hardware: u8,
 }
 
 impl LoadSample {

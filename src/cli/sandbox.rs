@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use starling::media::Family;
 use starling::workers::sandbox::{Confinement, confine_and_check, confine_and_exec, confine_and_stay};
 use starling::workers::webp::{self, WebpAct};
 
@@ -34,6 +35,9 @@ pub struct Args {
     /// Folder that may be written in.
     #[arg(long)]
     writable: Vec<PathBuf>,
+    /// Kind of encoder in hardware whose devices may be used.
+    #[arg(long)]
+    device: Option<Family>,
     /// Try out what can't be done, instead of running a program.
     #[arg(long, conflicts_with = "command")]
     check: bool,
@@ -55,6 +59,7 @@ pub fn run(args: &Args) -> ExitCode {
         cpu_seconds: args.cpu_seconds,
         readable: args.readable.clone(),
         writable: args.writable.clone(),
+        device: args.device,
         command: args.command.clone(),
     };
     if let Some(act) = args.webp {

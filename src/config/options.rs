@@ -98,6 +98,9 @@ options! {
     /// TOML files with profiles beside the built-in ones, comma separated (in TOML a list); `starling profiles check FILE` looks
     /// at one [default: none]
     profiles: List, env "STARLING_PROFILES", value "FILE,…";
+    /// Encoders in hardware that profiles with `hardware = true` may use: auto (all that work), off, or kinds, comma separated: nvenc,
+    /// qsv, vaapi, v4l2 [default: auto]
+    hardware: String, env "STARLING_HARDWARE", value "KINDS";
     /// Routing policy: score, random or round-robin [default: score]
     policy: String, env "STARLING_POLICY", value "POLICY";
     /// Weight of load in the score policy [default: 0.3]

@@ -13,6 +13,7 @@ use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, Sa
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
 use crate::route::{PolicyKind, ScoreWeights};
+use crate::workers::HardwareMode;
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
 const WORKERS_MAX: u16 = 1_024;
@@ -61,6 +62,8 @@ pub struct NodeConfig {
     pub uploads_per_client: u32,
     /// What to do where ffmpeg's sandbox is not whole.
     pub sandbox: SandboxMode,
+    /// Which encoders in hardware are looked for.
+    pub hardware: HardwareMode,
     /// What can be asked for.
     pub profiles: ProfileSet,
     /// Where jobs go.
@@ -332,6 +335,7 @@ impl NodeConfig {
                 1..=1_000_000,
             )?,
             sandbox: options.sandbox.unwrap_or_default(),
+            hardware: parse("hardware", options.hardware, HardwareMode::default())?,
             profiles: profiles(options.profiles)?,
             policy: parse("policy", options.policy, PolicyKind::default())?,
             weights,

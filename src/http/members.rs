@@ -9,6 +9,7 @@ use starling_overlay::{LoadSample, Member, MemberState};
 
 use super::{Body, respond};
 use crate::node::Node;
+use crate::profile::VideoCodec;
 
 /// `GET /members`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct LoadJson {
     pub service_ms: u32,
     /// Speed of one worker in thousands of pixels of work a second; 0 before the first transcode.
     pub kilopixels_per_s: u32,
+    /// What it encodes in hardware, as `h264`, by the profiles that allow it.
+    #[serde(default)]
+    pub hardware: Vec<String>,
     /// Number of the sample within this boot.
     pub seq: u16,
 }
@@ -95,6 +99,10 @@ impl From<&LoadSample> for LoadJson {
             workers: sample.workers,
             service_ms: sample.service_ms,
             kilopixels_per_s: sample.kilopixels_per_s,
+            hardware: VideoCodec::of_bits(sample.hardware)
+                .into_iter()
+                .map(|c| c.as_str().to_owned())
+                .collect(),
             seq: sample.seq,
         }
     }

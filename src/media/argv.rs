@@ -3,6 +3,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
+use super::hardware::HardwareEncoder;
 use super::{Plan, Sound, Video, preview};
 use crate::content::MediaLimits;
 use crate::profile::{AudioCodec, Container, Effort, Profile, Recipe, VideoCodec};
@@ -34,6 +35,8 @@ pub struct Run<'a> {
     pub threads: u16,
     /// Bounds to hand to ffmpeg.
     pub limits: &'a MediaLimits,
+    /// The encoder in hardware to use for the pictures; `None`: software.
+    pub hardware: Option<HardwareEncoder>,
 }
 
 impl Plan {
@@ -41,6 +44,7 @@ impl Plan {
     pub fn argv(&self, profile: &Profile, run: &Run<'_>) -> Vec<OsString> {
         let mut args = Args::default();
         args.flags(&["-nostdin", "-hide_banner", "-nostats"]).opt("-v", "error").opt("-progress", "pipe:1");
+        args.opts(run.hardware.iter().flat_map(|encoder| encoder.device_options()));
         // The first position is global; the demuxer's lists must stand before the input they are for.
         args.opt("-max_alloc", run.limits.alloc_bytes_max).opt("-filter_threads", 1);
         if let Some(still) = &self.still {
@@ -63,7 +67,7 @@ impl Plan {
             return args.0;
         }
         if let Some(video) = &self.video {
-            args.opt("-map", format!("0:{}", video.stream)).opt("-vf", video.filters.join(","));
+            args.opt("-map", format!("0:{}", video.stream)).opt("-vf", chain(video, run.hardware));
         }
         if let Some(sound) = &self.sound {
             args.opt("-map", format!("0:{}", sound.stream)).opt("-af", sound.filters.join(","));
@@ -81,9 +85,16 @@ impl Plan {
         match &profile.recipe {
             Recipe::Video { container, codec, effort, crf, bounded, audio, .. } => {
                 if let Some(video) = &self.video {
-                    encode_video(args, video, (*codec, *effort, *crf), run.threads);
+                    match run.hardware {
+                        Some(encoder) => {
+                            let kbps_max = bounded.then(|| rate_max_kbps(video));
+                            args.opt("-c:v", encoder).opts(encoder.options(*crf, kbps_max));
+                            timing(args, video);
+                        }
+                        None => encode_video(args, video, (*codec, *effort, *crf), run.threads),
+                    }
                     if *bounded {
-                        bound(args, video, *codec);
+                        bound(args, video, run.hardware.is_none().then_some(*codec));
                     }
                 }
                 if let Some(sound) = &self.sound {
@@ -154,6 +165,17 @@ pub(super) fn encode_video(
     }
     // What every player can show: most can't play 4:4:4 or ten bits.
     args.opt("-pix_fmt", "yuv420p").opt("-threads", threads);
+    timing(args, video);
+}
+
+/// What pictures go through, into the memory of the encoder at last.
+fn chain(video: &Video, hardware: Option<HardwareEncoder>) -> String {
+    let last = hardware.map(|encoder| encoder.last_filter().to_owned());
+    video.filters.iter().cloned().chain(last).collect::<Vec<_>>().join(",")
+}
+
+/// When pictures are shown, as their encoder counts it.
+fn timing(args: &mut Args, video: &Video) {
     let rate = &video.rate;
     let ratio = |ratio: crate::content::Ratio| format!("{}/{}", ratio.over(), ratio.under());
     args.opt("-fps_mode:v", "vfr").opt("-r:v", ratio(rate.nominal));
@@ -184,18 +206,19 @@ pub(super) fn last_picture_duration(video: &Video) -> (String, u32) {
     (format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)"), ticks_per_s)
 }
 
-/// What streaming needs: no second of it is much more than a line carries, and it can be begun and cut every two seconds.
-pub(super) fn bound(args: &mut Args, video: &Video, codec: VideoCodec) {
+/// What streaming needs: no second of it is much more than a line carries, and it can be begun and cut every two seconds. An encoder
+/// in hardware (`codec`: none) has its bound among its own options.
+pub(super) fn bound(args: &mut Args, video: &Video, codec: Option<VideoCodec>) {
     let kbps = rate_max_kbps(video);
-    if codec == VideoCodec::H264 {
+    if codec == Some(VideoCodec::H264) {
         args.opt("-profile:v", "high");
     }
-    if matches!(codec, VideoCodec::H264 | VideoCodec::Hevc) {
+    if matches!(codec, Some(VideoCodec::H264 | VideoCodec::Hevc)) {
         // The level follows from size, rate and these; the encoder writes the lowest that fits. Better codecs never need as much.
         args.opt("-maxrate", format!("{kbps}k")).opt("-bufsize", format!("{}k", 2 * kbps));
     }
     let frames = (video.rate.peak() * f64::from(KEY_FRAME_EVERY_S)).ceil() as u64;
-    if codec == VideoCodec::Av1 {
+    if codec == Some(VideoCodec::Av1) {
         // SVT-AV1 makes none where it is told to, but by their number.
         args.opt("-g", frames);
         return;
@@ -290,8 +313,19 @@ pub(crate) fn held_argv(
 pub(super) struct Args(pub(super) Vec<OsString>);
 
 impl Args {
+    pub(super) fn into_inner(self) -> Vec<OsString> {
+        self.0
+    }
+
     pub(super) fn flags(&mut self, flags: &[&str]) -> &mut Self {
         self.0.extend(flags.iter().map(OsString::from));
+        self
+    }
+
+    pub(super) fn opts(&mut self, options: impl IntoIterator<Item = (&'static str, String)>) -> &mut Self {
+        for (name, value) in options {
+            self.opt(name, value);
+        }
         self
     }
 

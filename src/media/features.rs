@@ -71,7 +71,12 @@ impl Features {
         })
     }
 
-    /// The filters that are not there, and what that costs, one line each.
+    /// Whether it says that it has this encoder: what can't be told is not taken to be there.
+    pub fn lists_encoder(&self, encoder: &str) -> bool {
+        self.encoders.as_ref().is_some_and(|encoders| encoders.contains(encoder))
+    }
+
+    /// What is not there, and what that costs, one line each.
     pub fn lacks(&self) -> Vec<String> {
         let filters = [
             ("zscale", self.zscale, "HDR and wide colours stay as they are, and look pale on most displays"),

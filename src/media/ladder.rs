@@ -87,7 +87,7 @@ impl Ladder {
             args.flags(&["-sn", "-dn"]).opt("-map_metadata", -1).opt("-map_chapters", -1);
             let video = &step.video;
             encode_video(args, video, (VideoCodec::H264, Effort::Preset(self.preset), step.crf), run.threads);
-            bound(args, video, VideoCodec::H264);
+            bound(args, video, Some(VideoCodec::H264));
             // A new scene begins a fragment of its own in one size and not in another; so none does.
             args.opt("-sc_threshold", 0);
             // The first picture is shown from the beginning on, as in the file with the sound.

@@ -42,8 +42,13 @@ fn clip() -> MediaInfo {
 fn line(name: &str, info: &MediaInfo) -> String {
     let profile = profile(name);
     let plan = Plan::new(info, &profile, &Features::default(), false).unwrap();
-    let run =
-        Run { input: Path::new("in"), output: Path::new("out"), threads: 2, limits: &MediaLimits::default() };
+    let run = Run {
+        input: Path::new("in"),
+        output: Path::new("out"),
+        threads: 2,
+        limits: &MediaLimits::default(),
+        hardware: None,
+    };
     let text = |argv: Vec<std::ffi::OsString>| {
         argv.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     };

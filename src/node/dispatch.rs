@@ -219,6 +219,9 @@ impl Node {
         if self.policy.weighs_load() && self.pool.backlog(job.client, own).is_full() {
             ranked.sort_by_key(Candidate::is_local);
         }
+        if let Some(codec) = job.profile.hardware_codec() {
+            ranked.sort_by_key(|candidate| !candidate.has_hardware(codec));
+        }
         append_unranked(&mut ranked, situation.live_peers());
         ranked.retain(|candidate| candidate.is_local() || !self.is_distrusted(&candidate.identity));
         ranked

@@ -7,6 +7,7 @@ use std::time::Duration;
 use starling_overlay::LoadSample;
 
 use super::Node;
+use crate::profile::VideoCodec;
 
 /// How often a sample goes to the overlay when nothing happens.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ impl Node {
             workers: small(pool.workers),
             service_ms: pool.service_ms,
             kilopixels_per_s: pool.kilopixels_per_s,
+            hardware: VideoCodec::bits(&self.pool.hardware_codecs()),
         }
     }
 

@@ -240,6 +240,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         sandbox: Sandbox::default(),
         limits: MediaLimits::default(),
         dir: data.clone(),
+        hardware: config.hardware.clone(),
     })
     .map_err(StartError::Threads)?;
     let authority = Arc::new(Authority::new(

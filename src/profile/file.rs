@@ -165,6 +165,7 @@ fn video(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Recipe> 
     let effort = effort(table, codec_or_any, faults);
     let crf = table.number("crf", 0..=codec_or_any.crf_max(), faults);
     let bounded = table.flag("bounded", true, faults);
+    let hardware = table.flag("hardware", false, faults);
     let fps_max = fps_max(table, faults);
     let audio = audio(table, faults);
     let (container, codec, audio) = (container?, codec?, audio?);
@@ -184,6 +185,7 @@ fn video(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Recipe> 
         effort,
         crf: crf?,
         bounded,
+        hardware,
         fps_max,
         audio: audio.value,
     })

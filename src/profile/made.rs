@@ -58,6 +58,9 @@ pub struct MadeVideo {
     /// Whether its bit rate is bounded and it can be begun every two seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bounded: Option<bool>,
+    /// Whether an encoder in hardware may make it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<bool>,
 }
 
 /// Sound.
@@ -76,7 +79,7 @@ impl Profile {
     /// What it makes, for people and programs that have to choose.
     pub fn made(&self) -> Made {
         match &self.recipe {
-            Recipe::Video { container, codec, scale, effort, crf, bounded, fps_max, audio } => {
+            Recipe::Video { container, codec, scale, effort, crf, bounded, hardware, fps_max, audio } => {
                 let (preset, speed) = match effort {
                     Effort::Preset(preset) => (Some(preset.as_str().to_owned()), None),
                     Effort::Speed(speed) => (None, Some(*speed)),
@@ -91,6 +94,7 @@ impl Profile {
                         preset,
                         speed,
                         bounded: Some(*bounded),
+                        hardware: hardware.then_some(true),
                         ..MadeVideo::sized(*scale)
                     }),
                     audio: Some(audio.made()),

@@ -29,6 +29,8 @@ pub enum Recipe {
         crf: u8,
         /// Whether it is made for streaming: bit rate bounded, a picture that needs no other every two seconds.
         bounded: bool,
+        /// Whether an encoder in hardware may make it, where there is one: faster, and other bytes each time.
+        hardware: bool,
         /// Most pictures a second; what has more is thinned out.
         fps_max: u16,
         /// The sound, when the input has any.
@@ -106,7 +108,7 @@ pub enum Container {
 }
 
 /// Video encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VideoCodec {
     /// libx264.
     H264,
@@ -514,6 +516,29 @@ impl Container {
 }
 
 impl VideoCodec {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::H264, Self::Hevc, Self::Av1, Self::Vp9];
+
+    /// Its bit in what a node tells the others that it encodes in hardware.
+    pub const fn bit(self) -> u8 {
+        match self {
+            Self::H264 => 1,
+            Self::Vp9 => 1 << 1,
+            Self::Hevc => 1 << 2,
+            Self::Av1 => 1 << 3,
+        }
+    }
+
+    /// The bits of these.
+    pub fn bits(codecs: &[Self]) -> u8 {
+        codecs.iter().fold(0, |bits, codec| bits | codec.bit())
+    }
+
+    /// Those whose bits are set; others are codecs of newer nodes.
+    pub fn of_bits(bits: u8) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|codec| bits & codec.bit() != 0).collect()
+    }
+
     /// Its name in a profile file, and ffprobe's.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -625,6 +650,14 @@ impl Preset {
 }
 
 impl Profile {
+    /// The codec for which an encoder in hardware may be used.
+    pub const fn hardware_codec(&self) -> Option<VideoCodec> {
+        match self.recipe {
+            Recipe::Video { codec, hardware: true, .. } => Some(codec),
+            _ => None,
+        }
+    }
+
     /// ffmpeg's names of the encoders that it takes.
     pub fn encoders(&self) -> Vec<&'static str> {
         match &self.recipe {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use starling_overlay::{Identity, LoadSample, Member, MemberState, View};
 
 use super::RouteKind;
+use crate::profile::VideoCodec;
 
 /// A load sample older than this says nothing about its node any more (the paper's limit).
 pub const SAMPLE_AGE_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +38,12 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Whether it is of this node's zone, encodes this codec in hardware and has a worker free, by what is known of its load.
+    pub fn has_hardware(&self, codec: VideoCodec) -> bool {
+        let ready = |load: &LoadSample| load.hardware & codec.bit() != 0 && load.running_jobs < load.workers;
+        self.route != RouteKind::CrossRegion && self.load.as_ref().is_some_and(ready)
+    }
+
     /// Whether this is the deciding node itself.
     pub fn is_local(&self) -> bool {
         self.route == RouteKind::Local

@@ -11,6 +11,7 @@ use starling_overlay::{
 
 use super::score::{normalized_load, normalized_rtt};
 use super::*;
+use crate::profile::VideoCodec;
 
 fn load(cpu_percent: u16, memory_percent: u16, queued: u16) -> LoadSample {
     LoadSample {
@@ -230,4 +231,24 @@ fn weights_and_names_are_checked() {
     assert!(ScoreWeights::new(f64::NAN, 1.0).is_err());
     let error = "fastest".parse::<PolicyKind>().unwrap_err().to_string();
     assert_eq!(error, "unknown policy \"fastest\": use one of score, random, round-robin");
+}
+
+#[test]
+fn hardware_counts_in_ones_own_zone_and_where_a_worker_is_free() {
+    let now = Instant::now();
+    let has = |running_jobs, hardware| LoadSample { running_jobs, workers: 2, hardware, ..load(0, 0, 0) };
+    let mut view = view(now);
+    for (peer, sample) in view.peers.iter_mut().zip([has(0, 1), has(0, 1), has(1, 1)]) {
+        peer.load = Some(Load { sample, taken: now });
+    }
+    let with = |view: &View, own_load| {
+        let ranked = rank(&Score::default(), view, own_load, now);
+        let with = ranked.into_iter().filter(|candidate| candidate.has_hardware(VideoCodec::H264));
+        with.map(|candidate| candidate.identity.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(with(&view, load(0, 0, 0)), ["node4"]);
+    assert_eq!(with(&view, has(0, 3)), ["node1", "node4"]);
+    assert!(with(&view, has(2, 1)) == ["node4"], "all its workers are busy");
+    view.peers[2].load = Some(Load { sample: has(0, VideoCodec::Vp9.bit()), taken: now });
+    assert!(with(&view, load(0, 0, 0)).is_empty(), "of another codec");
 }

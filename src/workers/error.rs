@@ -167,6 +167,20 @@ impl TranscodeError {
         )
     }
 
+    /// Whether it has nothing to do with how the result was made: time is up, nobody waits, or there is no room for it.
+    pub(super) const fn is_of_the_hour(&self) -> bool {
+        matches!(
+            self,
+            Self::DeadlinePassed { .. }
+                | Self::Cancelled
+                | Self::Overtaken { .. }
+                | Self::Draining
+                | Self::DiskFull
+                | Self::LargerThanSaid { .. }
+                | Self::Io(_)
+        )
+    }
+
     /// Whether ffmpeg, or this node itself, did what it should not: somebody has to look into it.
     pub const fn is_tool_fault(&self) -> bool {
         matches!(

@@ -17,7 +17,7 @@ use super::larger;
 use super::progress::{Ear, Progress};
 use super::sandbox::Allowed;
 use super::webp::{self, WebpAct};
-use crate::media::{Complaints, PIPE, Plan, Run, held_argv};
+use crate::media::{Complaints, HardwareEncoder, PIPE, Plan, Run, held_argv};
 use crate::profile::{Recipe, Unsuitable};
 
 /// Pictures that were picked, until they are put together.
@@ -30,6 +30,7 @@ pub(super) struct Ffmpeg<'a> {
     pub(super) output: &'a Path,
     threads: u16,
     pub(super) cancel: &'a Cancel,
+    encoder: Option<HardwareEncoder>,
     /// What they cost, whatever came of it.
     cpu: Duration,
 }
@@ -51,7 +52,12 @@ impl<'a> Ffmpeg<'a> {
         threads: u16,
         cancel: &'a Cancel,
     ) -> Self {
-        Self { bench, job, output, threads, cancel, cpu: Duration::ZERO }
+        Self { bench, job, output, threads, cancel, encoder: None, cpu: Duration::ZERO }
+    }
+
+    /// With this encoder in place of software.
+    pub(super) const fn with(self, encoder: Option<HardwareEncoder>) -> Self {
+        Self { encoder, ..self }
     }
 
     pub(super) const fn cpu(&self) -> Duration {
@@ -81,7 +87,7 @@ impl<'a> Ffmpeg<'a> {
         let limits = larger::limits_for(&job.info, &bench.limits);
         let picked = self.output.with_file_name(PICKED);
         let output = if plan.preview.is_some() { &picked } else { self.output };
-        let run = Run { input, output, threads: self.threads, limits: &limits };
+        let run = Run { input, output, threads: self.threads, limits: &limits, hardware: self.encoder };
         let sound_alone = matches!(job.profile.recipe, Recipe::Audio { .. });
         let total = match &plan.preview {
             Some(preview) => Some(preview.length),
@@ -145,8 +151,10 @@ impl<'a> Ffmpeg<'a> {
         listener: &mut impl Listener,
     ) -> Result<Outcome, TranscodeError> {
         let allowed = self.allowed(input);
-        let mut decoder =
-            self.bench.sandbox.webp(WebpAct::Decode, &Allowed { output_dir: None, ..allowed })?;
+        let mut decoder = self
+            .bench
+            .sandbox
+            .webp(WebpAct::Decode, &Allowed { output_dir: None, device: None, ..allowed })?;
         let mut command = self.command(args, &allowed);
         let ended = child::run_fed(&mut decoder, &mut command, self.job.limit, self.cancel, listener)?;
         let outcome = self.judge(ended, &allowed)?;
@@ -168,6 +176,7 @@ impl<'a> Ffmpeg<'a> {
             // ffmpeg stops by itself at the limit; the kernel's is for when it doesn't.
             file_bytes_max: self.bench.limits.output_bytes_max + (1 << 20),
             cpu_seconds_max: (left.as_secs() + 2) * u64::from(self.threads + 2),
+            device: self.encoder.map(|encoder| encoder.family),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::cancel::Cancel;
 use super::error::TranscodeError;
 use super::ffmpeg::Ffmpeg;
+use super::hardware::{self, Hardware, HardwareMode};
 use super::lengths::Length;
 use super::probe::Prober;
 use super::progress::Progress;
@@ -18,7 +19,7 @@ use super::verify::{Verified, Verifier, Wanted};
 use crate::content::{ClientTag, ContentId, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Scratch};
 use crate::load::CpuUse;
-use crate::media::Complaints;
+use crate::media::{Complaints, HardwareEncoder};
 use crate::profile::{Profile, Recipe};
 
 /// One piece of work.
@@ -60,6 +61,7 @@ pub(super) struct Bench {
     pub(super) dir: DataDir,
     pub(super) prober: Prober,
     pub(super) cpu: CpuUse,
+    pub(super) hardware: Hardware,
 }
 
 /// A result and what is known of it before it has a place in time.
@@ -73,7 +75,18 @@ pub(super) struct Made {
 const TELLING_CPU_MIN: Duration = Duration::from_millis(500);
 
 impl Bench {
-    /// Runs one job to its end on this thread.
+    /// Looks for encoders in hardware, and uses those that work from then on. Blocks, for seconds where there are some.
+    pub(super) fn look_for_hardware(&self, mode: &HardwareMode) {
+        match hardware::find(mode, &self.tools, &self.sandbox, &self.dir) {
+            Ok(found) => self.hardware.set(&found),
+            Err(error) => {
+                tracing::warn!(%error, "encoders in hardware can't be tried out: software encodes");
+            }
+        }
+    }
+
+    /// Runs one job to its end on this thread. Where an encoder in hardware fails, software makes the result: its word on the input
+    /// is the one that counts.
     pub(super) fn run(
         &self,
         job: &Job,
@@ -81,10 +94,37 @@ impl Bench {
         cancel: &Cancel,
         mut on_progress: impl FnMut(Progress),
     ) -> Result<Made, TranscodeError> {
+        let codec = job.profile.hardware_codec();
+        let encoder = codec.and_then(|codec| self.hardware.choose(codec, Instant::now()));
+        let Some(encoder) = encoder else { return self.make(job, None, threads, cancel, on_progress) };
+        let failed = match self.make(job, Some(encoder), threads, cancel, &mut on_progress) {
+            Ok(made) => {
+                self.hardware.worked(encoder);
+                // What it left to the processor says nothing of what software would take.
+                return Ok(Made { cores_used: None, ..made });
+            }
+            Err(error) if error.is_of_the_hour() => return Err(error),
+            Err(error) => error,
+        };
+        let made = self.make(job, None, threads, cancel, on_progress)?;
+        let rest = self.hardware.failed(encoder, Instant::now());
+        tracing::warn!(%encoder, error = %failed, rest_s = rest.as_secs(), content = %job.content.short(),
+            "an encoder in hardware failed where software did not: it rests");
+        Ok(made)
+    }
+
+    fn make(
+        &self,
+        job: &Job,
+        encoder: Option<HardwareEncoder>,
+        threads: u16,
+        cancel: &Cancel,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Made, TranscodeError> {
         let folder = self.dir.scratch_folder("job-")?;
         let output = folder.path().join(format!("output.{}", job.profile.extension()));
         let began = Instant::now();
-        let mut ffmpeg = Ffmpeg::new(self, job, &output, threads, cancel);
+        let mut ffmpeg = Ffmpeg::new(self, job, &output, threads, cancel).with(encoder);
         let mut transcoded = ffmpeg.transcode(false, &mut on_progress);
         if matches!(transcoded, Err(TranscodeError::NoPicture))
             && matches!(

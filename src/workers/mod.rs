@@ -10,6 +10,7 @@ mod child;
 mod error;
 mod ffmpeg;
 mod gate;
+mod hardware;
 pub(crate) mod index;
 mod job;
 mod ladders;
@@ -33,6 +34,7 @@ pub mod webp;
 pub(crate) mod whole;
 
 pub use error::{SubmitError, TranscodeError};
+pub use hardware::HardwareMode;
 pub use job::{Job, Transcoded};
 pub use place::Place;
 pub use pool::{Pool, PoolConfig, PoolStats, Queued};

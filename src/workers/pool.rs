@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::cancel::{Cancel, CancelOnDrop};
 use super::error::SubmitError;
+use super::hardware::{Hardware, HardwareMode};
 use super::job::{Bench, Job};
 use super::place::Place;
 use super::probe::Prober;
@@ -20,7 +21,7 @@ use super::verify::{Unfit, Verified, Wanted};
 use crate::content::{ClientTag, ContentId, Damage, MediaInfo, MediaLimits};
 use crate::ingest::{DataDir, Received};
 use crate::load::CpuUse;
-use crate::profile::{Profile, Unsuitable};
+use crate::profile::{Profile, Unsuitable, VideoCodec};
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct PoolConfig {
     pub limits: MediaLimits,
     /// Where results are made.
     pub dir: DataDir,
+    /// Which encoders in hardware are looked for.
+    pub hardware: HardwareMode,
 }
 
 /// A reading of the pool.
@@ -107,6 +110,7 @@ impl Pool {
             dir: config.dir,
             prober,
             cpu: CpuUse::default(),
+            hardware: Hardware::default(),
         };
         let shared = Arc::new(Shared {
             bench,
@@ -121,6 +125,11 @@ impl Pool {
         for index in 0..config.workers.max(1) {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || shared.work())?;
+        }
+        if config.hardware != HardwareMode::Off {
+            let shared = Arc::clone(&shared);
+            let look = move || shared.bench.look_for_hardware(&config.hardware);
+            thread::Builder::new().name("hardware-test".to_owned()).spawn(look)?;
         }
         thread::Builder::new().name("worker-guest".to_owned()).spawn(move || shared.work_for_guests())?;
         Ok(pool)
@@ -263,6 +272,11 @@ impl Pool {
     /// The ffprobe that goes with this pool.
     pub fn prober(&self) -> &Prober {
         &self.0.0.bench.prober
+    }
+
+    /// What is encoded in hardware here, by the profiles that allow it.
+    pub fn hardware_codecs(&self) -> Vec<VideoCodec> {
+        self.0.0.bench.hardware.codecs()
     }
 
     /// The programs this pool runs.

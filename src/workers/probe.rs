@@ -222,7 +222,13 @@ impl Prober {
 
 /// What a child may do that looks at a file.
 const fn allowed(path: &Path, cpu_max: Duration) -> Allowed<'_> {
-    Allowed { input: path, output_dir: None, file_bytes_max: 0, cpu_seconds_max: cpu_max.as_secs() }
+    Allowed {
+        input: path,
+        output_dir: None,
+        file_bytes_max: 0,
+        cpu_seconds_max: cpu_max.as_secs(),
+        device: None,
+    }
 }
 
 /// The times of packets that it writes.

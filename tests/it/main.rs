@@ -12,6 +12,7 @@ mod compose;
 mod corpus;
 mod failures;
 mod faults;
+mod hardware;
 mod hls;
 mod hostile;
 mod http;

@@ -196,7 +196,10 @@ impl Swim {
     pub(super) fn on_load_entry(&mut self, entry: &LoadEntry) {
         let Some(slot) = self.members.find_head(entry.of) else { return };
         let is_this_boot = |peer: &Peer| peer.identity.boot.0 as u16 == entry.boot_low;
-        if !self.members.get(slot).is_some_and(is_this_boot) || !self.on_load(slot, entry.sample, entry.age) {
+        let Some(peer) = self.members.get(slot).filter(|peer| is_this_boot(peer)) else { return };
+        let known = peer.known.as_ref().and_then(|known| known.load);
+        let hardware = known.map_or(0, |(sample, _)| sample.hardware);
+        if !self.on_load(slot, LoadSample { hardware, ..entry.sample }, entry.age) {
             return;
         }
         // A coordinate is as old as the sample that it comes with.

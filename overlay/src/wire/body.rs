@@ -266,6 +266,7 @@ pub(super) mod kind {
     pub const COORDINATE: u8 = 19;
     pub const PROMISE: u8 = 20;
     pub const CLUSTER: u8 = 21;
+    pub const HARDWARE: u8 = 22;
     /// Zeros that make a datagram larger, so that its answer does not amplify it.
     pub const PADDING: u8 = 255;
 }

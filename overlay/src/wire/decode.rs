@@ -140,6 +140,12 @@ impl<'a> Datagram<'a> {
                 let age = payload.take("load")?;
                 self.load = Some((payload.load()?.0, age_from_wire(age)));
             }
+            kind::HARDWARE => {
+                let hardware = payload.take("hardware")?;
+                if let Some((sample, _)) = &mut self.load {
+                    sample.hardware = hardware;
+                }
+            }
             kind::COORDINATE => {
                 self.coordinate = Some(payload.take::<WireCoordinate>("coordinate")?.coordinate());
             }

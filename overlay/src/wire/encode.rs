@@ -100,6 +100,13 @@ impl Encoder {
         self.bytes.extend([0; SECTION_HEAD_BYTES]);
         self.put(&(age_to_wire(age), WireLoad::new(sample, 0)));
         self.close(kind::LOAD, start);
+        // Few nodes have any: it costs the others nothing.
+        if sample.hardware != 0 {
+            let start = self.bytes.len();
+            self.bytes.extend([0; SECTION_HEAD_BYTES]);
+            self.put(&sample.hardware);
+            self.close(kind::HARDWARE, start);
+        }
     }
 
     /// Where the sender is.

@@ -100,6 +100,7 @@ impl<C> Decode<C> for WireLoad {
             workers,
             service_ms,
             kilopixels_per_s,
+            hardware: 0,
         };
         Ok(Self { sample, with: present & WITH })
     }

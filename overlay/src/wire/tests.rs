@@ -56,10 +56,10 @@ prop_compose! {
 prop_compose! {
     /// Such as come back just as they went: percentages in halves, great numbers with twelve bits.
     fn samples()(seq: u16, cpu in 0u16..=200, memory in 0u16..=200, queued_jobs: u16, queue_capacity_jobs: u16,
-                 running_jobs: u16, workers: u16, service in (0u32..4096, 0..20), speed in (0u32..4096, 0..20))
+                 running_jobs: u16, workers: u16, service in (0u32..4096, 0..20), speed in (0u32..4096, 0..20), hardware: u8)
                  -> LoadSample {
         LoadSample { seq, cpu_permille: 5 * cpu, memory_permille: 5 * memory, queued_jobs, queue_capacity_jobs,
-                     running_jobs, workers, service_ms: service.0 << service.1, kilopixels_per_s: speed.0 << speed.1 }
+                     running_jobs, workers, service_ms: service.0 << service.1, kilopixels_per_s: speed.0 << speed.1, hardware }
     }
 }
 
@@ -107,6 +107,8 @@ fn ages() -> impl Strategy<Value = Duration> {
 prop_compose! {
     fn loads()(of: u32, boot_low: u16, age in ages(), sample in samples(), coordinate in prop::option::of(coordinates()))
               -> LoadEntry {
+        // Of others nothing is said but what a sample has.
+        let sample = LoadSample { hardware: 0, ..sample };
         LoadEntry { of, boot_low, age, sample, coordinate }
     }
 }

@@ -7,7 +7,8 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, Signal, getppid, nice, set_parent_process_death_signal, setrlimit};
 use rustix::thread::set_no_new_privs;
 
-use super::{acts, descriptors, landlock, rights, seccomp};
+use super::{acts, descriptors, devices, landlock, rights, seccomp};
+use crate::media::Family;
 
 /// What a process takes from itself before it turns into the program it runs.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Confinement {
     pub readable: Vec<PathBuf>,
     /// Folders that may be written in.
     pub writable: Vec<PathBuf>,
+    /// The kind of encoder in hardware whose devices may be used.
+    pub device: Option<Family>,
     /// The program and its arguments.
     pub command: Vec<OsString>,
 }
@@ -91,16 +94,18 @@ fn confine_for(this: &Confinement, program: &Path) -> Result<(), ConfineError> {
     step("no new privileges", set_no_new_privs(true))?;
     step("nice", nice(this.nice).map(drop))?;
     first_to_go()?;
-    limit("address space", Resource::As, this.memory_bytes)?;
+    if !this.device.is_some_and(devices::maps_all_memory) {
+        limit("address space", Resource::As, this.memory_bytes)?;
+    }
     limit("file size", Resource::Fsize, this.file_bytes)?;
     limit("CPU time", Resource::Cpu, this.cpu_seconds)?;
     limit("core size", Resource::Core, 0)?;
     limit("open files", Resource::Nofile, 64)?;
     step("capabilities", rights::drop_all())?;
     descriptors::close_at_exec().map_err(|source| ConfineError::Step { step: "open files", source })?;
-    landlock::restrict(program, &this.readable, &this.writable)
+    landlock::restrict(program, &this.readable, &this.writable, this.device)
         .map_err(|error| ConfineError::Step { step: "landlock", source: io::Error::other(error) })?;
-    seccomp::restrict().map_err(|source| ConfineError::Step { step: "seccomp", source })
+    seccomp::restrict(this.device.is_some()).map_err(|source| ConfineError::Step { step: "seccomp", source })
 }
 
 /// Where the machine runs out of memory, the kernel ends this process rather than any other, the node above all.

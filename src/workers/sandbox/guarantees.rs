@@ -53,6 +53,7 @@ impl Sandbox {
             output_dir: None,
             file_bytes_max: 1 << 20,
             cpu_seconds_max: CHECK_TIME_MAX.as_secs(),
+            device: None,
         };
         let mut said = Said::default();
         let mut command = self.checking(&allowed)?;

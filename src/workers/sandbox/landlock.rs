@@ -1,5 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use super::devices;
+use crate::media::Family;
+
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, Scope,
@@ -56,6 +59,7 @@ pub(super) fn restrict(
     program: &Path,
     readable: &[PathBuf],
     writable: &[PathBuf],
+    device: Option<Family>,
 ) -> Result<(), RulesetError> {
     let read = AccessFs::from_read(RIGHTS);
     let write = AccessFs::from_all(RIGHTS);
@@ -74,6 +78,13 @@ pub(super) fn restrict(
     }
     for path in writable {
         rules = allow(rules, path, write)?;
+    }
+    for device in device.into_iter().flat_map(devices::of) {
+        // ioctl on a device is a right of its own since the fifth version.
+        rules = allow(rules, &device, AccessFs::from_file(RIGHTS) | AccessFs::ReadDir)?;
+    }
+    for path in device.into_iter().flat_map(devices::described_in) {
+        rules = allow(rules, Path::new(path), AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     rules = allow(rules, Path::new("/dev/null"), AccessFs::ReadFile | AccessFs::WriteFile)?;
     rules.restrict_self().map(drop)

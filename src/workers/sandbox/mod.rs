@@ -6,6 +6,7 @@
 mod acts;
 mod confine;
 mod descriptors;
+mod devices;
 mod guarantees;
 mod landlock;
 mod rights;
@@ -18,6 +19,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::webp::WebpAct;
+use crate::media::Family;
 
 pub use confine::{ConfineError, Confinement, confine_and_check, confine_and_exec, confine_and_stay};
 pub use guarantees::Guarantees;
@@ -57,6 +59,8 @@ pub(super) struct Allowed<'a> {
     pub file_bytes_max: u64,
     /// CPU time after which the kernel ends it, should the node not be able to.
     pub cpu_seconds_max: u64,
+    /// The kind of encoder in hardware whose devices it may use; `None`: no device.
+    pub device: Option<Family>,
 }
 
 /// Children that made a system call which only an attacker makes.
@@ -89,6 +93,9 @@ impl Sandbox {
         };
         command.args(args);
         clean_environment(&mut command);
+        if allowed.device.is_some() {
+            keep_of_environment(&mut command, &devices::ENVIRONMENT);
+        }
         command
     }
 
@@ -127,6 +134,9 @@ impl Sandbox {
         if let Some(dir) = allowed.output_dir {
             option("--writable", dir.as_os_str());
         }
+        if let Some(device) = allowed.device {
+            option("--device", OsStr::new(device.as_str()));
+        }
         command
     }
 }
@@ -134,7 +144,11 @@ impl Sandbox {
 /// The node's environment may hold its cluster key; a child has no use for any of it.
 fn clean_environment(command: &mut Command) {
     command.env_clear().env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1").env("SVT_LOG", "1");
-    for name in ["PATH", "LD_LIBRARY_PATH"] {
+    keep_of_environment(command, &["PATH", "LD_LIBRARY_PATH"]);
+}
+
+fn keep_of_environment(command: &mut Command, names: &[&str]) {
+    for name in names {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

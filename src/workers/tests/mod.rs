@@ -53,6 +53,7 @@ impl Rig {
             sandbox: Sandbox { launcher: None, ..Sandbox::default() },
             limits: setup.limits.clone(),
             dir: dir.clone(),
+            hardware: HardwareMode::Off,
         })
         .unwrap();
         Self { pool, dir, folder }

@@ -26,10 +26,15 @@ impl Stub {
         ))
     }
 
+    /// What says of itself what the machine's own ffmpeg says.
+    pub fn like_the_real_one() -> Self {
+        Self::with_ffmpeg(&format!("-version|-codecs|-filters) exec {} \"$@\";;", real("ffmpeg").display()))
+    }
+
     /// The machine's own ffmpeg, which begins no transcode before [`Self::release`].
     pub fn holding() -> Self {
         let ffmpeg = real("ffmpeg").display().to_string();
-        let stub = Self::with_ffmpeg(&format!("-version|-codecs|-filters) exec {ffmpeg} \"$@\";;"));
+        let stub = Self::like_the_real_one();
         stub.plays(&format!("exec perl -e '{CRAWL}' \"${{0%/*}}/go\" {ffmpeg} \"$@\""));
         stub
     }
@@ -86,6 +91,11 @@ impl Stub {
              exec {} \"$@\"",
             real("ffmpeg").display()
         ));
+    }
+
+    /// A script of Perl sees each command line first, as `@ARGV` with the machine's own ffmpeg in front, and becomes it.
+    pub fn plays_perl(&self, script: &str) {
+        self.plays(&format!("exec perl -e '{script}' {} \"$@\"", real("ffmpeg").display()));
     }
 
     /// What waits goes on, and nothing waits any more.

@@ -49,7 +49,9 @@ const NAMESPACES: [i32; 7] = [
 ///   leaves nobody behind), signals, limits and turns of others;
 /// - what is on no list fails with ENOSYS: a newer libc asks for newer calls first, and goes on with older ones. Calls by the
 ///   numbers of x32 are among it; those of 32-bit programs kill.
-pub(super) fn restrict() -> io::Result<()> {
+///
+/// With `devices`, `ioctl` is free: drivers speak by it, and landlock says which devices there are.
+pub(super) fn restrict(devices: bool) -> io::Result<()> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(());
     };
@@ -59,8 +61,15 @@ pub(super) fn restrict() -> io::Result<()> {
     let deadly = always(&mut calls::deadly());
     let mut denied = always(&mut calls::denied());
     denied.extend(denied_at_times(std::process::id())?);
+    if devices {
+        denied.remove(&libc::SYS_ioctl);
+    }
     // All filters count, and the strictest word is the last one: this one has none on what is on the other two lists.
-    let known = calls::needed().chain(denied.keys().copied()).chain(deadly.keys().copied());
+    let at_times = denied_at_times(std::process::id())?;
+    let known = calls::needed()
+        .chain(at_times.keys().copied())
+        .chain(denied.keys().copied())
+        .chain(deadly.keys().copied());
     let known: Rules = known.map(|call| (call, Vec::new())).collect();
     let errno = |errno: i32| SeccompAction::Errno(errno.cast_unsigned());
     let install = |rules, matched, other| -> io::Result<()> {
