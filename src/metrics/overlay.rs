@@ -75,6 +75,7 @@ mod tests {
                 "starling_gossip_rejected_total{reason=\"keyless\"} 0",
                 "starling_gossip_rejected_total{reason=\"length\"} 0",
                 "starling_gossip_rejected_total{reason=\"malformed\"} 0",
+                "starling_gossip_rejected_total{reason=\"other-cluster\"} 0",
                 "starling_gossip_rejected_total{reason=\"unopened\"} 0",
                 "starling_gossip_rejected_total{reason=\"unsealed\"} 0",
                 "starling_gossip_rejected_total{reason=\"version\"} 0",
