@@ -89,9 +89,9 @@ impl Plan {
                         Some(encoder) => {
                             let kbps_max = bounded.then(|| rate_max_kbps(video));
                             args.opt("-c:v", encoder).opts(encoder.options(*crf, kbps_max));
-                            timing(args, video);
+                            timing(args, video, *container);
                         }
-                        None => encode_video(args, video, (*codec, *effort, *crf), run.threads),
+                        None => encode_video(args, video, (*container, *codec, *effort, *crf), run.threads),
                     }
                     if *bounded {
                         bound(args, video, run.hardware.is_none().then_some(*codec));
@@ -141,7 +141,7 @@ pub(super) fn guard_input(args: &mut Args, demuxers: &str, limits: &MediaLimits)
 pub(super) fn encode_video(
     args: &mut Args,
     video: &Video,
-    (codec, effort, crf): (VideoCodec, Effort, u8),
+    (container, codec, effort, crf): (Container, VideoCodec, Effort, u8),
     threads: u16,
 ) {
     args.opt("-c:v", codec.encoder());
@@ -165,7 +165,7 @@ pub(super) fn encode_video(
     }
     // What every player can show: most can't play 4:4:4 or ten bits.
     args.opt("-pix_fmt", "yuv420p").opt("-threads", threads);
-    timing(args, video);
+    timing(args, video, container);
 }
 
 /// What pictures go through, into the memory of the encoder at last.
@@ -175,12 +175,18 @@ fn chain(video: &Video, hardware: Option<HardwareEncoder>) -> String {
 }
 
 /// When pictures are shown, as their encoder counts it.
-fn timing(args: &mut Args, video: &Video) {
+fn timing(args: &mut Args, video: &Video, container: Container) {
     let rate = &video.rate;
     let ratio = |ratio: crate::content::Ratio| format!("{}/{}", ratio.over(), ratio.under());
     args.opt("-fps_mode:v", "vfr").opt("-r:v", ratio(rate.nominal));
     // Of the pictures alone: an encoder of sound needs ticks of its own.
-    args.opt("-enc_time_base:v", ratio(rate.tick).replace('/', ":"));
+    let tick = match container {
+        // The file's own: a filter of packets is told times in the encoder's ticks until the file has begun, which waits for the
+        // first sound, and in the file's from then on.
+        Container::Mp4 => format!("1:{}", mp4_ticks_per_s(video)),
+        Container::Webm => ratio(rate.tick).replace('/', ":"),
+    };
+    args.opt("-enc_time_base:v", tick);
 }
 
 /// An MP4 counts at least so many ticks a second; ffmpeg doubles those of an encoder until they are as many.
@@ -194,13 +200,18 @@ fn last_picture(args: &mut Args, video: &Video) {
     args.opt("-video_track_timescale", ticks_per_s);
 }
 
-/// How long each lasts then, and the ticks a second that this is in.
-pub(super) fn last_picture_duration(video: &Video) -> (String, u32) {
+/// What encoder and file count in, so that both count in the same.
+fn mp4_ticks_per_s(video: &Video) -> u32 {
     let mut ticks_per_s = video.rate.tick.under();
     while ticks_per_s < MP4_TICKS_PER_S_MIN {
         ticks_per_s *= 2;
     }
-    // Times are in the container's ticks there, whatever the encoder counts in. So those are said, too.
+    ticks_per_s
+}
+
+/// How long each lasts then, and the ticks a second that this is in.
+pub(super) fn last_picture_duration(video: &Video) -> (String, u32) {
+    let ticks_per_s = mp4_ticks_per_s(video);
     let frame = (f64::from(ticks_per_s) / video.rate.nominal.value()).round();
     let until = format!("ld(0)+{frame}-STARTPTS-DTS+STARTDTS");
     (format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)"), ticks_per_s)

@@ -7,7 +7,7 @@ use super::plan::{Plan, Video};
 use super::playlists::SOUND;
 use super::{Features, Rate};
 use crate::content::VideoInfo;
-use crate::profile::{AudioCodec, Effort, Preset, Rung, Scale, VideoCodec};
+use crate::profile::{AudioCodec, Container, Effort, Preset, Rung, Scale, VideoCodec};
 
 /// A fragment at each picture that needs no other; the index in front, without any edit: what CMAF asks for. The sound's are
 /// so short that the cuts of its segments lie near the pictures'.
@@ -86,7 +86,8 @@ impl Ladder {
             args.opt("-map", format!("[o{number}]"));
             args.flags(&["-sn", "-dn"]).opt("-map_metadata", -1).opt("-map_chapters", -1);
             let video = &step.video;
-            encode_video(args, video, (VideoCodec::H264, Effort::Preset(self.preset), step.crf), run.threads);
+            let how = (Container::Mp4, VideoCodec::H264, Effort::Preset(self.preset), step.crf);
+            encode_video(args, video, how, run.threads);
             bound(args, video, Some(VideoCodec::H264));
             // A new scene begins a fragment of its own in one size and not in another; so none does.
             args.opt("-sc_threshold", 0);

@@ -46,7 +46,7 @@ async fn profiles(http: &Http) -> Vec<Arc<Profile>> {
             let media_type = profile["media_type"].as_str().unwrap();
             let name = profile["name"].as_str().unwrap().to_owned();
             Arc::new(Profile {
-                kind: Kind::of(media_type),
+                kind: Kind::of(profile["kind"].as_str().unwrap_or_default(), media_type),
                 extension: verdict::extension(media_type),
                 maker: if name == "paper" { Maker::Exact } else { Maker::Own },
                 is_default: json["default"] == name.as_str(),
@@ -130,6 +130,7 @@ fn judge(input: &Input, profile: &Profile, answer: &Answer, folder: &Path) -> Re
     std::fs::write(&path, &answer.body).unwrap();
     let measured = match profile.kind {
         Kind::Tiles => measure::tiles(&path, folder),
+        Kind::Ladder => measure::ladder(&path, folder),
         _ => measure::measure(&path, folder),
     };
     let mut faults = match measured {
@@ -141,7 +142,7 @@ fn judge(input: &Input, profile: &Profile, answer: &Answer, folder: &Path) -> Re
         faults.push(format!("X-Input-Damage of a healthy file: {}", answer.header("x-input-damage")));
     }
     // What is picked out of a film may all be there.
-    if input.damage && !told && matches!(profile.kind, Kind::Video | Kind::Audio) {
+    if input.damage && !told && matches!(profile.kind, Kind::Video | Kind::Audio | Kind::Ladder) {
         faults.push("damage is not told of".into());
     }
     if std::env::var_os("STARLING_CORPUS_KEEP").is_none() {

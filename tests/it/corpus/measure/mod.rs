@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-pub use self::tiles::tiles;
+pub use self::tiles::{ladder, tiles};
 
 /// What a file turned out to be.
 #[derive(Debug, Default)]

@@ -38,6 +38,25 @@ pub fn tiles(set: &Path, folder: &Path) -> Result<Measured, String> {
     Ok(measured)
 }
 
+/// Looks at the largest size of a ladder, with its sound, as at one file.
+pub fn ladder(set: &Path, folder: &Path) -> Result<Measured, String> {
+    let unpacked = tempfile::tempdir_in(folder).map_err(|error| error.to_string())?;
+    run(Command::new("tar").arg("-xf").arg(set).arg("-C").arg(unpacked.path()))?;
+    let side = |name: &str| name.strip_prefix('v')?.strip_suffix(".mp4")?.parse::<u32>().ok();
+    let entries = std::fs::read_dir(unpacked.path()).map_err(|error| error.to_string())?;
+    let names: Vec<_> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let largest = names.iter().max_by_key(|name| side(name)).filter(|name| side(name).is_some());
+    let largest = largest.ok_or_else(|| format!("there are no pictures in it: {names:?}"))?;
+    let joined = unpacked.path().join("joined.mp4");
+    let mut join = Command::new("ffmpeg");
+    join.args(["-v", "error", "-nostdin", "-i"]).arg(unpacked.path().join(largest));
+    if names.iter().any(|name| name == "audio.mp4") {
+        join.arg("-i").arg(unpacked.path().join("audio.mp4"));
+    }
+    run(join.args(["-c", "copy"]).arg(&joined))?;
+    measure(&joined, unpacked.path())
+}
+
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
