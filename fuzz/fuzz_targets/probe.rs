@@ -52,10 +52,10 @@ fn description(json: &[u8]) {
     for profile in PROFILES.iter() {
         if let Ok(plan) = Plan::new(&info, profile, &FEATURES, false) {
             let run = Run { input: "in".as_ref(), output: "out".as_ref(), threads: 1, limits: &LIMITS, hardware: None };
-            assert!(plan.argv(profile, &run).len() < 100);
+            assert!(plan.argv(profile, &run).len() < 400);
         }
         let work = profile.work_pixels(&info);
-        assert!(work == 0 || profile.suits(&info).is_ok(), "work without a picture");
+        assert!(work == 0 || info.video.is_some() || info.cover.is_some(), "work without a picture");
     }
     if within(&LIMITS, &info).is_ok() {
         assert!(info.streams <= LIMITS.streams_max);

@@ -120,8 +120,8 @@ pub fn faults(input: &Input, maker: Maker, kind: Kind, extension: &str, result: 
         (None, _) => faults.unless(!input.sound, || "has no sound".into()),
         (Some(_), _) if !input.sound => faults.0.push("has sound that the input lacks".into()),
         (Some(audio), _) => {
-            // Sound alone keeps the time of its file.
-            let zero = if kind == Kind::Audio { input.begins } else { 0.0 };
+            // Sound alone keeps the time of its file, and so does a ladder, whose first picture is shown from the beginning on.
+            let zero = if matches!(kind, Kind::Audio | Kind::Ladder) { input.begins } else { 0.0 };
             sound(&mut faults, input, maker, audio, zero);
         }
     }
@@ -150,7 +150,8 @@ fn picture(faults: &mut Faults, input: &Input, maker: Maker, video: &Video) {
             )
         };
         // The paper's recipe makes up for it only where the input says what shape its pixels have, which FLV does not.
-        let unsaid = maker == Maker::Exact && input.name.ends_with(".flv");
+        let unsaid =
+            maker == Maker::Exact && input.name.split_once('.').is_some_and(|(_, kind)| kind == "flv");
         faults.unless(unsaid || (got / (width / height) - 1.0).abs() < slack, told);
         let fits = made_width <= width + 2.0 && made_height <= height + 2.0;
         faults.unless(maker != Maker::Own || fits, || format!("{}x{}: enlarged", video.width, video.height));
