@@ -46,7 +46,7 @@ impl Desk {
     /// Of the jobs of others that wait as many come before it as it is given turns between. `own`: a place that it holds
     /// already.
     pub(super) fn wait(&self, now: Instant, client: ClientTag, own: Option<ReservationId>) -> Duration {
-        let mut reserved: Tally =
+        let reserved: Tally =
             self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
         let mut waiting = reserved.clone();
         self.queue.iter().for_each(|job| waiting.add(job.job.client));
@@ -62,7 +62,7 @@ impl Desk {
         };
         let queued = self.queue.iter().filter(|waiting| comes_before(waiting.job.client));
         let mut work: Duration = queued.map(|waiting| self.cost(Work::from(&waiting.job), now)).sum();
-        for (other, places) in std::mem::take(&mut reserved).iter() {
+        for (other, places) in reserved.iter() {
             let usual = self.usual(other, now).unwrap_or(USUAL_GUESS);
             work += usual * count((0..places).filter(|_| comes_before(other)).count());
         }
