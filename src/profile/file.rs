@@ -2,10 +2,9 @@
 
 use toml::de::DeTable;
 
+use super::codec::{Audio, AudioCodec, Container, Effort, Layout, Preset, VideoCodec};
 use super::fields::{Fault, Faults, Fields, Found};
-use super::spec::{
-    Audio, AudioCodec, Container, Effort, Layout, Preset, Profile, Recipe, Rung, Scale, VideoCodec,
-};
+use super::spec::{Profile, Recipe, Rung, Scale};
 use super::{ProfileName, ProfileNameError};
 
 /// A file, read and found good by itself.
