@@ -269,6 +269,10 @@ pub(super) mod kind {
     pub const HARDWARE: u8 = 22;
     /// Zeros that make a datagram larger, so that its answer does not amplify it.
     pub const PADDING: u8 = 255;
+
+    /// The kinds above that hold something: a release reads these and skips all others.
+    #[cfg(test)]
+    pub const READ: [std::ops::RangeInclusive<u8>; 2] = [PING..=WHO, LOAD..=HARDWARE];
 }
 
 /// Bytes before a section's payload: kind and length.
