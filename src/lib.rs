@@ -3,8 +3,6 @@
 //! docs/ARCHITECTURE.md tells where each step of the two data paths lives.
 
 pub mod auth;
-pub mod bundle;
-pub mod cache;
 pub mod client;
 pub mod config;
 pub mod content;
@@ -13,7 +11,6 @@ pub mod content;
 pub mod fuzzing;
 pub mod gate;
 pub mod http;
-pub mod ingest;
 pub mod lab;
 pub mod lease;
 pub mod load;
@@ -24,4 +21,15 @@ pub mod offload;
 pub mod printable;
 pub mod profile;
 pub mod route;
+pub mod store;
 pub mod workers;
+
+// The parts of the store under their old names, until whatever names them so is changed.
+#[doc(hidden)]
+pub use store::{cache, files as bundle};
+#[doc(hidden)]
+pub mod ingest {
+    pub use crate::store::folder::layout;
+    pub use crate::store::folder::{DataDir, DataDirError, Scratch, is_full};
+    pub use crate::store::receive::*;
+}

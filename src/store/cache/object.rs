@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::key::Meta;
 use super::store::Pin;
 use crate::content::{ContentId, Damage};
-use crate::ingest::Scratch;
+use crate::store::Scratch;
 
 /// A result, open for reading. The entry stays in the cache at least as long as this or a clone of it lives.
 #[derive(Clone, Debug)]

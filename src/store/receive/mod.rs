@@ -5,21 +5,18 @@
 
 mod batch;
 mod budget;
-mod datadir;
 mod error;
 mod form_digest;
-pub mod layout;
 pub mod multipart;
 mod rate;
-mod receive;
 mod sniff;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use budget::{Budget, NoRoom, PerClient, Room, Share};
-pub use datadir::{DataDir, DataDirError, Reserve, Scratch};
-pub use error::{IngestError, is_full};
+pub use error::IngestError;
 pub use form_digest::FormBody;
 pub use rate::Rate;
-pub use receive::{Limits, Received, Upload, receive, receive_result};
 pub use sniff::{Container, NotVideo, sniff};
+pub use stream::{Limits, Received, Upload, receive, receive_result};

@@ -5,8 +5,8 @@ mod store;
 
 use super::*;
 use crate::content::ContentId;
-use crate::ingest::DataDir;
 use crate::profile::{Profile, ProfileSet};
+use crate::store::DataDir;
 use crate::workers::Verified;
 
 fn profile(name: &str) -> std::sync::Arc<Profile> {

@@ -14,7 +14,8 @@ use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
 use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
 use super::object::{Hold, Object};
-use crate::ingest::{DataDir, Reserve, layout};
+use crate::store::folder::{Reserve, layout};
+use crate::store::DataDir;
 use crate::workers::Verified;
 
 /// The cache of finished results. Clones are the same cache.

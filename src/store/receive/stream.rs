@@ -13,8 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Active, Batch, Sink};
 use super::sniff::{HEAD_BYTES, HEAD_BYTES_MAX, HEAD_BYTES_MIN, may_be_cut};
-use super::{Container, DataDir, IngestError, NotVideo, Rate, Room, Scratch, Share, sniff};
+use super::{Container, IngestError, NotVideo, Rate, Room, Share, sniff};
 use crate::content::{ContentId, RESULT_BYTES_MAX};
+use crate::store::{DataDir, Scratch};
 
 /// Longest that nothing of a peer's result may come, and the fewest bytes a second of it: a link that gives no more is slower than
 /// making it anew.

@@ -22,7 +22,7 @@ fn on_a_small_disk(test: &str) {
         .args(["--mount", "sh", "-c", script])
         .arg(std::env::current_exe().unwrap())
         .arg(folder.path())
-        .arg(format!("cache::tests::full::{test}"))
+        .arg(format!("store::cache::tests::full::{test}"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -1,3 +1,7 @@
+//! The folder in which a node keeps its files.
+
+pub mod layout;
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +14,6 @@ use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 use tempfile::{TempDir, TempPath};
 use tokio::runtime::Handle;
 
-use super::{is_full, layout};
 
 /// The folder in which a node keeps its files: `tmp/` for what is in the making, `objects/` for finished results.
 ///
@@ -237,4 +240,9 @@ impl Drop for Scratch {
             drop(runtime.spawn_blocking(move || drop(path)));
         }
     }
+}
+
+/// Whether an error says that there is no room on the disk, or none for this user.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

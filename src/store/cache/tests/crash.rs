@@ -36,7 +36,7 @@ async fn killed_at_any_moment_it_leaves_a_usable_cache() {
     let mut whole = 0;
     for round in 0..25u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["cache::tests::crash::victim", "--exact", "--ignored", "--nocapture"])
+            .args(["store::cache::tests::crash::victim", "--exact", "--ignored", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

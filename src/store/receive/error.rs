@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::{NoRoom, NotVideo};
 use crate::content::ContentId;
+use crate::store::is_full;
 
 /// Why an upload was not taken. Nothing of it stays on disk, whichever it was.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +54,4 @@ impl From<io::Error> for IngestError {
     fn from(error: io::Error) -> Self {
         if is_full(&error) { Self::DiskFull } else { Self::Io(error) }
     }
-}
-
-/// Whether an error says that there is no room on the disk, or none for this user.
-pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::content::{ClientTag, ContentId};
+use crate::store::DataDir;
 
 struct Rig {
     dir: DataDir,

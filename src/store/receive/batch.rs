@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::DataDir;
+use crate::store::DataDir;
 
 /// What all uploads of a process together may hold in batches, roughly: each holds two.
 const BUDGET_BYTES: usize = 24 << 20;
