@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -40,7 +41,7 @@ struct Log {
 
 impl Log {
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 
     fn add(&self, entry: Entry) {
@@ -138,7 +139,7 @@ impl Cluster {
                 }
             }
             let left = end.checked_duration_since(Instant::now())?;
-            entries = self.log.more.wait_timeout(entries, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.log.more.wait_for(&mut entries, left);
         }
     }
 
@@ -168,7 +169,7 @@ impl Cluster {
         let end = Instant::now() + timeout;
         let mut read = 0;
         loop {
-            let entries = self.log.lock();
+            let mut entries = self.log.lock();
             for entry in entries.iter().skip(read) {
                 views.take(entry);
                 last = views.complete().then_some(last.unwrap_or(entry.at));
@@ -178,7 +179,7 @@ impl Cluster {
                 return last;
             }
             let left = end.checked_duration_since(Instant::now())?;
-            drop(self.log.more.wait_timeout(entries, left).unwrap_or_else(PoisonError::into_inner));
+            self.log.more.wait_for(&mut entries, left);
         }
     }
 

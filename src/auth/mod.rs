@@ -14,10 +14,10 @@ mod seen;
 mod token;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::{Method, StatusCode};
+use parking_lot::{Mutex, RwLock};
 use starling_overlay::{BootEpoch, Identity, Keyring, NodeName};
 
 pub use self::results::ResultTokens;
@@ -135,15 +135,14 @@ impl Authority {
 
     /// Changes the keys.
     pub fn set_keys(&self, keys: &Keyring) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
-            keys.keys().iter().map(mac_key).collect();
+        *self.keys.write() = keys.keys().iter().map(mac_key).collect();
     }
 
     /// Signs a request to a peer; `body` is none for a streamed one, and where there is none.
     pub fn sign(&self, to: &Identity, method: &Method, path: &str, body: Option<&[u8]>) -> Signed {
         let (method, path) = (method.clone(), path.to_owned());
         let question = Question { to: to.name.clone(), boot: to.boot, method, path };
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         let proof = keys.first().map(|key| {
             let token = Token::new(now_s(), rand::random(), body.map(ContentId::of));
             (token.signed(key, &question), token.nonce)
@@ -160,7 +159,7 @@ impl Authority {
     ) -> Result<Option<ContentId>, AnswerError> {
         let Some((_, nonce)) = &signed.proof else { return Ok(None) };
         let told = header.and_then(parse_answer).ok_or(AnswerError::Missing)?;
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         if keys.iter().any(|key| signed.question.verify_answer(key, *nonce, status, &told)) {
             Ok(Some(told.0))
         } else {
@@ -180,7 +179,7 @@ impl Authority {
         path: &str,
         header: Option<&str>,
     ) -> Result<Admission, AuthError> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         if keys.is_empty() {
             return Ok(Admission { body: None, answer: None });
         }
@@ -193,7 +192,7 @@ impl Authority {
             return Err(self.stale(now_s, token.time_s));
         }
         // Only after the proof: a stranger can't fill the memory of nonces.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if !seen.insert(token.nonce, token.time_s, now_s) {
             return Err(AuthError::Replayed);
         }

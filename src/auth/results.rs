@@ -3,11 +3,11 @@
 //! A token is an HMAC-SHA256 of content and profile by a key derived from the cluster's: every member knows it, nobody
 //! keeps it, and it holds as long as that key does.
 
-use std::sync::{PoisonError, RwLock};
-
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use starling_overlay::Keyring;
+
+use parking_lot::RwLock;
 
 use crate::content::ContentId;
 use crate::profile::ProfileName;
@@ -30,13 +30,12 @@ impl ResultTokens {
     /// Changes the keys: tokens by one that is gone hold no more.
     pub fn set_keys(&self, keys: &Keyring) {
         let derived = keys.keys().iter().map(|key| keyed(key, b"starling result token 1"));
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
-            derived.map(|mac| mac.finalize().into_bytes().into()).collect();
+        *self.keys.write() = derived.map(|mac| mac.finalize().into_bytes().into()).collect();
     }
 
     /// The token for a result, as 64 hex digits.
     pub fn token(&self, content: &ContentId, profile: &ProfileName) -> Option<String> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         let mac = of_result(keys.first()?, content, profile);
         Some(ContentId(mac.finalize().into_bytes().into()).to_string())
     }
@@ -44,7 +43,7 @@ impl ResultTokens {
     /// Whether this is the token for a result. Takes as long for a wrong one.
     pub fn admits(&self, content: &ContentId, profile: &ProfileName, token: &str) -> bool {
         let Ok(token) = token.parse::<ContentId>() else { return false };
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         keys.iter().any(|key| of_result(key, content, profile).verify_slice(token.as_bytes()).is_ok())
     }
 }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Request, Response};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 
@@ -214,7 +215,7 @@ impl Upload {
         let media_type = text(&head.headers, CONTENT_TYPE.as_str());
         let unpacked = media_type.as_deref() == Some(bundle::MEDIA_TYPE) && !self.keep_tar;
         let output = {
-            let mut names = self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut names = self.names.lock();
             let profile = self.profile.as_deref();
             if unpacked {
                 names.folder(file, profile)

@@ -1,9 +1,9 @@
 //! The leases of the contents whose home this node is.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use starling_overlay::{BootEpoch, NodeName};
 use tokio::sync::watch;
 
@@ -63,7 +63,7 @@ impl Default for Leases {
 
 impl Leases {
     fn lock(&self) -> MutexGuard<'_, HashMap<LeaseKey, State>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 
     /// Answers at once. `lives` tells whether a lessee is still believed to live.

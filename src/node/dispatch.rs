@@ -211,7 +211,7 @@ impl Node {
     fn rank(&self, job: &Job, own: Option<&Place>) -> Vec<Candidate> {
         let view = self.view();
         let situation = Situation { view: &view, own_load: self.own_load(), now: Instant::now() };
-        let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut rng = self.rng.lock();
         let mut ranked = self.policy.rank(&situation, &mut *rng);
         drop(rng);
         // The score hardly sees a queue (a job counts as much as a percent of CPU). Where a job would have to wait, the

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -20,8 +21,7 @@ struct Table<K: Eq + Hash + Clone, T: Clone>(Mutex<HashMap<K, Weak<Flight<K, T>>
 
 impl<K: Eq + Hash + Clone, T: Clone> Table<K, T> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Weak<Flight<K, T>>>> {
-        // Nothing that holds this lock can panic half way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,8 +2,9 @@
 //! then; what it has given them since, it counts itself.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use starling_overlay::{LoadSample, NodeName};
 
 use super::dispatch::wait_there;
@@ -55,8 +56,7 @@ impl Drop for Turn {
 }
 
 fn lock(given: &Mutex<HashMap<NodeName, u32>>) -> MutexGuard<'_, HashMap<NodeName, u32>> {
-    // Nothing that holds this lock can panic half way through a change.
-    given.lock().unwrap_or_else(PoisonError::into_inner)
+    given.lock()
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::lease::LeaseKey;
@@ -89,8 +90,7 @@ impl Drop for Life {
 }
 
 fn lock(table: &Mutex<HashMap<LeaseKey, Weak<Life>>>) -> MutexGuard<'_, HashMap<LeaseKey, Weak<Life>>> {
-    // Nothing that holds this lock can panic half way through a change.
-    table.lock().unwrap_or_else(PoisonError::into_inner)
+    table.lock()
 }
 
 #[cfg(test)]

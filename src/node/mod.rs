@@ -26,9 +26,10 @@ mod work;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use starling_overlay::{Identity, LoadPublisher, MemberState, View};
 use tokio::sync::watch;

@@ -1,8 +1,10 @@
 //! Where a request's time went, for its log line.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A request that takes more steps than this has told enough.
 const STEPS_MAX: usize = 32;
@@ -24,7 +26,7 @@ impl Trail {
     /// A trail of its own that begins with the same steps.
     #[must_use]
     pub fn branch(&self) -> Self {
-        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let steps = self.steps.lock().clone();
         Self { arrived: self.arrived, steps: Arc::new(Mutex::new(steps)) }
     }
 
@@ -40,7 +42,7 @@ impl Trail {
 
     /// A step is done.
     pub fn mark(&self, step: &'static str) {
-        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = self.steps.lock();
         if steps.len() < STEPS_MAX {
             steps.push((step, self.arrived.elapsed()));
         }
@@ -50,7 +52,7 @@ impl Trail {
 impl fmt::Display for Trail {
     /// `body=12 look=80 home=95`, in milliseconds since the arrival.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = self.steps.lock();
         for (place, (step, at)) in steps.iter().enumerate() {
             let space = if place == 0 { "" } else { " " };
             write!(f, "{space}{step}={}", at.as_millis())?;

@@ -1,8 +1,10 @@
 //! Offers that this node accepted: a place in its queue, held for a moment until the body comes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::{ACCEPT_TIMEOUT, Offer, OfferId};
 
@@ -39,12 +41,12 @@ impl<P: Send + 'static> Offers<P> {
     pub fn hold(&self, offer: Offer, place: P) -> OfferId {
         let id = OfferId(rand::random());
         let held = Held { offer, place, accepted: Instant::now() };
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(id, held);
+        self.held.lock().insert(id, held);
         // Ends by itself; if the node stops first, the runtime drops it.
         let table = Arc::clone(&self.held);
         tokio::spawn(async move {
             tokio::time::sleep(ACCEPT_TIMEOUT).await;
-            let expired = table.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            let expired = table.lock().remove(&id);
             if let Some(Held { offer, .. }) = expired {
                 tracing::info!(from = %offer.from, content = %offer.content, "an accepted offer's body never came");
             }
@@ -54,7 +56,7 @@ impl<P: Send + 'static> Offers<P> {
 
     /// The offer and its place, once.
     pub fn take(&self, id: OfferId) -> Result<(Offer, P), TakeError> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let held = self.held.lock().remove(&id);
         match held {
             Some(held) if held.accepted.elapsed() <= ACCEPT_TIMEOUT => Ok((held.offer, held.place)),
             _ => Err(TakeError::Unknown),

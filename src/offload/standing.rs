@@ -2,9 +2,9 @@
 //! twice as long as the time before; what it does well, and time, make it forgotten. An incident is told of once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use starling_overlay::{BootEpoch, Identity, NodeName};
 
 /// Peers of which something is remembered at the most; the one whose time is over first is forgotten then.
@@ -100,13 +100,12 @@ pub struct StandingStats {
 
 impl Standings {
     fn lock(&self) -> MutexGuard<'_, HashMap<NodeName, Incident>> {
-        // Nothing that holds this lock can panic half way through a change.
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock()
     }
 
     /// A peer did something wrong. `seen` is what was seen of it, for the log.
     pub fn report(&self, peer: &Identity, fault: Fault, seen: &str) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default() += 1;
+        *self.counts.lock().entry(fault).or_default() += 1;
         if let Some(avoided) = self.report_at(peer, fault, Instant::now()) {
             let Avoided { fault, faults, strikes, pause } = avoided;
             tracing::warn!(
@@ -225,7 +224,7 @@ impl Standings {
 
     /// A reading.
     pub fn stats(&self) -> StandingStats {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock();
         let now = Instant::now();
         StandingStats {
             faults: Fault::ALL.map(|fault| (fault, counts.get(&fault).copied().unwrap_or_default())).to_vec(),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::cancel::Cancel;
 use super::child::{self, Ended, Listener};
@@ -60,8 +61,7 @@ struct Standing {
 
 impl Hardware {
     fn state(&self) -> MutexGuard<'_, BTreeMap<HardwareEncoder, Standing>> {
-        // Nothing that holds this lock can panic half way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// These have passed the test.

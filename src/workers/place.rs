@@ -1,6 +1,7 @@
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use starling_placement::desk::ReservationId;
 use tokio::sync::{oneshot, watch};
 

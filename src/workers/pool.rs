@@ -1,8 +1,9 @@
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use starling_placement::desk::{Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;

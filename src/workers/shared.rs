@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use starling_placement::desk::{Desk, Ending, JobId, JobSpec, Next, Over, Unseen};
 use tokio::sync::{oneshot, watch};
 
@@ -59,7 +60,7 @@ struct Begun {
 impl Task {
     /// Answers the ticket's holder, if there still is one.
     pub(super) fn answer(&self, result: Result<Transcoded, TranscodeError>) {
-        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reply = self.reply.lock().take();
         if let Some(reply) = reply {
             // An answer that nobody hears is dropped, and its file with it.
             drop(reply.send(result));
@@ -88,8 +89,7 @@ impl State {
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A worker that panicked has left the state whole: nothing in a critical section can.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -191,9 +191,7 @@ impl Shared {
             match state.next(false) {
                 Next::Begin(id) => return self.begun(&state, id),
                 Next::Over(id, over) => state = self.over(state, id, over),
-                Next::Idle | Next::Later(_) => {
-                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
+                Next::Idle | Next::Later(_) => self.work.wait(&mut state),
             }
         }
     }
@@ -206,14 +204,14 @@ impl Shared {
                 return None;
             }
             // Looked at again in time where a job waits, and with the next job that comes.
-            state = match state.next(true) {
+            match state.next(true) {
                 Next::Begin(id) => return self.begun(&state, id),
-                Next::Over(id, over) => self.over(state, id, over),
-                Next::Idle => self.guests.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Over(id, over) => state = self.over(state, id, over),
+                Next::Idle => self.guests.wait(&mut state),
                 Next::Later(after) => {
-                    self.guests.wait_timeout(state, after).unwrap_or_else(PoisonError::into_inner).0
+                    self.guests.wait_for(&mut state, after);
                 }
-            };
+            }
         }
     }
 

@@ -2,12 +2,13 @@
 //! is a whole video, and nobody who asked a sound node waits longer than the deadline.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
+use parking_lot::Mutex;
 use starling_netem::control::{Reply, Request};
 
 use crate::lab::{Lab, alive};
@@ -33,23 +34,23 @@ struct Uploads {
 
 impl Uploads {
     fn begin(&self, node: usize) {
-        self.faults.lock().unwrap().push((node, Instant::now(), None));
+        self.faults.lock().push((node, Instant::now(), None));
     }
 
     fn end(&self) {
-        self.faults.lock().unwrap().last_mut().unwrap().2 = Some(Instant::now());
+        self.faults.lock().last_mut().unwrap().2 = Some(Instant::now());
     }
 
     /// Whether the node was at fault at any moment since then.
     fn was_at_fault(&self, node: usize, since: Instant) -> bool {
-        let faults = self.faults.lock().unwrap();
+        let faults = self.faults.lock();
         faults.iter().any(|(faulty, _, until)| *faulty == node && until.is_none_or(|until| until >= since))
     }
 
     /// Waits until an upload that was sent from now on has come back.
     async fn one_is_served(&self, when: &str) {
         let now = Instant::now();
-        let since = || self.last_served.lock().unwrap().is_some_and(|sent| sent >= now);
+        let since = || self.last_served.lock().is_some_and(|sent| sent >= now);
         eventually(&format!("uploads come back {when}"), async || since()).await;
     }
 
@@ -66,7 +67,7 @@ impl Uploads {
             match tokio::time::timeout(DEADLINE + SLACK, exchange).await {
                 Ok(Ok(answer)) if answer.status == StatusCode::OK => {
                     tokio::task::spawn_blocking(move || assert_whole(&answer.body)).await.unwrap();
-                    let mut last = self.last_served.lock().unwrap();
+                    let mut last = self.last_served.lock();
                     *last = (*last).max(Some(sent));
                 }
                 Ok(Ok(answer)) => {

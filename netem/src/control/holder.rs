@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::server::Server;
@@ -32,7 +33,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn lock(&self) -> MutexGuard<'_, Option<Shaping>> {
-        self.shaping.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shaping.lock()
     }
 }
 

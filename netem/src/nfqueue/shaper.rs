@@ -3,12 +3,13 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::duplicate::Duplicator;
@@ -140,7 +141,7 @@ impl Drop for Shaper {
 impl Orders {
     /// The newest plan wins; a stop stays.
     fn give(&self, order: Order) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         if !matches!(*next, Some(Order::Stop)) {
             *next = Some(order);
         }
@@ -152,7 +153,7 @@ impl Orders {
     pub fn take(&self) -> Option<Order> {
         // Empty after a wake-up by packets.
         rustix::io::read(&self.bell, &mut [0; 8]).ok();
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.next.lock().take()
     }
 }
 

@@ -336,7 +336,8 @@ fn every_kind_that_is_not_read_is_skipped() {
     for kind in 0..=u8::MAX {
         let skipped = [&[kind, 0, 0][..], &[kind, 3, 0, 0xff, 0xff, 0xff]].into_iter().all(|section| {
             let mut bytes = sealed(&seal, section);
-            decode(&seal, &mut bytes, Lists::default()).is_ok_and(|datagram| datagram.message == Message::News)
+            decode(&seal, &mut bytes, Lists::default())
+                .is_ok_and(|datagram| datagram.message == Message::News)
         });
         let read = kind::READ.iter().any(|known| known.contains(&kind));
         // Lists may be empty, and three bytes are no entry of theirs: they are cut short, and the rest is refused.

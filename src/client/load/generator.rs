@@ -1,11 +1,11 @@
 //! The slots that send, until the time is over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::breaker::{Breakers, NoNode};
 use super::outcome::{Failure, Outcome};
@@ -119,8 +119,7 @@ impl Generator {
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
-        // Nothing that holds this lock can panic half way through a change.
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock()
     }
 
     fn is_over(&self) -> bool {

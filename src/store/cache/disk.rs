@@ -97,7 +97,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 pub(super) struct Steps {
     /// Which ones fail, counted from the next on.
     #[cfg(test)]
-    failing: std::sync::Mutex<std::ops::Range<usize>>,
+    failing: parking_lot::Mutex<std::ops::Range<usize>>,
 }
 
 #[cfg_attr(not(test), expect(clippy::unused_self, reason = "outside of tests there is nothing to fail"))]
@@ -128,18 +128,18 @@ impl Steps {
 
     #[cfg(test)]
     pub(super) fn fail(&self, steps: std::ops::Range<usize>) {
-        *self.failing.lock().unwrap() = steps;
+        *self.failing.lock() = steps;
     }
 
     /// How many of those are still to come.
     #[cfg(test)]
     pub(super) fn to_fail(&self) -> usize {
-        self.failing.lock().unwrap().len()
+        self.failing.lock().len()
     }
 
     #[cfg(test)]
     fn step(&self) -> io::Result<()> {
-        let mut failing = self.failing.lock().unwrap();
+        let mut failing = self.failing.lock();
         let fails = failing.contains(&0);
         *failing = failing.start.saturating_sub(1)..failing.end.saturating_sub(1);
         if fails { Err(io::Error::other("on purpose")) } else { Ok(()) }

@@ -2,10 +2,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
@@ -14,8 +15,8 @@ use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
 use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
 use super::object::{Hold, Object};
-use crate::store::folder::{Reserve, layout};
 use crate::store::DataDir;
+use crate::store::folder::{Reserve, layout};
 use crate::workers::Verified;
 
 /// The cache of finished results. Clones are the same cache.
@@ -152,15 +153,15 @@ impl Cache {
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
-        self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.index.lock()
     }
 
     fn hot(&self) -> MutexGuard<'_, HotSet> {
-        self.0.hot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.hot.lock()
     }
 
     fn moves(&self) -> MutexGuard<'_, ()> {
-        self.0.moves.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.moves.lock()
     }
 
     fn name(&self, key: &Key) -> String {

@@ -8,12 +8,12 @@ use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 use tempfile::{TempDir, TempPath};
 use tokio::runtime::Handle;
-
 
 /// The folder in which a node keeps its files: `tmp/` for what is in the making, `objects/` for finished results.
 ///
@@ -127,7 +127,7 @@ impl DataDir {
     }
 
     fn reserve(&self) -> MutexGuard<'_, Option<Weak<dyn Reserve>>> {
-        self.0.reserve.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.reserve.lock()
     }
 
     /// Does a step that needs about so many bytes of the disk. Where that is full, room is made and the step is tried again, until

@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -78,19 +79,19 @@ impl Log {
     fn push(&self, line: &str) {
         // With the libraries' own prints a line may be no JSON; it is kept as text.
         let value = serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.into()));
-        self.lines.lock().unwrap().0.push(value);
+        self.lines.lock().0.push(value);
         self.grown.notify_all();
     }
 
     fn close(&self) {
-        self.lines.lock().unwrap().1 = true;
+        self.lines.lock().1 = true;
         self.grown.notify_all();
     }
 
     /// The first line from `from` on that `wanted` takes, waiting for it.
     fn wait(&self, from: usize, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + PATIENCE;
-        let mut state = self.lines.lock().unwrap();
+        let mut state = self.lines.lock();
         let mut seen = from;
         loop {
             if let Some(line) = state.0[seen..].iter().find(|line| wanted(line)) {
@@ -100,7 +101,7 @@ impl Log {
             let left = end.saturating_duration_since(Instant::now());
             let text = || state.0.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
             assert!(!left.is_zero() && !state.1, "no log line: {what}; the log:\n{}", text());
-            state = self.grown.wait_timeout(state, left).unwrap().0;
+            self.grown.wait_for(&mut state, left);
         }
     }
 }
@@ -196,12 +197,12 @@ impl Node {
 
     /// How many lines the log has: a mark for [`Self::logged_since`].
     pub fn mark(&self) -> usize {
-        self.log.lines.lock().unwrap().0.len()
+        self.log.lines.lock().0.len()
     }
 
     /// Where the first line with this message stands in the log.
     pub fn position(&self, message: &str) -> Option<usize> {
-        self.log.lines.lock().unwrap().0.iter().position(|line| line["message"] == message)
+        self.log.lines.lock().0.iter().position(|line| line["message"] == message)
     }
 
     /// How many lines with this message there are.
@@ -211,12 +212,12 @@ impl Node {
 
     /// The same, among the lines from `mark` on.
     pub fn count_since(&self, mark: usize, message: &str) -> usize {
-        self.log.lines.lock().unwrap().0[mark..].iter().filter(|line| line["message"] == message).count()
+        self.log.lines.lock().0[mark..].iter().filter(|line| line["message"] == message).count()
     }
 
     /// How many lines with this message tell of this peer.
     pub fn count_of_peer(&self, message: &str, peer: &str) -> usize {
-        let log = self.log.lines.lock().unwrap();
+        let log = self.log.lines.lock();
         log.0.iter().filter(|line| line["message"] == message && line["peer"] == peer).count()
     }
 

@@ -1,6 +1,6 @@
 //! A member that is not one of ours: it gossips as it should, claims to be idle, and answers the other nodes as a test has it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use starling::cache::serve::repr_digest;
 use starling::content::ContentId;
 use starling_overlay::{BootEpoch, Config, Identity, Keyring, LoadSample, Overlay, Timing, Versions};
@@ -126,7 +127,7 @@ impl Rogue {
 
     /// How many jobs it was sent.
     pub fn jobs(&self) -> usize {
-        *self.jobs.lock().unwrap()
+        *self.jobs.lock()
     }
 }
 
@@ -149,7 +150,7 @@ async fn serve(listener: TcpListener, jobs: Arc<Mutex<usize>>, plays: Plays) {
                 // A client that goes away in the middle is no concern of it.
                 drop(request.into_body().collect().await);
                 if path.starts_with("/internal/jobs/") {
-                    *jobs.lock().unwrap() += 1;
+                    *jobs.lock() += 1;
                 }
                 let mut play = plays(&path).unwrap_or_else(|| as_usual(&path));
                 loop {
