@@ -1,32 +1,26 @@
 //! Nonces that were used, for as long as their time makes them usable.
 
-use std::collections::{HashSet, VecDeque};
+use hashlink::LinkedHashMap;
 
 use super::CLOCK_SKEW_S_MAX;
 
 /// Nonces remembered at the most: over 2,000 requests a second between two nodes. Only members can add any.
 const NONCES_MAX: usize = 1 << 18;
 
+/// In the order of arrival, each with the second after which its proof is stale.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    nonces: HashSet<u128>,
-    /// In the order of arrival, each with the second after which its proof is stale.
-    order: VecDeque<(u64, u128)>,
-}
+pub(super) struct Seen(LinkedHashMap<u128, u64>);
 
 impl Seen {
     /// Remembers a nonce; false if it was known.
     pub(super) fn insert(&mut self, nonce: u128, time_s: u64, now_s: u64) -> bool {
-        while let Some(&(over_s, oldest)) = self.order.front() {
-            if over_s >= now_s && self.order.len() < NONCES_MAX {
-                break;
-            }
-            self.order.pop_front();
-            self.nonces.remove(&oldest);
+        while self.0.front().is_some_and(|(_, over_s)| *over_s < now_s) || self.0.len() >= NONCES_MAX {
+            self.0.pop_front();
         }
-        let fresh = self.nonces.insert(nonce);
+        // One that is known keeps its place: its time does not begin anew.
+        let fresh = !self.0.contains_key(&nonce);
         if fresh {
-            self.order.push_back((time_s + CLOCK_SKEW_S_MAX, nonce));
+            self.0.insert(nonce, time_s + CLOCK_SKEW_S_MAX);
         }
         fresh
     }
@@ -45,6 +39,6 @@ mod tests {
         for nonce in 2..NONCES_MAX as u128 + 100 {
             seen.insert(nonce, 300, 300);
         }
-        assert!(seen.nonces.len() <= NONCES_MAX && seen.order.len() == seen.nonces.len());
+        assert!(seen.0.len() <= NONCES_MAX);
     }
 }

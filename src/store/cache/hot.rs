@@ -1,11 +1,11 @@
 //! Small results that were asked for lately, in memory: served without a look at the disk.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hashlink::LinkedHashMap;
 
 use super::key::Meta;
 
@@ -26,30 +26,24 @@ pub(super) struct Hot {
     pub(super) content: Bytes,
 }
 
-/// The results in memory, in the order of their last use.
+/// The results in memory.
 #[derive(Debug, Default)]
 pub(super) struct HotSet {
-    entries: HashMap<String, Entry>,
-    by_use: BTreeMap<u64, String>,
-    clock: u64,
+    /// In the order of their last use: the one used longest ago is in front.
+    entries: LinkedHashMap<String, Entry>,
     bytes: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     hot: Hot,
-    used: u64,
     touched: Instant,
 }
 
 impl HotSet {
     /// The result of this name, if it is the one described. True: its time of use is due to be kept on disk.
     pub(super) fn get(&mut self, name: &str, meta: &Arc<Meta>, now: Instant) -> Option<(Hot, bool)> {
-        let entry = self.entries.get_mut(name).filter(|entry| Arc::ptr_eq(&entry.hot.meta, meta))?;
-        self.clock += 1;
-        self.by_use.remove(&entry.used);
-        self.by_use.insert(self.clock, name.to_owned());
-        entry.used = self.clock;
+        let entry = self.entries.to_back(name).filter(|entry| Arc::ptr_eq(&entry.hot.meta, meta))?;
         let due = now.duration_since(entry.touched) >= TOUCH_PERIOD;
         if due {
             entry.touched = now;
@@ -60,19 +54,16 @@ impl HotSet {
     /// Takes a result in, and lets those go that were used longest ago.
     pub(super) fn put(&mut self, name: &str, hot: Hot, now: Instant) {
         self.remove(name);
-        self.clock += 1;
         self.bytes += hot.content.len() as u64;
-        self.by_use.insert(self.clock, name.to_owned());
-        self.entries.insert(name.to_owned(), Entry { hot, used: self.clock, touched: now });
+        self.entries.insert(name.to_owned(), Entry { hot, touched: now });
         while self.bytes > BYTES_MAX || self.entries.len() > ENTRIES_MAX {
-            let Some((_, oldest)) = self.by_use.pop_first() else { return };
-            self.remove(&oldest);
+            let Some((_, oldest)) = self.entries.pop_front() else { return };
+            self.bytes -= oldest.hot.content.len() as u64;
         }
     }
 
     pub(super) fn remove(&mut self, name: &str) {
         if let Some(entry) = self.entries.remove(name) {
-            self.by_use.remove(&entry.used);
             self.bytes -= entry.hot.content.len() as u64;
         }
     }
@@ -102,7 +93,7 @@ mod tests {
         for number in 0..1000 {
             set.put(&number.to_string(), hot(1), now);
         }
-        assert_eq!((set.entries.len(), set.by_use.len()), (ENTRIES_MAX, ENTRIES_MAX));
+        assert_eq!(set.entries.len(), ENTRIES_MAX);
     }
 
     #[test]
@@ -115,7 +106,7 @@ mod tests {
         assert!(set.get("a", &old.meta, now).is_none());
         assert_eq!(set.bytes, 20);
         set.remove("a");
-        assert_eq!((set.bytes, set.by_use.len()), (0, 0));
+        assert_eq!((set.bytes, set.entries.len()), (0, 0));
     }
 
     #[test]

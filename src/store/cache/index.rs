@@ -1,8 +1,9 @@
 //! Which entries there are, how big, how lately used, and which are in use. Pure: the files are the store's.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use hashlink::LinkedHashMap;
 
 use super::key::Meta;
 
@@ -18,18 +19,15 @@ pub(super) struct Stamp {
 #[derive(Clone, Debug)]
 struct Entry {
     meta: Arc<Meta>,
-    /// Its place in the order of use.
-    used: u64,
     pins: usize,
     verified: Option<Stamp>,
 }
 
-/// All entries, in the order of their last use.
+/// All entries.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    entries: HashMap<String, Entry>,
-    by_use: BTreeMap<u64, String>,
-    clock: u64,
+    /// In the order of their last use: the one used longest ago is in front.
+    entries: LinkedHashMap<String, Entry>,
     bytes: u64,
 }
 
@@ -37,10 +35,8 @@ impl Index {
     /// Puts in an entry as the one used last, in place of one of the same name.
     pub(super) fn insert(&mut self, name: &str, meta: Arc<Meta>, verified: Option<Stamp>) {
         self.remove(name);
-        let used = self.tick();
         self.bytes += cost(&meta);
-        self.by_use.insert(used, name.to_owned());
-        self.entries.insert(name.to_owned(), Entry { meta, used, pins: 0, verified });
+        self.entries.insert(name.to_owned(), Entry { meta, pins: 0, verified });
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -53,40 +49,40 @@ impl Index {
 
     /// Marks an entry as used now and keeps it from eviction until [`Index::unpin`].
     pub(super) fn pin(&mut self, name: &str) -> Option<(Arc<Meta>, Option<Stamp>)> {
-        let used = self.tick();
-        let entry = self.entries.get_mut(name)?;
-        self.by_use.remove(&entry.used);
-        entry.used = used;
+        let entry = self.entries.to_back(name)?;
         entry.pins += 1;
-        self.by_use.insert(used, name.to_owned());
         Some((Arc::clone(&entry.meta), entry.verified))
     }
 
     /// Takes back one pin. The entry may have been replaced meanwhile: then the pin went with the old one.
     pub(super) fn unpin(&mut self, name: &str, meta: &Arc<Meta>) {
-        if let Some(entry) = self.entries.get_mut(name).filter(|entry| Arc::ptr_eq(&entry.meta, meta)) {
+        if let Some(entry) = self.current(name, meta) {
             entry.pins = entry.pins.saturating_sub(1);
         }
     }
 
     pub(super) fn set_verified(&mut self, name: &str, meta: &Arc<Meta>, stamp: Stamp) {
-        if let Some(entry) = self.entries.get_mut(name).filter(|entry| Arc::ptr_eq(&entry.meta, meta)) {
+        if let Some(entry) = self.current(name, meta) {
             entry.verified = Some(stamp);
         }
+    }
+
+    /// The entry of this name, unless it has been replaced since its description was this.
+    fn current(&mut self, name: &str, meta: &Arc<Meta>) -> Option<&mut Entry> {
+        self.entries.get_mut(name).filter(|entry| Arc::ptr_eq(&entry.meta, meta))
     }
 
     /// Removes an entry, pinned or not.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let Some(entry) = self.entries.remove(name) else { return false };
-        self.by_use.remove(&entry.used);
         self.bytes -= cost(&entry.meta);
         true
     }
 
     /// Removes the entry used longest ago among those not in use.
     pub(super) fn evict_one(&mut self) -> Option<String> {
-        let name =
-            self.by_use.values().find(|name| self.entries.get(*name).is_some_and(|e| e.pins == 0))?.clone();
+        let (name, _) = self.entries.iter().find(|(_, entry)| entry.pins == 0)?;
+        let name = name.clone();
         self.remove(&name);
         Some(name)
     }
@@ -97,11 +93,6 @@ impl Index {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    const fn tick(&mut self) -> u64 {
-        self.clock += 1;
-        self.clock
     }
 }
 
