@@ -4,10 +4,9 @@
 //! keeps it, and it holds as long as that key does.
 
 use hmac::{Hmac, Mac};
+use parking_lot::RwLock;
 use sha2::Sha256;
 use starling_overlay::Keyring;
-
-use parking_lot::RwLock;
 
 use crate::content::ContentId;
 use crate::profile::ProfileName;
