@@ -1,6 +1,7 @@
 //! For the targets in `fuzz/`: what is private and reads what strangers send.
 
 use crate::content::{MediaInfo, MediaLimits};
+pub use crate::http::conditional::{Answer, answer, etag};
 pub use crate::http::request::{content_sha256, deadline, filename, profile, safe_filename};
 use crate::media::Features;
 use crate::workers::ProbeError;

@@ -26,7 +26,14 @@ pub mod workers;
 
 // The parts of the store under their old names, until whatever names them so is changed.
 #[doc(hidden)]
-pub use store::{cache, files as bundle};
+pub use store::files as bundle;
+#[doc(hidden)]
+pub mod cache {
+    pub use crate::store::cache::*;
+    pub mod serve {
+        pub use crate::content::{REPR_DIGEST, parse_digest, repr_digest};
+    }
+}
 #[doc(hidden)]
 pub mod ingest {
     pub use crate::store::folder::layout;

@@ -185,11 +185,7 @@ impl Upload {
             return Err(UploadError::Read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
         let body = FileBody::new(opened, meta.len(), Arc::clone(&progress)).boxed();
-        let path = match &self.profile {
-            Some(profile) => format!("/upload?profile={}", percent_encode(profile)),
-            None => "/upload".to_owned(),
-        };
-        let request = Request::post(node.uri(&path))
+        let request = Request::post(node.uri(&upload_path(self.profile.as_deref())))
             .header(CONTENT_TYPE, media_type(file))
             .header("x-filename", header_value(name));
         let request = match self.deadline {
@@ -298,20 +294,11 @@ pub(super) fn header_value(name: &str) -> HeaderValue {
     HeaderValue::from_bytes(clean.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static("upload"))
 }
 
-pub(super) fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(byte as char);
-        } else {
-            encoded.extend(['%', hex(byte >> 4), hex(byte & 15)]);
-        }
-    }
-    encoded
-}
-
-fn hex(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()
+/// Where an upload goes, and the profiles that are asked for.
+pub(super) fn upload_path(profile: Option<&str>) -> String {
+    let Some(profile) = profile else { return "/upload".to_owned() };
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("profile", profile).finish();
+    format!("/upload?{query}")
 }
 
 /// A hint only; nodes look at the bytes.

@@ -12,4 +12,4 @@ pub use advertise::{Advertise, AdvertiseError};
 pub use keys::{KeyFile, KeyFileError, NewKeyFileError};
 pub use list::List;
 pub use options::{LogFormat, NodeOptions, SandboxMode};
-pub use validated::{ConfigError, DEFAULT_CLUSTER, NodeConfig};
+pub use validated::{ConfigError, DEADLINE_MAX, DEFAULT_CLUSTER, NodeConfig};

@@ -17,7 +17,8 @@ use crate::workers::HardwareMode;
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
 const WORKERS_MAX: u16 = 1_024;
-const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest that any request may take, whatever the node was told.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 const DEADLINE_MAX_DEFAULT: Duration = Duration::from_secs(3600);
 
 /// Name of a cluster that was given none.

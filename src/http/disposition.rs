@@ -1,6 +1,23 @@
 //! What a download is called: `Content-Disposition` (RFC 6266), with a name in UTF-8 beside one for clients that know only ASCII
 //! (RFC 8187).
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// All but `attr-char` of RFC 8187.
+const NO_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
 /// What a result of a file of this name is called: `clip.mov` in profile 360p becomes `clip.360p.mp4`.
 pub fn result_name(name: &str, profile: &str, extension: &str) -> String {
     let stem = match name.rsplit_once('.') {
@@ -26,21 +43,9 @@ pub(super) fn attachment(name: &str) -> String {
     let mut value = format!("attachment; filename=\"{plain}\"");
     if plain != name {
         value.push_str("; filename*=UTF-8''");
-        for byte in name.bytes() {
-            // attr-char of RFC 8187.
-            if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-                value.push(byte.into());
-            } else {
-                value.extend(['%', hex(byte >> 4), hex(byte & 15)]);
-            }
-        }
+        value.extend(utf8_percent_encode(name, NO_ATTR_CHAR));
     }
     value
-}
-
-/// A digit of a percent-encoded byte.
-fn hex(nibble: u8) -> char {
-    char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)])
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod activity;
 mod body;
 mod clients;
+pub(crate) mod conditional;
 mod cors;
 mod disposition;
 mod error;
@@ -30,7 +31,9 @@ pub use files::{FileJson, FilesJson};
 pub use members::{LoadJson, MemberJson, MembersJson};
 pub use places::WAITING_MAX;
 pub use profiles::{ProfileJson, ProfilesJson};
-pub use request::{DEADLINE_MAX, Deadline};
+pub use request::Deadline;
 pub use respond::HEADER;
 pub use server::{Server, ServerLimits, TOLD_AT_ONCE_MAX};
 pub use several::several_name;
+
+pub use crate::config::DEADLINE_MAX;

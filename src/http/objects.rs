@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use headers::authorization::Bearer;
+use headers::{AcceptRanges, Authorization, HeaderMapExt};
 use hyper::body::Incoming;
-use hyper::header::{
-    ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
-};
+use hyper::header::{CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 
+use super::conditional::{self, Answer, Part};
 use super::respond::{problem, set_header, set_length};
 use super::{ApiError, Body, HEADER, file_body, full_body};
-use crate::bundle::Entry;
-use crate::cache::serve::{self, Answer, Part};
-use crate::cache::{Key, Object};
-use crate::content::ContentId;
+use crate::content::{ContentId, REPR_DIGEST, repr_digest};
 use crate::node::Node;
 use crate::profile::Profile;
+use crate::store::cache::{Key, Object};
+use crate::store::files::Entry;
 
 /// Which result is asked for, and by whom.
 pub(super) struct Wanted {
@@ -35,13 +36,14 @@ impl Wanted {
     ) -> Result<Self, ApiError> {
         // A matrix parameter stays where a player resolves the relative names of a playlist; a query does not.
         let (profile, matrix) = profile.split_once(';').unwrap_or((profile, ""));
-        let of = |pairs: &str, separator| {
-            pairs.split(separator).find_map(|pair| pair.strip_prefix("token=").map(str::to_owned))
-        };
-        let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer =
-            bearer.and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
-        let token = of(matrix, ';').or_else(|| of(request.uri().query().unwrap_or_default(), '&')).or(bearer);
+        let in_matrix = || matrix.split(';').find_map(|pair| pair.strip_prefix("token="));
+        let in_matrix = in_matrix().map(|token| percent_decode_str(token).decode_utf8_lossy().into_owned());
+        let query = request.uri().query().unwrap_or_default();
+        let in_query = || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
+        let bearer = || request.headers().typed_get::<Authorization<Bearer>>();
+        let token = in_matrix
+            .or_else(|| in_query().map(|(_, token)| token.into_owned()))
+            .or_else(|| bearer().map(|bearer| bearer.token().trim().to_owned()));
         let wanted = Self { content: content_id(content)?, profile: node.profile(Some(profile))?, token };
         // Whether it is held here makes no difference.
         let admitted = node.result_tokens().is_none_or(|tokens| {
@@ -168,14 +170,14 @@ impl<'a> Shown<'a> {
     fn described(&self, body: Body) -> Response<Body> {
         let mut response = Response::new(body);
         set_header(&mut response, CONTENT_TYPE, self.media_type);
-        set_header(&mut response, ETAG, &serve::etag(&self.tag));
+        response.headers_mut().typed_insert(conditional::etag(&self.tag));
         if let Some(digest) = &self.digest {
-            set_header(&mut response, serve::REPR_DIGEST, &serve::repr_digest(digest));
+            set_header(&mut response, REPR_DIGEST, &repr_digest(digest));
         }
         if let Some(damage) = self.object.damage() {
             set_header(&mut response, HEADER::INPUT_DAMAGE, &damage.to_string());
         }
-        response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        response.headers_mut().typed_insert(AcceptRanges::bytes());
         // The content's digest and the profile are the name: what is under it never changes.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
         response
@@ -185,7 +187,7 @@ impl<'a> Shown<'a> {
 /// The answer to a GET or HEAD that may have conditions, and to a GET that may want a part.
 fn conditional(shown: &Shown<'_>, method: &Method, head: &HeaderMap) -> Response<Body> {
     let total = shown.at.bytes;
-    match serve::answer(method, head, &shown.tag, total) {
+    match conditional::answer(method, head, &conditional::etag(&shown.tag), total) {
         Answer::Whole => shown.bytes(Part { start: 0, bytes: total }),
         Answer::Part(part) => {
             let mut response = shown.bytes(part);
@@ -199,7 +201,7 @@ fn conditional(shown: &Shown<'_>, method: &Method, head: &HeaderMap) -> Response
             response
         }
         Answer::PreconditionFailed => {
-            problem(&ApiError::PreconditionFailed { etag: serve::etag(&shown.tag) })
+            problem(&ApiError::PreconditionFailed { etag: format!("\"{}\"", shown.tag) })
         }
         Answer::Unsatisfiable => {
             let mut response = problem(&ApiError::NoSuchRange { total });

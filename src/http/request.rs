@@ -4,14 +4,12 @@ use std::time::{Duration, Instant};
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use super::{ApiError, HEADER};
-use crate::cache::serve::parse_digest;
-use crate::content::ContentId;
+use crate::content::{ContentId, parse_digest};
 use crate::ingest::multipart;
 
-/// Longest that any request may take, whatever the node was told.
-pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// RFC 9530: digest of the body as it is sent.
 const CONTENT_DIGEST: &str = "content-digest";
 /// Longest file name that is kept, in bytes: with the profile and the extension behind it, it fits in a file system's 255.
@@ -110,36 +108,41 @@ pub fn profile_names(text: &str) -> Result<Vec<&str>, ApiError> {
     }
 }
 
+/// What the query says, decoded.
+fn parameters(head: &Parts) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
+}
+
 /// The names of profiles asked for by query (`?profile=720p`) or header, if any; the query is the stronger one.
 pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
-    let query = head.uri.query().unwrap_or_default();
     let mut in_query = None;
-    for pair in query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("strict=")) {
-        let name = pair.strip_prefix("profile=").ok_or_else(|| {
-            ApiError::BadRequest(format!(
-                "{pair:.80}: unknown query parameter; there are profile=NAME and strict=1 alone"
-            ))
-        })?;
-        if in_query.is_some_and(|other| other != name) {
-            return Err(ApiError::BadRequest(
-                "the query names profiles twice: name several in one, as in profile=360p,poster".into(),
-            ));
+    for (name, value) in parameters(head) {
+        match &*name {
+            "profile" if in_query.as_ref().is_some_and(|other| *other != value) => {
+                return Err(ApiError::BadRequest(
+                    "the query names profiles twice: name several in one, as in profile=360p,poster".into(),
+                ));
+            }
+            "profile" => in_query = Some(value),
+            "strict" => {}
+            _ => {
+                return Err(ApiError::BadRequest(format!(
+                    "{name:.80}: unknown query parameter; there are profile=NAME and strict=1 alone"
+                )));
+            }
         }
-        in_query = Some(name);
     }
     match in_query {
-        // A comma may have been made safe for a query.
-        Some(name) => Ok(Some(percent_decoded(name))),
+        Some(name) => Ok(Some(name.into_owned())),
         None => Ok(header(head, HEADER::PROFILE)?.map(str::to_owned)),
     }
 }
 
 /// Whether a video that could be read only in part is to be refused: `strict=1` in the query.
 pub fn strict(head: &Parts) -> Result<bool, ApiError> {
-    let query = head.uri.query().unwrap_or_default();
     let mut asked = None;
-    for value in query.split('&').filter_map(|pair| pair.strip_prefix("strict=")) {
-        let strict = match value {
+    for (_, value) in parameters(head).filter(|(name, _)| name == "strict") {
+        let strict = match &*value {
             "1" | "true" => true,
             "0" | "false" => false,
             _ => return Err(ApiError::BadRequest(format!("strict={value:.80}: give strict=1 or strict=0"))),
@@ -227,28 +230,9 @@ pub fn filename(head: &Parts) -> Option<String> {
     let text = String::from_utf8_lossy(raw);
     let encoded = text.get(..7).filter(|begin| begin.eq_ignore_ascii_case("utf-8''")).map(|_| &text[7..]);
     match encoded {
-        Some(encoded) => safe_filename(&percent_decoded(encoded)),
+        Some(encoded) => safe_filename(&percent_decode_str(encoded).decode_utf8_lossy()),
         None => safe_filename(&text),
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let (bytes, mut decoded) = (text.as_bytes(), Vec::new());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// A client's file name made safe in the same way.
@@ -294,6 +278,17 @@ mod tests {
         let twice = profile(&head("/upload?profile=720p&profile=480p", &[]));
         assert!(twice.unwrap_err().to_string().contains("names profiles twice"));
         assert_eq!(profile(&head("/upload?profile=a&profile=a", &[])).unwrap().as_deref(), Some("a"));
+        for (query, decoded) in [
+            ("profile=36%30p", "360p"),
+            ("profil%65=36%30%70", "360p"),
+            ("profile=360p%2Cposter", "360p,poster"),
+            ("profile=360p,+poster", "360p, poster"),
+            ("profile=a%2Bb", "a+b"),
+            ("profile=a&&profile=%61", "a"),
+        ] {
+            let asked = profile(&head(&format!("/upload?{query}"), &[])).unwrap();
+            assert_eq!(asked.as_deref(), Some(decoded), "{query}");
+        }
         let twice = head("/upload", &[("x-profile", "720p"), ("x-profile", "480p")]);
         assert!(profile(&twice).unwrap_err().to_string().contains("more than once"));
     }
@@ -306,6 +301,7 @@ mod tests {
             (Some(false), Some(false), Some(false))
         );
         assert_eq!((asked("?strict=1"), asked("?profile=a&strict=true")), (Some(true), Some(true)));
+        assert_eq!((asked("?strict=%31"), asked("?s%74rict=tru%65")), (Some(true), Some(true)));
         assert_eq!(
             (asked("?strict=yes"), asked("?strict=1&strict=0"), asked("?strict=")),
             (None, None, None)
@@ -316,7 +312,7 @@ mod tests {
     #[test]
     fn a_digest_is_of_the_video_or_of_the_form_it_is_in() {
         let (video, other) = (ContentId::of(b"video"), ContentId::of(b"other"));
-        let standard = crate::cache::serve::repr_digest(&video);
+        let standard = crate::content::repr_digest(&video);
         let (hex, other_hex) = (video.to_string(), other.to_string());
         let digest = ("content-digest", standard.as_str());
         let form = ("content-type", "multipart/form-data; boundary=x");

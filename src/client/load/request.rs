@@ -13,11 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::outcome::{Failure, Outcome, Refused, Served};
 use super::sources::Source;
-use crate::cache::serve::{REPR_DIGEST, parse_digest};
 use crate::client::body::FileBody;
-use crate::client::upload::{Progress, header_value, media_type, percent_encode, text};
+use crate::client::upload::{Progress, header_value, media_type, text, upload_path};
 use crate::client::{Client, ClientError, Endpoint};
-use crate::content::ContentId;
+use crate::content::{ContentId, REPR_DIGEST, parse_digest};
 use crate::http::PROBLEM_TYPE_BASE;
 use crate::printable;
 
@@ -73,12 +72,8 @@ impl Common {
         };
         let file = tokio::fs::File::open(&source.path).await.map_err(unreadable)?;
         let body = FileBody::new(file, source.bytes, Arc::new(Unwatched)).followed_by(tail).boxed();
-        let path = match &self.profile {
-            Some(profile) => format!("/upload?profile={}", percent_encode(profile)),
-            None => "/upload".to_owned(),
-        };
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
-        let request = Request::post(node.uri(&path))
+        let request = Request::post(node.uri(&upload_path(self.profile.as_deref())))
             .header(CONTENT_TYPE, media_type(&source.path))
             .header("x-filename", header_value(&name))
             .header("x-deadline-ms", self.deadline.as_millis() as u64)

@@ -10,7 +10,6 @@ mod hot;
 mod index;
 mod key;
 mod object;
-pub mod serve;
 mod store;
 #[cfg(test)]
 mod tests;
