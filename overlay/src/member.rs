@@ -133,6 +133,13 @@ pub enum MemberState {
     Left,
 }
 
+impl MemberState {
+    /// Whether a member in this state takes part: a suspect does until its time to refute is over.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Alive | Self::Suspect)
+    }
+}
+
 impl fmt::Display for MemberState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::precedence::{Claim, is_live};
+use crate::precedence::Claim;
 use crate::rtt::RttEstimator;
 use crate::swim::Path;
 use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time, Zone};
@@ -56,7 +56,7 @@ impl Peer {
     }
 
     pub fn is_live(&self) -> bool {
-        is_live(self.state)
+        self.state.is_live()
     }
 
     /// Where to send what is for it.

@@ -31,11 +31,6 @@ impl Claim {
     }
 }
 
-/// Whether a member in this state takes part.
-pub(crate) fn is_live(state: MemberState) -> bool {
-    matches!(state, MemberState::Alive | MemberState::Suspect)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

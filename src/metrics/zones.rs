@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use starling_overlay::{MemberState, View};
+use starling_overlay::View;
 
 use crate::route::SAMPLE_AGE_MAX;
 
@@ -47,7 +47,7 @@ impl Zone {
 /// The zones with live members: this node's own, and others by name, as many as are told of.
 fn zones(view: &View, now: Instant) -> BTreeMap<String, Zone> {
     let mut zones = BTreeMap::<String, Zone>::new();
-    for member in view.members().filter(|m| matches!(m.state, MemberState::Alive | MemberState::Suspect)) {
+    for member in view.members().filter(|m| m.state.is_live()) {
         let zone = zones.entry(member.identity.zone.to_string()).or_default();
         zone.live += 1;
         zone.ages.extend(member.load.map(|load| load.age(now)));
@@ -96,7 +96,7 @@ pub(super) fn register(registry: &mut Registry, view: &View, now: Instant) {
 mod tests {
     use std::sync::Arc;
 
-    use starling_overlay::{BootEpoch, Identity, Incarnation, Load, LoadSample, Member, Stats};
+    use starling_overlay::{BootEpoch, Identity, Incarnation, Load, LoadSample, Member, MemberState, Stats};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::BodyExt;
-use starling_overlay::{Identity, MemberState};
+use starling_overlay::Identity;
 
 use super::watched::{Motion, Stall};
 use super::{Done, Job, Node, Outcome};
@@ -345,7 +345,7 @@ impl Node {
             !view.peers.iter().any(|member| {
                 member.identity.name == peer.name
                     && member.identity.boot == peer.boot
-                    && matches!(member.state, MemberState::Alive | MemberState::Suspect)
+                    && member.state.is_live()
             })
         });
         if gone.await.is_err() {

@@ -234,9 +234,7 @@ impl Node {
     fn lives(&self, lessee: &Lessee) -> bool {
         *lessee == self.lessee()
             || self.view.borrow().peers.iter().any(|peer| {
-                peer.identity.name == lessee.name
-                    && peer.identity.boot == lessee.boot
-                    && matches!(peer.state, MemberState::Alive | MemberState::Suspect)
+                peer.identity.name == lessee.name && peer.identity.boot == lessee.boot && peer.state.is_live()
             })
     }
 

@@ -115,8 +115,7 @@ fn builtin_recipe(name: &ProfileName) -> Option<ContentId> {
 
 /// Whether nobody is heard of those that are believed alive.
 fn is_cut_off(view: &View) -> bool {
-    let live =
-        view.peers.iter().filter(|peer| matches!(peer.state, MemberState::Alive | MemberState::Suspect));
+    let live = view.peers.iter().filter(|peer| peer.state.is_live());
     view.stats.unheard_members > 0 && live.count() as u64 <= view.stats.unheard_members
 }
 
@@ -159,10 +158,11 @@ impl Node {
     /// Whether a member of the cluster that is not known to be gone has this address.
     pub fn is_member(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.view.borrow().peers.iter().any(|peer| {
-            matches!(peer.state, MemberState::Alive | MemberState::Suspect)
-                && peer.identity.gossip.ip().to_canonical() == address
-        })
+        self.view
+            .borrow()
+            .peers
+            .iter()
+            .any(|peer| peer.state.is_live() && peer.identity.gossip.ip().to_canonical() == address)
     }
 
     /// Whose uploads are under way.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
-use starling_overlay::{Identity, MemberState, NodeName};
+use starling_overlay::{Identity, NodeName};
 
 use super::Node;
 use super::life::Life;
@@ -170,9 +170,7 @@ impl Node {
     pub(super) async fn look_at(&self, name: &NodeName, key: &LeaseKey, watched: &mut Watched) {
         let peer = {
             let view = self.view.borrow();
-            let live = view.peers.iter().find(|peer| {
-                peer.identity.name == *name && matches!(peer.state, MemberState::Alive | MemberState::Suspect)
-            });
+            let live = view.peers.iter().find(|peer| peer.identity.name == *name && peer.state.is_live());
             live.map(|peer| (Arc::clone(&peer.identity), peer.rtt.map(|rtt| rtt.mean)))
         };
         let answer = match peer {

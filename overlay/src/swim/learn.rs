@@ -8,7 +8,7 @@ use super::receive::subject_of;
 use super::{Event, Swim, Timer};
 use crate::config::{CONFIRMATIONS, MEASURERS};
 use crate::members::{Members, Peer, Slot};
-use crate::precedence::{Claim, is_live};
+use crate::precedence::Claim;
 use crate::wire::{Record, Subject, Update};
 use crate::{Incarnation, MemberState, NodeKey};
 
@@ -80,7 +80,7 @@ impl Swim {
 
     fn learn_new(&mut self, key: NodeKey, update: &Update<Record<'_>>, first_hand: bool) {
         let Subject::Full(record) = &update.subject else { return };
-        if !is_live(update.state) || self.members.len() >= MEMBERS_MAX {
+        if !update.state.is_live() || self.members.len() >= MEMBERS_MAX {
             return;
         }
         let Some(identity) = record.identity() else { return };
@@ -122,7 +122,7 @@ impl Swim {
         }
         self.forget_doubts(slot);
         self.members.replace_identity(slot, Arc::new(identity));
-        if is_live(update.state) {
+        if update.state.is_live() {
             self.members.set(slot, MemberState::Alive, update.incarnation, self.now);
             self.arrived(slot, Event::Rejoined);
             if update.state == MemberState::Suspect {
@@ -176,7 +176,7 @@ impl Swim {
                 }
             }
             MemberState::Suspect => {
-                if !is_live(before) {
+                if !before.is_live() {
                     self.members.set(slot, MemberState::Alive, update.incarnation, self.now);
                     self.arrived(slot, Event::Rejoined);
                 }
@@ -194,13 +194,13 @@ impl Swim {
             }
             MemberState::Dead => self.bury(slot, update.incarnation),
             // Only a member itself knows that it leaves.
-            MemberState::Left if is_live(before) && !first_hand && self.parts.hearsay_probes => {
+            MemberState::Left if before.is_live() && !first_hand && self.parts.hearsay_probes => {
                 self.look_into_end(slot, update);
             }
             MemberState::Left => {
                 self.forget_doubts(slot);
                 self.members.set(slot, MemberState::Left, update.incarnation, self.now);
-                if is_live(before) {
+                if before.is_live() {
                     self.departed(slot, Event::Left);
                 }
             }

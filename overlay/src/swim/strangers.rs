@@ -12,7 +12,6 @@ use std::time::Duration;
 use super::Swim;
 use super::receive::alive;
 use crate::pings::{Ping, Purpose};
-use crate::precedence::is_live;
 use crate::wire::{Datagram, Head, Message, Record, Subject};
 use crate::{BootEpoch, Identity, NodeKey, Time};
 
@@ -156,7 +155,7 @@ pub(super) fn introduction<'a, 'b>(datagram: &'b Datagram<'a>) -> Option<&'b Rec
         Message::Ping { from: Some(record), .. } | Message::Join { from: record, .. } => Some(record),
         _ => None,
     };
-    let live = datagram.lists.updates.iter().filter(|update| is_live(update.state));
+    let live = datagram.lists.updates.iter().filter(|update| update.state.is_live());
     let told = live.filter_map(|update| match &update.subject {
         Subject::Full(record) => Some(record),
         Subject::Key(..) => None,
