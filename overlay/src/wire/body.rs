@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bincode::{BorrowDecode, Decode, Encode};
-
+use super::codec::{BorrowDecode, Decode, Encode};
 use crate::coordinate::DIMENSIONS;
 use crate::member::is_name;
 use crate::{

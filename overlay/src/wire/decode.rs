@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use bincode::BorrowDecode;
-
 use super::body::{
     CLUSTER_EXACT, CLUSTER_SETTLED, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire, kind,
 };
+use super::codec::{self, BorrowDecode};
 use super::load::{WITH_COORDINATE, WireLoad, age_from_wire};
 use super::{
     ClusterClaim, DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject,
@@ -185,8 +184,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take<T: BorrowDecode<'a, ()>>(&mut self, what: &'static str) -> Result<T, DecodeError> {
-        let (value, used) = bincode::borrow_decode_from_slice(self.0, super::bincode_config())
-            .map_err(|_| DecodeError::Malformed(what))?;
+        let (value, used) = codec::take(self.0).ok_or(DecodeError::Malformed(what))?;
         self.0 = &self.0[used..];
         Ok(value)
     }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bincode::Encode;
 use rand::RngCore;
 
 use super::body::{
     CLUSTER_EXACT, CLUSTER_SETTLED, SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_to_wire,
     kind,
 };
+use super::codec::{self, Encode};
 use super::load::{WITH_COORDINATE, WireLoad, age_to_wire};
 use super::{
     ClusterClaim, DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject,
@@ -218,9 +218,7 @@ impl Encoder {
     }
 
     fn put(&mut self, value: &impl Encode) {
-        // Writing plain fields to a growing vector can't fail: bincode's errors here come from locks and clocks.
-        bincode::encode_into_std_write(value, &mut self.bytes, super::bincode_config())
-            .expect("plain fields always encode");
+        codec::put(value, &mut self.bytes);
     }
 }
 

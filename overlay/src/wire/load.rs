@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use bincode::de::Decoder;
-use bincode::enc::Encoder;
-use bincode::error::{DecodeError, EncodeError};
-use bincode::{Decode, Encode};
-
+use super::codec::{Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode};
 use crate::LoadSample;
 
 /// An age, in steps of 40 ms: up to 10.2 s, the age at which a sample is of no use any more.
@@ -71,7 +67,7 @@ impl Encode for WireLoad {
     }
 }
 
-bincode::impl_borrow_decode!(WireLoad);
+impl_borrow_decode!(WireLoad);
 
 impl<C> Decode<C> for WireLoad {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
@@ -153,7 +149,9 @@ mod tests {
     #[test]
     fn what_is_zero_costs_nothing() {
         let bytes = |sample: LoadSample| {
-            bincode::encode_to_vec(WireLoad::new(&sample, 0), crate::wire::bincode_config()).unwrap().len()
+            let mut bytes = Vec::new();
+            super::super::codec::put(&WireLoad::new(&sample, 0), &mut bytes);
+            bytes.len()
         };
         let idle = LoadSample {
             seq: 700,

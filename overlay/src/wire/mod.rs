@@ -1,4 +1,4 @@
-//! The wire format: the only module that knows of bincode, and of what bytes look like.
+//! The wire format: the only module that knows what bytes look like; in it, `codec` alone knows of bincode.
 //!
 //! A datagram is an envelope (version, mode, checksum or seal; see [`Seal`]) around a body: a [`Head`], then sections
 //! of the form kind, length, payload. A receiver skips sections of a kind that it does not know and ignores bytes
@@ -8,6 +8,7 @@
 use crate::ClusterId;
 
 mod body;
+mod codec;
 mod decode;
 mod encode;
 mod load;
@@ -59,8 +60,4 @@ pub enum DecodeError {
         /// Id of its sender's.
         theirs: ClusterId,
     },
-}
-
-fn bincode_config() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<DATAGRAM_BYTES_MAX>()
 }
