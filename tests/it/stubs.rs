@@ -17,7 +17,8 @@ fn node(stub: &Stub, data: Option<&Path>) -> Node {
 
 fn cached(node: &Node) -> usize {
     let list = |path: PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    list(node.options.data_dir.as_ref().unwrap().join("objects")).flat_map(list).count()
+    let objects = node.options.data_dir.as_ref().unwrap().join("objects");
+    list(objects).filter(|path| path.is_dir()).flat_map(list).count()
 }
 
 /// What a failure leaves: a free worker, no file, nothing in the cache; and words that tell nothing of the node's disk.

@@ -345,6 +345,45 @@ fn every_kind_that_is_not_read_is_skipped() {
     }
 }
 
+/// What other nodes read: whatever writes it, a change of these bytes is a new version of the protocol.
+#[test]
+fn the_bytes_of_a_datagram_are_these() {
+    let seal = &seals()[0];
+    let head =
+        Head::new(NodeKey(0x0102_0304_0506_0708), BootEpoch(1_700_000_000_000), Incarnation(300), 70_000);
+    let identity = Identity {
+        name: "node1".parse().unwrap(),
+        boot: BootEpoch(1_700_000_000_000),
+        gossip: ([10, 77, 1, 2], 5000).into(),
+        http_port: 251,
+        zone: "FRA".parse().unwrap(),
+        capacity_jobs: 250,
+        versions: Versions::new(1, 2).unwrap(),
+    };
+    let sample = LoadSample {
+        seq: 258,
+        cpu_permille: 505,
+        memory_permille: 300,
+        queued_jobs: 70,
+        queue_capacity_jobs: 1000,
+        running_jobs: 0,
+        workers: 2,
+        service_ms: 12_345,
+        kilopixels_per_s: 0,
+        hardware: 5,
+    };
+    let mut encoder = Encoder::new(Vec::new(), seal, 1, &mut rng(), &head);
+    encoder.message(&Message::Ping { seq: 66_000, to: NodeKey(7), from: Some((&identity).into()) });
+    encoder.load(&sample, Duration::from_millis(80));
+    let subject = Subject::Full(&identity);
+    let update =
+        Update { subject, incarnation: Incarnation(2), state: MemberState::Suspect, by: Some(NodeKey(9)) };
+    assert!(encoder.update(&update));
+    let bytes = encoder.finish(seal);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "");
+}
+
 #[test]
 fn one_datagram_has_one_message() {
     let seal = Seal::new("test", None, Versions::SPOKEN);

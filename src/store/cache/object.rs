@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::key::Meta;
-use super::store::Pin;
+use super::results::Pin;
 use crate::content::{ContentId, Damage};
 use crate::store::Scratch;
 

@@ -18,6 +18,8 @@ pub(super) const MARK_TEXT: &str = "The data folder of a Starling node: while th
 pub(super) const LOCK: &str = "lock";
 pub(super) const TMP: &str = "tmp";
 pub(super) const OBJECTS: &str = "objects";
+/// In `objects/`, beside the shelves: of which version the entries are.
+pub const VERSION: &str = "version";
 /// The addresses of the members last known, and what becomes that file; the overlay writes them.
 const MEMBERS: [&str; 2] = ["members", "members.new"];
 /// What `mkfs` puts into a new volume.
@@ -85,11 +87,14 @@ pub(super) fn stranger(root: &Path) -> io::Result<Option<PathBuf>> {
         return Ok(tmp);
     }
     let objects = root.join(OBJECTS);
-    let shelf = find(&objects, |name, meta| is_shelf(name) && meta.is_dir())?;
+    let shelf = find(&objects, |name, meta| match name {
+        VERSION => meta.is_file(),
+        _ => is_shelf(name) && meta.is_dir(),
+    })?;
     if shelf.is_some() {
         return Ok(shelf);
     }
-    for (_, shelf, _) in list(&objects)? {
+    for (_, shelf, _) in list(&objects)?.into_iter().filter(|(name, ..)| name != VERSION) {
         let entry = find(&shelf, |name, meta| is_entry(name) && meta.is_dir())?;
         if entry.is_some() {
             return Ok(entry);

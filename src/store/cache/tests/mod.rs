@@ -1,7 +1,8 @@
 mod crash;
 mod full;
 mod index;
-mod store;
+mod results;
+mod version;
 
 use super::*;
 use crate::content::ContentId;

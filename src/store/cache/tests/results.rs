@@ -3,34 +3,35 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
-const PLENTY: u64 = 1 << 30;
+pub(super) const PLENTY: u64 = 1 << 30;
 /// What one small entry takes of the budget.
 const SMALL: u64 = 4096 + 8192;
 
-struct Rig {
-    folder: tempfile::TempDir,
-    dir: DataDir,
+pub(super) struct Rig {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) dir: DataDir,
 }
 
-fn rig() -> Rig {
+pub(super) fn rig() -> Rig {
     let folder = tempfile::tempdir().unwrap();
     let dir = DataDir::open(folder.path()).unwrap();
     Rig { folder, dir }
 }
 
 impl Rig {
-    fn open(&self, budget: u64) -> Cache {
+    pub(super) fn open(&self, budget: u64) -> Cache {
         Cache::open(&self.dir, budget, "5.1.9").unwrap()
     }
 
-    async fn put(&self, cache: &Cache, number: u64) -> Object {
+    pub(super) async fn put(&self, cache: &Cache, number: u64) -> Object {
         cache.insert(new_object(&self.dir, number, &result(number, 1000))).await.unwrap()
     }
 
     /// The folders of all entries on disk.
-    fn entries(&self) -> Vec<PathBuf> {
+    pub(super) fn entries(&self) -> Vec<PathBuf> {
         let list = |path: PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-        list(self.folder.path().join("objects")).flat_map(list).collect()
+        let shelves = list(self.folder.path().join("objects")).filter(|path| path.is_dir());
+        shelves.flat_map(list).collect()
     }
 }
 
