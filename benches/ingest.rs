@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use starling::ingest::{self, DataDir, Limits};
+use starling::store::{DataDir, Limits, Store};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -45,13 +45,13 @@ async fn measure(megabytes: usize, rounds: usize, at_once: usize) -> Result<()> 
     let folder = tempfile::tempdir_in("target")?;
     let input = folder.path().join("input.mp4");
     make_input(&input, megabytes)?;
-    let dir = DataDir::open(folder.path().join("data"))?;
+    let store = Store::open(DataDir::open(folder.path().join("data"))?, 0, "none")?;
     let (mut openssl, mut ours) = (Vec::new(), Vec::new());
     // By turns, so that whatever else the machine does falls on both.
     for _ in 0..rounds {
         let files = vec![&input; at_once];
         openssl.push(run(Command::new("openssl").args(["dgst", "-sha256"]).args(files))?);
-        ours.push(ingest(&input, &dir, at_once).await?);
+        ours.push(ingest(&input, &store, at_once).await?);
     }
     let (openssl, ours) = (median(&mut openssl), median(&mut ours));
     println!(
@@ -77,7 +77,7 @@ fn make_input(path: &Path, megabytes: usize) -> Result<()> {
 }
 
 /// From the senders' start to the last one's answer, which comes when its upload is on disk and hashed.
-async fn ingest(input: &Path, dir: &DataDir, at_once: usize) -> Result<Duration> {
+async fn ingest(input: &Path, store: &Store, at_once: usize) -> Result<Duration> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
     let start = Instant::now();
@@ -88,7 +88,7 @@ async fn ingest(input: &Path, dir: &DataDir, at_once: usize) -> Result<Duration>
     let mut connections = tokio::task::JoinSet::new();
     for _ in 0..at_once {
         let (stream, _) = listener.accept().await?;
-        connections.spawn(serve(stream, dir.clone()));
+        connections.spawn(serve(stream, store.clone()));
     }
     while let Some(served) = connections.join_next().await {
         served??;
@@ -101,12 +101,12 @@ async fn ingest(input: &Path, dir: &DataDir, at_once: usize) -> Result<Duration>
     Ok(start.elapsed())
 }
 
-async fn serve(stream: tokio::net::TcpStream, dir: DataDir) -> Result<()> {
+async fn serve(stream: tokio::net::TcpStream, store: Store) -> Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let dir = dir.clone();
+        let store = store.clone();
         async move {
             let limits = Limits { bytes_max: u64::MAX, ..Limits::default() };
-            let upload = ingest::receive(request.into_body(), &dir, &limits).await;
+            let upload = store.receive(request.into_body(), &limits).await;
             let text = upload.map_or_else(|error| error.to_string(), |upload| upload.content.to_string());
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
         }

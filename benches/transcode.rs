@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use starling::content::{ClientTag, ContentId, MediaLimits};
-use starling::ingest::DataDir;
 use starling::profile::ProfileSet;
+use starling::store::DataDir;
 use starling::workers::sandbox::Sandbox;
 use starling::workers::{HardwareMode, Job, Pool, PoolConfig, Tools};
 

@@ -2,6 +2,7 @@
 
 use crate::content::{MediaInfo, MediaLimits};
 pub use crate::http::conditional::{Answer, answer, etag};
+pub use crate::http::multipart::{MultipartError, file_part, is_form};
 pub use crate::http::request::{content_sha256, deadline, filename, profile, safe_filename};
 use crate::media::Features;
 use crate::workers::ProbeError;

@@ -29,14 +29,12 @@ pub mod workers;
 pub use store::files as bundle;
 #[doc(hidden)]
 pub mod cache {
-    pub use crate::store::cache::*;
+    pub use crate::store::{CacheError, CacheStats, Key, Meta, OPEN_RESULTS_MAX, Object};
     pub mod serve {
         pub use crate::content::{REPR_DIGEST, parse_digest, repr_digest};
     }
 }
 #[doc(hidden)]
 pub mod ingest {
-    pub use crate::store::folder::layout;
-    pub use crate::store::folder::{DataDir, DataDirError, Scratch, is_full};
-    pub use crate::store::receive::*;
+    pub use crate::store::*;
 }

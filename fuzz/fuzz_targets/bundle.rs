@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use starling::bundle::{Index, header};
+use starling::store::files::{Index, header};
 
 fuzz_target!(|tar: &[u8]| {
     let read = |buffer: &mut [u8], at: u64| {

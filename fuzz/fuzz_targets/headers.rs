@@ -10,10 +10,9 @@ use libfuzzer_sys::fuzz_target;
 use starling::auth::{AuthError, Authority};
 use starling::content::{ContentId, parse_digest, repr_digest};
 
-use starling::fuzzing::{Answer, answer, content_sha256, deadline, etag, filename, profile};
+use starling::fuzzing::{Answer, answer, content_sha256, deadline, etag, filename, is_form, profile};
 use starling::gate::{Gate, Hosts, Origins};
 use starling::http::DEADLINE_MAX;
-use starling::ingest::multipart::is_form;
 use starling_overlay::{BootEpoch, Identity, Keyring, Versions};
 
 const DEFAULT: Duration = Duration::from_secs(40);

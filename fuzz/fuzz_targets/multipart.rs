@@ -13,7 +13,7 @@ use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame};
 use libfuzzer_sys::fuzz_target;
-use starling::ingest::multipart::{MultipartError, file_part};
+use starling::fuzzing::{MultipartError, file_part};
 
 /// Fields that may come beside the file.
 const FIELDS_MAX: usize = 16;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use starling::content::{MediaInfo, MediaLimits};
 use starling::fuzzing::{probed, within};
-use starling::ingest::{Container, sniff};
+use starling::store::{Container, sniff};
 use starling::media::{Features, Plan, Run};
 use starling::profile::ProfileSet;
 

@@ -5,14 +5,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{BundleError, Index};
+use crate::store::files::{FilesError, Index};
 
 /// Why a tar is not unpacked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnpackError {
     /// It is none that a node makes; nothing was written.
     #[error("{0}")]
-    Tar(BundleError),
+    Tar(FilesError),
     #[error(transparent)]
     Write(#[from] io::Error),
 }
@@ -51,7 +51,7 @@ pub(super) fn unpack(tar: &File, folder: &Path, several: bool) -> Result<(), Unp
 /// The files in a tar: where they belong, from which byte on, and how many.
 fn listed(tar: &File, several: bool) -> Result<Vec<(PathBuf, u64, u64)>, UnpackError> {
     let failed = |error| match error {
-        BundleError::Io(error) => UnpackError::Write(error),
+        FilesError::Io(error) => UnpackError::Write(error),
         error => UnpackError::Tar(error),
     };
     if several {
@@ -64,7 +64,7 @@ fn listed(tar: &File, several: bool) -> Result<Vec<(PathBuf, u64, u64)>, UnpackE
             .collect());
     }
     let index = Index::read(tar).map_err(failed)?;
-    let one = |entry: &crate::bundle::Entry| (entry.name.as_str().into(), entry.offset, entry.bytes);
+    let one = |entry: &crate::store::files::Entry| (entry.name.as_str().into(), entry.offset, entry.bytes);
     Ok(index.entries().iter().map(one).collect())
 }
 
@@ -73,14 +73,14 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::bundle::header;
+    use crate::store::files::header;
 
     fn tar(files: &[(&str, &[u8])]) -> File {
         let mut tar = tempfile::tempfile().unwrap();
         for (path, bytes) in files {
             tar.write_all(&header(path, bytes.len() as u64).unwrap()).unwrap();
             tar.write_all(bytes).unwrap();
-            tar.write_all(&vec![0; crate::bundle::padding(bytes.len() as u64) as usize]).unwrap();
+            tar.write_all(&vec![0; crate::store::files::padding(bytes.len() as u64) as usize]).unwrap();
         }
         tar.write_all(&[0; 1024]).unwrap();
         tar

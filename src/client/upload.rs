@@ -17,7 +17,7 @@ use super::body::FileBody;
 use super::http::{broken, refuse};
 use super::unpack::{UnpackError, unpack};
 use super::{Client, ClientError, Endpoint, Names, SIGN_OF_LIFE};
-use crate::bundle;
+use crate::store::files::MEDIA_TYPE as SET_MEDIA_TYPE;
 
 /// What a watcher of an upload hears. Called from the tasks that move the bytes: must return at once.
 pub trait Progress: Send + Sync {
@@ -209,7 +209,7 @@ impl Upload {
         let length = text(&head.headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         progress.answered(length);
         let media_type = text(&head.headers, CONTENT_TYPE.as_str());
-        let unpacked = media_type.as_deref() == Some(bundle::MEDIA_TYPE) && !self.keep_tar;
+        let unpacked = media_type.as_deref() == Some(SET_MEDIA_TYPE) && !self.keep_tar;
         let output = {
             let mut names = self.names.lock();
             let profile = self.profile.as_deref();

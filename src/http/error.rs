@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{DEADLINE_MAX, Deadline};
 use crate::auth::AuthError;
 use crate::gate::GateError;
-use crate::ingest::{IngestError, NoRoom};
 use crate::printable;
 use crate::profile::ProfileName;
+use crate::store::{IngestError, NoRoom};
 use crate::workers::{ProbeError, SubmitError, TranscodeError};
 
 /// Problem types are this and a stable slug; they are documented in docs/API.md.

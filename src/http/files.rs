@@ -1,21 +1,18 @@
 //! `/objects/{sha256}/{profile}/` and what stands in it: the files of a result, each under its own name, so that the relative names
 //! in a playlist lead to them.
 
-use std::sync::Arc;
-
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::objects::{self, Shown, Wanted};
 use super::respond::{json, problem};
 use super::{ApiError, Body};
-use crate::bundle::{BundleError, Entry, Index};
-use crate::cache::Object;
 use crate::content::ContentId;
 use crate::node::Node;
-use crate::profile::{Profile, ProfileName};
+use crate::profile::ProfileName;
+use crate::store::Object;
+use crate::store::files::Entry;
 
 /// `GET /objects/{sha256}/{profile}/`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,7 +46,7 @@ pub(super) async fn listing(
 ) -> Response<Body> {
     let listed = async {
         let wanted = Wanted::read(node, content, profile, request)?;
-        let files = of(&wanted.find(node).await?, wanted.profile()).await?;
+        let files = of(&wanted.find(node).await?).await?;
         let folder = objects::folder(node, wanted.content(), wanted.profile());
         let files = files.iter().map(|file| FileJson {
             name: file.name.to_string(),
@@ -74,7 +71,7 @@ pub(super) async fn file(
     let found = async {
         let wanted = Wanted::read(node, content, profile, request)?;
         let object = wanted.find(node).await?;
-        let files = of(&object, wanted.profile()).await?;
+        let files = of(&object).await?;
         let file = files.into_iter().find(|file| file.name.as_str() == name);
         let file = file.ok_or_else(|| {
             let name: String = name.chars().take(80).collect();
@@ -88,25 +85,8 @@ pub(super) async fn file(
     }
 }
 
-/// The files of a result. That of a profile which makes one file has that one, named after the profile.
-pub(super) async fn of(object: &Object, profile: &Profile) -> Result<Vec<Entry>, ApiError> {
-    if !profile.makes_set() {
-        let name = format!("{}.{}", profile.name, object.extension());
-        let name = name.parse().map_err(|error| ApiError::Internal(format!("{name}: {error}")))?;
-        return Ok(vec![Entry { name, offset: 0, bytes: object.bytes() }]);
-    }
-    let index = if let Some(content) = object.content() {
-        Index::read_from(content.len() as u64, |buffer, at| {
-            let part = content.get(at as usize..at as usize + buffer.len());
-            buffer.copy_from_slice(part.ok_or(std::io::ErrorKind::UnexpectedEof)?);
-            Ok(())
-        })
-    } else {
-        let file = Arc::clone(object.file());
-        let read = spawn_blocking(move || Index::read(&file)).await;
-        read.unwrap_or_else(|error| Err(BundleError::Io(std::io::Error::other(error))))
-    };
-    // It was looked at before it was kept.
-    let index = index.map_err(|error| ApiError::Internal(format!("a kept set can't be read: {error}")))?;
-    Ok(index.entries().to_vec())
+/// The files of a result. It was looked at before it was kept.
+pub(super) async fn of(object: &Object) -> Result<Vec<Entry>, ApiError> {
+    let unreadable = |error| ApiError::Internal(format!("the files of a kept result can't be read: {error}"));
+    object.files().await.map_err(unreadable)
 }

@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 use super::respond::{json, problem, set_header};
 use super::{ApiError, Body, HEADER, full_body, objects, request};
 use crate::auth::{Admission, AuthError};
-use crate::cache::Object;
 use crate::content::ContentId;
 use crate::lease::{Claim, End, Lessee};
 use crate::node::{Node, Served};
 use crate::offload::{AUTHENTICATION_INFO, Offer, OfferId, ProgressQuery};
+use crate::store::Object;
 
 /// Longest document that a peer sends.
 const DOCUMENT_BYTES_MAX: usize = 16 * 1024;

@@ -15,8 +15,8 @@ use super::{ApiError, Body, HEADER, file_body, full_body};
 use crate::content::{ContentId, REPR_DIGEST, repr_digest};
 use crate::node::Node;
 use crate::profile::Profile;
-use crate::store::cache::{Key, Object};
 use crate::store::files::Entry;
+use crate::store::{Key, Object};
 
 /// Which result is asked for, and by whom.
 pub(super) struct Wanted {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::Activity;
-use crate::ingest::Rate;
+use crate::store::Rate;
 
 /// Longest that a client may take nothing.
 const STALL_MAX: Duration = Duration::from_secs(60);

@@ -6,9 +6,8 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::{ApiError, HEADER};
+use super::{ApiError, HEADER, multipart};
 use crate::content::{ContentId, parse_digest};
-use crate::ingest::multipart;
 
 /// RFC 9530: digest of the body as it is sent.
 const CONTENT_DIGEST: &str = "content-digest";

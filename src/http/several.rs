@@ -14,9 +14,9 @@ use super::disposition::attachment;
 use super::respond::{set_header, set_length};
 use super::upload::Answered;
 use super::{ApiError, Body, HEADER, file_body, files, full_body, objects, result_name};
-use crate::bundle::{self, BLOCK_BYTES, END_BYTES};
-use crate::cache::Object;
 use crate::node::{Node, Served};
+use crate::store::Object;
+use crate::store::files::{BLOCK_BYTES, END_BYTES, MEDIA_TYPE, header, padding};
 
 /// A piece of the answer.
 enum Piece {
@@ -39,7 +39,7 @@ impl Piece {
 
     fn into_body(self) -> std::io::Result<Body> {
         Ok(match self {
-            Self::Header(path, bytes) => full_body(bundle::header(&path, bytes)?.to_vec()),
+            Self::Header(path, bytes) => full_body(header(&path, bytes)?.to_vec()),
             Self::Zeros(bytes) => full_body(vec![0; bytes as usize]),
             Self::File(object, range) => match object.content() {
                 Some(content) => full_body(content.slice(range.start as usize..range.end as usize)),
@@ -64,7 +64,7 @@ pub(super) async fn result(node: &Node, answered: &Answered) -> Result<Response<
     let body = StreamBody::new(bodies.try_flatten().map_ok(Frame::data)).boxed_unsync();
     let mut response = Response::new(body);
     set_length(&mut response, bytes);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(bundle::MEDIA_TYPE));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let list = |of: &dyn Fn(&Served) -> String| {
         results.iter().map(|(_, served)| of(served)).collect::<Vec<_>>().join(", ")
@@ -94,10 +94,10 @@ pub(super) async fn result(node: &Node, answered: &Answered) -> Result<Response<
 async fn pieces(answered: &Answered) -> Result<Vec<Piece>, ApiError> {
     let mut pieces = Vec::new();
     for (profile, served) in &answered.results {
-        for file in files::of(&served.object, profile).await? {
+        for file in files::of(&served.object).await? {
             pieces.push(Piece::Header(format!("{}/{}", profile.name, file.name), file.bytes));
             pieces.push(Piece::File(served.object.clone(), file.offset..file.offset + file.bytes));
-            pieces.push(Piece::Zeros(bundle::padding(file.bytes)));
+            pieces.push(Piece::Zeros(padding(file.bytes)));
         }
     }
     pieces.push(Piece::Zeros(END_BYTES));

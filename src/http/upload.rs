@@ -12,15 +12,16 @@ use hyper::{Request, Response};
 
 use super::activity::Busy;
 use super::disposition::{attachment, result_name};
+use super::form_digest::FormBody;
 use super::lend::{Lent, lend};
+use super::multipart::{self, MultipartError};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::{ApiError, Body, ClientSlot, HEADER, objects, request, several};
 use crate::content::{ClientTag, ContentId};
-use crate::ingest::multipart::{self, MultipartError};
-use crate::ingest::{FormBody, Upload};
 use crate::node::{Job, Node, Served, Trail};
 use crate::profile::Profile;
+use crate::store::Upload;
 
 /// What of a refused body is still read, so that a client that first sends and then reads gets the answer and not a
 /// reset connection.

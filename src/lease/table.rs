@@ -8,7 +8,7 @@ use starling_overlay::{BootEpoch, NodeName};
 use tokio::sync::watch;
 
 use super::Verdict;
-use crate::cache::Key;
+use crate::store::Key;
 
 /// Contents known at the most; the longest untouched is forgotten first, which costs a transcode at the worst.
 const ENTRIES_MAX: usize = 65_536;

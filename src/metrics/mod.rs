@@ -15,9 +15,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use starling_overlay::{MemberState, View};
 
-use crate::cache::CacheStats;
 use crate::node::Served;
 use crate::offload::StandingStats;
+use crate::store::CacheStats;
 use crate::workers::PoolStats;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -10,13 +10,13 @@ use super::lease::Lease;
 use super::transcode::Scope;
 use super::watched::{Motion, Watched};
 use super::{CacheState, Done, Job, Node, Outcome, dispatch};
-use crate::cache::{Key, Object};
 use crate::content::{ClientTag, ContentId};
 use crate::http::{ApiError, Deadline};
 use crate::lease::{Claim, End, LeaseKey, Lessee, Verdict, home_of};
 use crate::offload::OffloadError;
 use crate::profile::Profile;
 use crate::route::RouteKind;
+use crate::store::{Key, Object};
 use crate::workers::Place;
 
 /// Longest wait of one question to a home for another node's work, whatever the claim allows.

@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::cache::OPEN_RESULTS_MAX;
 use crate::http::{TOLD_AT_ONCE_MAX, WAITING_MAX};
+use crate::store::OPEN_RESULTS_MAX;
 
 /// What a connection may need: its socket, the file of its upload or its result, and a connection to a peer.
 const PER_CONNECTION: u64 = 3;

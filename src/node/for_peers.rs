@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 
 use super::{Job, Node, Served, Trail};
-use crate::cache::Key;
 use crate::config::NodeConfig;
 use crate::http::{ApiError, Deadline};
 use crate::offload::{Accepted, Offer, OfferId};
+use crate::store::Key;
 use crate::workers::Backlog;
 
 /// Offers that one address may have held here at once, until their videos are here: half of the places in the queue and with

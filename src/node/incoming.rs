@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 
 use super::Node;
 use crate::config::NodeConfig;
-use crate::ingest::{Budget, PerClient};
+use crate::store::{Budget, PerClient};
 
 /// How often the disk is looked at: what else lies on it comes and goes.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,13 +24,13 @@ pub(super) async fn measure(node: &Arc<Node>) {
         return;
     }
     let this = Arc::clone(node);
-    let measured = spawn_blocking(move || this.data.free_bytes())
+    let measured = spawn_blocking(move || this.store.folder().free_bytes())
         .await
         .map_err(std::io::Error::other)
         .and_then(|free| free);
     let bytes = match measured {
         Ok(free) => {
-            let cache = node.cache.stats();
+            let cache = node.store.stats();
             let used = cache.bytes.saturating_add(node.incoming.used_bytes());
             Budget::default_bytes(free, used, cache.budget_bytes)
         }

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use starling_overlay::Identity;
 
 use super::Trail;
-use crate::cache::{Key, Object};
 use crate::content::{ClientTag, MediaInfo};
 use crate::http::{ApiError, Deadline};
-use crate::ingest::Upload;
 use crate::profile::Profile;
 use crate::route::RouteKind;
+use crate::store::{Key, Object, Upload};
 
 /// From an upload's arrival until it is settled whether it is refused.
 const SETTLED_WITHIN: Duration = Duration::from_millis(700);

@@ -39,18 +39,17 @@ pub use run::{StartError, run};
 pub use trail::Trail;
 
 use crate::auth::{Authority, ResultTokens};
-use crate::cache::{Cache, Key, Object};
 use crate::config::NodeConfig;
 use crate::content::ContentId;
 use crate::gate::Gate;
 use crate::http::{ApiError, ClientSlot, Clients};
-use crate::ingest::{Budget, DataDir};
 use crate::lease::Leases;
 use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileName, ProfileSet};
 use crate::route::Policy;
+use crate::store::{Budget, Key, Object, Store};
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Place, Pool};
 
@@ -66,9 +65,8 @@ pub struct Node {
     machine: watch::Receiver<MachineLoad>,
     /// Held for its thread.
     _sampler: Sampler,
-    data: DataDir,
     incoming: Arc<Budget>,
-    cache: Cache,
+    store: Store,
     pool: Pool,
     guarantees: Option<Guarantees>,
     profiles: ProfileSet,
@@ -228,7 +226,7 @@ impl Node {
 
     /// A result that is held here.
     pub async fn cached(&self, key: &Key) -> Option<Object> {
-        self.cache.get(key).await
+        self.store.get(key).await
     }
 
     /// Whether it takes new requests.
@@ -260,6 +258,6 @@ impl Node {
     /// All metrics in the text format that Prometheus reads.
     pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
         let standings = self.peers.standings().stats();
-        self.metrics.text(&self.pool.stats(), &self.cache.stats(), &standings, &self.view())
+        self.metrics.text(&self.pool.stats(), &self.store.stats(), &standings, &self.view())
     }
 }

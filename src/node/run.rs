@@ -16,16 +16,15 @@ use tokio::task::JoinSet;
 
 use super::{Node, descriptors, incoming, load};
 use crate::auth::{Authority, ResultTokens};
-use crate::cache::Cache;
 use crate::config::{Advertise, DEFAULT_CLUSTER, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
 use crate::gate::Gate;
 use crate::http::{Clients, Server, ServerLimits};
-use crate::ingest::DataDir;
 use crate::lease::Leases;
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
+use crate::store::{DataDir, Store};
 use crate::workers::sandbox::{Guarantees, Sandbox};
 use crate::workers::{Located, Pool, PoolConfig, Queued, Tools};
 
@@ -49,10 +48,10 @@ pub enum StartError {
     },
     /// The data folder can't be used.
     #[error(transparent)]
-    DataDir(#[from] crate::ingest::DataDirError),
+    DataDir(#[from] crate::store::DataDirError),
     /// The cache can't be opened.
     #[error(transparent)]
-    Cache(#[from] crate::cache::CacheError),
+    Cache(#[from] crate::store::CacheError),
     /// ffmpeg or ffprobe is missing or does not run.
     #[error(transparent)]
     Tools(#[from] crate::workers::ToolsError),
@@ -195,7 +194,7 @@ struct Started {
 async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Result<Started, StartError> {
     let (data, located) = open_data(config.data_dir.clone()).await?;
     // The cluster is joined meanwhile: until the first load sample nobody sends work.
-    let tools_and_cache = blocking(open_cache(&config, data.clone(), located));
+    let tools_and_cache = blocking(open_store(&config, data.clone(), located));
     let bind = |what, address| move |source| StartError::Bind { what, address, source };
     let http = TcpListener::bind(config.http).await.map_err(bind("HTTP (TCP)", config.http))?;
     let gossip = Overlay::bind(config.gossip).map_err(bind("gossip (UDP)", config.gossip))?;
@@ -226,7 +225,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
     overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
     let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;
     let overlay = Overlay::start(overlay_config, gossip)?;
-    let (tools, cache, guarantees) = match tools_and_cache.await {
+    let (tools, store, guarantees) = match tools_and_cache.await {
         Ok(opened) => opened,
         Err(error) => {
             overlay.leave(LEAVE_TIMEOUT).await;
@@ -257,8 +256,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
         machine: sampler.watch(),
         _sampler: sampler,
         incoming: incoming::budget(&config),
-        data,
-        cache,
+        store,
         pool,
         profiles: config.profiles.clone(),
         clients: Clients::new(config.uploads_per_client),
@@ -319,11 +317,11 @@ async fn open_data(path: PathBuf) -> Result<(DataDir, Located), StartError> {
 }
 
 /// The encoder's version, which is part of every key of the cache, and the cache.
-fn open_cache(
+fn open_store(
     config: &NodeConfig,
     data: DataDir,
     located: Located,
-) -> impl FnOnce() -> Result<(Tools, Cache, Option<Guarantees>), StartError> + Send + use<> {
+) -> impl FnOnce() -> Result<(Tools, Store, Option<Guarantees>), StartError> + Send + use<> {
     let (budget, mode) = (config.cache_bytes, config.sandbox);
     move || {
         let guarantees = try_sandbox(mode)?;
@@ -331,8 +329,8 @@ fn open_cache(
         for warning in tools.warnings() {
             tracing::warn!("{warning}");
         }
-        let cache = Cache::open(&data, budget, &tools.version.to_string())?;
-        Ok((tools, cache, guarantees))
+        let store = Store::open(data, budget, &tools.version.to_string())?;
+        Ok((tools, store, guarantees))
     }
 }
 

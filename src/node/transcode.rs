@@ -7,12 +7,11 @@ use futures_util::future::BoxFuture;
 
 use super::flights::Role;
 use super::{CacheState, Done, Job, Node, Outcome, Served, claim};
-use crate::cache::{Key, Object};
 use crate::content::{ClientTag, ContentId};
 use crate::http::ApiError;
-use crate::ingest::{self, Upload};
 use crate::profile::Profile;
 use crate::route::RouteKind;
+use crate::store::{Key, Limits, Object, Upload};
 use crate::workers::Place;
 
 /// A request that has so much more time than the one that was refused may fare better.
@@ -60,13 +59,13 @@ impl Node {
         B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let limits = ingest::Limits {
+        let limits = Limits {
             bytes_max: self.config.upload_bytes_max,
             announced,
             share: Some(self.incoming.share_of(client)),
-            ..ingest::Limits::default()
+            ..Limits::default()
         };
-        Ok(ingest::receive(body, &self.data, &limits).await?)
+        Ok(self.store.receive(body, &limits).await?)
     }
 
     /// The result of a job: from the cache, from work under way, or made for it by the best node there is.

@@ -6,12 +6,11 @@ use starling_overlay::Identity;
 
 use super::watched::Motion;
 use super::{CacheState, Done, Job, Node, Outcome};
-use crate::cache::Object;
 use crate::content::{MediaInfo, REPR_DIGEST, parse_digest};
 use crate::http::{ApiError, HEADER};
-use crate::ingest::{self, IngestError};
 use crate::offload::{Delivery, Fault, OffloadError};
 use crate::route::RouteKind;
+use crate::store::{IngestError, Limits, Object};
 use crate::workers::{self, Place, TranscodeError, Transcoded, Unfit, Verified, Wanted};
 
 impl Node {
@@ -44,7 +43,7 @@ impl Node {
         let info = self.probe(job).await?;
         let made = match self.make(job, &info, place).await {
             // Full of results that can be made anew, perhaps. Once: it costs a transcode.
-            Err(ApiError::DiskFull) if self.cache.make_room(2 * job.upload.bytes).await => {
+            Err(ApiError::DiskFull) if self.store.make_room(2 * job.upload.bytes).await => {
                 self.make(job, &info, None).await
             }
             made => made,
@@ -115,8 +114,10 @@ impl Node {
             CacheState::Miss
         };
         let told = header(HEADER::INPUT_DAMAGE).and_then(|value| value.parse().ok());
-        let limits = ingest::Limits::of_result(announced);
-        let received = ingest::receive_result(motion.count(response.into_body()), &self.data, &limits)
+        let limits = Limits::of_result(announced);
+        let received = self
+            .store
+            .receive_result(motion.count(response.into_body()), &limits)
             .await
             .map_err(|error| self.not_received(peer, error))?;
         motion.ends();
@@ -155,7 +156,7 @@ impl Node {
     /// Puts a result into the cache.
     async fn keep(&self, result: Verified) -> Result<Object, ApiError> {
         let (profile, content) = (Arc::clone(result.profile()), result.content());
-        let kept = self.cache.insert(result).await;
+        let kept = self.store.keep(result).await;
         if kept.as_ref().is_ok_and(Object::is_cached) {
             self.pool.unbook(&profile, content);
         }

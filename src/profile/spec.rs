@@ -272,7 +272,7 @@ impl Profile {
             Recipe::Audio { audio: Audio { codec: AudioCodec::Aac, .. } } => "audio/mp4",
             Recipe::Audio { audio: Audio { codec: AudioCodec::Opus, .. } } => "audio/ogg",
             Recipe::Poster { .. } => "image/jpeg",
-            Recipe::Sprite { .. } | Recipe::Hls { .. } => crate::bundle::MEDIA_TYPE,
+            Recipe::Sprite { .. } | Recipe::Hls { .. } => crate::store::files::MEDIA_TYPE,
             Recipe::Gif { .. } => "image/gif",
         }
     }
@@ -290,7 +290,7 @@ impl Profile {
         }
     }
 
-    /// Whether its result is a set of files, which is kept and sent as one: see [`bundle`](crate::bundle).
+    /// Whether its result is a set of files, which is kept and sent as one: see [`files`](crate::store::files).
     pub const fn makes_set(&self) -> bool {
         matches!(self.recipe, Recipe::Sprite { .. } | Recipe::Hls { .. })
     }

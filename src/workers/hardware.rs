@@ -12,9 +12,9 @@ use super::cancel::Cancel;
 use super::child::{self, Ended, Listener};
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
-use crate::ingest::DataDir;
 use crate::media::{Family, HardwareEncoder, UnknownFamily, hardware_test};
 use crate::profile::VideoCodec;
+use crate::store::DataDir;
 
 /// A test takes a second at the most; a driver that hangs is not waited for.
 const TEST_TIME_MAX: Duration = Duration::from_secs(10);

@@ -17,10 +17,10 @@ use super::sandbox::Sandbox;
 use super::tools::Tools;
 use super::verify::{Verified, Verifier, Wanted};
 use crate::content::{ClientTag, ContentId, MediaInfo, MediaLimits};
-use crate::ingest::{DataDir, Scratch};
 use crate::load::CpuUse;
 use crate::media::{Complaints, HardwareEncoder};
 use crate::profile::{Profile, Recipe};
+use crate::store::{DataDir, Scratch};
 
 /// One piece of work.
 pub struct Job {

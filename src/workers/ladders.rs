@@ -9,11 +9,11 @@ use super::error::TranscodeError;
 use super::ffmpeg::Ffmpeg;
 use super::sets::{bad, name};
 use super::verify::Verifier;
-use crate::bundle::{Entry, Index};
 use crate::content::{AudioInfo, MediaInfo, VideoInfo};
 use crate::media::fragments::{self, TrackFile, TrackKind};
 use crate::media::ladder::Ladder;
 use crate::media::playlists::{self, Rendition, SOUND};
+use crate::store::files::{Entry, Index};
 
 /// By how much the cuts of two sizes may differ: their clocks are the same, and their rounding.
 const CUT_ERROR_S: f64 = 0.002;

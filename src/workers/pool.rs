@@ -20,9 +20,9 @@ use super::ticket::Ticket;
 use super::tools::Tools;
 use super::verify::{Unfit, Verified, Wanted};
 use crate::content::{ClientTag, ContentId, Damage, MediaInfo, MediaLimits};
-use crate::ingest::{DataDir, Received};
 use crate::load::CpuUse;
 use crate::profile::{Profile, Unsuitable, VideoCodec};
+use crate::store::{DataDir, Received};
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use super::error::TranscodeError;
 use super::ffmpeg::Ffmpeg;
 use super::progress::Ear;
 use super::sets;
-use crate::bundle::{self, FileName};
 use crate::content::MediaInfo;
 use crate::media::preview::{Kind, Preview, Sheets};
+use crate::store::files::{FileName, pack};
 
 /// What ffmpeg calls the sheets while they are made, by their number.
 const SHEETS: &str = "sheet-%d.jpg";
@@ -96,7 +96,7 @@ impl Ffmpeg<'_> {
     pub(super) fn pack<P: AsRef<Path>>(&self, files: &[(FileName, P)]) -> Result<(), TranscodeError> {
         let bytes =
             files.iter().filter_map(|(_, path)| path.as_ref().metadata().ok()).map(|meta| meta.len()).sum();
-        self.bench.dir.with_room(bytes, || bundle::pack(files, &File::create(self.output)?))?;
+        self.bench.dir.with_room(bytes, || pack(files, &File::create(self.output)?))?;
         Ok(())
     }
 }

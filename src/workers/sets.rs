@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::cancel::Cancel;
 use super::error::TranscodeError;
 use super::verify::Verifier;
-use crate::bundle::{Entry, FileName, Index};
 use crate::content::{MediaInfo, VideoInfo};
-use crate::ingest::Scratch;
 use crate::media::OWN_DEMUXERS;
 use crate::media::preview::Sheets;
 use crate::profile::{Profile, Recipe};
+use crate::store::Scratch;
+use crate::store::files::{Entry, FileName, Index};
 
 /// A longer list of tiles is none that a node makes.
 const VTT_BYTES_MAX: u64 = 256 << 10;
@@ -95,7 +95,7 @@ impl Verifier<'_> {
         cancel: &Cancel,
     ) -> Result<MediaInfo, TranscodeError> {
         let index = Index::read(file).map_err(|error| match error {
-            crate::bundle::BundleError::Io(error) => TranscodeError::Io(error),
+            crate::store::files::FilesError::Io(error) => TranscodeError::Io(error),
             error => bad(format!("it is no set of files: {error}")),
         })?;
         match &profile.recipe {

@@ -21,10 +21,10 @@ use super::lengths::{self, Length, tolerance};
 use super::probe::Prober;
 use super::whole;
 use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
-use crate::ingest::{DataDir, Scratch};
 use crate::media::preview::GIF_TIME_MAX;
 use crate::media::{Complaints, OWN_DEMUXERS};
 use crate::profile::{Container, Profile, Recipe};
+use crate::store::{DataDir, Scratch};
 
 /// How exactly ffmpeg stops where it is told to: within a picture.
 const STOP_ERROR: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use starling::bundle::Index;
+use starling::store::files::Index;
 
 use crate::support::{Clip, Node, NodeOptions};
 

@@ -5,9 +5,9 @@ use std::io::Read;
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::Value;
-use starling::bundle::header;
 use starling::config::KeyFile;
 use starling::content::ContentId;
+use starling::store::files::header;
 
 use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Play, Rogue, probe_video};
 

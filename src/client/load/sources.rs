@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::ingest::{Container, sniff};
+use crate::store::{Container, sniff};
 
 /// More than this in a folder is a mistake.
 const FILES_MAX: usize = 100_000;

@@ -3,6 +3,7 @@ use sha2::{Digest, Sha256};
 
 use crate::content::{ContentId, Damage};
 use crate::profile::{Profile, ProfileName};
+use crate::store::files;
 
 /// What a result is made of: the input, and the recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,4 +52,11 @@ pub struct Meta {
     /// What of the input could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
+}
+
+impl Meta {
+    /// Whether it is a tar of several files.
+    pub fn is_set(&self) -> bool {
+        self.media_type == files::MEDIA_TYPE
+    }
 }

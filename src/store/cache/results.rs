@@ -114,14 +114,10 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Whether there is an entry, as far as the index knows. Touches no disk.
+    /// Whether there is an entry, as far as the index knows.
+    #[cfg(test)]
     pub fn contains(&self, key: &Key) -> bool {
         self.index().contains(&self.name(key))
-    }
-
-    /// What is known of an entry. Touches no disk.
-    pub fn meta(&self, key: &Key) -> Option<Arc<Meta>> {
-        self.index().meta(&self.name(key))
     }
 
     /// The result for this key, verified: by its digest when it is first used since the start or was changed, else by

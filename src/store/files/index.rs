@@ -31,7 +31,7 @@ pub struct Entry<N = FileName> {
 
 /// A file that is no set as nodes make them. Nothing of it is to be used.
 #[derive(Debug, thiserror::Error)]
-pub enum BundleError {
+pub enum FilesError {
     /// It can't be read.
     #[error("it can't be read: {0}")]
     Io(#[from] io::Error),
@@ -65,7 +65,7 @@ pub enum BundleError {
 
 impl Index {
     /// Reads where the files of a set are. Takes exactly what [`pack`](super::pack) writes, and else nothing. Blocks on the disk.
-    pub fn read(file: &File) -> Result<Self, BundleError> {
+    pub fn read(file: &File) -> Result<Self, FilesError> {
         let total = file.metadata()?.len();
         Self::read_from(total, |buffer, at| file.read_exact_at(buffer, at))
     }
@@ -74,15 +74,20 @@ impl Index {
     pub fn read_from(
         total: u64,
         read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
-    ) -> Result<Self, BundleError> {
+    ) -> Result<Self, FilesError> {
         entries(total, FILES_MAX, read).map(Self)
     }
 
     /// Reads where the files of several results are, which a node has put together, each in a folder of its own. As strict. Blocks on
     /// the disk.
-    pub fn read_several(file: &File) -> Result<Vec<Entry<MemberPath>>, BundleError> {
+    pub fn read_several(file: &File) -> Result<Vec<Entry<MemberPath>>, FilesError> {
         let total = file.metadata()?.len();
         entries(total, SEVERAL_FILES_MAX, |buffer, at| file.read_exact_at(buffer, at))
+    }
+
+    /// The files themselves.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.0
     }
 
     /// All files, in their order.
@@ -110,37 +115,37 @@ fn entries<N: FromStr<Err = FileNameError> + Display + Clone + Ord>(
     total: u64,
     files_max: usize,
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
-) -> Result<Vec<Entry<N>>, BundleError> {
+) -> Result<Vec<Entry<N>>, FilesError> {
     let mut entries: Vec<Entry<N>> = Vec::new();
     let mut names = BTreeSet::new();
     let mut at = 0u64;
     let mut block = [0; BLOCK_BYTES as usize];
     loop {
-        let left = total.checked_sub(at).filter(|left| *left >= END_BYTES).ok_or(BundleError::CutOff)?;
+        let left = total.checked_sub(at).filter(|left| *left >= END_BYTES).ok_or(FilesError::CutOff)?;
         read(&mut block, at)?;
         if is_zero(&block) {
             // The end; nothing may stand behind it.
             read(&mut block, at + BLOCK_BYTES)?;
             return match (is_zero(&block) && left == END_BYTES, entries.is_empty()) {
-                (false, _) => Err(BundleError::Hidden(at)),
-                (true, true) => Err(BundleError::Empty),
+                (false, _) => Err(FilesError::Hidden(at)),
+                (true, true) => Err(FilesError::Empty),
                 (true, false) => Ok(entries),
             };
         }
         if entries.len() == files_max {
-            return Err(BundleError::TooMany(files_max));
+            return Err(FilesError::TooMany(files_max));
         }
         let (name, bytes) = described::<N>(&block, at)?;
         let (offset, fill) = (at + BLOCK_BYTES, padding(bytes));
         let next = offset.checked_add(bytes).and_then(|end| end.checked_add(fill));
-        let next = next.filter(|next| *next <= total).ok_or(BundleError::CutOff)?;
+        let next = next.filter(|next| *next <= total).ok_or(FilesError::CutOff)?;
         let fill = &mut block[..fill as usize];
         read(fill, offset + bytes)?;
         if !is_zero(fill) {
-            return Err(BundleError::Hidden(offset + bytes));
+            return Err(FilesError::Hidden(offset + bytes));
         }
         if !names.insert(name.clone()) {
-            return Err(BundleError::Twice(name.to_string()));
+            return Err(FilesError::Twice(name.to_string()));
         }
         entries.push(Entry { name, offset, bytes });
         at = next;
@@ -155,14 +160,14 @@ fn is_zero(bytes: &[u8]) -> bool {
 fn described<N: FromStr<Err = FileNameError> + Display>(
     block: &[u8; BLOCK_BYTES as usize],
     at: u64,
-) -> Result<(N, u64), BundleError> {
-    let foreign = || BundleError::Header(at);
+) -> Result<(N, u64), FilesError> {
+    let foreign = || FilesError::Header(at);
     let said = tar::Header::from_byte_slice(block);
     let bytes = said.entry_size().map_err(|_| foreign())?;
     let path = said.as_ustar().ok_or_else(foreign)?.name;
     let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
     let path = std::str::from_utf8(path).map_err(|_| foreign())?;
-    let name: N = path.parse().map_err(|source| BundleError::Name { at, source })?;
+    let name: N = path.parse().map_err(|source| FilesError::Name { at, source })?;
     let ours = header(&name.to_string(), bytes).map_err(|_| foreign())?;
     if ours == *block { Ok((name, bytes)) } else { Err(foreign()) }
 }

@@ -15,7 +15,7 @@ mod pack;
 mod tests;
 
 pub use entry::{BLOCK_BYTES, END_BYTES, header, padding};
-pub use index::{BundleError, Entry, FILES_MAX, Index};
+pub use index::{Entry, FILES_MAX, FilesError, Index};
 pub use name::{FileName, FileNameError, MemberPath};
 pub use pack::pack;
 

@@ -30,7 +30,7 @@ fn packed(files: &[(&str, &[u8])]) -> (std::fs::File, Vec<u8>) {
     (out, bytes)
 }
 
-fn read(bytes: &[u8]) -> Result<Index, BundleError> {
+fn read(bytes: &[u8]) -> Result<Index, FilesError> {
     Index::read_from(bytes.len() as u64, |buffer, at| {
         let at = usize::try_from(at).unwrap();
         buffer.copy_from_slice(&bytes[at..at + buffer.len()]);
@@ -109,7 +109,7 @@ fn what_a_stranger_puts_into_a_tar_is_refused() {
     let same = |_: &mut tar::Header| {};
     assert!(matches!(read(&one("a.jpg", 4096, same)), Ok(index) if index.entries().len() == 1));
     for path in ["../a.jpg", "/etc/a.jpg", "b/a.jpg", ".a.jpg", "a.sh", ""] {
-        assert!(matches!(read(&one(path, 4096, same)), Err(BundleError::Name { at: 0, .. })), "{path}");
+        assert!(matches!(read(&one(path, 4096, same)), Err(FilesError::Name { at: 0, .. })), "{path}");
     }
     let kinds = [
         tar::EntryType::Symlink,
@@ -125,7 +125,7 @@ fn what_a_stranger_puts_into_a_tar_is_refused() {
     ];
     for kind in kinds {
         let tar = one("a.jpg", 4096, |header| header.set_entry_type(kind));
-        assert!(matches!(read(&tar), Err(BundleError::Header(0))), "{kind:?}");
+        assert!(matches!(read(&tar), Err(FilesError::Header(0))), "{kind:?}");
     }
     let changes: [fn(&mut tar::Header); 6] = [
         |header| header.set_mode(0o4755),
@@ -136,45 +136,45 @@ fn what_a_stranger_puts_into_a_tar_is_refused() {
         |header| header.as_ustar_mut().unwrap().name[50] = b'x',
     ];
     for change in changes {
-        assert!(matches!(read(&one("a.jpg", 4096, change)), Err(BundleError::Header(0))));
+        assert!(matches!(read(&one("a.jpg", 4096, change)), Err(FilesError::Header(0))));
     }
 }
 
 #[test]
 fn a_file_is_within_its_set_and_nothing_is_hidden_in_it() {
     for bytes in [4097, 4608, 5120, 1 << 32, (1 << 33) - 1] {
-        assert!(matches!(read(&one("a.jpg", bytes, |_| {})), Err(BundleError::CutOff)), "{bytes}");
+        assert!(matches!(read(&one("a.jpg", bytes, |_| {})), Err(FilesError::CutOff)), "{bytes}");
     }
     // Sizes beyond octal digits, as GNU tar writes them.
     let huge = one("a.jpg", 0, |header| header.as_ustar_mut().unwrap().size = [0xff; 12]);
-    assert!(matches!(read(&huge), Err(BundleError::Header(0) | BundleError::CutOff)));
+    assert!(matches!(read(&huge), Err(FilesError::Header(0) | FilesError::CutOff)));
     let (_, good) = packed(&[("a.jpg", &[7; 100]), ("b.jpg", &[7; 100])]);
     for cut in [0, 511, 512, 1024, 2048, good.len() - 512, good.len() - 1] {
-        assert!(matches!(read(&good[..cut]), Err(BundleError::CutOff | BundleError::Hidden(_))), "{cut}");
+        assert!(matches!(read(&good[..cut]), Err(FilesError::CutOff | FilesError::Hidden(_))), "{cut}");
     }
     for longer in [1, 512, 10_240] {
         let mut longer_one = good.clone();
         longer_one.resize(good.len() + longer, 0);
-        assert!(matches!(read(&longer_one), Err(BundleError::Hidden(_))), "{longer}");
+        assert!(matches!(read(&longer_one), Err(FilesError::Hidden(_))), "{longer}");
     }
     for hidden in [512 + 100, 1023, good.len() - 1] {
         let mut bad = good.clone();
         bad[hidden] = 1;
-        assert!(matches!(read(&bad), Err(BundleError::Hidden(_))), "{hidden}");
+        assert!(matches!(read(&bad), Err(FilesError::Hidden(_))), "{hidden}");
     }
     let (_, twice) = packed(&[("a.jpg", b"1")]);
     let twice = [&twice[..1024], &twice[..]].concat();
-    assert!(matches!(read(&twice), Err(BundleError::Twice(_))));
-    assert!(matches!(read(&[0; 1024]), Err(BundleError::Empty)));
+    assert!(matches!(read(&twice), Err(FilesError::Twice(_))));
+    assert!(matches!(read(&[0; 1024]), Err(FilesError::Empty)));
     let many = (0..=FILES_MAX).flat_map(|n| header(&format!("{n}.jpg"), 0).unwrap()).chain([0; 1024]);
-    assert!(matches!(read(&many.collect::<Vec<_>>()), Err(BundleError::TooMany(FILES_MAX))));
+    assert!(matches!(read(&many.collect::<Vec<_>>()), Err(FilesError::TooMany(FILES_MAX))));
     // A tar of the usual kind: an owner, a time.
     let usual = foreign(|builder| {
         let folder = tempdir().unwrap();
         std::fs::write(folder.path().join("a.jpg"), "x").unwrap();
         builder.append_path_with_name(folder.path().join("a.jpg"), "a.jpg").unwrap();
     });
-    assert!(matches!(read(&usual), Err(BundleError::Header(0))));
+    assert!(matches!(read(&usual), Err(FilesError::Header(0))));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn several_results_stand_in_folders_of_their_own() {
     assert_eq!(paths, ["hls/a.m3u8", "360p/360p.mp4"]);
     assert_eq!((entries[1].name.folder(), entries[1].name.name().as_str()), ("360p", "360p.mp4"));
     assert_eq!(entries[1].read(&file).unwrap(), b"abc");
-    assert!(matches!(Index::read(&file), Err(BundleError::Name { at: 0, .. })));
+    assert!(matches!(Index::read(&file), Err(FilesError::Name { at: 0, .. })));
     for bad in [
         "a.jpg",
         "/a.jpg",

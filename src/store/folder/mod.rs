@@ -1,6 +1,6 @@
 //! The folder in which a node keeps its files.
 
-pub mod layout;
+pub(super) mod layout;
 
 use std::fmt;
 use std::fs::{self, File};

@@ -6,8 +6,6 @@
 mod batch;
 mod budget;
 mod error;
-mod form_digest;
-pub mod multipart;
 mod rate;
 mod sniff;
 mod stream;
@@ -16,7 +14,6 @@ mod tests;
 
 pub use budget::{Budget, NoRoom, PerClient, Room, Share};
 pub use error::IngestError;
-pub use form_digest::FormBody;
 pub use rate::Rate;
 pub use sniff::{Container, NotVideo, sniff};
 pub use stream::{Limits, Received, Upload, receive, receive_result};

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::*;
-use crate::bundle::{FileName, Index, pack};
-use crate::ingest::Received;
 use crate::media::fragments;
+use crate::store::Received;
+use crate::store::files::{FileName, Index, pack};
 
 const CLIP: &str = "-f lavfi -i testsrc2=size=640x480:rate=25:duration=5 -f lavfi -i sine=duration=5 -c:v libx264 -preset ultrafast \
                     -c:a aac";

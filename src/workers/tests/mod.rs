@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use super::sandbox::Sandbox;
 use super::*;
 use crate::content::{ClientTag, ContentId, MediaInfo, MediaLimits, VideoInfo};
-use crate::ingest::DataDir;
 use crate::profile::{Profile, ProfileSet};
+use crate::store::DataDir;
 
 /// A pool with a data folder of its own.
 struct Rig {

@@ -2,8 +2,8 @@
 
 use super::super::*;
 use super::*;
-use crate::bundle::{FileName, Index, pack};
-use crate::ingest::Received;
+use crate::store::Received;
+use crate::store::files::{FileName, Index, pack};
 
 /// Grey that grows by eight steps each quarter of a second, from 40 on.
 const STAIRS: &str = "geq=lum='40+8*floor(4*T+0.001)':cb=128:cr=128";

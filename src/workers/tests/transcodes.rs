@@ -209,7 +209,7 @@ async fn ffmpegs_own_lists_stop_a_manifest_even_without_the_sandbox() {
 
 #[tokio::test]
 async fn every_container_that_is_taken_goes_all_the_way() {
-    use crate::ingest::{Container, sniff};
+    use crate::store::{Container, sniff};
     let rig = Rig::new(&Setup::default());
     let source = "-f lavfi -i testsrc2=size=160x120:rate=25:duration=1 -f lavfi -i sine=duration=1";
     let cases = [

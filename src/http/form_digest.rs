@@ -12,8 +12,8 @@ use hyper::body::{Body, Frame};
 use parking_lot::{Mutex, MutexGuard};
 use sha2::{Digest, Sha256};
 
-use super::IngestError;
 use crate::content::ContentId;
+use crate::store::IngestError;
 
 /// Bytes that may follow the file in a form: its other fields, and what stands behind its end.
 const AFTER_FILE_BYTES_MAX: usize = 64 << 10;
