@@ -39,6 +39,7 @@ impl Index {
         self.entries.insert(name.to_owned(), Entry { meta, pins: 0, verified });
     }
 
+    #[cfg(test)]
     pub(super) fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)
     }

@@ -1,6 +1,8 @@
 //! The folder in which a node keeps its files.
 
 pub(super) mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs::{self, File};
