@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use bytes::Bytes;
 use starling::store::files::Index;
 
-use crate::support::{Clip, Node, NodeOptions};
+use crate::support::{Clip, Node, NodeOptions, made_by_ffmpeg};
 
 /// The files of a set, by name, and their names in order.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -195,16 +195,7 @@ impl Rig {
     }
 
     fn make(&self, name: &str, arguments: &str) -> Bytes {
-        let path = self.folder.path().join(name);
-        let status = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-y"])
-            .args(arguments.split_whitespace())
-            .arg(&path)
-            .stdin(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{arguments}");
-        std::fs::read(&path).unwrap().into()
+        made_by_ffmpeg(&self.folder.path().join(name), arguments.split_whitespace())
     }
 
     /// The ladder of a video, checked and unpacked into a folder.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Clip, Node, NodeOptions, Stub, first_seconds, real_clips};
+use crate::support::{Clip, Node, NodeOptions, Stub, first_seconds, made_by_ffmpeg, real_clips};
 
 /// The folder of hostile inputs, and another file of the node that they would like to read.
 struct Folder {
@@ -51,16 +51,7 @@ impl Folder {
 
     /// A clip made by ffmpeg with these arguments.
     fn make(&self, name: &str, arguments: &str) -> Bytes {
-        let path = self.path(name);
-        let status = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-y"])
-            .args(arguments.split_whitespace())
-            .arg(&path)
-            .stdin(Stdio::null())
-            .status()
-            .expect("ffmpeg is installed");
-        assert!(status.success(), "ffmpeg makes no {name}");
-        std::fs::read(path).unwrap().into()
+        made_by_ffmpeg(&self.path(name), arguments.split_whitespace())
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use crate::support::{Answer, Node, NodeOptions};
+use crate::support::{Answer, Node, NodeOptions, made_by_ffmpeg};
 
 struct Rig {
     node: Node,
@@ -21,16 +21,7 @@ impl Rig {
 
     /// A file that ffmpeg makes of these arguments.
     fn make(&self, name: &str, arguments: &[&str]) -> Bytes {
-        let path = self.path(name);
-        let status = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-y"])
-            .args(arguments)
-            .arg(&path)
-            .stdin(Stdio::null())
-            .status()
-            .expect("ffmpeg runs");
-        assert!(status.success(), "ffmpeg could not make {name}");
-        std::fs::read(&path).unwrap().into()
+        made_by_ffmpeg(&self.path(name), arguments)
     }
 
     fn path(&self, name: &str) -> PathBuf {

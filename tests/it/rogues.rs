@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::sharing::home;
-use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Play, Rogue, eventually};
+use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Play, Rogue, eventually, made_by_ffmpeg};
 
 /// A node that gives each job to the idlest member, which is never itself.
 fn node() -> Node {
@@ -46,11 +46,8 @@ fn assert_avoided(node: &Node, rogue: &Rogue) {
 /// What ffmpeg makes with these arguments, in this container.
 fn made(arguments: &str, extension: &str) -> Bytes {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(format!("made.{extension}"));
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"]).args(arguments.split(' ')).arg(&path);
-    assert!(ffmpeg.status().unwrap().success(), "{arguments}");
-    std::fs::read(path).unwrap().into()
+    let lavfi = ["-f", "lavfi", "-i"].into_iter();
+    made_by_ffmpeg(&folder.path().join(format!("made.{extension}")), lavfi.chain(arguments.split(' ')))
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Videos to upload: made by ffmpeg, or the real ones where they are at hand.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -49,20 +50,24 @@ impl Clip {
         let folder = kept.parent().unwrap();
         std::fs::create_dir_all(folder).unwrap();
         let file = tempfile::Builder::new().suffix(&format!(".{container}")).tempfile_in(folder).unwrap();
-        let mut ffmpeg = Command::new("ffmpeg");
-        ffmpeg.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i"]);
-        ffmpeg.arg(format!("testsrc2=size={size}:rate=25:duration={seconds}"));
+        let mut arguments = format!("-f lavfi -i testsrc2=size={size}:rate=25:duration={seconds}");
         if audio {
-            let sine = format!("sine=frequency=440:duration={seconds}");
-            ffmpeg.args(["-f", "lavfi", "-i", &sine, "-c:a", "aac"]);
+            arguments += &format!(" -f lavfi -i sine=frequency=440:duration={seconds} -c:a aac");
         }
-        ffmpeg.args(["-c:v", "libx264", "-preset", "ultrafast", "-metadata", &format!("comment=clip {tag}")]);
-        let status = ffmpeg.arg(file.path()).stdin(Stdio::null()).status().expect("ffmpeg runs");
-        assert!(status.success(), "ffmpeg could not make a clip");
-        let bytes = std::fs::read(file.path()).unwrap();
+        arguments += &format!(" -c:v libx264 -preset ultrafast -metadata comment=clip-{tag}");
+        let bytes = made_by_ffmpeg(file.path(), arguments.split(' '));
         file.persist(kept).unwrap();
-        bytes
+        bytes.into()
     }
+}
+
+/// What ffmpeg makes with these arguments: the file, whose name says its container, and the bytes in it.
+pub fn made_by_ffmpeg<A: AsRef<OsStr>>(file: &Path, arguments: impl IntoIterator<Item = A>) -> Bytes {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-nostdin", "-y"]).args(arguments).arg(file);
+    let status = ffmpeg.stdin(Stdio::null()).status().expect("ffmpeg runs");
+    assert!(status.success(), "{ffmpeg:?}");
+    std::fs::read(file).unwrap().into()
 }
 
 /// The same video as another content: players pass over the box at its end.
@@ -76,15 +81,9 @@ pub fn unlike(mp4: &[u8], number: u32) -> Bytes {
 /// The first seconds of a real clip: its packets, none of them encoded anew.
 pub fn first_seconds(clip: &Path, seconds: f64) -> Bytes {
     let file = tempfile::Builder::new().suffix(".mp4").tempfile().unwrap();
-    let status = Command::new("ffmpeg")
-        .args(["-v", "error", "-nostdin", "-y", "-i"])
-        .arg(clip)
-        .args(["-map", "0", "-c", "copy", "-t", &seconds.to_string()])
-        .arg(file.path())
-        .status()
-        .expect("ffmpeg runs");
-    assert!(status.success(), "{} could not be cut", clip.display());
-    std::fs::read(file.path()).unwrap().into()
+    let seconds = seconds.to_string();
+    let cut = ["-map", "0", "-c", "copy", "-t", &seconds].map(OsStr::new);
+    made_by_ffmpeg(file.path(), [OsStr::new("-i"), clip.as_os_str()].into_iter().chain(cut))
 }
 
 /// The real clips, where they are: beside the project, or where `STARLING_TEST_VIDEOS` says.

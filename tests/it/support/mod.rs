@@ -6,7 +6,7 @@ mod node;
 mod rogue;
 mod stub;
 
-pub use clips::{Clip, first_seconds, probe_video, real_clips, unlike};
+pub use clips::{Clip, first_seconds, made_by_ffmpeg, probe_video, real_clips, unlike};
 pub use http::{Answer, Http};
 pub use node::{Cluster, Node, NodeOptions};
 pub use rogue::{Play, Rogue};
