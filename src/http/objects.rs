@@ -18,7 +18,7 @@ use crate::profile::Profile;
 use crate::store::files::Entry;
 use crate::store::{Key, Object};
 
-/// Which result is asked for, and by whom.
+/// Which result is asked for, and with which token.
 pub(super) struct Wanted {
     content: ContentId,
     profile: Arc<Profile>,
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads it out of a path's segments and the rest of a request; refuses whoever may not have it.
+    /// Reads it out of a path's segments and the rest of a request; refuses a client that may not have it.
     pub(super) fn read<B>(
         node: &Node,
         content: &str,

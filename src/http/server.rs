@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Busy, HEAD_BYTES_MAX};
 use super::body::keep;
-use super::patience::Patient;
 use super::places::{Entered, Place, Places};
+use super::write_stall::WriteStall;
 use super::{ApiError, Body, full_body, router};
 use crate::node::Node;
 
@@ -132,7 +132,7 @@ fn serve(node: &Arc<Node>, stream: TcpStream, client: IpAddr, place: Place, conn
         let (node, busy) = (Arc::clone(&node), begin());
         async move { Ok::<_, std::convert::Infallible>(answer(&node, client, request, busy).await) }
     });
-    let stream = Patient::new(stream, Arc::clone(&place.activity));
+    let stream = WriteStall::new(stream, Arc::clone(&place.activity));
     // The time that a head may take is in `activity`: hyper's own does not tell a head from a rest.
     let connection =
         http1::Builder::new().max_buf_size(READ_BUFFER_BYTES).serve_connection(TokioIo::new(stream), service);

@@ -13,10 +13,10 @@ use hyper::{Request, Response};
 use super::activity::Busy;
 use super::disposition::{attachment, result_name};
 use super::form_digest::FormBody;
-use super::lend::{Lent, lend};
 use super::multipart::{self, MultipartError};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
+use super::returnable::{ReturnableBody, returnable};
 use super::{ApiError, Body, ClientSlot, HEADER, objects, request, several};
 use crate::content::{ClientTag, ContentId};
 use crate::node::{Job, Node, Served, Trail};
@@ -77,7 +77,7 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
         Some(_) => admit(node, client, &head, &body, arrived),
         None => Err(ApiError::TooManyUploads { max: node.config().uploads_per_client }),
     };
-    let (body, lender) = lend(body);
+    let (body, body_return) = returnable(body);
     let outcome = match admitted {
         Err(error) => {
             drop(body);
@@ -88,7 +88,7 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
             serve(node, &head, admitted, body, &trail).await.and_then(|answered| answered.or_refused(strict))
         }
     };
-    if let Some(rest) = lender.take_back() {
+    if let Some(rest) = body_return.take_back() {
         linger(&head, rest, &outcome);
     }
     let mut response = match outcome {
@@ -142,7 +142,7 @@ async fn serve(
     node: &Arc<Node>,
     head: &Parts,
     admitted: Admitted,
-    body: Lent,
+    body: ReturnableBody,
     trail: &Trail,
 ) -> Result<Answered, ApiError> {
     let (address, client, deadline) = (admitted.address, admitted.client, admitted.deadline);
@@ -212,7 +212,7 @@ async fn held(
     Some(results)
 }
 
-/// The refusal that asks for the longest patience, where one of them would be refused.
+/// The refusal that asks for the longest wait, where one of them would be refused.
 async fn refuse_unread(
     node: &Node,
     client: ClientTag,
@@ -237,7 +237,7 @@ async fn refuse_unread(
 async fn receive(
     node: &Node,
     admitted: Admitted,
-    body: Lent,
+    body: ReturnableBody,
     filename: &mut Option<String>,
 ) -> Result<(Upload, Vec<Arc<Profile>>), ApiError> {
     let Admitted { client, profiles: known, announced, form_announced, form, .. } = admitted;

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::blame::{Blame, blame, reason};
 use super::cancel::Cancel;
 use super::child::{self, Ended, Listener, Outcome};
 use super::error::TranscodeError;
+use super::fault::{FaultClass, fault_class, reason};
 use super::job::{Bench, Job};
 use super::larger;
 use super::progress::{Ear, Progress};
@@ -226,16 +226,16 @@ impl Bench {
             return TranscodeError::DiskFull;
         }
         let (how, words) = (status.to_string(), stderr.to_owned());
-        match blame(status, stderr, files, spent) {
-            Blame::Video => {
+        match fault_class(status, stderr, files, spent) {
+            FaultClass::Input => {
                 tracing::info!(stderr, "ffmpeg refuses a file");
                 TranscodeError::Refused { reason: reason(stderr, files, status) }
             }
-            Blame::Node => TranscodeError::Failed { status: how, stderr: words },
-            Blame::Open if said("Cannot allocate memory") => {
+            FaultClass::Node => TranscodeError::Failed { status: how, stderr: words },
+            FaultClass::Unknown if said("Cannot allocate memory") => {
                 TranscodeError::OutOfMemory { max: self.sandbox.memory_bytes_max }
             }
-            Blame::Open => TranscodeError::Crashed { status: how, stderr: words },
+            FaultClass::Unknown => TranscodeError::Crashed { status: how, stderr: words },
         }
     }
 }

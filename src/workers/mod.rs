@@ -4,10 +4,10 @@
 //! ffprobe look at what came out, and only then hands it to whoever holds the [`Ticket`]. Dropping the ticket kills the
 //! child. Each child is waited for by the thread that spawned it, since a child dies with its parent *thread*.
 
-mod blame;
 mod cancel;
 mod child;
 mod error;
+mod fault;
 mod ffmpeg;
 mod gate;
 mod hardware;

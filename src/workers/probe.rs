@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::task::spawn_blocking;
 
-use super::blame::{Blame, blame, reason};
 use super::cancel::{Cancel, CancelOnDrop};
 use super::child::{self, Ended, Listener};
+use super::fault::{FaultClass, fault_class, reason};
 use super::gate::Gate;
 use super::protected;
 use super::sandbox::{Allowed, Sandbox};
@@ -274,16 +274,20 @@ fn spent(status: ExitStatus, cpu: Duration, max: Duration) -> bool {
 /// What an ffprobe that failed means for the file.
 fn failure(status: ExitStatus, stderr: &str, path: &Path) -> ProbeError {
     let said = if stderr.is_empty() { "nothing" } else { stderr };
-    match blame(status, stderr, &[path], false) {
-        Blame::Video if stderr.contains("moov atom not found") => ProbeError::NotVideo(
+    match fault_class(status, stderr, &[path], false) {
+        FaultClass::Input if stderr.contains("moov atom not found") => ProbeError::NotVideo(
             "its index is missing: it was not recorded, or not sent, to its end; send all of it",
         ),
-        Blame::Video => {
+        FaultClass::Input => {
             tracing::info!(stderr, "ffprobe refuses a file");
             ProbeError::Refused { reason: reason(stderr, &[path], status) }
         }
-        Blame::Open => ProbeError::Crashed { how: format!("crashed ({status})"), said: said.to_owned() },
-        Blame::Node => ProbeError::Tool(io::Error::other(format!("it ended with {status} and said {said}"))),
+        FaultClass::Unknown => {
+            ProbeError::Crashed { how: format!("crashed ({status})"), said: said.to_owned() }
+        }
+        FaultClass::Node => {
+            ProbeError::Tool(io::Error::other(format!("it ended with {status} and said {said}")))
+        }
     }
 }
 

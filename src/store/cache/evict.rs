@@ -58,7 +58,7 @@ impl Cache {
     }
 
     /// Evicts for as long as `more` says so of the index and the bytes freed, and there is something that nobody uses.
-    /// Answers with the bytes freed. Takes the index's lock: whoever calls must not hold it.
+    /// Answers with the bytes freed. Takes the index's lock: the caller must not hold it.
     fn evict_while(&self, more: impl Fn(&Index, u64) -> bool) -> u64 {
         let mut freed = 0;
         loop {

@@ -208,13 +208,13 @@ impl Cache {
         }
     }
 
-    /// Reads a small result into memory, for those who come next.
+    /// Reads a small result into memory, for the requests that come next.
     fn heat(&self, pin: &Pin, file: &Arc<File>) -> Option<Bytes> {
         if pin.meta.bytes > CONTENT_BYTES_MAX {
             return None;
         }
         let mut content = vec![0; usize::try_from(pin.meta.bytes).ok()?];
-        // The disk has it all the same; whoever reads it there learns of the error.
+        // The disk has it all the same; the request that reads it there learns of the error.
         file.read_exact_at(&mut content, 0).ok()?;
         let content = Bytes::from(content);
         let hot = Hot { meta: Arc::clone(&pin.meta), file: Arc::clone(file), content: content.clone() };

@@ -12,8 +12,8 @@ use super::name::FileName;
 /// Zeros enough for any fill and for the end.
 const ZEROS: [u8; END_BYTES as usize] = [0; END_BYTES as usize];
 
-/// Writes these files as a set, in this order; what a person opens is the first. Only regular files are taken, and no links: who wrote
-/// them may be taken over by a stranger. Blocks on the disk.
+/// Writes these files as a set, in this order; what a person opens is the first. Only regular files are taken, and no links: the
+/// program that wrote them may be taken over by a stranger. Blocks on the disk.
 pub fn pack<P: AsRef<Path>>(files: &[(FileName, P)], mut out: &File) -> io::Result<()> {
     let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
     if files.is_empty() || files.len() > FILES_MAX {

@@ -49,7 +49,7 @@ pub enum DataDirError {
     /// Another process holds the lock.
     #[error("{0} is in use by another node: stop it, or give this one another --data-dir")]
     InUse(PathBuf),
-    /// It has somebody else's things in it. Nothing was changed.
+    /// It has things in it that are no node's. Nothing was changed.
     #[error(
         "{root} is no node's data folder: {stranger} is none of the files that a node puts there; give a new or empty folder \
          with --data-dir, or, if it is a node's, move that out of it"
@@ -123,7 +123,7 @@ impl DataDir {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// Who is asked to give up some of the disk when it is full.
+    /// What is asked to give up some of the disk when it is full.
     pub fn set_reserve(&self, reserve: Weak<dyn Reserve>) {
         *self.reserve() = Some(reserve);
     }
@@ -138,7 +138,7 @@ impl DataDir {
         let mut room_left = true;
         loop {
             match step() {
-                // Once more also when nothing was left: somebody else may have made room meanwhile.
+                // Once more also when nothing was left: another step may have made room meanwhile.
                 Err(error) if is_full(&error) && room_left => room_left = self.make_room(bytes),
                 done => return done,
             }
@@ -160,7 +160,7 @@ impl DataDir {
         Ok((file, Scratch::new(path)))
     }
 
-    /// A new empty folder in `tmp/`, deleted on drop; `prefix` as above. Makes no room: who makes it needs such folders itself.
+    /// A new empty folder in `tmp/`, deleted on drop; `prefix` as above. Makes no room: what makes room needs such folders itself.
     /// Blocks on the disk.
     pub fn scratch_folder(&self, prefix: &str) -> io::Result<TempDir> {
         debug_assert!(layout::is_scratch_prefix(prefix), "{prefix} would not be swept");
@@ -170,7 +170,7 @@ impl DataDir {
 
 /// Makes the folder if there is none. Absolute, so that children with another working directory find it too.
 fn make(path: &Path) -> io::Result<PathBuf> {
-    // What people upload is theirs: nobody else on this machine is to read it.
+    // What people upload is theirs: no other user of this machine is to read it.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     path.canonicalize()
 }

@@ -18,7 +18,7 @@ pub struct Budget {
 /// What one client may have of a [`Budget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PerClient {
-    /// As much as is left for all others: half of it for one alone, a third each for two, and always something for who comes anew.
+    /// As much as is left for all others: half of it for one alone, a third each for two, and always something for a client that comes anew.
     /// (Choudhury and Hahne, Dynamic Queue Length Thresholds for Shared-Memory Packet Switches, 1998, with alpha 1.)
     AsMuchAsIsLeft,
     /// So many bytes.
@@ -136,7 +136,7 @@ impl Room {
             PerClient::Bytes(bytes) => bytes,
         };
         if clients_used > may {
-            // Who has nothing else under way is kept out by others.
+            // A client that has nothing else under way is kept out by others.
             return Err(if clients > self.bytes { NoRoom::OfClient } else { NoRoom::OfAll });
         }
         state.used = used;
@@ -185,7 +185,7 @@ mod tests {
         assert!(rooms.iter().all(Result::is_ok), "{rooms:?}");
         drop((first, second, rooms));
         assert_eq!(budget.used_bytes(), 0);
-        assert!(budget.state().by_client.is_empty(), "who has left leaves nothing");
+        assert!(budget.state().by_client.is_empty(), "a client that has left leaves nothing");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Limits {
     pub total_max: Duration,
     /// The SHA-256 that the sender announced, checked on arrival.
     pub announced: Option<ContentId>,
-    /// The budget that its bytes are taken from; none where somebody else answers for them.
+    /// The budget that its bytes are taken from; none where they are counted elsewhere.
     pub share: Option<Share>,
 }
 

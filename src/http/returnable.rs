@@ -1,4 +1,4 @@
-//! A request's body, lent to whoever reads it and given back when they are done or give up.
+//! A request's body that comes back when its reader is done or gives up.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,27 +8,27 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::oneshot;
 
 /// The body; on drop it goes back.
-pub(super) struct Lent {
+pub(super) struct ReturnableBody {
     body: Option<Incoming>,
-    home: Option<oneshot::Sender<Incoming>>,
+    back: Option<oneshot::Sender<Incoming>>,
 }
 
-/// Where it comes back to.
-pub(super) struct Lender(oneshot::Receiver<Incoming>);
+/// Where it comes back.
+pub(super) struct BodyReturn(oneshot::Receiver<Incoming>);
 
-pub(super) fn lend(body: Incoming) -> (Lent, Lender) {
-    let (home, back) = oneshot::channel();
-    (Lent { body: Some(body), home: Some(home) }, Lender(back))
+pub(super) fn returnable(body: Incoming) -> (ReturnableBody, BodyReturn) {
+    let (to, from) = oneshot::channel();
+    (ReturnableBody { body: Some(body), back: Some(to) }, BodyReturn(from))
 }
 
-impl Lender {
-    /// The body, if nobody reads it any more.
+impl BodyReturn {
+    /// The body, if it is not read any more.
     pub(super) fn take_back(mut self) -> Option<Incoming> {
         self.0.try_recv().ok()
     }
 }
 
-impl Body for Lent {
+impl Body for ReturnableBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -51,11 +51,11 @@ impl Body for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for ReturnableBody {
     fn drop(&mut self) {
-        if let (Some(body), Some(home)) = (self.body.take(), self.home.take()) {
+        if let (Some(body), Some(back)) = (self.body.take(), self.back.take()) {
             // If the request is over, so is its body.
-            drop(home.send(body));
+            drop(back.send(body));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whose fault it is that ffprobe or ffmpeg failed, and what may be told of it.
+//! What was at fault when ffprobe or ffmpeg failed, and what may be told of it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::process::ExitStatus;
 
 use rustix::process::Signal;
 
-/// Whose fault a failure is.
+/// What is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blame {
-    /// The video's: no other node would do better.
-    Video,
+pub(super) enum FaultClass {
+    /// The input's: no other node would do better.
+    Input,
     /// This node's: another one may do better.
     Node,
     /// A decoder came to grief. A video may be made to do that, and a broken machine does it by itself: what another node
     /// makes of it tells.
-    Open,
+    Unknown,
 }
 
 /// What a process dies of that has come to grief itself. Others (KILL above all, from the kernel when memory is short) come
@@ -48,14 +48,14 @@ const OF_THE_MACHINE: [&str; 9] = [
 const OF_THE_MACHINE_ABOUT_OUR_FILES: [&str; 3] =
     ["No such file or directory", "Permission denied", "Operation not permitted"];
 
-/// Who is to blame for a failure, by how the tool ended and what it said. `spent`: it has used all the CPU time that it may.
-pub(super) fn blame(status: ExitStatus, stderr: &str, files: &[&Path], spent: bool) -> Blame {
+/// What is at fault, by how the tool ended and what it said. `spent`: it has used all the CPU time that it may.
+pub(super) fn fault_class(status: ExitStatus, stderr: &str, files: &[&Path], spent: bool) -> FaultClass {
     if spent || status.signal().is_some_and(|signal| CRASHES.iter().any(|crash| crash.as_raw() == signal)) {
-        return Blame::Open;
+        return FaultClass::Unknown;
     }
     // The sandbox and the shell end so when there is nothing to run.
     if status.signal().is_some() || matches!(status.code(), Some(126 | 127)) {
-        return Blame::Node;
+        return FaultClass::Node;
     }
     let ends = |line: &str, words: &[&str]| words.iter().any(|words| line.ends_with(words));
     let names = |line: &str| files.iter().any(|file| line.contains(&*file.to_string_lossy()));
@@ -64,17 +64,17 @@ pub(super) fn blame(status: ExitStatus, stderr: &str, files: &[&Path], spent: bo
         ends(line, &OF_THE_MACHINE) || (ends(line, &OF_THE_MACHINE_ABOUT_OUR_FILES) && names(line))
     };
     if stderr.lines().any(of_the_machine) {
-        return Blame::Node;
+        return FaultClass::Node;
     }
     // A child has a limit of its own, which a video can reach; the machine's memory may be at its end, too.
     if stderr.contains("Cannot allocate memory") {
-        return Blame::Open;
+        return FaultClass::Unknown;
     }
-    // Who refuses a file says why.
-    if stderr.is_empty() { Blame::Node } else { Blame::Video }
+    // A tool that refuses a file says why.
+    if stderr.is_empty() { FaultClass::Node } else { FaultClass::Input }
 }
 
-/// A tool's last words for whoever sent the video: without the paths of these files, of any other file of this node, and
+/// A tool's last words for the client: without the paths of these files, of any other file of this node, and
 /// without the addresses that ffmpeg puts before its lines.
 pub(super) fn reason(stderr: &str, files: &[&Path], status: ExitStatus) -> String {
     let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
@@ -125,8 +125,8 @@ mod tests {
 
     use super::*;
 
-    fn of(raw: i32, stderr: &str) -> Blame {
-        blame(
+    fn of(raw: i32, stderr: &str) -> FaultClass {
+        fault_class(
             ExitStatus::from_raw(raw),
             stderr,
             &[Path::new("/data/in"), Path::new("/data/job/o.mp4")],
@@ -140,10 +140,10 @@ mod tests {
     fn who_is_to_blame() {
         let input =
             "[mov @ 0x55] moov atom not found\nfile:/data/in: Invalid data found when processing input";
-        assert_eq!(of(EXIT_1, input), Blame::Video);
+        assert_eq!(of(EXIT_1, input), FaultClass::Input);
         // A video that names files which the sandbox keeps from it.
-        assert_eq!(of(EXIT_1, "/etc/passwd: Permission denied"), Blame::Video);
-        assert_eq!(of(EXIT_1, "[mov @ 0x5] no No space left on device here"), Blame::Video);
+        assert_eq!(of(EXIT_1, "/etc/passwd: Permission denied"), FaultClass::Input);
+        assert_eq!(of(EXIT_1, "[mov @ 0x5] no No space left on device here"), FaultClass::Input);
         for machine in [
             "sh: 1: cannot create /nowhere/o.mp4: Directory nonexistent",
             "av_interleaved_write_frame(): No space left on device\nConversion failed!",
@@ -153,22 +153,22 @@ mod tests {
             "/opt/ffmpeg: 3: Cannot fork",
             "",
         ] {
-            assert_eq!(of(EXIT_1, machine), Blame::Node, "{machine}");
+            assert_eq!(of(EXIT_1, machine), FaultClass::Node, "{machine}");
         }
-        assert_eq!(of(127 << 8, "ffmpeg: error while loading shared libraries"), Blame::Node);
-        assert_eq!(of(EXIT_1, "Error: Cannot allocate memory"), Blame::Open);
+        assert_eq!(of(127 << 8, "ffmpeg: error while loading shared libraries"), FaultClass::Node);
+        assert_eq!(of(EXIT_1, "Error: Cannot allocate memory"), FaultClass::Unknown);
         for (signal, blamed) in [
-            (Signal::KILL, Blame::Node),
-            (Signal::TERM, Blame::Node),
-            (Signal::SEGV, Blame::Open),
-            (Signal::ABORT, Blame::Open),
-            (Signal::SYS, Blame::Open),
+            (Signal::KILL, FaultClass::Node),
+            (Signal::TERM, FaultClass::Node),
+            (Signal::SEGV, FaultClass::Unknown),
+            (Signal::ABORT, FaultClass::Unknown),
+            (Signal::SYS, FaultClass::Unknown),
         ] {
             assert_eq!(of(signal.as_raw(), input), blamed, "{signal:?}");
         }
         // Killed by the kernel, since its time was up.
         let killed = ExitStatus::from_raw(Signal::KILL.as_raw());
-        assert_eq!(blame(killed, "", &[], true), Blame::Open);
+        assert_eq!(fault_class(killed, "", &[], true), FaultClass::Unknown);
     }
 
     #[test]

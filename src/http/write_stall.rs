@@ -13,19 +13,19 @@ use super::activity::Activity;
 use crate::store::Rate;
 
 /// Longest that a client may take nothing.
-const STALL_MAX: Duration = Duration::from_secs(60);
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Fewest bytes a second that it takes while it is waited for, over the last minute of that: a byte now and then keeps no
 /// connection.
 const BYTES_PER_S_MIN: u64 = 1024;
 /// It is waited for so long before that is asked.
-const LITTLE_MAX: Duration = Duration::from_secs(50);
+const LITTLE_GRACE: Duration = Duration::from_secs(50);
 
 /// The answer to a head that goes on and on.
 const HEAD_TOO_LONG: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// A stream whose reads are counted, and whose writes fail when the other side has stopped taking them.
-pub(super) struct Patient<S> {
+pub(super) struct WriteStall<S> {
     stream: S,
     activity: Arc<Activity>,
     /// Since when the other side takes nothing, and when that has been long enough.
@@ -34,7 +34,7 @@ pub(super) struct Patient<S> {
     rate: Rate,
 }
 
-impl<S> Patient<S> {
+impl<S> WriteStall<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity, stalled: None, rate: Rate::default() }
     }
@@ -48,15 +48,16 @@ impl<S> Patient<S> {
     ) -> Poll<io::Result<T>> {
         match wrote {
             Poll::Pending => {
-                let (_, end) =
-                    self.stalled.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(STALL_MAX))));
+                let (_, end) = self
+                    .stalled
+                    .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(WRITE_STALL_TIMEOUT))));
                 end.as_mut().poll(context).map(|()| Err(too_slow()))
             }
             Poll::Ready(Ok(done)) => {
                 // No more than it may last, also where this machine stood still meanwhile.
-                let waited = self.stalled.take().map(|(since, _)| since.elapsed().min(STALL_MAX));
+                let waited = self.stalled.take().map(|(since, _)| since.elapsed().min(WRITE_STALL_TIMEOUT));
                 self.rate.add(waited.unwrap_or_default(), bytes(&done) as u64);
-                Poll::Ready(match self.rate.is_below(BYTES_PER_S_MIN, LITTLE_MAX) {
+                Poll::Ready(match self.rate.is_below(BYTES_PER_S_MIN, LITTLE_GRACE) {
                     Some(_) => Err(too_slow()),
                     None => Ok(done),
                 })
@@ -70,7 +71,7 @@ fn too_slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WriteStall<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -88,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteStall<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -135,25 +136,29 @@ mod tests {
                 tokio::time::sleep(pause).await;
             }
         });
-        let result = Patient::new(server, Arc::new(Activity::new())).write_all(&vec![0; 1 << 20]).await;
+        let result = WriteStall::new(server, Arc::new(Activity::new())).write_all(&vec![0; 1 << 20]).await;
         client.abort();
         result
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_it_gets_it_all() {
+    async fn a_client_that_takes_it_gets_it_all() {
         write_to(4096, Duration::ZERO).await.unwrap();
         // Four kilobytes a second take their time.
         write_to(4096, Duration::from_secs(1)).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_or_next_to_nothing_is_left() {
+    async fn a_client_that_takes_nothing_or_next_to_nothing_is_left() {
         for (bytes, pause) in [(4096, 3600), (1, 1), (100, 10), (4096, 59)] {
             let begun = Instant::now();
             let error = write_to(bytes, Duration::from_secs(pause)).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{bytes} bytes every {pause} s");
-            assert!(begun.elapsed() < 3 * STALL_MAX, "{bytes} bytes every {pause} s: {:?}", begun.elapsed());
+            assert!(
+                begun.elapsed() < 3 * WRITE_STALL_TIMEOUT,
+                "{bytes} bytes every {pause} s: {:?}",
+                begun.elapsed()
+            );
         }
     }
 }
