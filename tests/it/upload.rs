@@ -45,6 +45,28 @@ async fn a_result_outlives_kill_9() {
 }
 
 #[tokio::test]
+async fn results_of_other_recipes_are_removed_at_the_start_and_the_log_says_how_many_bytes_they_had() {
+    let mut node = node();
+    let clip = Clip::default().make();
+    let first = node.http.upload(clip.clone()).await;
+    // As an older version has left it.
+    let objects = node.options.data_dir.as_ref().unwrap().join("objects");
+    std::fs::write(objects.join("version"), "layout 1, recipes 1\n").unwrap();
+    node.kill_and_restart();
+    let line = node.logged("the cache was of another version: it is emptied", |_| true).await;
+    assert_eq!((&line["entries"], &line["was"]), (&1.into(), &"layout 1, recipes 1".into()), "{line}");
+    assert!(line["bytes"].as_u64().unwrap() > first.body.len() as u64, "{line}");
+    let again = node.http.upload(clip.clone()).await;
+    again.assert_video();
+    assert_eq!(again.header("x-cache"), "miss");
+    // And that one is kept.
+    node.kill_and_restart();
+    let line = node.logged("the cache of the last run is kept", |_| true).await;
+    assert_eq!(line["entries"], 1, "{line}");
+    assert_eq!(node.http.upload(clip).await.header("x-cache"), "hit");
+}
+
+#[tokio::test]
 async fn equal_uploads_at_once_are_transcoded_once() {
     let node = node();
     let clip = Clip { size: "640x480", seconds: 3.0, ..Clip::default() }.make();
