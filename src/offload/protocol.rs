@@ -1,7 +1,5 @@
 //! What two nodes say to each other about a job.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -83,40 +81,7 @@ pub struct Progress {
 #[serde(try_from = "String", into = "String")]
 pub struct OfferId(pub u128);
 
-impl fmt::Display for OfferId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-/// Why a text is no offer id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an offer id is 32 hexadecimal digits")]
-pub struct OfferIdError;
-
-impl FromStr for OfferId {
-    type Err = OfferIdError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            u128::from_str_radix(text, 16).map(Self).map_err(|_| OfferIdError)
-        } else {
-            Err(OfferIdError)
-        }
-    }
-}
-
-impl TryFrom<String> for OfferId {
-    type Error = OfferIdError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<OfferId> for String {
-    fn from(id: OfferId) -> Self {
-        id.to_string()
-    }
-}
+starling_placement::hex_id!(OfferId(u128), 32, OfferIdError, "an offer id is 32 hexadecimal digits");
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,4 @@
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,40 +39,7 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-impl fmt::Display for ClientTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// Why a text is no client's tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a client's tag is 16 hexadecimal digits")]
-pub struct ClientTagError;
-
-impl FromStr for ClientTag {
-    type Err = ClientTagError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            u64::from_str_radix(text, 16).map(Self).map_err(|_| ClientTagError)
-        } else {
-            Err(ClientTagError)
-        }
-    }
-}
-
-impl TryFrom<String> for ClientTag {
-    type Error = ClientTagError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<ClientTag> for String {
-    fn from(tag: ClientTag) -> Self {
-        tag.to_string()
-    }
-}
+crate::hex_id!(ClientTag(u64), 16, ClientTagError, "a client's tag is 16 hexadecimal digits");
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! What a piece of video is called, and whose it is.
 
 mod client;
+mod hex;
 mod id;
 
 pub use client::{ClientTag, ClientTagError, network_of};
