@@ -112,39 +112,7 @@ struct CtlArgs {
     json: bool,
 
     #[command(subcommand)]
-    request: Ctl,
-}
-
-#[derive(Debug, Subcommand)]
-enum Ctl {
-    /// What runs
-    Status,
-    /// One more node
-    Add {
-        /// Its zone [default: the next one in turn]
-        #[arg(long)]
-        zone: Option<String>,
-    },
-    /// End a node at once (SIGKILL)
-    Kill {
-        /// Its name
-        node: String,
-    },
-    /// Start a node again: one that is down, or one that runs (which leaves the cluster first)
-    Restart {
-        /// Its name
-        node: String,
-    },
-    /// Freeze a node (SIGSTOP): it keeps its connections and answers nothing
-    Stop {
-        /// Its name
-        node: String,
-    },
-    /// Let a frozen node go on (SIGCONT)
-    Continue {
-        /// Its name
-        node: String,
-    },
+    request: Request,
 }
 
 /// Exit status for a folder that is no lab's.
@@ -235,15 +203,7 @@ impl LabArgs {
 async fn ctl(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let base = args.dir.unwrap_or_else(labs_folder);
     let socket = lab::find(&base, args.lab.as_deref())?;
-    let request = match args.request {
-        Ctl::Status => Request::Status,
-        Ctl::Add { zone } => Request::Add { zone },
-        Ctl::Kill { node } => Request::Kill { node },
-        Ctl::Restart { node } => Request::Restart { node },
-        Ctl::Stop { node } => Request::Stop { node },
-        Ctl::Continue { node } => Request::Continue { node },
-    };
-    match lab::request(&socket, &request).await? {
+    match lab::request(&socket, &args.request).await? {
         Answer::Done(report) if args.json => out::json_text(&report.line())?,
         Answer::Done(report) => out::lines(&report.table())?,
         Answer::Refused(reason) => bail!(reason),

@@ -17,35 +17,36 @@ const LINE_BYTES_MAX: u64 = 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(90);
 const QUEUE: usize = 16;
 
-/// What can be asked of a running lab.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What can be asked of a running lab: the subcommands of `starling lab ctl`, and what it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, clap::Subcommand)]
 #[serde(tag = "do", rename_all = "lowercase")]
 pub enum Request {
-    /// Only the report.
+    /// What runs
     Status,
-    /// One more node; in this zone, or in the next one in turn.
+    /// One more node
     Add {
-        /// Name of a zone of the zone file.
+        /// Its zone [default: the next one in turn]
+        #[arg(long)]
         zone: Option<String>,
     },
-    /// SIGKILL.
+    /// End a node at once (SIGKILL)
     Kill {
-        /// Its name.
+        /// Its name
         node: String,
     },
-    /// Start a node that is down; end and start one that runs. Its data stays.
+    /// Start a node again: one that is down, or one that runs (which leaves the cluster first)
     Restart {
-        /// Its name.
+        /// Its name
         node: String,
     },
-    /// SIGSTOP: it keeps its sockets and answers nothing.
+    /// Freeze a node (SIGSTOP): it keeps its connections and answers nothing
     Stop {
-        /// Its name.
+        /// Its name
         node: String,
     },
-    /// SIGCONT.
+    /// Let a frozen node go on (SIGCONT)
     Continue {
-        /// Its name.
+        /// Its name
         node: String,
     },
 }
