@@ -25,7 +25,7 @@ pub enum Request {
     Status,
     /// One more node
     Add {
-        /// Its zone [default: the next one in turn]
+        /// Its zone; the next one in turn where none is given
         #[arg(long)]
         zone: Option<String>,
     },
