@@ -20,12 +20,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use starling::http::READ_BUFFER_BYTES;
 use starling::store::{DataDir, Limits, Store};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-/// As the node's own server has it.
-const READ_BUFFER_BYTES: usize = 256 << 10;
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();

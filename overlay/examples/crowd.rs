@@ -1,16 +1,19 @@
 //! Many real nodes on one machine, a process each, that start at once in a ring of single seeds: what the overlay alone makes
 //! of a machine that is too small. `cargo run -p starling-overlay --example crowd -- NODES SECONDS [plain]`; `plain` takes the
-//! shedding of work away. Gossip goes to 127.1.0.0/16, port 21900.
+//! shedding of work away. All count at one time, and end later, so that none takes the end of another for a death.
+//! Gossip goes to 127.1.0.0/16, port 21900.
 
 use std::error::Error;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use starling_overlay::{BootEpoch, Config, Identity, MemberState, Overlay, Versions};
 
 const PORT: u16 = 21_900;
+/// From the counting to the end: enough for the last of a crowded machine to have counted.
+const LINGER: Duration = Duration::from_secs(15);
 
 fn address_of(index: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 1, (index / 250) as u8, (index % 250) as u8 + 1)), PORT)
@@ -21,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let number = |place: usize| arguments.get(place).and_then(|text| text.parse::<usize>().ok());
     let plain = arguments.iter().any(|argument| argument == "plain");
     match (number(0), number(1), number(2)) {
-        (Some(nodes), Some(seconds), Some(index)) => node(nodes, seconds as u64, index, plain),
+        (Some(nodes), Some(count_at), Some(index)) => node(nodes, count_at as u64, index, plain),
         (Some(nodes), Some(seconds), None) => crowd(nodes, seconds, plain),
         _ => Err("give NODES and SECONDS".into()),
     }
@@ -30,9 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Starts the processes, waits for them, and adds up what they saw.
 fn crowd(nodes: usize, seconds: usize, plain: bool) -> Result<(), Box<dyn Error>> {
     let mut children = Vec::new();
+    let count_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as usize + seconds;
     for index in 0..nodes {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([nodes, seconds, index].map(|number| number.to_string()));
+        command.args([nodes, count_at, index].map(|number| number.to_string()));
         command.args(plain.then_some("plain")).stdout(Stdio::piped());
         children.push(command.spawn()?);
     }
@@ -55,9 +59,9 @@ fn crowd(nodes: usize, seconds: usize, plain: bool) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-/// One node; prints what it sees at the end.
+/// One node; prints what it sees at `count_at`, in seconds since 1970.
 #[tokio::main(flavor = "current_thread")]
-async fn node(nodes: usize, seconds: u64, index: usize, plain: bool) -> Result<(), Box<dyn Error>> {
+async fn node(nodes: usize, count_at: u64, index: usize, plain: bool) -> Result<(), Box<dyn Error>> {
     let gossip = address_of(index);
     let mut config = Config::new(Identity {
         name: format!("node{index}").parse()?,
@@ -71,7 +75,10 @@ async fn node(nodes: usize, seconds: u64, index: usize, plain: bool) -> Result<(
     config.seeds = vec![address_of((index + 1) % nodes).to_string()];
     config.parts.shedding = !plain;
     let overlay = Overlay::start(config, Overlay::bind(gossip)?)?;
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let left = |now: SystemTime| {
+        (UNIX_EPOCH + Duration::from_secs(count_at)).duration_since(now).unwrap_or_default()
+    };
+    tokio::time::sleep(left(SystemTime::now())).await;
     let view = overlay.view().borrow().clone();
     let live = |state| matches!(state, MemberState::Alive | MemberState::Suspect);
     let count = view.members().filter(|member| live(member.state)).count();
@@ -85,5 +92,6 @@ async fn node(nodes: usize, seconds: u64, index: usize, plain: bool) -> Result<(
         stats.turns_shed,
         stats.datagrams_sent
     );
+    tokio::time::sleep(LINGER).await;
     Ok(())
 }

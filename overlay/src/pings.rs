@@ -2,6 +2,7 @@
 //!
 //! The number of a ping is also a proof: only who has received the ping knows it. So numbers do not count up for the eye.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::hash::Hasher;
 use std::net::SocketAddr;
@@ -68,6 +69,8 @@ pub(crate) struct Pings {
     cipher: Cipher,
     first: u32,
     sent: VecDeque<Option<Ping>>,
+    /// The number that was looked up last, and its place: what one datagram answers is looked up several times.
+    last: Cell<(u32, u32)>,
 }
 
 /// A permutation of the 32-bit numbers that nobody knows without the key: Luby and Rackoff's four rounds over a hash.
@@ -104,11 +107,18 @@ impl Cipher {
 impl Pings {
     /// No pings yet; `key` is the secret that their numbers are made with.
     pub fn new(key: (u64, u64)) -> Self {
-        Self { cipher: Cipher(key), first: 0, sent: VecDeque::new() }
+        let cipher = Cipher(key);
+        let last = Cell::new((cipher.encipher(0), 0));
+        Self { cipher, first: 0, sent: VecDeque::new(), last }
     }
 
     fn place(&self, seq: u32) -> usize {
-        self.cipher.decipher(seq).wrapping_sub(self.first) as usize
+        let (number, mut place) = self.last.get();
+        if number != seq {
+            place = self.cipher.decipher(seq);
+            self.last.set((seq, place));
+        }
+        place.wrapping_sub(self.first) as usize
     }
 
     /// Remembers a ping and gives it its number.

@@ -35,7 +35,7 @@ pub use places::WAITING_MAX;
 pub use profiles::{ProfileJson, ProfilesJson};
 pub use request::Deadline;
 pub use respond::HEADER;
-pub use server::{Server, ServerLimits, TOLD_AT_ONCE_MAX};
+pub use server::{READ_BUFFER_BYTES, Server, ServerLimits, TOLD_AT_ONCE_MAX};
 pub use several::several_name;
 
 pub use crate::config::DEADLINE_MAX;

@@ -28,7 +28,7 @@ use crate::node::Node;
 
 /// Read buffer of a connection, in bytes: bodies come in pieces of this. An upload has one, and up to one more than its share in
 /// each of its two batches: where all come at full speed, this is most of a node's memory.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Time that a connection which is turned away has to read why.
 const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
 /// Connections that are told so at once; further ones are closed without a word.

@@ -1,9 +1,10 @@
 //! What a datagram says. Plain data, borrowed from the datagram where it can be.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::codec::{BorrowDecode, Decode, Encode};
+use super::codec::{BorrowDecode, BorrowDecoder, Decode, DecodeError, Encode, EncodeError, Encoder};
 use crate::coordinate::DIMENSIONS;
 use crate::member::is_name;
 use crate::{
@@ -102,6 +103,32 @@ pub(crate) struct Record<'a> {
     capacity_jobs: u16,
     oldest: u8,
     newest: u8,
+    key: KnownKey,
+}
+
+/// The key of a record's name once it was asked for: a datagram with sixty records is looked through more than once.
+/// It is nothing on the wire, and nothing that two records differ by.
+#[derive(Clone, Debug, Default)]
+struct KnownKey(Cell<Option<NodeKey>>);
+
+impl PartialEq for KnownKey {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for KnownKey {}
+
+impl Encode for KnownKey {
+    fn encode<E: Encoder>(&self, _: &mut E) -> Result<(), EncodeError> {
+        Ok(())
+    }
+}
+
+impl<'de, C> BorrowDecode<'de, C> for KnownKey {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(_: &mut D) -> Result<Self, DecodeError> {
+        Ok(Self::default())
+    }
 }
 
 impl<'a> From<&'a Identity> for Record<'a> {
@@ -115,6 +142,7 @@ impl<'a> From<&'a Identity> for Record<'a> {
             capacity_jobs: identity.capacity_jobs,
             oldest: identity.versions.oldest(),
             newest: identity.versions.newest(),
+            key: KnownKey::default(),
         }
     }
 }
@@ -125,7 +153,11 @@ impl Record<'_> {
     }
 
     pub fn key(&self) -> NodeKey {
-        NodeKey::of_text(self.name)
+        self.key.0.get().unwrap_or_else(|| {
+            let key = NodeKey::of_text(self.name);
+            self.key.0.set(Some(key));
+            key
+        })
     }
 
     pub fn gossip(&self) -> SocketAddr {

@@ -1,7 +1,7 @@
 //! The only file that names bincode: values to bytes and back, in its standard configuration (integers as varints), within a
 //! datagram's size. docs/PROTOCOL.md, section 2.5, says what another codec would have to write.
 
-pub(super) use bincode::de::Decoder;
+pub(super) use bincode::de::{BorrowDecoder, Decoder};
 pub(super) use bincode::enc::Encoder;
 pub(super) use bincode::error::{DecodeError, EncodeError};
 pub(super) use bincode::{BorrowDecode, Decode, Encode, impl_borrow_decode};
