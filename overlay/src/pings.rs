@@ -82,8 +82,8 @@ impl Cipher {
 
     fn round(&self, round: u8, half: u16) -> u16 {
         let mut hasher = SipHasher13::new_with_keys(self.0.0, self.0.1);
-        hasher.write(&[round]);
-        hasher.write(&half.to_le_bytes());
+        let [low, high] = half.to_le_bytes();
+        hasher.write(&[round, low, high]);
         hasher.finish() as u16
     }
 
