@@ -50,11 +50,10 @@ impl Clip {
         let folder = kept.parent().unwrap();
         std::fs::create_dir_all(folder).unwrap();
         let file = tempfile::Builder::new().suffix(&format!(".{container}")).tempfile_in(folder).unwrap();
-        let mut arguments = format!("-f lavfi -i testsrc2=size={size}:rate=25:duration={seconds}");
-        if audio {
-            arguments += &format!(" -f lavfi -i sine=frequency=440:duration={seconds} -c:a aac");
-        }
-        arguments += &format!(" -c:v libx264 -preset ultrafast -metadata comment=clip-{tag}");
+        let picture = format!("-f lavfi -i testsrc2=size={size}:rate=25:duration={seconds}");
+        let sound = format!(" -f lavfi -i sine=frequency=440:duration={seconds} -c:a aac");
+        let how = format!(" -c:v libx264 -preset ultrafast -metadata comment=clip-{tag}");
+        let arguments = [picture.as_str(), if audio { &sound } else { "" }, &how].concat();
         let bytes = made_by_ffmpeg(file.path(), arguments.split(' '));
         file.persist(kept).unwrap();
         bytes.into()
