@@ -300,7 +300,7 @@ mod tests {
             (Some(false), Some(false), Some(false))
         );
         assert_eq!((asked("?strict=1"), asked("?profile=a&strict=true")), (Some(true), Some(true)));
-        assert_eq!((asked("?strict=%31"), asked("?s%74rict=tru%65")), (Some(true), Some(true)));
+        assert_eq!((asked("?strict=%31"), asked("?s%74rict=%74rue")), (Some(true), Some(true)));
         assert_eq!(
             (asked("?strict=yes"), asked("?strict=1&strict=0"), asked("?strict=")),
             (None, None, None)
