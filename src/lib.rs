@@ -20,9 +20,11 @@ pub mod node;
 pub mod offload;
 pub mod printable;
 pub mod profile;
-pub mod route;
 pub mod store;
 pub mod workers;
+
+#[doc(hidden)]
+pub use starling_placement::policy as route;
 
 // The parts of the store under their old names, until whatever names them so is changed.
 #[doc(hidden)]

@@ -220,7 +220,7 @@ impl Node {
             ranked.sort_by_key(Candidate::is_local);
         }
         if let Some(codec) = job.profile.hardware_codec() {
-            ranked.sort_by_key(|candidate| !candidate.has_hardware(codec));
+            ranked.sort_by_key(|candidate| !candidate.has_hardware(codec.bit()));
         }
         append_unranked(&mut ranked, situation.live_peers());
         ranked.retain(|candidate| candidate.is_local() || !self.is_distrusted(&candidate.identity));

@@ -1,17 +1,17 @@
 //! Where a job should run: pure functions over the membership view, the loads in it and the job.
 //!
 //! A [`Policy`] only proposes. Gossip is always a little stale, so whoever carries the proposal out
-//! ([`crate::offload`]) offers the job to the candidates in order, and each of them answers from its own queue.
+//! offers the job to the candidates in order, and each of them answers from its own queue.
 
 mod candidates;
-mod policy;
+mod kind;
 mod score;
 mod simple;
 #[cfg(test)]
 mod tests;
 
 pub use candidates::{Candidate, SAMPLE_AGE_MAX, Situation};
-pub use policy::{Policy, PolicyKind, UnknownPolicy};
+pub use kind::{Policy, PolicyKind, UnknownPolicy};
 pub use score::{RTT_UNKNOWN, Score, ScoreWeights, WeightError};
 pub use simple::{Random, RoundRobin};
 

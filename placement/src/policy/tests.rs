@@ -11,7 +11,11 @@ use starling_overlay::{
 
 use super::score::{normalized_load, normalized_rtt};
 use super::*;
-use crate::profile::VideoCodec;
+use crate::testing::start;
+
+/// Bits of [`LoadSample::hardware`].
+const H264: u8 = 1;
+const VP9: u8 = 2;
 
 fn load(cpu_percent: u16, memory_percent: u16, queued: u16) -> LoadSample {
     LoadSample {
@@ -102,7 +106,7 @@ fn the_papers_score_by_hand() {
 
 #[test]
 fn at_rest_a_tie_goes_to_self() {
-    let now = Instant::now();
+    let now = start();
     let ranked = rank(&Score::default(), &view(now), load(0, 0, 0), now);
     assert_eq!(names(&ranked), ["node1", "node4", "node2", "node3"]);
     assert_eq!(ranked[0].route, RouteKind::Local);
@@ -113,7 +117,7 @@ fn at_rest_a_tie_goes_to_self() {
 
 #[test]
 fn a_busy_node_hands_to_its_own_zone_before_a_far_one() {
-    let now = Instant::now();
+    let now = start();
     // Own score 0.3 * 180/300 = 0.18; IAD at rest scores 0.7/3 = 0.233: too far even so.
     let ranked = rank(&Score::default(), &view(now), load(100, 30, 50), now);
     assert_eq!(names(&ranked), ["node4", "node1", "node2", "node3"]);
@@ -121,7 +125,7 @@ fn a_busy_node_hands_to_its_own_zone_before_a_far_one() {
 
 #[test]
 fn load_biased_weights_cross_regions() {
-    let now = Instant::now();
+    let now = start();
     let weights = ScoreWeights::new(0.7, 0.3).unwrap();
     let mut view = view(now);
     view.peers[2].load = Some(Load { sample: load(100, 80, 100), taken: now });
@@ -132,7 +136,7 @@ fn load_biased_weights_cross_regions() {
 
 #[test]
 fn stale_or_missing_samples_and_the_unlive_do_not_count() {
-    let stale_after = Instant::now();
+    let stale_after = start();
     let now = stale_after + SAMPLE_AGE_MAX;
     let mut view = view(now);
     view.peers[0].load.as_mut().unwrap().taken = stale_after.checked_sub(Duration::from_millis(1)).unwrap();
@@ -146,7 +150,7 @@ fn stale_or_missing_samples_and_the_unlive_do_not_count() {
 /// A wrong address leads to this very node: what is sent there would be done here in the name of the peer.
 #[test]
 fn a_peer_whose_address_leads_to_this_node_gets_no_work() {
-    let now = Instant::now();
+    let now = start();
     let ranked = |view: &View| names(&rank(&Score::default(), view, load(100, 100, 100), now)).join(" ");
     let with = |http: &str, heard_at: Option<&str>| {
         let mut view = view(now);
@@ -170,7 +174,7 @@ fn a_peer_whose_address_leads_to_this_node_gets_no_work() {
 
 #[test]
 fn policies_that_weigh_nothing_take_all_live_peers_and_no_stale_load() {
-    let taken = Instant::now();
+    let taken = start();
     let now = taken + SAMPLE_AGE_MAX + Duration::from_millis(1);
     let mut view = view(now);
     view.peers[0].load.as_mut().unwrap().taken = taken;
@@ -187,7 +191,7 @@ fn policies_that_weigh_nothing_take_all_live_peers_and_no_stale_load() {
 
 #[test]
 fn a_member_that_fails_again_and_again_gets_no_work_for_a_while() {
-    let now = Instant::now();
+    let now = start();
     let mut view = view(now);
     let ranked = |view: &View, now| names(&rank(&Score::default(), view, load(100, 100, 100), now)).join(" ");
     let before = ranked(&view, now);
@@ -200,7 +204,7 @@ fn a_member_that_fails_again_and_again_gets_no_work_for_a_while() {
 
 #[test]
 fn an_unknown_rtt_counts_as_100_ms() {
-    let now = Instant::now();
+    let now = start();
     let mut view = view(now);
     view.peers[2].rtt = None;
     let ranked = rank(&Score::default(), &view, load(0, 0, 0), now);
@@ -210,7 +214,7 @@ fn an_unknown_rtt_counts_as_100_ms() {
 
 #[test]
 fn round_robin_takes_turns_and_random_reaches_everyone() {
-    let now = Instant::now();
+    let now = start();
     let view = view(now);
     let round_robin = RoundRobin::default();
     let firsts: Vec<String> =
@@ -235,7 +239,7 @@ fn weights_and_names_are_checked() {
 
 #[test]
 fn hardware_counts_in_ones_own_zone_and_where_a_worker_is_free() {
-    let now = Instant::now();
+    let now = start();
     let has = |running_jobs, hardware| LoadSample { running_jobs, workers: 2, hardware, ..load(0, 0, 0) };
     let mut view = view(now);
     for (peer, sample) in view.peers.iter_mut().zip([has(0, 1), has(0, 1), has(1, 1)]) {
@@ -243,12 +247,12 @@ fn hardware_counts_in_ones_own_zone_and_where_a_worker_is_free() {
     }
     let with = |view: &View, own_load| {
         let ranked = rank(&Score::default(), view, own_load, now);
-        let with = ranked.into_iter().filter(|candidate| candidate.has_hardware(VideoCodec::H264));
+        let with = ranked.into_iter().filter(|candidate| candidate.has_hardware(H264));
         with.map(|candidate| candidate.identity.name.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(with(&view, load(0, 0, 0)), ["node4"]);
     assert_eq!(with(&view, has(0, 3)), ["node1", "node4"]);
     assert!(with(&view, has(2, 1)) == ["node4"], "all its workers are busy");
-    view.peers[2].load = Some(Load { sample: has(0, VideoCodec::Vp9.bit()), taken: now });
+    view.peers[2].load = Some(Load { sample: has(0, VP9), taken: now });
     assert!(with(&view, load(0, 0, 0)).is_empty(), "of another codec");
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use starling_overlay::{Identity, LoadSample, Member, MemberState, View};
 
 use super::RouteKind;
-use crate::profile::VideoCodec;
 
 /// A load sample older than this says nothing about its node any more (the paper's limit).
 pub const SAMPLE_AGE_MAX: Duration = Duration::from_secs(10);
@@ -38,9 +37,10 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it is of this node's zone, encodes this codec in hardware and has a worker free, by what is known of its load.
-    pub fn has_hardware(&self, codec: VideoCodec) -> bool {
-        let ready = |load: &LoadSample| load.hardware & codec.bit() != 0 && load.running_jobs < load.workers;
+    /// Whether it is of this node's zone, encodes in hardware what this bit of [`LoadSample::hardware`] stands for, and has a worker
+    /// free, by what is known of its load.
+    pub fn has_hardware(&self, codec_bit: u8) -> bool {
+        let ready = |load: &LoadSample| load.hardware & codec_bit != 0 && load.running_jobs < load.workers;
         self.route != RouteKind::CrossRegion && self.load.as_ref().is_some_and(ready)
     }
 
@@ -63,7 +63,7 @@ impl<'a> Situation<'a> {
     }
 
     /// The peers that may be asked at all: alive, not failing again and again, and at an address that can be theirs.
-    pub(crate) fn live_peers(&self) -> impl Iterator<Item = Candidate> + 'a {
+    pub fn live_peers(&self) -> impl Iterator<Item = Candidate> + 'a {
         let Self { view, now, .. } = *self;
         let usable = move |peer: &&Member| {
             peer.state == MemberState::Alive && !peer.is_damped(now) && !is_lost(&view.local, peer)
