@@ -74,6 +74,9 @@ pub struct LoadJson {
     pub service_ms: u32,
     /// Speed of one worker in thousands of pixels of work a second; 0 before the first transcode.
     pub kilopixels_per_s: u32,
+    /// How long a job that comes now is likely to wait for a worker there, in milliseconds.
+    #[serde(default)]
+    pub backlog_ms: u32,
     /// What it encodes in hardware, as `h264`, by the profiles that allow it.
     #[serde(default)]
     pub hardware: Vec<String>,
@@ -99,6 +102,7 @@ impl From<&LoadSample> for LoadJson {
             workers: sample.workers,
             service_ms: sample.service_ms,
             kilopixels_per_s: sample.kilopixels_per_s,
+            backlog_ms: sample.backlog_ms,
             hardware: VideoCodec::of_bits(sample.hardware)
                 .into_iter()
                 .map(|c| c.as_str().to_owned())

@@ -28,6 +28,7 @@ impl Node {
             workers: small(pool.workers),
             service_ms: pool.service_ms,
             kilopixels_per_s: pool.kilopixels_per_s,
+            backlog_ms: pool.wait_ms,
             hardware: VideoCodec::bits(&self.pool.hardware_codecs()),
         }
     }

@@ -165,6 +165,8 @@ impl<'a> Run<'a> {
                 queue_capacity_jobs: 16,
                 running_jobs,
                 workers: 2,
+                // With a job for each worker the next one waits, for up to 3 s.
+                backlog_ms: (*level - 668).max(0) as u32 * 9,
                 ..LoadSample::default()
             };
             if !self.world.is_paused(index) {

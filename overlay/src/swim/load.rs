@@ -34,6 +34,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 const YOUNG: Duration = Duration::from_secs(8);
 /// Whose sample is older is no candidate.
 const USELESS: Duration = Duration::from_secs(9);
+/// A backlog that changes by less, and by less than a quarter of it, has hardly changed: it shrinks all the time.
+const BACKLOG_CHANGE_MS_MIN: u32 = 1_000;
 /// Numbers of samples wrap around; next to a sample that is older than this, any number is newer.
 const SEQ_TRUSTED: Duration = Duration::from_secs(3_600);
 /// Best candidates that are followed of each other zone, and of this one in the eyes of the others.
@@ -61,11 +63,25 @@ enum Way {
     Far,
 }
 
-/// Somebody to send a job to.
+/// How soon a job is likely to be done at a member: in milliseconds, and between equals by CPU in use. The lower, the better a
+/// candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Finish {
+    ms: u32,
+    cpu_permille: u16,
+}
+
+impl Finish {
+    fn of(sample: &LoadSample, work_kilopixels: u64) -> Self {
+        Self { ms: sample.finish_ms(work_kilopixels), cpu_permille: sample.cpu_permille }
+    }
+}
+
+/// A member to send a job to.
 #[derive(Debug)]
 struct Candidate {
     key: NodeKey,
-    busy: u32,
+    finish: Finish,
     /// When its newest sample was taken.
     taken: Time,
     /// The sample that was last found worth passing on, and when.
@@ -80,7 +96,7 @@ impl Candidate {
     }
 }
 
-/// The best candidates of one zone, the least busy first.
+/// The best candidates of one zone, the earliest to finish a job first.
 #[derive(Debug)]
 struct ZoneDesk {
     zone: Zone,
@@ -89,12 +105,17 @@ struct ZoneDesk {
 
 impl ZoneDesk {
     /// Takes in a member's newest sample; the best `count` are followed.
-    fn rank(&mut self, key: NodeKey, sample: &LoadSample, taken: Time, count: usize, now: Time) {
+    fn rank(
+        &mut self,
+        (key, sample, finish): (NodeKey, &LoadSample, Finish),
+        taken: Time,
+        count: usize,
+        now: Time,
+    ) {
         let known = self.best.iter().position(|candidate| candidate.key == key);
         let known = known.map(|place| self.best.remove(place));
         self.best.retain(|candidate| now.since(candidate.taken) < USELESS);
-        let busy = busy(sample);
-        let place = self.best.partition_point(|candidate| candidate.busy <= busy);
+        let place = self.best.partition_point(|candidate| candidate.finish <= finish);
         if place >= count {
             return;
         }
@@ -109,7 +130,7 @@ impl ZoneDesk {
             _ => ((*sample, now), [CHANGED_TIMES; 2]),
         };
         self.best.truncate(count - 1);
-        self.best.insert(place, Candidate { key, busy, taken, told, times_left });
+        self.best.insert(place, Candidate { key, finish, taken, told, times_left });
     }
 }
 
@@ -157,11 +178,6 @@ impl LoadDesk {
     }
 }
 
-/// What the paper's score calls load: the lower, the better a candidate.
-fn busy(sample: &LoadSample) -> u32 {
-    u32::from(sample.cpu_permille) + u32::from(sample.memory_permille) + 10 * u32::from(sample.queued_jobs)
-}
-
 /// Whether a router would decide differently.
 fn differs(old: &LoadSample, new: &LoadSample) -> bool {
     old.queued_jobs != new.queued_jobs
@@ -170,6 +186,7 @@ fn differs(old: &LoadSample, new: &LoadSample) -> bool {
         || old.queue_capacity_jobs != new.queue_capacity_jobs
         || old.cpu_permille.abs_diff(new.cpu_permille) >= 100
         || old.memory_permille.abs_diff(new.memory_permille) >= 50
+        || old.backlog_ms.abs_diff(new.backlog_ms) >= BACKLOG_CHANGE_MS_MIN + old.backlog_ms / 4
 }
 
 impl Swim {
@@ -187,10 +204,16 @@ impl Swim {
         let Some(peer) = self.members.get(slot) else { return false };
         let own = peer.identity.zone == self.me.zone;
         let count = if own { BEST_NEAR } else { BEST_FAR };
+        let (key, finish) = (peer.key, Finish::of(&sample, self.usual_kilopixels()));
         if let Some(desk) = self.load_desk.find_or_add(&peer.identity.zone, own, now) {
-            desk.rank(peer.key, &sample, taken, count, now);
+            desk.rank((key, &sample, finish), taken, count, now);
         }
         true
+    }
+
+    /// The work of a job as this node knows jobs, in thousands of pixels: what candidates are compared by. 0 where it knows none.
+    fn usual_kilopixels(&self) -> u64 {
+        self.load.map_or(0, |(sample, _)| sample.usual_kilopixels())
     }
 
     pub(super) fn on_load_entry(&mut self, entry: &LoadEntry) {
@@ -282,9 +305,9 @@ impl Swim {
     /// Tells some of its zone of this node at first hand, if it is among the zone's best and the zone is large.
     pub(super) fn advertise(&mut self) {
         let Some((sample, taken)) = self.load else { return };
-        let mine = busy(&sample);
+        let mine = Finish::of(&sample, self.usual_kilopixels());
         let best = self.load_desk.find(&self.me.zone).map(|index| &self.load_desk.zones[index].best);
-        if best.is_some_and(|best| best.iter().filter(|other| other.busy < mine).count() >= BETTER_MAX) {
+        if best.is_some_and(|best| best.iter().filter(|other| other.finish < mine).count() >= BETTER_MAX) {
             return;
         }
         let mut adverts = 0;
@@ -311,6 +334,33 @@ impl Swim {
 mod tests {
     use super::*;
 
+    /// A fast node with work may still be done before an idle slow one, and is told of.
+    #[test]
+    fn the_earliest_to_finish_are_followed() {
+        let mut desk = ZoneDesk { zone: "FRA".parse().unwrap(), best: Vec::new() };
+        let key = |number: usize| NodeKey::of(&format!("node{number}").parse().unwrap());
+        let sample = |service_ms: u32, backlog_ms, cpu_permille| LoadSample {
+            service_ms,
+            kilopixels_per_s: 1_000_000_000 / service_ms,
+            backlog_ms,
+            cpu_permille,
+            queued_jobs: u16::from(backlog_ms > 0),
+            running_jobs: 2 * u16::from(backlog_ms > 0),
+            workers: 2,
+            ..LoadSample::default()
+        };
+        // Slow and idle; fast and busy, with a full processor; fast and idle, with other work on it, and without.
+        let all =
+            [sample(10_000, 0, 0), sample(1_000, 3_000, 1_000), sample(1_000, 0, 600), sample(1_000, 0, 10)];
+        let work = all[0].usual_kilopixels();
+        assert_eq!(all.map(|sample| sample.finish_ms(work)), [10_000, 4_000, 1_000, 1_000]);
+        for (number, sample) in all.iter().enumerate() {
+            desk.rank((key(number), sample, Finish::of(sample, work)), Time::ZERO, 3, Time::ZERO);
+        }
+        let order: Vec<_> = desk.best.iter().map(|candidate| candidate.key).collect();
+        assert_eq!(order, [key(3), key(2), key(1)]);
+    }
+
     #[test]
     fn zones_are_bounded_and_silent_ones_make_room() {
         let mut desk = LoadDesk::default();
@@ -318,7 +368,8 @@ mod tests {
         let key = |number: usize| NodeKey::of(&format!("node{number}").parse().unwrap());
         for number in 0..ZONES_MAX {
             let zone = desk.find_or_add(&zone(number), false, Time::ZERO).unwrap();
-            zone.rank(key(number), &LoadSample::default(), Time::ZERO, BEST_FAR, Time::ZERO);
+            let sample = LoadSample::default();
+            zone.rank((key(number), &sample, Finish::of(&sample, 0)), Time::ZERO, BEST_FAR, Time::ZERO);
         }
         assert!(desk.find_or_add(&zone(ZONES_MAX), false, Time::ZERO).is_none());
         desk.remove(key(7));

@@ -298,12 +298,13 @@ pub(super) mod kind {
     pub const PROMISE: u8 = 20;
     pub const CLUSTER: u8 = 21;
     pub const HARDWARE: u8 = 22;
+    pub const BACKLOGS: u8 = 23;
     /// Zeros that make a datagram larger, so that its answer does not amplify it.
     pub const PADDING: u8 = 255;
 
     /// The kinds above that hold something: a release reads these and skips all others.
     #[cfg(test)]
-    pub const READ: [std::ops::RangeInclusive<u8>; 2] = [PING..=WHO, LOAD..=HARDWARE];
+    pub const READ: [std::ops::RangeInclusive<u8>; 2] = [PING..=WHO, LOAD..=BACKLOGS];
 }
 
 /// Bytes before a section's payload: kind and length.

@@ -6,7 +6,7 @@ use super::body::{
     CLUSTER_EXACT, CLUSTER_SETTLED, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire, kind,
 };
 use super::codec::{self, BorrowDecode};
-use super::load::{WITH_COORDINATE, WireLoad, age_from_wire};
+use super::load::{WITH_BACKLOG, WITH_COORDINATE, WireLoad, age_from_wire, from_short_float};
 use super::{
     ClusterClaim, DecodeError, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Range, Record, Seal, Subject,
     UPDATES_MAX, Update,
@@ -29,6 +29,8 @@ pub(crate) struct Datagram<'a> {
     /// Which cluster the sender belongs to, if it says so.
     pub cluster: Option<ClusterClaim>,
     pub lists: Lists<'a>,
+    /// Where in the loads their last list begins.
+    list_begins: usize,
 }
 
 /// The lists of a datagram. Their allocations outlive it.
@@ -68,6 +70,7 @@ pub(crate) fn decode<'a>(
         promise: None,
         cluster: None,
         lists,
+        list_begins: 0,
     };
     while !rest.0.is_empty() {
         let (kind, payload) = rest.section()?;
@@ -137,7 +140,11 @@ impl<'a> Datagram<'a> {
         match kind {
             kind::LOAD => {
                 let age = payload.take("load")?;
-                self.load = Some((payload.load()?.0, age_from_wire(age)));
+                let (mut sample, with) = payload.load()?;
+                if with & WITH_BACKLOG != 0 {
+                    sample.backlog_ms = payload.backlog()?;
+                }
+                self.load = Some((sample, age_from_wire(age)));
             }
             kind::HARDWARE => {
                 let hardware = payload.take("hardware")?;
@@ -167,11 +174,20 @@ impl<'a> Datagram<'a> {
                 }
             }
             kind::LOADS => {
+                self.list_begins = self.lists.loads.len();
                 while !payload.0.is_empty() {
                     if self.lists.loads.len() == LOADS_MAX {
                         return Err(DecodeError::Malformed("loads: too many"));
                     }
                     self.lists.loads.push(payload.load_entry()?);
+                }
+            }
+            kind::BACKLOGS => {
+                for entry in self.lists.loads.iter_mut().skip(self.list_begins) {
+                    if payload.0.is_empty() {
+                        break;
+                    }
+                    entry.sample.backlog_ms = payload.backlog()?;
                 }
             }
             _ => {}
@@ -201,6 +217,11 @@ impl<'a> Reader<'a> {
     fn load(&mut self) -> Result<(LoadSample, u8), DecodeError> {
         let load: WireLoad = self.take("load")?;
         Ok((load.sample().ok_or(DecodeError::Malformed("load: out of range"))?, load.with()))
+    }
+
+    fn backlog(&mut self) -> Result<u32, DecodeError> {
+        let bits: [u8; 2] = self.take("backlog")?;
+        from_short_float(u16::from_le_bytes(bits)).ok_or(DecodeError::Malformed("backlog: out of range"))
     }
 
     fn load_entry(&mut self) -> Result<LoadEntry, DecodeError> {

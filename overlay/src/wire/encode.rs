@@ -9,7 +9,7 @@ use super::body::{
     kind,
 };
 use super::codec::{self, Encode};
-use super::load::{WITH_COORDINATE, WireLoad, age_to_wire};
+use super::load::{WITH_BACKLOG, WITH_COORDINATE, WireLoad, age_to_wire, short_float};
 use super::{
     ClusterClaim, DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject,
     UPDATES_MAX, Update,
@@ -23,6 +23,42 @@ pub(crate) struct Encoder {
     end_max: usize,
     /// Kind of the open list section, where its head is, and how many entries it has.
     list: Option<(u8, usize, usize)>,
+    /// The backlogs of the load entries in the open list, in its order.
+    backlogs: Backlogs,
+}
+
+/// Waits of members whose loads are passed on. They stand in a section of their own, which older releases skip: an entry can't grow.
+/// Most wait for nothing, so what is zero at the end is left out, and the section where all are.
+#[derive(Clone, Copy)]
+struct Backlogs {
+    all: [u16; LOADS_MAX],
+    count: usize,
+}
+
+impl Backlogs {
+    const NONE: Self = Self { all: [0; LOADS_MAX], count: 0 };
+
+    fn said(&self) -> &[u16] {
+        let end = self.all[..self.count].iter().rposition(|backlog| *backlog != 0).map_or(0, |last| last + 1);
+        &self.all[..end]
+    }
+
+    /// Bytes of the section.
+    fn bytes(&self) -> usize {
+        match self.said().len() {
+            0 => 0,
+            count => SECTION_HEAD_BYTES + 2 * count,
+        }
+    }
+
+    /// With one more. More than fit into a list are none that is passed on.
+    fn and(mut self, backlog: u16) -> Self {
+        if let Some(place) = self.all.get_mut(self.count) {
+            *place = backlog;
+            self.count += 1;
+        }
+        self
+    }
 }
 
 impl Encoder {
@@ -30,7 +66,8 @@ impl Encoder {
     pub fn new(mut bytes: Vec<u8>, seal: &Seal, version: u8, rng: &mut impl RngCore, head: &Head) -> Self {
         bytes.clear();
         seal.begin(version, &mut bytes, rng);
-        let mut encoder = Self { bytes, end_max: DATAGRAM_BYTES_MAX - seal.trailer_bytes(), list: None };
+        let end_max = DATAGRAM_BYTES_MAX - seal.trailer_bytes();
+        let mut encoder = Self { bytes, end_max, list: None, backlogs: Backlogs::NONE };
         encoder.put(head);
         encoder
     }
@@ -98,7 +135,11 @@ impl Encoder {
     pub fn load(&mut self, sample: &LoadSample, age: Duration) {
         let start = self.bytes.len();
         self.bytes.extend([0; SECTION_HEAD_BYTES]);
-        self.put(&(age_to_wire(age), WireLoad::new(sample, 0)));
+        let with = if sample.backlog_ms > 0 { WITH_BACKLOG } else { 0 };
+        self.put(&(age_to_wire(age), WireLoad::new(sample, with)));
+        if with != 0 {
+            self.put(&short_float(sample.backlog_ms).to_le_bytes());
+        }
         self.close(kind::LOAD, start);
         // Few nodes have any: it costs the others nothing.
         if sample.hardware != 0 {
@@ -156,14 +197,23 @@ impl Encoder {
     /// Adds another member's load; false if there is no room for it.
     #[must_use]
     pub fn load_entry(&mut self, entry: &LoadEntry) -> bool {
-        self.entry(kind::LOADS, LOADS_MAX, |this| {
+        let end_max = self.end_max;
+        let open = self.list.is_some_and(|(kind, ..)| kind == kind::LOADS);
+        let before = if open { self.backlogs } else { Backlogs::NONE };
+        let after = before.and(short_float(entry.sample.backlog_ms));
+        // What is said of the backlogs follows when the list is closed.
+        self.end_max = end_max.saturating_sub(after.bytes());
+        let fits = self.entry(kind::LOADS, LOADS_MAX, |this| {
             let with = if entry.coordinate.is_some() { WITH_COORDINATE } else { 0 };
             let (of, boot_low) = (entry.of.to_le_bytes(), entry.boot_low.to_le_bytes());
             this.put(&(of, boot_low, age_to_wire(entry.age), WireLoad::new(&entry.sample, with)));
             if let Some(coordinate) = &entry.coordinate {
                 this.put(&WireCoordinate::from(coordinate));
             }
-        })
+        });
+        self.end_max = end_max;
+        self.backlogs = if fits { after } else { before };
+        fits
     }
 
     /// Grows the datagram to its largest size.
@@ -206,8 +256,14 @@ impl Encoder {
     }
 
     fn close_list(&mut self) {
-        if let Some((kind, start, _)) = self.list.take() {
-            self.close(kind, start);
+        let Some((kind, start, _)) = self.list.take() else { return };
+        self.close(kind, start);
+        let backlogs = std::mem::replace(&mut self.backlogs, Backlogs::NONE);
+        if kind == kind::LOADS && !backlogs.said().is_empty() {
+            let start = self.bytes.len();
+            self.bytes.extend([0; SECTION_HEAD_BYTES]);
+            self.bytes.extend(backlogs.said().iter().flat_map(|backlog| backlog.to_le_bytes()));
+            self.close(kind::BACKLOGS, start);
         }
     }
 

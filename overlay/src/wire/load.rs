@@ -26,8 +26,10 @@ pub(super) struct WireLoad {
 
 /// In [`WireLoad::with`]: a coordinate follows.
 pub(super) const WITH_COORDINATE: u8 = 0x80;
+/// In [`WireLoad::with`], in the section of a sender's own load: its backlog follows.
+pub(super) const WITH_BACKLOG: u8 = 0x40;
 /// The bits of [`WireLoad::with`].
-const WITH: u8 = 0xc0;
+const WITH: u8 = WITH_COORDINATE | WITH_BACKLOG;
 /// Thousandths in a half percent.
 const PERMILLE_STEP: u16 = 5;
 
@@ -96,6 +98,7 @@ impl<C> Decode<C> for WireLoad {
             workers,
             service_ms,
             kilopixels_per_s,
+            backlog_ms: 0,
             hardware: 0,
         };
         Ok(Self { sample, with: present & WITH })
@@ -106,7 +109,7 @@ impl<C> Decode<C> for WireLoad {
 const MANTISSA_BITS: u32 = 11;
 
 /// The number's twelve upper bits and how far they are shifted: exact below 4,096, else too small by less than 1 in 2,048.
-fn short_float(number: u32) -> u16 {
+pub(super) fn short_float(number: u32) -> u16 {
     let shift = (u32::BITS - number.leading_zeros()).saturating_sub(MANTISSA_BITS + 1);
     // With the exponent 0 the uppermost bit is said, with all others it is understood.
     if number < 1 << MANTISSA_BITS {
@@ -117,7 +120,7 @@ fn short_float(number: u32) -> u16 {
 }
 
 /// None if it is too large.
-fn from_short_float(bits: u16) -> Option<u32> {
+pub(super) fn from_short_float(bits: u16) -> Option<u32> {
     let (exponent, mantissa) = (bits >> MANTISSA_BITS, u32::from(bits) & ((1 << MANTISSA_BITS) - 1));
     let Some(shift) = exponent.checked_sub(1) else { return Some(mantissa) };
     let number = mantissa | (1 << MANTISSA_BITS);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::body::kind;
+use super::body::{SECTION_HEAD_BYTES, kind};
 use super::*;
 use crate::{
     BootEpoch, ClusterIdentity, Coordinate, Identity, Incarnation, KEY_BYTES, Keyring, LoadSample,
@@ -56,10 +56,12 @@ prop_compose! {
 prop_compose! {
     /// Such as come back just as they went: percentages in halves, great numbers with twelve bits.
     fn samples()(seq: u16, cpu in 0u16..=200, memory in 0u16..=200, queued_jobs: u16, queue_capacity_jobs: u16,
-                 running_jobs: u16, workers: u16, service in (0u32..4096, 0..20), speed in (0u32..4096, 0..20), hardware: u8)
+                 running_jobs: u16, workers: u16, service in (0u32..4096, 0..20), speed in (0u32..4096, 0..20),
+                 backlog in prop_oneof![Just((0, 0)), (0u32..4096, 0..20)], hardware: u8)
                  -> LoadSample {
         LoadSample { seq, cpu_permille: 5 * cpu, memory_permille: 5 * memory, queued_jobs, queue_capacity_jobs,
-                     running_jobs, workers, service_ms: service.0 << service.1, kilopixels_per_s: speed.0 << speed.1, hardware }
+                     running_jobs, workers, service_ms: service.0 << service.1, kilopixels_per_s: speed.0 << speed.1,
+                     backlog_ms: backlog.0 << backlog.1, hardware }
     }
 }
 
@@ -264,7 +266,7 @@ proptest! {
         let mut sections = sections(&before[head_end..before.len() - plain.trailer_bytes()]);
         for (kind, payload) in &mut sections {
             // A list is entries to its end; everything else may grow fields.
-            if ![kind::RANGES, kind::UPDATES, kind::LOADS].contains(kind) {
+            if ![kind::RANGES, kind::UPDATES, kind::LOADS, kind::BACKLOGS].contains(kind) {
                 payload.extend_from_slice(&grown);
             }
         }
@@ -319,6 +321,52 @@ fn sealed(seal: &Seal, sections: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(sections);
     seal.seal(&mut bytes);
     bytes
+}
+
+/// A release that does not know of backlogs reads all else: a sample's own stands behind what it reads, and those that are passed on
+/// stand in a section that it skips.
+#[test]
+fn backlogs_cost_nothing_where_there_are_none_and_older_releases_read_past_them() {
+    let seal = Seal::new("test", None, Versions::SPOKEN);
+    let bytes = |backlogs: &[u32]| {
+        let head = Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4);
+        let mut encoder = Encoder::new(Vec::new(), &seal, 1, &mut rng(), &head);
+        let sample = |backlog_ms| LoadSample { workers: 2, backlog_ms, ..LoadSample::default() };
+        encoder.load(&sample(backlogs[0]), Duration::ZERO);
+        for (of, backlog_ms) in (0..).zip(backlogs) {
+            let (age, sample) = (Duration::ZERO, sample(*backlog_ms));
+            assert!(encoder.load_entry(&LoadEntry { of, boot_low: 0, age, sample, coordinate: None }));
+        }
+        encoder.finish(&seal)
+    };
+    let none = bytes(&[0, 0, 0]);
+    assert_eq!(bytes(&[0, 700, 0]).len(), none.len() + SECTION_HEAD_BYTES + 4, "as far as there are any");
+    assert_eq!(
+        bytes(&[700, 0, 0]).len(),
+        none.len() + 2 + SECTION_HEAD_BYTES + 2,
+        "its own, and in the list"
+    );
+    let mut told = bytes(&[700, 0, 9_000]);
+    let begun = Encoder::new(
+        Vec::new(),
+        &seal,
+        1,
+        &mut rng(),
+        &Head::new(NodeKey(1), BootEpoch(2), Incarnation(3), 4),
+    );
+    let head_end = begun.finish(&seal).len() - seal.trailer_bytes();
+    let end = told.len() - seal.trailer_bytes();
+    let kinds: Vec<_> = sections(&told[head_end..end]).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [kind::LOAD, kind::LOADS, kind::BACKLOGS]);
+    let datagram = decode(&seal, &mut told, Lists::default()).unwrap();
+    assert_eq!(datagram.load.unwrap().0.backlog_ms, 700);
+    let backlogs: Vec<_> = datagram.lists.loads.iter().map(|entry| entry.sample.backlog_ms).collect();
+    assert_eq!(backlogs, [700, 0, 9_000 / 4 * 4]);
+    // More backlogs than there are entries, and half of one: what is too much is ignored, what is cut is not.
+    let mut many = sealed(&seal, &[kind::BACKLOGS, 2, 0, 1, 0]);
+    assert!(decode(&seal, &mut many, Lists::default()).is_ok());
+    let mut half = sealed(&seal, &[18, 12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, kind::BACKLOGS, 1, 0, 1]);
+    assert!(decode(&seal, &mut half, Lists::default()).is_err());
 }
 
 #[test]
