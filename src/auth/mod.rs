@@ -100,6 +100,12 @@ pub enum AuthError {
         /// By how many seconds the asking node's clock is ahead of this node's; negative if it is behind.
         ahead_s: i64,
     },
+    /// There is no key that could prove anything, and the request comes from another machine.
+    #[error(
+        "the cluster has no key, so this is answered on the node's own machine alone: ask at 127.0.0.1 there, or give the \
+         cluster a --key-file"
+    )]
+    Remote,
     /// Seen before.
     #[error("the request was sent before: replays are refused")]
     Replayed,
@@ -138,10 +144,27 @@ impl Authority {
         *self.keys.write() = keys.keys().iter().map(mac_key).collect();
     }
 
+    /// Whether there is no key: everything is let in.
+    pub fn is_open(&self) -> bool {
+        self.keys.read().is_empty()
+    }
+
     /// Signs a request to a peer; `body` is none for a streamed one, and where there is none.
     pub fn sign(&self, to: &Identity, method: &Method, path: &str, body: Option<&[u8]>) -> Signed {
+        self.sign_for(&to.name, to.boot, method, path, body)
+    }
+
+    /// The same to a node of which only name and boot are known.
+    pub fn sign_for(
+        &self,
+        to: &NodeName,
+        boot: BootEpoch,
+        method: &Method,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Signed {
         let (method, path) = (method.clone(), path.to_owned());
-        let question = Question { to: to.name.clone(), boot: to.boot, method, path };
+        let question = Question { to: to.clone(), boot, method, path };
         let keys = self.keys.read();
         let proof = keys.first().map(|key| {
             let token = Token::new(now_s(), rand::random(), body.map(ContentId::of));

@@ -7,6 +7,7 @@ mod log;
 mod members;
 mod node;
 mod out;
+mod policy;
 mod profiles;
 mod runtime;
 mod sandbox;
@@ -43,6 +44,8 @@ enum Command {
     Load(Box<load::Args>),
     /// Show what can be asked for and what it makes; check a profile file
     Profiles(profiles::Args),
+    /// Show or change the routing policy of running nodes
+    Policy(policy::Args),
     /// Make keys for a cluster
     Key(key::Args),
     /// Simulate the overlay: virtual time, the same state machine as the real node
@@ -72,6 +75,7 @@ impl Cli {
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
             Command::Profiles(args) => profiles::run(args),
+            Command::Policy(args) => runtime::block_on(policy::run(args)),
         };
         result.unwrap_or_else(|error| {
             out::complain(format_args!("starling: {}", told_once(&error)));

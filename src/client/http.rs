@@ -201,7 +201,7 @@ pub(super) async fn refuse(
     Err(ClientError::Refused { status: status.as_u16(), text })
 }
 
-async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+pub(super) async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Bytes, ClientError> {
     match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(ClientError::Broken { endpoint: endpoint.clone(), reason: error.to_string() }),

@@ -8,6 +8,7 @@ mod http;
 pub mod load;
 mod members;
 mod naming;
+mod policy;
 mod problem;
 mod profiles;
 mod unpack;
@@ -21,6 +22,7 @@ pub use http::{Client, ClientError, Reached};
 pub(crate) use members::trim_lines;
 pub use members::{Load, Member, Members};
 pub use naming::Names;
+pub use policy::{RoutingChange, RoutingPolicy};
 pub use profiles::Profiles;
 pub use upload::{Outcome, Progress, Upload};
 

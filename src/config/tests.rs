@@ -35,7 +35,7 @@ fn each_bad_value_says_which_option_and_what_to_give() {
         ),
         (
             |o| o.policy = Some("best".into()),
-            "unknown policy \"best\": use one of score, random, round-robin",
+            "unknown policy \"best\": use one of score, random, round-robin, least-loaded, p2c, prequal, waterfall, eta",
         ),
         (|o| o.load_weight = Some(-1.0), "--load-weight (STARLING_LOAD_WEIGHT): -1 is no weight"),
         (|o| o.rtt_weight = Some(f64::NAN), "--rtt-weight (STARLING_RTT_WEIGHT): NaN is no weight"),

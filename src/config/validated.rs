@@ -12,7 +12,7 @@ use super::keys::KeyFileError;
 use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode};
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
-use crate::route::{PolicyKind, ScoreWeights};
+use crate::route::{Policy, PolicyKind, ScoreWeights};
 use crate::workers::HardwareMode;
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
@@ -68,9 +68,7 @@ pub struct NodeConfig {
     /// What can be asked for.
     pub profiles: ProfileSet,
     /// Where jobs go.
-    pub policy: PolicyKind,
-    /// Weights of the score policy.
-    pub weights: ScoreWeights,
+    pub policy: Policy,
     /// Time of a request that names none.
     pub deadline: Duration,
     /// Most time that a request may ask for.
@@ -338,8 +336,7 @@ impl NodeConfig {
             sandbox: options.sandbox.unwrap_or_default(),
             hardware: parse("hardware", options.hardware, HardwareMode::default())?,
             profiles: profiles(options.profiles)?,
-            policy: parse("policy", options.policy, PolicyKind::default())?,
-            weights,
+            policy: Policy { kind: parse("policy", options.policy, PolicyKind::default())?, weights },
             deadline,
             deadline_max,
             drain: duration("drain", options.drain, Duration::from_secs(30))?,

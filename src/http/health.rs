@@ -15,6 +15,8 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 struct HealthJson<'a> {
     status: &'static str,
     node: &'a str,
+    /// Greater after each restart: what a proof for this node is bound to.
+    boot: u64,
     zone: &'a str,
     version: &'static str,
     uptime_s: u64,
@@ -39,6 +41,7 @@ pub(super) fn health(node: &Node) -> Response<Body> {
     let health = HealthJson {
         status: "ok",
         node: identity.name.as_str(),
+        boot: identity.boot.0,
         zone: identity.zone.as_str(),
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: node.uptime().as_secs(),

@@ -134,7 +134,7 @@ async fn exchange<Q: DeserializeOwned, A: Serialize>(
     proved(&admission, response).await
 }
 
-async fn document<T: DeserializeOwned>(
+pub(super) async fn document<T: DeserializeOwned>(
     admission: &Admission,
     request: Request<Incoming>,
 ) -> Result<T, ApiError> {
@@ -157,6 +157,24 @@ fn member(node: &Node, method: &Method, path: &str, headers: &HeaderMap) -> Resu
     node.authority().check(method, path, proof)
 }
 
+/// Lets only those in that may change how a node works: who has the cluster's key, or, where there is none, who is on the node's
+/// own machine.
+pub(super) fn administrator<B>(
+    node: &Node,
+    peer: IpAddr,
+    request: &Request<B>,
+) -> Result<Admission, AuthError> {
+    let admission = member(node, request.method(), request.uri().path(), request.headers())?;
+    if node.authority().is_open() && !is_own_machine(peer) {
+        return Err(AuthError::Remote);
+    }
+    Ok(admission)
+}
+
+fn is_own_machine(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
+}
+
 /// A whole result, with the proof that it comes from here.
 fn delivered(admission: &Admission, object: &Object) -> Response<Body> {
     let mut response = objects::whole(object);
@@ -165,7 +183,7 @@ fn delivered(admission: &Admission, object: &Object) -> Response<Body> {
 }
 
 /// A small answer, with the proof that it comes from here.
-async fn proved(admission: &Admission, response: Response<Body>) -> Response<Body> {
+pub(super) async fn proved(admission: &Admission, response: Response<Body>) -> Response<Body> {
     let (head, body) = response.into_parts();
     // All of it is at hand.
     let body = match body.collect().await {
@@ -181,5 +199,26 @@ async fn proved(admission: &Admission, response: Response<Body>) -> Response<Bod
 fn prove(admission: &Admission, response: &mut Response<Body>, digest: &ContentId) {
     if let Some(proof) = admission.prove(response.status(), digest) {
         set_header(response, AUTHENTICATION_INFO, &proof);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_the_own_machine() {
+        for (peer, own) in [
+            ("127.0.0.1", true),
+            ("127.8.0.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.77.1.1", false),
+            ("::ffff:10.77.1.1", false),
+            ("fe80::1", false),
+            ("0.0.0.0", false),
+        ] {
+            assert_eq!(is_own_machine(peer.parse().unwrap()), own, "{peer}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response};
 
 use super::respond::problem;
-use super::{ApiError, Body, cors, files, health, internal, members, objects, profiles, upload};
+use super::{ApiError, Body, cors, files, health, internal, members, objects, policy, profiles, upload};
 use crate::gate::Gate;
 use crate::node::Node;
 
@@ -52,6 +52,8 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         ["internal", "leases"] if post => internal::claim(node, request).await,
         ["internal", "leases", "end"] if post => internal::end(node, request).await,
         ["internal", "progress"] if post => internal::progress(node, request).await,
+        ["internal", "policy"] if post => policy::set(node, client, request).await,
+        ["internal", "policy"] if method == Method::GET => policy::show(node, client, request).await,
         ["internal", "results", content, profile] if method == Method::GET => {
             internal::result(node, (content, profile, None), request).await
         }
@@ -63,6 +65,7 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         | ["internal", "leases", "end"]
         | ["internal", "jobs", _] => wrong_method(&path, "POST"),
         ["internal", "results", _, _] | ["internal", "results", _, _, _] => wrong_method(&path, "GET"),
+        ["internal", "policy"] => wrong_method(&path, "GET, POST"),
         ["health"] if read => health::health(node),
         ["ready"] if read => health::ready(node),
         ["members"] if read => members::members(node),

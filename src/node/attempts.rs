@@ -9,11 +9,12 @@ use futures_util::stream::FuturesUnordered;
 use http_body_util::BodyExt;
 use starling_overlay::Identity;
 
+use super::rank::answered;
 use super::watched::{Motion, Stall};
 use super::{Done, Job, Node, Outcome};
 use crate::http::{ApiError, file_body};
 use crate::offload::{Accepted, Fault, Offer, OffloadError};
-use crate::route::{Candidate, RouteKind};
+use crate::route::{Candidate, Handoff, RouteKind};
 use crate::workers::Place;
 
 /// How long somebody who has a place here may be kept asking for a better one: by peers that say no, and by such that say nothing.
@@ -26,6 +27,13 @@ pub(super) enum Attempt {
     Elsewhere,
     /// No node would.
     Verdict(ApiError),
+}
+
+/// A place for a job at a peer.
+struct Taken {
+    accepted: Accepted,
+    /// What the router is told of it.
+    handoff: Handoff,
 }
 
 /// A job that a peer has and that does not get on there. It goes on beside whatever is tried next, and the first result counts.
@@ -161,13 +169,14 @@ impl<'a> Attempts<'a> {
     }
 
     async fn there_alone(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Done, Attempt> {
-        let accepted = self.offer(candidate, answer_by).await;
-        let handed = match &accepted {
-            Ok(accepted) => match self.hand_over(candidate, accepted).await {
+        let offered = self.offer(candidate, answer_by).await;
+        let is_taken = offered.is_ok();
+        let handed = match offered {
+            Ok(taken) => match self.hand_over(candidate, taken).await {
                 Some(handed) => handed,
                 None => return Err(Attempt::Elsewhere),
             },
-            Err(error) => Err(error.clone()),
+            Err(error) => Err(error),
         };
         self.job.trail.mark(if handed.is_ok() { "peer" } else { "no-peer" });
         let (content, peer) = (self.job.upload.content, &candidate.identity.name);
@@ -176,7 +185,7 @@ impl<'a> Attempts<'a> {
             Err(OffloadError::Verdict(ApiError::Crashed(what))) => Err(self.crashed(what)),
             Err(OffloadError::Verdict(error)) => Err(Attempt::Verdict(error)),
             Err(OffloadError::Refused { reason, retry_after }) => {
-                if accepted.is_ok() {
+                if is_taken {
                     tracing::warn!(%content, %peer, reason, "peer failed at it: next candidate");
                 } else {
                     tracing::info!(%content, %peer, reason, "offer refused: next candidate");
@@ -206,7 +215,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Offers it to a peer, and takes note of the time that this took in vain.
-    async fn offer(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Accepted, OffloadError> {
+    async fn offer(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Taken, OffloadError> {
         let (node, job, peer) = (self.node, self.job, &candidate.identity);
         let offer = Offer {
             from: node.identity.name.clone(),
@@ -216,39 +225,38 @@ impl<'a> Attempts<'a> {
             recipe: Some(job.profile.recipe_id()),
             deadline_ms: job.deadline.left().as_millis() as u64,
             // Who is leaving, or has failed at it, has no place to compare with.
-            backlog: (node.policy.weighs_load() && !self.leaving && self.fault.is_none())
-                .then(|| node.pool.backlog(job.client, self.place.as_ref())),
+            backlog: (!self.leaving && self.fault.is_none())
+                .then(|| candidate.backlog_max(node.pool.backlog(job.client, self.place.as_ref())))
+                .flatten(),
             client: Some(job.client),
             info: job.info.as_deref().cloned(),
         };
         let asked = Instant::now();
+        let handoff = node.router.hand_off(asked, candidate, &job.demand());
         let answer = node.peers.offer(peer, candidate.rtt, &offer);
         let Ok(answer) = tokio::time::timeout_at(answer_by.into(), answer).await else {
             self.silent += asked.elapsed();
             return Err(OffloadError::Refused { reason: "no time for its answer".into(), retry_after: None });
         };
+        handoff.observe(Instant::now(), answered(&answer));
         match &answer {
             Err(OffloadError::Refused { .. }) => self.refusing += asked.elapsed(),
             Err(OffloadError::Unreachable(_) | OffloadError::Avoided(_)) => self.silent += asked.elapsed(),
             Ok(_)
             | Err(OffloadError::Verdict(_) | OffloadError::Faulty { .. } | OffloadError::NotTaken(_)) => {}
         }
-        answer
+        answer.map(|accepted| Taken { accepted, handoff })
     }
 
     /// Sends a job that a peer has accepted, and waits for its result as long as something moves. None when nothing does: then it
     /// is a straggler.
-    async fn hand_over(
-        &mut self,
-        candidate: &Candidate,
-        accepted: &Accepted,
-    ) -> Option<Result<Done, OffloadError>> {
+    async fn hand_over(&mut self, candidate: &Candidate, taken: Taken) -> Option<Result<Done, OffloadError>> {
         let (node, job, peer) = (self.node, self.job, &candidate.identity);
         let key = job.key();
         let (motion, life) = (Motion::default(), node.lives.enter(&key));
         // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
         let patient_until = Instant::now() + job.deadline.left() / 2;
-        let mut exchange = self.exchange(candidate, accepted, motion.clone());
+        let mut exchange = self.exchange(candidate, taken, motion.clone());
         let stall = tokio::select! {
             handed = &mut exchange => return Some(handed),
             stall = node.until_stalled((peer, candidate.rtt), &key, (&motion, &life), patient_until) => stall,
@@ -270,8 +278,9 @@ impl<'a> Attempts<'a> {
     }
 
     /// The job's way to a peer, and its result's way back.
-    fn exchange(&self, candidate: &Candidate, accepted: &Accepted, motion: Motion) -> Straggler<'a> {
-        let (node, job, accepted) = (self.node, self.job, accepted.clone());
+    fn exchange(&self, candidate: &Candidate, taken: Taken, motion: Motion) -> Straggler<'a> {
+        let (node, job) = (self.node, self.job);
+        let Taken { accepted, handoff } = taken;
         let (peer, route) = (Arc::clone(&candidate.identity), candidate.route);
         let scores = Arc::clone(&self.scores);
         Box::pin(async move {
@@ -282,16 +291,19 @@ impl<'a> Attempts<'a> {
                 let delivery = node.peers.send(&peer, &accepted, body, job.limit.left()).await?;
                 node.take_result(job, &peer, delivery, &motion).await
             };
-            let (object, cache) = tokio::select! {
-                result = exchange => result?,
+            let handed = tokio::select! {
+                result = exchange => result,
                 () = node.lost(&peer) => {
-                    return Err(OffloadError::Unreachable("gossip found it dead while it had the job".into()));
+                    Err(OffloadError::Unreachable("gossip found it dead while it had the job".into()))
                 }
                 () = tokio::time::sleep_until(job.limit.at.into()) => {
-                    return Err(OffloadError::Verdict(job.limit.passed()));
+                    Err(OffloadError::Verdict(job.limit.passed()))
                 }
             };
-            Ok(Done { object, by: peer, route, cache, scores })
+            let handed =
+                handed.map(|(object, cache)| Done { object, by: Arc::clone(&peer), route, cache, scores });
+            node.learn(&handoff, &handed, &motion);
+            handed
         })
     }
 }

@@ -1,28 +1,24 @@
 //! Carrying a routing decision out: one candidate after the other, until one has done the job.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use starling_overlay::{Identity, LoadSample, MemberState};
+use starling_overlay::{Identity, MemberState};
 
 use super::attempts::{Attempt, Attempts};
+use super::rank::{PEERS_ASKED_MAX, scores_text};
 use super::{Job, Node, Outcome, claim};
 use crate::content::{ClientTag, ContentId, MediaInfo};
 use crate::http::{ApiError, Deadline};
 use crate::offload::Fault;
 use crate::profile::Profile;
-use crate::route::{Candidate, SAMPLE_AGE_MAX, Situation};
+use crate::route::{Candidate, Concern, SAMPLE_AGE_MAX, is_full};
 use crate::workers::Place;
 
-/// How many peers are asked at the most before the job is done here or refused.
-const PEERS_ASKED_MAX: usize = 8;
 /// Least time for a peer's answer beside the two ways there and back that a new connection and the offer take.
 const ANSWER_TIME_MIN: Duration = Duration::from_millis(100);
 /// Time to find somebody for a job that does not get on where it is.
 const HEDGE_SETTLED_AFTER: Duration = Duration::from_millis(700);
-/// What a job takes on a node that does not know yet.
-const SERVICE_GUESS: Duration = Duration::from_secs(5);
 /// What a client is told when nobody could say when a place will be free.
 const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -54,7 +50,7 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
             attempt
         } else if peers_asked < PEERS_ASKED_MAX
             && (attempts.fault.is_some() || !attempts.has_asked_enough())
-            && !is_full(candidate.load.as_ref(), job.deadline.left())
+            && may_be_asked(candidate, job)
         {
             peers_asked += 1;
             attempts.there(candidate, job.deadline.at).await
@@ -85,8 +81,8 @@ pub(super) async fn dispatch(node: &Arc<Node>, job: &Job, place: Place) -> Outco
 /// Finds a peer for a job that was taken here, where it can't be done any more: this node is leaving. Each may say no, but all
 /// are asked, first the one that is likely to begin soonest.
 async fn hand_on(node: &Arc<Node>, job: &Job, mut attempts: Attempts<'_>) -> Outcome {
-    let mut peers = node.rank(job, None);
-    peers.retain(|candidate| !candidate.is_local());
+    let mut peers = node.rank_all(job);
+    peers.retain(|candidate| !candidate.is_local() && candidate.concern != Concern::Distrusted);
     while let Some((candidate, _turn)) = node.handovers.next(&mut peers) {
         if job.deadline.left().is_zero() {
             return Err(job.deadline.passed());
@@ -111,7 +107,8 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
     let ranked = node.rank(job, None);
     let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
     attempts.fault = Some(fault);
-    for candidate in ranked.iter().filter(|candidate| !candidate.is_local()).take(PEERS_ASKED_MAX) {
+    let may = |peer: &&Candidate| !peer.is_local() && peer.concern != Concern::Distrusted;
+    for candidate in ranked.iter().filter(may).take(PEERS_ASKED_MAX) {
         if job.deadline.left().is_zero() {
             return Err(job.deadline.passed());
         }
@@ -136,7 +133,7 @@ pub(super) async fn after_fault(node: &Arc<Node>, job: &Job, fault: ApiError) ->
 pub(super) async fn elsewhere(node: &Arc<Node>, job: &Job) -> Result<Outcome, Option<Duration>> {
     let ranked = node.rank(job, None);
     let mut attempts = Attempts::new(node, job, None, scores_text(&job.upload.content, &ranked));
-    let may = |peer: &&Candidate| !peer.is_local() && !is_full(peer.load.as_ref(), job.deadline.left());
+    let may = |peer: &&Candidate| !peer.is_local() && may_be_asked(peer, job);
     let mut peers = ranked.iter().filter(may).take(PEERS_ASKED_MAX).peekable();
     let mut settled_by = job.settled_by;
     while let Some(candidate) = peers.next() {
@@ -181,52 +178,12 @@ fn decided(attempt: Result<super::Done, Attempt>) -> Option<Outcome> {
     }
 }
 
-/// Whether a node that says this of itself will hardly take a job that has this much time left; who says nothing may. Rather
-/// yes than no: to ask in vain costs time when there is none.
-fn is_full(load: Option<&LoadSample>, left: Duration) -> bool {
-    let Some(load) = load else { return false };
-    let wait = wait_there(load, 0);
-    !wait.is_zero() && wait + usual_there(load) * 2 > left / 2
-}
-
-/// How long a job waits on a node that says this of itself, and has been given so many more jobs since.
-pub(super) fn wait_there(load: &LoadSample, more: u32) -> Duration {
-    let workers = u32::from(load.workers.max(1));
-    let jobs = u32::from(load.queued_jobs) + u32::from(load.running_jobs) + more;
-    if jobs < workers {
-        return Duration::ZERO;
-    }
-    // Of what runs, half is done on average.
-    usual_there(load) * (2 * jobs - u32::from(load.running_jobs)) / 2 / workers
-}
-
-fn usual_there(load: &LoadSample) -> Duration {
-    match load.service_ms {
-        0 => SERVICE_GUESS,
-        ms => Duration::from_millis(ms.into()),
-    }
+/// Whether a job is offered to a peer at all: it may take it, and is no node that is not trusted.
+fn may_be_asked(peer: &Candidate, job: &Job) -> bool {
+    peer.concern != Concern::Distrusted && !peer.is_full(job.deadline.left())
 }
 
 impl Node {
-    fn rank(&self, job: &Job, own: Option<&Place>) -> Vec<Candidate> {
-        let view = self.view();
-        let situation = Situation { view: &view, own_load: self.own_load(), now: Instant::now() };
-        let mut rng = self.rng.lock();
-        let mut ranked = self.policy.rank(&situation, &mut *rng);
-        drop(rng);
-        // The score hardly sees a queue (a job counts as much as a percent of CPU). Where a job would have to wait, the
-        // others are asked first, in the score's order: one that can begin sooner accepts, and the rest refuse.
-        if self.policy.weighs_load() && self.pool.backlog(job.client, own).is_full() {
-            ranked.sort_by_key(Candidate::is_local);
-        }
-        if let Some(codec) = job.profile.hardware_codec() {
-            ranked.sort_by_key(|candidate| !candidate.has_hardware(codec.bit()));
-        }
-        append_unranked(&mut ranked, situation.live_peers());
-        ranked.retain(|candidate| candidate.is_local() || !self.is_distrusted(&candidate.identity));
-        ranked
-    }
-
     /// Whether a peer has done worse lately than not to answer, for which it is not even asked.
     fn is_distrusted(&self, peer: &Identity) -> bool {
         self.peers.standings().avoided(peer).is_some_and(|(fault, _)| fault != Fault::Unreachable)
@@ -306,63 +263,9 @@ impl Node {
     }
 }
 
-/// Puts those last of whom the policy knows too little to rank them, the nearest first: one that has joined just now, or is heard of
-/// too seldom to have a fresh load here, can do what nobody else can. Their score is infinite.
-fn append_unranked(ranked: &mut Vec<Candidate>, live: impl Iterator<Item = Candidate>) {
-    let known: HashSet<_> = ranked.iter().map(|candidate| &candidate.identity.name).collect();
-    let mut unranked: Vec<_> = live.filter(|candidate| !known.contains(&candidate.identity.name)).collect();
-    unranked.sort_by_key(|candidate| candidate.rtt.unwrap_or(Duration::MAX));
-    ranked.extend(unranked.into_iter().map(|candidate| Candidate { score: f64::INFINITY, ..candidate }));
-}
-
-/// `node1/FRA=0.120 node4/FRA=0.031 …`, best first.
-fn scores_text(content: &ContentId, ranked: &[Candidate]) -> Arc<str> {
-    let one = |Candidate { identity, score, .. }: &Candidate| {
-        format!("{}/{}={score:.3}", identity.name, identity.zone)
-    };
-    let scored = ranked.iter().filter(|candidate| candidate.score.is_finite());
-    let scores = scored.take(PEERS_ASKED_MAX + 1).map(one).collect::<Vec<_>>().join(" ");
-    tracing::debug!(%content, scores, "candidates ranked");
-    scores.into()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::handover::tests::{peer, silent};
     use super::*;
-
-    fn names(ranked: &[Candidate]) -> Vec<&str> {
-        ranked.iter().map(|candidate| candidate.identity.name.as_str()).collect()
-    }
-
-    #[test]
-    fn whom_the_policy_does_not_know_comes_last_and_the_nearest_of_them_first() {
-        let mut ranked = vec![peer("d", 3, 90), peer("b", 0, 5)];
-        ranked[0].score = 0.1;
-        let strangers = [Candidate { rtt: None, ..silent("a", 0) }, silent("e", 200), silent("c", 1)];
-        let live =
-            || strangers.iter().chain(&[peer("b", 0, 5), peer("d", 3, 90)]).cloned().collect::<Vec<_>>();
-        append_unranked(&mut ranked, live().into_iter());
-        assert_eq!(names(&ranked), ["d", "b", "c", "e", "a"]);
-        assert_eq!((ranked[0].score, ranked[1].score), (0.1, 0.0));
-        assert!(ranked[2..].iter().all(|stranger| stranger.score.is_infinite()));
-        // Who is asked when all else is full, and is told of in no score.
-        assert!(ranked[2..].iter().all(|stranger| !is_full(stranger.load.as_ref(), Duration::ZERO)));
-        assert_eq!(&*scores_text(&ContentId([0; 32]), &ranked), "d/FRA=0.100 b/FRA=0.000");
-        // Nobody twice.
-        append_unranked(&mut ranked, live().into_iter());
-        assert_eq!(ranked.len(), 5);
-        append_unranked(&mut ranked, std::iter::empty());
-        assert_eq!(ranked.len(), 5);
-    }
-
-    #[test]
-    fn with_none_that_the_policy_knows_all_are_asked() {
-        let mut ranked = Vec::new();
-        append_unranked(&mut ranked, [silent("b", 20), silent("c", 10)].into_iter());
-        assert_eq!(names(&ranked), ["c", "b"]);
-        assert_eq!(&*scores_text(&ContentId([0; 32]), &ranked), "");
-    }
 
     #[test]
     fn however_many_say_nothing_it_is_settled_in_time() {
@@ -381,23 +284,5 @@ mod tests {
         // A way that takes longer than half of the time is not in vain.
         let far = answer_by(begun, settled_by, Some(Duration::from_millis(250)));
         assert_eq!(far - begun, Duration::from_millis(600));
-    }
-
-    #[test]
-    fn a_node_with_a_long_queue_is_not_asked() {
-        let load = |queued_jobs, running_jobs, service_ms| LoadSample {
-            queued_jobs,
-            running_jobs,
-            service_ms,
-            workers: 1,
-            ..LoadSample::default()
-        };
-        let left = Duration::from_secs(40);
-        assert!(!is_full(None, left), "nobody knows");
-        assert!(!is_full(Some(&load(0, 0, 30_000)), left), "an idle one always");
-        assert!(!is_full(Some(&load(1, 1, 5_000)), left));
-        assert!(is_full(Some(&load(3, 1, 5_000)), left));
-        assert!(is_full(Some(&load(3, 1, 0)), left), "before it knows its own speed");
-        assert!(is_full(Some(&load(0, 1, 5_000)), Duration::from_secs(10)));
     }
 }

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use starling_overlay::{LoadSample, NodeName};
 
-use super::dispatch::wait_there;
-use crate::route::{Candidate, RTT_UNKNOWN};
+use crate::route::{Candidate, RTT_UNKNOWN, wait_after};
 
 /// How many jobs each peer has been given, and not answered.
 #[derive(Debug, Default)]
@@ -32,7 +31,7 @@ impl Handovers {
             // Who says nothing is neither the first nor the last: he is taken to be at work, on one job. A way there and back
             // counts as waiting.
             let at_work = LoadSample { running_jobs: 1, ..LoadSample::default() };
-            let wait = wait_there(&peer.load.unwrap_or(at_work), more);
+            let wait = wait_after(&peer.load.unwrap_or(at_work), more);
             (wait + peer.rtt.unwrap_or(RTT_UNKNOWN), more)
         };
         let best = (0..peers.len()).min_by_key(|place| begins(&peers[*place]))?;
@@ -66,7 +65,7 @@ pub(super) mod tests {
     use starling_overlay::{BootEpoch, Identity, Versions};
 
     use super::*;
-    use crate::route::RouteKind;
+    use crate::route::{Concern, Patience, RouteKind};
 
     pub(in crate::node) fn peer(name: &str, queued_jobs: u16, rtt_ms: u64) -> Candidate {
         let identity = Identity {
@@ -80,7 +79,16 @@ pub(super) mod tests {
         };
         let load = LoadSample { queued_jobs, workers: 1, service_ms: 1_000, ..LoadSample::default() };
         let (rtt, load) = (Some(Duration::from_millis(rtt_ms)), Some(load));
-        Candidate { identity: Arc::new(identity), route: RouteKind::SameRegion, score: 0.0, rtt, load }
+        Candidate {
+            identity: Arc::new(identity),
+            route: RouteKind::SameRegion,
+            score: 0.0,
+            rtt,
+            load,
+            concern: Concern::None,
+            patience: Patience::LessThanHere,
+            work: Duration::from_secs(1),
+        }
     }
 
     pub(in crate::node) fn silent(name: &str, rtt_ms: u64) -> Candidate {

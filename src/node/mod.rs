@@ -16,6 +16,7 @@ mod job;
 mod lease;
 mod life;
 mod load;
+mod rank;
 mod report;
 mod run;
 mod several;
@@ -29,8 +30,6 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use rand::rngs::StdRng;
 use starling_overlay::{Identity, LoadPublisher, MemberState, View};
 use tokio::sync::watch;
 
@@ -48,7 +47,7 @@ use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileName, ProfileSet};
-use crate::route::Policy;
+use crate::route::Router;
 use crate::store::{Budget, Key, Object, Store};
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Place, Pool};
@@ -73,8 +72,7 @@ pub struct Node {
     clients: Clients,
     gate: Gate,
     result_tokens: Option<ResultTokens>,
-    policy: Box<dyn Policy>,
-    rng: Mutex<StdRng>,
+    router: Router,
     authority: Arc<Authority>,
     peers: PeerClient,
     offers: Offers<(Place, ClientSlot)>,

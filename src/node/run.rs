@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use starling_overlay::{BootEpoch, Identity, MemberState, Overlay, Versions};
@@ -24,6 +23,7 @@ use crate::lease::Leases;
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
+use crate::route::Router;
 use crate::store::{DataDir, Store};
 use crate::workers::sandbox::{Guarantees, Sandbox};
 use crate::workers::{Located, Pool, PoolConfig, Queued, Tools};
@@ -95,7 +95,7 @@ pub async fn run(
         gossip = %node.identity.gossip,
         http = %node.identity.http(),
         workers = node.config.workers,
-        policy = node.config.policy.as_str(),
+        policy = node.config.policy.kind.as_str(),
         "node started"
     );
     warn_of_strangers(&node.config);
@@ -266,8 +266,7 @@ async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Res
             .filter(|_| config.private_results)
             .map(|file| ResultTokens::new(&file.keys)),
         gate: Gate::new(config.hosts.clone(), config.origins.clone()),
-        policy: config.policy.build(config.weights),
-        rng: Mutex::new(StdRng::from_os_rng()),
+        router: Router::new(config.policy, StdRng::from_os_rng()),
         peers: PeerClient::new(Arc::clone(&authority)),
         authority,
         guarantees,

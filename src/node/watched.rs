@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
+use parking_lot::Mutex;
 use starling_overlay::{Identity, NodeName};
 
 use super::Node;
@@ -28,6 +29,17 @@ pub(super) struct Motion {
     bytes: Arc<AtomicU64>,
     /// All of it has come: what takes its time from now on is this node.
     over: Arc<AtomicBool>,
+    /// The bodies that went by, in the order in which they began.
+    transfers: Arc<Mutex<Vec<Transfer>>>,
+}
+
+/// A body on its way.
+#[derive(Clone, Copy, Debug)]
+struct Transfer {
+    /// What came after its first frame, which says nothing of the time that it took.
+    bytes: u64,
+    begun: Option<Instant>,
+    took: Duration,
 }
 
 impl Motion {
@@ -36,12 +48,23 @@ impl Motion {
     where
         B: Body<Data = Bytes>,
     {
-        let bytes = Arc::clone(&self.bytes);
+        let (bytes, transfers) = (Arc::clone(&self.bytes), Arc::clone(&self.transfers));
+        let number = {
+            let mut transfers = transfers.lock();
+            transfers.push(Transfer { bytes: 0, begun: None, took: Duration::ZERO });
+            transfers.len() - 1
+        };
         body.map_frame(move |frame: Frame<Bytes>| {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            bytes.fetch_add(length as u64, Ordering::Relaxed);
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            bytes.fetch_add(length, Ordering::Relaxed);
+            transfers.lock()[number].goes_on(length);
             frame
         })
+    }
+
+    /// Bytes and time of each body that went by, in the order in which they began.
+    pub(super) fn transfers(&self) -> Vec<(u64, Duration)> {
+        self.transfers.lock().iter().map(|transfer| (transfer.bytes, transfer.took)).collect()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -54,6 +77,16 @@ impl Motion {
 
     fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Transfer {
+    fn goes_on(&mut self, length: u64) {
+        let now = Instant::now();
+        match self.begun {
+            Some(begun) => (self.bytes, self.took) = (self.bytes + length, now - begun),
+            None => self.begun = Some(now),
+        }
     }
 }
 

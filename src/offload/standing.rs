@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use starling_overlay::{BootEpoch, Identity, NodeName};
 
+use crate::route::{self, Concern};
+
 /// Peers of which something is remembered at the most; the one whose time is over first is forgotten then.
 const PEERS_MAX: usize = 4096;
 /// How long a peer that is tried again is given to do well, before another job may try it.
@@ -196,6 +198,26 @@ impl Standings {
         self.avoided_at(peer, Instant::now())
     }
 
+    /// Which peers are avoided, by name, for the routing policies.
+    pub fn concerns(&self) -> Vec<route::Avoided> {
+        self.concerns_at(Instant::now())
+    }
+
+    fn concerns_at(&self, now: Instant) -> Vec<route::Avoided> {
+        let peers = self.lock();
+        let avoided = peers.iter().filter_map(|(name, incident)| {
+            let (fault, _) = incident.avoided(now)?;
+            Some(route::Avoided {
+                name: name.clone(),
+                boot: (fault != Fault::Lied).then_some(incident.boot),
+                concern: if fault == Fault::Unreachable { Concern::Unreachable } else { Concern::Distrusted },
+            })
+        });
+        let mut avoided: Vec<_> = avoided.collect();
+        avoided.sort_by(|a, b| a.name.cmp(&b.name));
+        avoided
+    }
+
     fn avoided_at(&self, peer: &Identity, now: Instant) -> Option<(Fault, Duration)> {
         let peers = self.lock();
         let incident = peers.get(&peer.name).filter(|incident| incident.concerns(peer))?;
@@ -358,6 +380,28 @@ mod tests {
         for told in [false, false, true] {
             assert_eq!(standings.report_at(&peer, Fault::Doubtful, now).is_some(), told);
         }
+    }
+
+    #[test]
+    fn the_routing_policies_hear_of_it() {
+        let (standings, now) = (Standings::default(), Instant::now());
+        let named = |name: &str| Identity { name: name.parse().unwrap(), ..peer(1) };
+        standings.report_at(&named("c"), Fault::Unreachable, now);
+        standings.report_at(&named("a"), Fault::Stalled, now);
+        standings.report_at(&named("b"), Fault::Lied, now);
+        let told = |at| {
+            let concerns = standings.concerns_at(at).into_iter();
+            concerns
+                .map(|avoided| (avoided.name.to_string(), avoided.boot, avoided.concern))
+                .collect::<Vec<_>>()
+        };
+        let boot = Some(BootEpoch(1));
+        let (a, c) =
+            (("a".to_owned(), boot, Concern::Distrusted), ("c".to_owned(), boot, Concern::Unreachable));
+        let b = ("b".to_owned(), None, Concern::Distrusted);
+        assert_eq!(told(now), [a, b.clone(), c]);
+        assert_eq!(told(now + 6 * SECOND), [b], "the others are over");
+        assert_eq!(told(now + 3600 * SECOND), []);
     }
 
     #[test]

@@ -183,10 +183,9 @@ impl<'a> Datagram<'a> {
                 }
             }
             kind::BACKLOGS => {
-                for entry in self.lists.loads.iter_mut().skip(self.list_begins) {
-                    if payload.0.is_empty() {
-                        break;
-                    }
+                let mut entries = self.lists.loads.iter_mut().skip(self.list_begins);
+                while !payload.0.is_empty() {
+                    let entry = entries.next().ok_or(DecodeError::Malformed("backlogs: too many"))?;
                     entry.sample.backlog_ms = payload.backlog()?;
                 }
             }

@@ -362,9 +362,9 @@ fn backlogs_cost_nothing_where_there_are_none_and_older_releases_read_past_them(
     assert_eq!(datagram.load.unwrap().0.backlog_ms, 700);
     let backlogs: Vec<_> = datagram.lists.loads.iter().map(|entry| entry.sample.backlog_ms).collect();
     assert_eq!(backlogs, [700, 0, 9_000 / 4 * 4]);
-    // More backlogs than there are entries, and half of one: what is too much is ignored, what is cut is not.
+    // More backlogs than there are entries, and half of one.
     let mut many = sealed(&seal, &[kind::BACKLOGS, 2, 0, 1, 0]);
-    assert!(decode(&seal, &mut many, Lists::default()).is_ok());
+    assert!(decode(&seal, &mut many, Lists::default()).is_err());
     let mut half = sealed(&seal, &[18, 12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, kind::BACKLOGS, 1, 0, 1]);
     assert!(decode(&seal, &mut half, Lists::default()).is_err());
 }
@@ -418,6 +418,7 @@ fn the_bytes_of_a_datagram_are_these() {
         workers: 2,
         service_ms: 12_345,
         kilopixels_per_s: 0,
+        backlog_ms: 0,
         hardware: 5,
     };
     let mut encoder = Encoder::new(Vec::new(), seal, 1, &mut rng(), &head);

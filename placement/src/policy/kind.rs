@@ -1,22 +1,12 @@
-//! The interface of a routing policy, and the choice of one by name.
+//! Which policies there are, and the choice of one by name.
 
 use std::str::FromStr;
 
 use rand::RngCore;
 
-use super::{Candidate, Random, RoundRobin, Score, ScoreWeights, Situation};
-
-/// Ranks the nodes that could do a job, best first, this node always among them.
-pub trait Policy: Send + Sync {
-    /// The ranking; deterministic in its arguments but for policies that keep a turn counter.
-    fn rank(&self, situation: &Situation<'_>, rng: &mut dyn RngCore) -> Vec<Candidate>;
-
-    /// Whether it looks at load: then a job is not handed to a node that turns out to have more before it than this
-    /// one. What gossip says is a little old, and without that many nodes at once would choose the same one.
-    fn weighs_load(&self) -> bool {
-        false
-    }
-}
+use super::score::ScoreWeights;
+use super::situation::{Seen, Situation};
+use super::{balance, eta, prequal, score, simple, waterfall};
 
 /// A policy's name, as `--policy` takes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +18,16 @@ pub enum PolicyKind {
     Random,
     /// The live nodes in turn.
     RoundRobin,
+    /// The node with the fewest jobs a worker.
+    LeastLoaded,
+    /// The less loaded of two random nodes.
+    P2c,
+    /// Jobs in flight first, then latency.
+    Prequal,
+    /// The nearest zone until it is full, then the next.
+    Waterfall,
+    /// The node that is likely to be done first.
+    Eta,
 }
 
 /// Why a text names no policy.
@@ -35,25 +35,65 @@ pub enum PolicyKind {
 #[error("unknown policy {0:?}: use one of {names}", names = PolicyKind::ALL.map(PolicyKind::as_str).join(", "))]
 pub struct UnknownPolicy(String);
 
+/// A policy and what it is set to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// Which one.
+    pub kind: PolicyKind,
+    /// Only `score` has weights.
+    pub weights: ScoreWeights,
+}
+
 impl PolicyKind {
     /// Every policy.
-    pub const ALL: [Self; 3] = [Self::Score, Self::Random, Self::RoundRobin];
+    pub const ALL: [Self; 8] = [
+        Self::Score,
+        Self::Random,
+        Self::RoundRobin,
+        Self::LeastLoaded,
+        Self::P2c,
+        Self::Prequal,
+        Self::Waterfall,
+        Self::Eta,
+    ];
 
     /// Its name on the command line.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Score => "score",
             Self::Random => "random",
             Self::RoundRobin => "round-robin",
+            Self::LeastLoaded => "least-loaded",
+            Self::P2c => "p2c",
+            Self::Prequal => "prequal",
+            Self::Waterfall => "waterfall",
+            Self::Eta => "eta",
         }
     }
 
-    /// Makes the policy; only `score` has weights.
-    pub fn build(self, weights: ScoreWeights) -> Box<dyn Policy> {
-        match self {
-            Self::Score => Box::new(Score::new(weights)),
-            Self::Random => Box::new(Random),
-            Self::RoundRobin => Box::<RoundRobin>::default(),
+    /// Whether it looks at what nodes say of their load. One of which nothing fresh is known is asked last then.
+    pub const fn weighs_load(self) -> bool {
+        !matches!(self, Self::Random | Self::RoundRobin)
+    }
+}
+
+impl Policy {
+    /// Sets each node's figure, and how much may stand before the job there. `nodes` are this node and then the others by name.
+    pub(super) fn weigh<'a>(
+        &self,
+        situation: &'a Situation<'a>,
+        nodes: &mut [Seen<'a>],
+        rng: &mut dyn RngCore,
+    ) {
+        match self.kind {
+            PolicyKind::Score => score::weigh(self.weights, nodes),
+            PolicyKind::Random => simple::random(nodes, rng),
+            PolicyKind::RoundRobin => simple::round_robin(situation, nodes),
+            PolicyKind::LeastLoaded => balance::least_loaded(situation, nodes),
+            PolicyKind::P2c => balance::two_choices(situation, nodes, rng),
+            PolicyKind::Prequal => prequal::weigh(situation, nodes, rng),
+            PolicyKind::Waterfall => waterfall::weigh(situation, nodes),
+            PolicyKind::Eta => eta::weigh(situation, nodes, rng),
         }
     }
 }

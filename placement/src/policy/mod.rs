@@ -1,38 +1,44 @@
-//! Where a job should run: pure functions over the membership view, the loads in it and the job.
+//! Where a job should run: a pure function of one [`Situation`], which has the membership view, the loads in it, the job, this node's
+//! own figures, and what this node has learned by its own doing.
 //!
-//! A [`Policy`] only proposes. Gossip is always a little stale, so whoever carries the proposal out
-//! offers the job to the candidates in order, and each of them answers from its own queue.
+//! A [`Policy`] only proposes. Gossip is always a little stale, so a node that carries the proposal out offers the job to the
+//! candidates in order, and each of them answers from its own desk.
+//!
+//! - a policy gives each node a figure: [`PolicyKind`] names them, each has a file that names its source;
+//! - `order` makes the ranking of it: the one place where what speaks against a node moves it back;
+//! - [`Ledger`], [`Bandwidths`], [`Reliability`] and [`Sizes`] are what was learned, [`Router`] holds them, and a [`Handoff`] tells
+//!   it step by step what became of a choice.
+//!
+//! To add a policy: a file with a `weigh` function, and a line in each `match` of `kind.rs`.
 
-mod candidates;
+mod balance;
+mod bandwidth;
+mod candidate;
+mod eta;
 mod kind;
+mod ledger;
+mod order;
+mod prequal;
+mod reliability;
+mod router;
 mod score;
 mod simple;
+mod situation;
+mod sizes;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
+mod wait;
+mod waterfall;
 
-pub use candidates::{Candidate, SAMPLE_AGE_MAX, Situation};
+pub use bandwidth::{Bandwidths, Direction};
+pub use candidate::{Candidate, Concern, Patience, RouteKind};
 pub use kind::{Policy, PolicyKind, UnknownPolicy};
-pub use score::{RTT_UNKNOWN, Score, ScoreWeights, WeightError};
-pub use simple::{Random, RoundRobin};
-
-/// Which kind of way a job took from the node that received it to the node that did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteKind {
-    /// Done where it was received.
-    Local,
-    /// Handed to another node of the same zone.
-    SameRegion,
-    /// Handed to a node of another zone.
-    CrossRegion,
-}
-
-impl RouteKind {
-    /// The word for logs, headers and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::SameRegion => "same-region",
-            Self::CrossRegion => "cross-region",
-        }
-    }
-}
+pub use ledger::{Handed, Handing, HandoffId, Ledger};
+pub use reliability::Reliability;
+pub use router::{Experience, Handoff, Outcome, Question, Router};
+pub use score::{RTT_UNKNOWN, ScoreWeights, WeightError};
+pub use situation::{Avoided, Demand, OwnDesk, SAMPLE_AGE_MAX, Situation};
+pub use sizes::Sizes;
+pub use wait::{is_full, wait_after};

@@ -1,11 +1,12 @@
-//! The paper's policy: a weighted sum of normalized load and normalized round-trip time, lowest wins.
+//! `score`, the paper's policy: a weighted sum of normalized load and normalized round-trip time, lowest wins.
+//!
+//! Source: "Decentralized Video Transcoding with Adaptive Offloading and Gossip-Driven Peer Discovery" (2025), section on routing.
 
 use std::time::Duration;
 
-use rand::RngCore;
 use starling_overlay::LoadSample;
 
-use super::{Candidate, Policy, Situation};
+use super::situation::Seen;
 
 /// A round trip up to this counts as no distance (the paper's least RTT).
 const RTT_MS_MIN: f64 = 10.0;
@@ -54,6 +55,10 @@ impl ScoreWeights {
             Err(WeightError { load, rtt })
         }
     }
+
+    pub(super) fn score(self, load: &LoadSample, rtt: Duration) -> f64 {
+        self.load * normalized_load(load) + self.rtt * normalized_rtt(rtt)
+    }
 }
 
 impl Default for ScoreWeights {
@@ -62,20 +67,11 @@ impl Default for ScoreWeights {
     }
 }
 
-/// The `score` policy.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Score {
-    weights: ScoreWeights,
-}
-
-impl Score {
-    /// With these weights.
-    pub fn new(weights: ScoreWeights) -> Self {
-        Self { weights }
-    }
-
-    pub(super) fn score(&self, load: &LoadSample, rtt: Duration) -> f64 {
-        self.weights.load * normalized_load(load) + self.weights.rtt * normalized_rtt(rtt)
+/// Sets each node's score. A peer of which no fresh sample is here has none: nothing is known that could speak for it.
+pub(super) fn weigh(weights: ScoreWeights, nodes: &mut [Seen<'_>]) {
+    for node in nodes {
+        let score = |load| weights.score(load, node.rtt.unwrap_or(RTT_UNKNOWN));
+        node.score = node.load.map_or(f64::INFINITY, score);
     }
 }
 
@@ -88,25 +84,4 @@ pub(super) fn normalized_load(load: &LoadSample) -> f64 {
 /// `(rtt - 10 ms) / (250 ms - 10 ms)`, clamped to 0..=1.
 pub(super) fn normalized_rtt(rtt: Duration) -> f64 {
     ((rtt.as_secs_f64() * 1e3 - RTT_MS_MIN) / (RTT_MS_MAX - RTT_MS_MIN)).clamp(0.0, 1.0)
-}
-
-impl Policy for Score {
-    /// A peer without a fresh load sample is no candidate: nothing is known that could speak for it.
-    fn rank(&self, situation: &Situation<'_>, _rng: &mut dyn RngCore) -> Vec<Candidate> {
-        let mut ranked: Vec<Candidate> = std::iter::once(situation.local())
-            .chain(situation.live_peers())
-            .filter_map(|mut candidate| {
-                let load = candidate.load?;
-                candidate.score = self.score(&load, candidate.rtt.unwrap_or(RTT_UNKNOWN));
-                Some(candidate)
-            })
-            .collect();
-        // The sort is stable and this node stands first, so ties go to it.
-        ranked.sort_by(|a, b| a.score.total_cmp(&b.score));
-        ranked
-    }
-
-    fn weighs_load(&self) -> bool {
-        true
-    }
 }

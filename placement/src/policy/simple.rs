@@ -1,47 +1,36 @@
 //! The policies that the paper compares with: they spread jobs over all live nodes and weigh nothing.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use rand::RngCore;
 use rand::seq::SliceRandom;
 
-use super::{Candidate, Policy, Situation};
+use super::Patience;
+use super::situation::{Seen, Situation};
 
-/// Every live node is as likely as any other.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Random;
+/// `random`: every live node is as likely as any other.
+pub(super) fn random(nodes: &mut [Seen<'_>], mut rng: &mut dyn RngCore) {
+    let mut places: Vec<usize> = (0..nodes.len()).collect();
+    places.shuffle(&mut rng);
+    number(nodes, places);
+}
 
-impl Policy for Random {
-    fn rank(&self, situation: &Situation<'_>, mut rng: &mut dyn RngCore) -> Vec<Candidate> {
-        let mut all = everyone(situation);
-        all.shuffle(&mut rng);
-        number(all)
+/// `round-robin`: the live nodes in turn, in the order of their names.
+pub(super) fn round_robin(situation: &Situation<'_>, nodes: &mut [Seen<'_>]) {
+    let count = nodes.len();
+    let own = &nodes[0].member.identity.name;
+    let before_own = nodes[1..].partition_point(|peer| peer.member.identity.name < *own);
+    let first = (situation.turn % count as u64) as usize;
+    // This node stands first in `nodes`, and by its name among the others in the turns.
+    let by_name = (1..=before_own).chain([0]).chain(before_own + 1..count);
+    let mut places = vec![0; count];
+    for (place, node) in by_name.enumerate() {
+        places[node] = (place + count - first) % count;
     }
+    number(nodes, places);
 }
 
-/// The live nodes in turn, in the order of their names.
-#[derive(Debug, Default)]
-pub struct RoundRobin {
-    turn: AtomicUsize,
-}
-
-impl Policy for RoundRobin {
-    fn rank(&self, situation: &Situation<'_>, _rng: &mut dyn RngCore) -> Vec<Candidate> {
-        let mut all = everyone(situation);
-        all.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % all.len();
-        all.rotate_left(turn);
-        number(all)
+fn number(nodes: &mut [Seen<'_>], places: Vec<usize>) {
+    for (node, place) in nodes.iter_mut().zip(places) {
+        node.score = place as f64;
+        node.patience = Patience::Any;
     }
-}
-
-fn everyone(situation: &Situation<'_>) -> Vec<Candidate> {
-    std::iter::once(situation.local()).chain(situation.live_peers()).collect()
-}
-
-fn number(mut ranked: Vec<Candidate>) -> Vec<Candidate> {
-    for (place, candidate) in ranked.iter_mut().enumerate() {
-        candidate.score = place as f64;
-    }
-    ranked
 }

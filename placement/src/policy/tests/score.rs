@@ -1,16 +1,15 @@
 //! The paper's numbers, worked by hand.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use starling_overlay::{
-    BootEpoch, Identity, Incarnation, Load, LoadSample, Member, MemberState, Rtt, Stats, View,
-};
+use starling_overlay::{Load, LoadSample, MemberState, View};
 
-use super::score::{normalized_load, normalized_rtt};
-use super::*;
+use crate::desk::Backlog;
+use crate::policy::score::{normalized_load, normalized_rtt};
+use crate::policy::testing::{Decider, member, names, view_of};
+use crate::policy::*;
 use crate::testing::start;
 
 /// Bits of [`LoadSample::hardware`].
@@ -27,53 +26,26 @@ fn load(cpu_percent: u16, memory_percent: u16, queued: u16) -> LoadSample {
     }
 }
 
-fn member(name: &str, zone: &str, rtt_ms: Option<u64>, sample: Option<LoadSample>, now: Instant) -> Member {
-    Member {
-        identity: Arc::new(Identity {
-            name: name.parse().unwrap(),
-            boot: BootEpoch(1),
-            // Two members do not have one address.
-            gossip: format!("10.77.1.{}:5000", name.trim_start_matches("node")).parse().unwrap(),
-            http_port: 5000,
-            zone: zone.parse().unwrap(),
-            capacity_jobs: 2,
-            versions: starling_overlay::Versions::SPOKEN,
-        }),
-        state: MemberState::Alive,
-        incarnation: Incarnation(0),
-        rtt: rtt_ms.map(|ms| {
-            let mean = Duration::from_millis(ms);
-            Rtt { mean, min: mean, jitter: Duration::ZERO }
-        }),
-        load: sample.map(|sample| Load { sample, taken: now }),
-        damping: None,
-        heard_at: None,
-    }
-}
-
 /// A node in FRA with one peer in each zone of the paper, all at rest.
 fn view(now: Instant) -> View {
     let idle = Some(load(0, 0, 0));
-    View {
-        at: now,
-        local: member("node1", "FRA", Some(0), None, now),
-        peers: vec![
-            member("node2", "IAD", Some(90), idle, now),
-            member("node3", "BOM", Some(200), idle, now),
-            member("node4", "FRA", Some(10), idle, now),
-        ],
-        cluster: None,
-        converged: None,
-        stats: Stats::default(),
-    }
+    let peers = vec![
+        member("node2", "IAD", Some(90), idle, now),
+        member("node3", "BOM", Some(200), idle, now),
+        member("node4", "FRA", Some(10), idle, now),
+    ];
+    view_of(now, member("node1", "FRA", Some(0), None, now), peers)
 }
 
-fn names(ranked: &[Candidate]) -> Vec<&str> {
-    ranked.iter().map(|candidate| candidate.identity.name.as_str()).collect()
+fn rank(policy: PolicyKind, view: &View, own_load: LoadSample, now: Instant) -> Vec<Candidate> {
+    let own = OwnDesk { load: own_load, ..OwnDesk::default() };
+    Decider { own, ..Decider::new(policy, view.clone(), now) }.rank()
 }
 
-fn rank(policy: &dyn Policy, view: &View, own_load: LoadSample, now: Instant) -> Vec<Candidate> {
-    policy.rank(&Situation { view, own_load, now }, &mut StdRng::seed_from_u64(7))
+fn weighted(weights: ScoreWeights, view: &View, own_load: LoadSample, now: Instant) -> Vec<Candidate> {
+    let (policy, own) =
+        (Policy { kind: PolicyKind::Score, weights }, OwnDesk { load: own_load, ..OwnDesk::default() });
+    Decider { policy, own, ..Decider::new(PolicyKind::Score, view.clone(), now) }.rank()
 }
 
 fn near(a: f64, b: f64) -> bool {
@@ -100,14 +72,14 @@ fn rtt_is_normalized_between_10_and_250_ms_and_clamped() {
 #[test]
 fn the_papers_score_by_hand() {
     // FRA -> IAD, 90 ms, CPU 50 %, memory 30 %, 10 queued of 100: 0.3 * 90/300 + 0.7 * 80/240
-    let score = Score::default().score(&load(50, 30, 10), Duration::from_millis(90));
+    let score = ScoreWeights::PAPER.score(&load(50, 30, 10), Duration::from_millis(90));
     assert!(near(score, 0.3 * 0.3 + 0.7 / 3.0), "{score}");
 }
 
 #[test]
 fn at_rest_a_tie_goes_to_self() {
     let now = start();
-    let ranked = rank(&Score::default(), &view(now), load(0, 0, 0), now);
+    let ranked = rank(PolicyKind::Score, &view(now), load(0, 0, 0), now);
     assert_eq!(names(&ranked), ["node1", "node4", "node2", "node3"]);
     assert_eq!(ranked[0].route, RouteKind::Local);
     assert!(near(ranked[1].score, 0.0), "node4 ties with self");
@@ -119,7 +91,7 @@ fn at_rest_a_tie_goes_to_self() {
 fn a_busy_node_hands_to_its_own_zone_before_a_far_one() {
     let now = start();
     // Own score 0.3 * 180/300 = 0.18; IAD at rest scores 0.7/3 = 0.233: too far even so.
-    let ranked = rank(&Score::default(), &view(now), load(100, 30, 50), now);
+    let ranked = rank(PolicyKind::Score, &view(now), load(100, 30, 50), now);
     assert_eq!(names(&ranked), ["node4", "node1", "node2", "node3"]);
 }
 
@@ -130,28 +102,33 @@ fn load_biased_weights_cross_regions() {
     let mut view = view(now);
     view.peers[2].load = Some(Load { sample: load(100, 80, 100), taken: now });
     // Self 0.7 * 180/300 = 0.42, node2 0.3 * 80/240 = 0.1, node3 0.3 * 190/240 = 0.2375, node4 0.7 * 280/300.
-    let ranked = rank(&Score::new(weights), &view, load(100, 30, 50), now);
+    let ranked = weighted(weights, &view, load(100, 30, 50), now);
     assert_eq!(names(&ranked), ["node2", "node3", "node1", "node4"]);
 }
 
 #[test]
-fn stale_or_missing_samples_and_the_unlive_do_not_count() {
+fn the_unlive_do_not_count_and_those_without_a_fresh_sample_come_last() {
     let stale_after = start();
     let now = stale_after + SAMPLE_AGE_MAX;
     let mut view = view(now);
     view.peers[0].load.as_mut().unwrap().taken = stale_after.checked_sub(Duration::from_millis(1)).unwrap();
     view.peers[1].load = None;
     view.peers[2].state = MemberState::Suspect;
-    assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node1"]);
+    let ranked = rank(PolicyKind::Score, &view, load(100, 100, 100), now);
+    assert_eq!(names(&ranked), ["node1", "node2", "node3"], "the nearest of the unknown first");
+    assert!(
+        ranked[1..].iter().all(|unknown| unknown.concern == Concern::Unknown && unknown.score.is_infinite())
+    );
     view.peers[0].load.as_mut().unwrap().taken = stale_after;
-    assert_eq!(names(&rank(&Score::default(), &view, load(100, 100, 100), now)), ["node2", "node1"]);
+    let ranked = rank(PolicyKind::Score, &view, load(100, 100, 100), now);
+    assert_eq!(names(&ranked), ["node2", "node1", "node3"]);
 }
 
 /// A wrong address leads to this very node: what is sent there would be done here in the name of the peer.
 #[test]
 fn a_peer_whose_address_leads_to_this_node_gets_no_work() {
     let now = start();
-    let ranked = |view: &View| names(&rank(&Score::default(), view, load(100, 100, 100), now)).join(" ");
+    let ranked = |view: &View| names(&rank(PolicyKind::Score, view, load(100, 100, 100), now)).join(" ");
     let with = |http: &str, heard_at: Option<&str>| {
         let mut view = view(now);
         let identity = Arc::make_mut(&mut view.peers[0].identity);
@@ -179,13 +156,14 @@ fn policies_that_weigh_nothing_take_all_live_peers_and_no_stale_load() {
     let mut view = view(now);
     view.peers[0].load.as_mut().unwrap().taken = taken;
     view.peers[1].load = None;
-    for policy in [&Random as &dyn Policy, &RoundRobin::default()] {
+    for policy in [PolicyKind::Random, PolicyKind::RoundRobin] {
         let mut ranked = rank(policy, &view, load(0, 0, 0), now);
         ranked.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
         assert_eq!(names(&ranked), ["node1", "node2", "node3", "node4"], "as the paper compares them");
         let known: Vec<bool> = ranked.iter().map(|candidate| candidate.load.is_some()).collect();
         // What nobody knows any more is no reason to pass a peer over, nor to ask it first.
         assert_eq!(known, [true, false, false, true]);
+        assert!(ranked.iter().all(|candidate| candidate.backlog_max(Backlog::default()).is_none()));
     }
 }
 
@@ -193,7 +171,7 @@ fn policies_that_weigh_nothing_take_all_live_peers_and_no_stale_load() {
 fn a_member_that_fails_again_and_again_gets_no_work_for_a_while() {
     let now = start();
     let mut view = view(now);
-    let ranked = |view: &View, now| names(&rank(&Score::default(), view, load(100, 100, 100), now)).join(" ");
+    let ranked = |view: &View, now| names(&rank(PolicyKind::Score, view, load(100, 100, 100), now)).join(" ");
     let before = ranked(&view, now);
     assert!(before.contains("node2"), "{before}");
     let until = now + Duration::from_secs(5);
@@ -207,7 +185,7 @@ fn an_unknown_rtt_counts_as_100_ms() {
     let now = start();
     let mut view = view(now);
     view.peers[2].rtt = None;
-    let ranked = rank(&Score::default(), &view, load(0, 0, 0), now);
+    let ranked = rank(PolicyKind::Score, &view, load(0, 0, 0), now);
     assert_eq!(names(&ranked), ["node1", "node2", "node4", "node3"]);
     assert!(near(ranked[2].score, 0.7 * 90.0 / 240.0));
 }
@@ -216,16 +194,27 @@ fn an_unknown_rtt_counts_as_100_ms() {
 fn round_robin_takes_turns_and_random_reaches_everyone() {
     let now = start();
     let view = view(now);
-    let round_robin = RoundRobin::default();
-    let firsts: Vec<String> =
-        (0..5).map(|_| rank(&round_robin, &view, load(0, 0, 0), now)[0].identity.name.to_string()).collect();
+    let decider = |kind, turn, seed| Decider { turn, seed, ..Decider::new(kind, view.clone(), now) };
+    let firsts: Vec<_> = (0..5).map(|turn| decider(PolicyKind::RoundRobin, turn, 0).first()).collect();
     assert_eq!(firsts, ["node1", "node2", "node3", "node4", "node1"]);
+    let whole = decider(PolicyKind::RoundRobin, 2, 0).order();
+    assert_eq!(whole, "node3 node4 node1 node2");
 
-    let mut rng = StdRng::seed_from_u64(1);
-    let situation = Situation { view: &view, own_load: load(0, 0, 0), now };
-    let firsts: std::collections::BTreeSet<String> =
-        (0..100).map(|_| Random.rank(&situation, &mut rng)[0].identity.name.to_string()).collect();
+    let firsts: BTreeSet<_> = (0..100).map(|seed| decider(PolicyKind::Random, 0, seed).first()).collect();
     assert_eq!(firsts.len(), 4);
+}
+
+/// By its name this node stands between the others.
+#[test]
+fn turns_go_by_name() {
+    let now = start();
+    let mut view = view(now);
+    view.local = member("node3", "FRA", Some(0), None, now);
+    view.peers[1] = member("node1", "BOM", Some(200), None, now);
+    view.peers.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
+    let order = |turn| Decider { turn, ..Decider::new(PolicyKind::RoundRobin, view.clone(), now) }.order();
+    assert_eq!(order(0), "node1 node2 node3 node4");
+    assert_eq!(order(2), "node3 node4 node1 node2");
 }
 
 #[test]
@@ -234,7 +223,10 @@ fn weights_and_names_are_checked() {
     assert!(ScoreWeights::new(-0.1, 1.0).is_err());
     assert!(ScoreWeights::new(f64::NAN, 1.0).is_err());
     let error = "fastest".parse::<PolicyKind>().unwrap_err().to_string();
-    assert_eq!(error, "unknown policy \"fastest\": use one of score, random, round-robin");
+    assert_eq!(
+        error,
+        "unknown policy \"fastest\": use one of score, random, round-robin, least-loaded, p2c, prequal, waterfall, eta"
+    );
 }
 
 #[test]
@@ -245,14 +237,15 @@ fn hardware_counts_in_ones_own_zone_and_where_a_worker_is_free() {
     for (peer, sample) in view.peers.iter_mut().zip([has(0, 1), has(0, 1), has(1, 1)]) {
         peer.load = Some(Load { sample, taken: now });
     }
-    let with = |view: &View, own_load| {
-        let ranked = rank(&Score::default(), view, own_load, now);
-        let with = ranked.into_iter().filter(|candidate| candidate.has_hardware(H264));
-        with.map(|candidate| candidate.identity.name.to_string()).collect::<Vec<_>>()
+    let order = |view: &View, own_load| {
+        let mut decider = Decider::new(PolicyKind::Score, view.clone(), now);
+        decider.own.load = own_load;
+        decider.job.hardware = H264;
+        decider.order()
     };
-    assert_eq!(with(&view, load(0, 0, 0)), ["node4"]);
-    assert_eq!(with(&view, has(0, 3)), ["node1", "node4"]);
-    assert!(with(&view, has(2, 1)) == ["node4"], "all its workers are busy");
+    assert_eq!(order(&view, load(0, 0, 0)), "node4 node1 node2 node3");
+    assert_eq!(order(&view, has(0, 3)), "node1 node4 node2 node3");
+    assert_eq!(order(&view, has(2, 1)), "node4 node1 node2 node3", "all its workers are busy");
     view.peers[2].load = Some(Load { sample: has(0, VP9), taken: now });
-    assert!(with(&view, load(0, 0, 0)).is_empty(), "of another codec");
+    assert_eq!(order(&view, load(0, 0, 0)), "node1 node4 node2 node3", "of another codec");
 }

@@ -1,0 +1,69 @@
+//! What a load sample says of the time that a job takes on its node.
+
+use std::time::Duration;
+
+use starling_overlay::LoadSample;
+
+use super::ledger::Handed;
+use super::{Demand, OwnDesk};
+
+/// What a job takes on a node that does not know yet.
+const SERVICE_GUESS: Duration = Duration::from_secs(5);
+
+/// How long a job keeps a worker on a node that says this of itself, as far as it knows.
+pub(super) fn usual(load: &LoadSample) -> Duration {
+    match load.service_ms {
+        0 => SERVICE_GUESS,
+        ms => Duration::from_millis(ms.into()),
+    }
+}
+
+/// How long a job waits for a worker on a node that says this of itself, and has been given so many more jobs since.
+pub fn wait_after(load: &LoadSample, more: u32) -> Duration {
+    wait(load, &Handed { jobs: more, work: usual(load).saturating_mul(more), ..Handed::default() })
+}
+
+/// The same where it is known what it has been given.
+pub(super) fn wait(load: &LoadSample, handed: &Handed) -> Duration {
+    let workers = u32::from(load.workers.max(1));
+    if handed.jobs(load) < workers {
+        return handed.busy_for;
+    }
+    let (queued, running) = (u32::from(load.queued_jobs), u32::from(load.running_jobs));
+    let shown = match load.backlog_ms {
+        // A worker was free when it was taken, or an older release says nothing. Of what runs, half is done on average.
+        0 => usual(load).saturating_mul(2 * queued + running) / 2 / workers,
+        ms => Duration::from_millis(ms.into()),
+    };
+    let gone = usual(load).saturating_mul(handed.ended) / workers;
+    (shown + handed.work / workers).saturating_sub(gone).max(handed.busy_for)
+}
+
+/// Whether a node that says this of itself will hardly take a job that has this much time left; one that says nothing may. Rather
+/// yes than no: to ask in vain costs time when there is none.
+pub fn is_full(load: Option<&LoadSample>, left: Duration) -> bool {
+    is_full_with(load, &Handed::default(), left)
+}
+
+/// The same where it has been given something since.
+pub(super) fn is_full_with(load: Option<&LoadSample>, handed: &Handed, left: Duration) -> bool {
+    let Some(load) = load else { return false };
+    let wait = wait(load, handed);
+    !wait.is_zero() && wait + usual(load) * 2 > left / 2
+}
+
+/// How long a job keeps a worker on a node that says this of itself, in seconds: as it would here, by how much faster or slower that
+/// node is; else by its pixels and that node's speed; else as jobs usually do there.
+pub(super) fn work_s(job: &Demand<'_>, own: &OwnDesk, load: Option<&LoadSample>) -> f64 {
+    let speed = |load: &LoadSample| Some(f64::from(load.kilopixels_per_s)).filter(|speed| *speed > 0.0);
+    let here = own.service.map(|service| service.as_secs_f64());
+    let there = load.and_then(speed);
+    match (here, speed(&own.load), there, job.work_pixels) {
+        (Some(here), Some(own_speed), Some(there), _) => here * own_speed / there,
+        (_, _, Some(there), Some(pixels)) if pixels > 0 => pixels as f64 / 1000.0 / there,
+        _ => match load {
+            Some(load) if load.service_ms > 0 => f64::from(load.service_ms) / 1000.0,
+            _ => here.unwrap_or(SERVICE_GUESS.as_secs_f64()),
+        },
+    }
+}
