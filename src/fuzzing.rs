@@ -6,7 +6,7 @@ pub use crate::http::multipart::{MultipartError, file_part, is_form};
 pub use crate::http::request::{content_sha256, deadline, filename, profile, safe_filename};
 use crate::media::Features;
 use crate::workers::ProbeError;
-use crate::workers::{index, probe, webp, whole};
+use crate::workers::{mp4_boxes, probe, webp};
 
 /// What ffprobe's words are taken for.
 pub fn probed(json: &[u8]) -> Result<MediaInfo, ProbeError> {
@@ -21,7 +21,7 @@ pub fn within(limits: &MediaLimits, info: &MediaInfo) -> Result<(), ProbeError> 
 /// What the index of an MP4 says of a file whose pictures and sound take these bytes.
 pub fn described(moov: &[u8], mdat: std::ops::Range<u64>) -> Option<MediaInfo> {
     let bytes = mdat.end.saturating_sub(mdat.start);
-    index::describe(moov, &whole::TopBox { kind: *b"mdat", at: mdat.start, bytes })
+    mp4_boxes::describe(moov, &mp4_boxes::TopBox { kind: *b"mdat", at: mdat.start, bytes })
 }
 
 /// Reads a file as an animated WebP, and what it holds where its canvas is of no more than so many pixels: bytes of pictures.

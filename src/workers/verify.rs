@@ -16,10 +16,9 @@ use sha2::{Digest, Sha256};
 
 use super::cancel::Cancel;
 use super::error::TranscodeError;
-use super::index;
 use super::lengths::{self, Length, tolerance};
+use super::mp4_boxes;
 use super::probe::Prober;
-use super::whole;
 use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
 use crate::media::preview::GIF_TIME_MAX;
 use crate::media::{Complaints, OWN_DEMUXERS};
@@ -164,10 +163,10 @@ impl Verifier<'_> {
         } else if matches!(profile.extension(), "mp4" | "m4a") {
             // Its index stands first and tells of all of it, so a file that was cut off behind it looks whole to whoever reads
             // only that, ffprobe for one.
-            if whole::top_boxes(&file)?.is_none() {
+            if mp4_boxes::top_boxes(&file)?.is_none() {
                 return Err(bad("it is cut off".to_owned()));
             }
-            index::look(&file)?
+            mp4_boxes::look(&file)?
         } else {
             None
         };

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 
 use super::super::cancel::Cancel;
-use super::super::{index, whole};
+use super::super::mp4_boxes;
 use super::*;
 use crate::media::DEMUXERS;
 
@@ -11,7 +11,7 @@ const CLIP: &str = "-f lavfi -i testsrc2=size=322x242:rate=25:duration=2 -f lavf
                     -c:a aac";
 
 fn described(path: &Path) -> Option<MediaInfo> {
-    index::look(&File::open(path).unwrap()).unwrap()
+    mp4_boxes::look(&File::open(path).unwrap()).unwrap()
 }
 
 /// Of rates and durations containers have more than one opinion: these may differ by a hundredth.
@@ -93,7 +93,7 @@ fn an_index_that_tells_of_more_than_there_is_describes_nothing() {
         assert_eq!(look_at(&whole[..cut]), None, "{cut}");
     }
     // The boxes end with the file, and the last samples do not lie in it.
-    let boxes = whole::top_boxes(&File::open(&path).unwrap()).unwrap().unwrap();
+    let boxes = mp4_boxes::top_boxes(&File::open(&path).unwrap()).unwrap().unwrap();
     let mdat = boxes.iter().find(|found| &found.kind == b"mdat").unwrap();
     let mut shorter = whole.clone();
     let end = (mdat.at + mdat.bytes) as usize;

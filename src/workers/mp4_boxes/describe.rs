@@ -2,7 +2,7 @@
 //! before it has looked at anything, most of it to link two hundred libraries.
 //!
 //! Only what is plain and whole is described: one sample description a track, codecs whose names are known here, every sample
-//! inside of the file. Of anything else ffprobe has the word, and of whatever a stranger has sent: his index may lie, about the
+//! inside of the file. Of anything else ffprobe has the word, and of what a stranger has sent: that index may lie, about the
 //! size of the pictures for one, and a node that believes it learns that it is fast.
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mp4parse::{AudioCodecSpecific, CodecType, MediaContext, SampleEntry, Track, TrackType};
 
-use super::whole::{self, TopBox};
+use super::{TopBox, top_boxes};
 use crate::content::{AudioInfo, MediaInfo, VideoInfo};
 
 /// ffprobe's name of the container.
@@ -25,8 +25,8 @@ const INDEX_BYTES_MAX: u64 = 16 << 20;
 const EDIT_MAX: Duration = Duration::from_millis(100);
 
 /// What is in this file, where it is a plain MP4 and whole.
-pub(super) fn look(file: &File) -> io::Result<Option<MediaInfo>> {
-    let Some(boxes) = whole::top_boxes(file)? else { return Ok(None) };
+pub(in crate::workers) fn look(file: &File) -> io::Result<Option<MediaInfo>> {
+    let Some(boxes) = top_boxes(file)? else { return Ok(None) };
     let the_only = |kind| {
         let mut of_it = boxes.iter().filter(|found| found.kind == kind);
         of_it.next().filter(|_| of_it.next().is_none())

@@ -1,9 +1,17 @@
-//! Whether a written MP4 is all there. Its index stands first and tells of all of it, so a file that was cut off behind it
-//! looks whole to whoever reads only that, ffprobe for one.
+//! The boxes of an MP4: whether a written file has all of them, and what its index says of it (`describe`).
+//!
+//! The index stands first and tells of all of the file, so a file that was cut off behind it looks whole to a program that reads only
+//! that, as ffprobe does.
+
+mod describe;
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use describe::describe;
+pub(super) use describe::look;
 
 /// More boxes than this at the top are of no file that was written here.
 const BOXES_MAX: usize = 1000;
