@@ -25,18 +25,3 @@ pub mod workers;
 
 #[doc(hidden)]
 pub use starling_placement::policy as route;
-
-// The parts of the store under their old names, until whatever names them so is changed.
-#[doc(hidden)]
-pub use store::files as bundle;
-#[doc(hidden)]
-pub mod cache {
-    pub use crate::store::{CacheError, CacheStats, Key, Meta, OPEN_RESULTS_MAX, Object};
-    pub mod serve {
-        pub use crate::content::{REPR_DIGEST, parse_digest, repr_digest};
-    }
-}
-#[doc(hidden)]
-pub mod ingest {
-    pub use crate::store::*;
-}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use starling_overlay::{Identity, LoadSample};
+use starling_overlay::{Identity, LoadSample, Zone};
 
 use super::wait::is_full;
 use crate::desk::Backlog;
@@ -20,6 +20,11 @@ pub enum RouteKind {
 }
 
 impl RouteKind {
+    /// The way from one node to another, by their zones.
+    pub fn between(from: &Zone, to: &Zone) -> Self {
+        if from == to { Self::SameRegion } else { Self::CrossRegion }
+    }
+
     /// The word for logs, headers and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -108,14 +108,13 @@ impl<'a> Situation<'a> {
         for peer in view.peers.iter().filter(|peer| may_be_asked(&view.local, peer, now)) {
             let (identity, load) =
                 (&peer.identity, peer.load.as_ref().filter(|load| load.age(now) <= SAMPLE_AGE_MAX));
-            let same_zone = view.local.identity.zone == identity.zone;
             let given = ledger.find(&identity.name);
             let failing = reliability.find(&identity.name);
             while avoided.next_if(|avoided| avoided.name < identity.name).is_some() {}
             let concern =
                 avoided.peek().filter(|avoided| avoided.is(identity)).map(|avoided| avoided.concern);
             nodes.push(Seen {
-                route: if same_zone { RouteKind::SameRegion } else { RouteKind::CrossRegion },
+                route: RouteKind::between(&view.local.identity.zone, &identity.zone),
                 rtt: peer.rtt.map(|rtt| rtt.mean),
                 load: load.map(|load| &load.sample),
                 age: load.map_or(Duration::ZERO, |load| load.age(now)),
