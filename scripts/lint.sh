@@ -11,6 +11,9 @@ else
     skip "rustfmt is not installed (rustup component add rustfmt)"
 fi
 
+step "layers"
+scripts/layers.sh
+
 step "cargo clippy"
 if cargo clippy --version >/dev/null 2>&1; then
     cargo clippy --workspace --all-targets -- -D warnings

@@ -2,7 +2,9 @@
 //!
 //! docs/ARCHITECTURE.md tells where each step of the two data paths lives.
 
+pub mod api;
 pub mod auth;
+mod body;
 pub mod client;
 pub mod config;
 pub mod content;
@@ -12,7 +14,6 @@ pub mod fuzzing;
 pub mod gate;
 pub mod http;
 pub mod lab;
-pub mod lease;
 pub mod load;
 pub mod media;
 pub mod metrics;
@@ -20,6 +21,7 @@ pub mod node;
 pub mod offload;
 pub mod printable;
 pub mod profile;
+pub mod run;
 pub mod store;
 pub mod workers;
 

@@ -12,7 +12,7 @@ use starling::content::{ContentId, parse_digest, repr_digest};
 
 use starling::fuzzing::{Answer, answer, content_sha256, deadline, etag, filename, is_form, profile};
 use starling::gate::{Gate, Hosts, Origins};
-use starling::http::DEADLINE_MAX;
+use starling::config::DEADLINE_MAX;
 use starling_overlay::{BootEpoch, Identity, Keyring, Versions};
 
 const DEFAULT: Duration = Duration::from_secs(40);

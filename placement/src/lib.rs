@@ -1,15 +1,23 @@
 //! Where and when a job runs: what one node takes on, in which order, and what it promises.
 //!
-//! All of it is plain structures whose functions take `now`: no clock, no file, no socket, no process and no thread is known
-//! here. A node has threads and HTTP around it, a simulator has a loop; both run the same functions.
+//! What lives for long (desk, policies, leases) is plain structures whose functions take `now`. The story of one request is `async`
+//! code over a few traits and tokio's clock. No file, no socket, no process and no thread is known here. A node has threads and HTTP
+//! around it, a simulator has a loop and a paused clock; both run the same functions.
 //!
-//! - [`policy`]: where a job should run, by what gossip says and this node knows;
+//! - [`journey`]: one request from its upload to its result: claim, dispatch, attempts, work here, hand-over;
 //! - [`desk`]: one node's queue, admission, bookings, learned speeds and estimates;
-//! - [`content`]: what a piece of video is called, and whose it is;
+//! - [`policy`]: where a job should run, by what gossip says and this node knows;
+//! - [`lease`]: the home of a content, and what it gives;
+//! - [`error`]: how work ends where it has no result;
+//! - [`content`]: what a piece of video and its result are called, and whose it is;
 //! - [`profile`]: what a thing that can be made of it is called.
 
 pub mod content;
 pub mod desk;
+pub mod error;
+pub mod journey;
+pub mod lease;
+mod once;
 pub mod policy;
 pub mod profile;
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use listenfd::ListenFd;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use starling::config::{NodeConfig, NodeOptions};
-use starling::node;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -48,7 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let (stop, reload) = (stop_signal()?, reload_signal()?);
-        node::run(config, inherited, stop, reload).await.map_err(anyhow::Error::from)
+        starling::run::run(config, inherited, stop, reload).await.map_err(anyhow::Error::from)
     })?;
     Ok(ExitCode::SUCCESS)
 }

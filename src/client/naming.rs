@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::http::{result_name, several_name};
+use crate::api::{result_name, several_name};
 
 /// What the default profile is called when the answer does not say which one it used.
 const PROFILE_UNSAID: &str = "360p";

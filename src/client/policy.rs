@@ -11,9 +11,9 @@ use starling_overlay::{BootEpoch, Keyring, NodeName};
 
 use super::http::{broken, nonsense, read, refuse};
 use super::{Client, ClientError, Endpoint, SIGN_OF_LIFE};
+use crate::api::AUTHENTICATION_INFO;
 use crate::auth::{Authority, Signed};
 use crate::content::ContentId;
-use crate::offload::AUTHENTICATION_INFO;
 use crate::printable;
 
 const PATH: &str = "/internal/policy";

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use super::http::nonsense;
 use super::members::trim_lines;
 use super::{Client, ClientError, Endpoint};
-use crate::http::{ProfileJson, ProfilesJson};
+use crate::api::{ProfileJson, ProfilesJson};
 use crate::printable;
 
 const TIMEOUT: Duration = Duration::from_secs(10);

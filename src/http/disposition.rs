@@ -18,15 +18,6 @@ const NO_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// What a result of a file of this name is called: `clip.mov` in profile 360p becomes `clip.360p.mp4`.
-pub fn result_name(name: &str, profile: &str, extension: &str) -> String {
-    let stem = match name.rsplit_once('.') {
-        Some((stem, _)) if !stem.is_empty() => stem,
-        _ => name,
-    };
-    format!("{stem}.{profile}.{extension}")
-}
-
 /// The header's value for a name that is harmless already.
 pub(super) fn attachment(name: &str) -> String {
     // What a quoted string has a meaning for, and what old clients decode, is not in the plain name.
@@ -61,13 +52,6 @@ mod tests {
             "attachment; filename=\"_bung 1.360p.mp4\"; filename*=UTF-8''%C3%9Cbung%201.360p.mp4"
         );
         assert_eq!(attachment("100%.mp4"), "attachment; filename=\"100_.mp4\"; filename*=UTF-8''100%25.mp4");
-    }
-
-    #[test]
-    fn a_result_is_named_after_its_input_and_its_profile() {
-        assert_eq!(result_name("clip.mov", "360p", "mp4"), "clip.360p.mp4");
-        assert_eq!(result_name("a.b.c", "audio", "m4a"), "a.b.audio.m4a");
-        assert_eq!(result_name("clip", "360p", "mp4"), "clip.360p.mp4");
     }
 
     proptest! {

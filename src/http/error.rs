@@ -3,24 +3,19 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use starling_placement::error::WorkError;
 
-use super::{DEADLINE_MAX, Deadline};
+use crate::api::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 use crate::auth::AuthError;
+use crate::config::DEADLINE_MAX;
 use crate::gate::GateError;
+use crate::node::{NotAll, ProfileError, RefusedOffer};
 use crate::printable;
 use crate::profile::ProfileName;
 use crate::store::{IngestError, NoRoom};
-use crate::workers::{ProbeError, SubmitError, TranscodeError};
-
-/// Problem types are this and a stable slug; they are documented in docs/API.md.
-pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
 
 /// When there may be room for uploads again: those under way are done within seconds, mostly.
 const INCOMING_RETRY: Duration = Duration::from_secs(5);
-
-const UNPROCESSABLE: &str = "the video can't be used: ";
-const CRASHED: &str = "not done, and it may be the video's fault: ";
 
 /// A request that can't be answered with what it asked for. Nothing of it is left behind on the node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +81,7 @@ pub enum ApiError {
     #[error("this is not a video that can be taken: {0}")]
     UnsupportedMedia(String),
     /// A video by its first bytes, but ffprobe or ffmpeg refuses it.
-    #[error("{UNPROCESSABLE}{0}")]
+    #[error("the video can't be used: {0}")]
     Unprocessable(String),
     /// No such profile.
     #[error("unknown profile {name:?}: use one of {known}")]
@@ -188,7 +183,7 @@ pub enum ApiError {
     DiskFull,
     /// ffprobe or ffmpeg came to grief over this video here; the log has the details. When they do so on a second node, too,
     /// it is the video.
-    #[error("{CRASHED}{0}")]
+    #[error("not done, and it may be the video's fault: {0}")]
     Crashed(String),
     /// A fault of ours; the log has the details.
     #[error("internal error: {0}")]
@@ -203,26 +198,6 @@ pub enum ApiError {
         /// Why.
         error: Box<Self>,
     },
-}
-
-/// The body of an error answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// Stable, for programs.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The type in words.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// This occurrence, and what to do.
-    pub detail: String,
-    /// Seconds after which a retry makes sense, as in the Retry-After header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_s: Option<u64>,
-    /// Of several profiles that were asked for at once, the one that this is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<ProfileName>,
 }
 
 impl ApiError {
@@ -325,35 +300,6 @@ impl ApiError {
         }
     }
 
-    /// The same error as it is told to a request that had this deadline, wherever in shared work it arose.
-    #[must_use]
-    pub fn for_deadline(self, deadline: Deadline) -> Self {
-        match self {
-            Self::DeadlinePassed { .. } => deadline.passed(),
-            Self::DeadlineTooShort { needs, .. } => {
-                Self::DeadlineTooShort { allowed: deadline.allowed, needs }
-            }
-            error => error,
-        }
-    }
-
-    /// Whether a request that has more time may fare better.
-    pub const fn is_want_of_time(&self) -> bool {
-        matches!(self, Self::Saturated { .. } | Self::DeadlinePassed { .. } | Self::DeadlineTooShort { .. })
-    }
-
-    /// The error in a peer's answer, if it speaks of the job itself and not of that peer alone: any node would say the same,
-    /// or (after a crash) may.
-    pub fn verdict_of(problem: &Problem) -> Option<Self> {
-        let slug = problem.kind.strip_prefix(PROBLEM_TYPE_BASE)?;
-        let told = |prefix| problem.detail.strip_prefix(prefix).unwrap_or(&problem.detail).to_owned();
-        match slug {
-            "unusable-video" => Some(Self::Unprocessable(told(UNPROCESSABLE))),
-            "crashed" => Some(Self::Crashed(told(CRASHED))),
-            _ => None,
-        }
-    }
-
     /// The same of one of several profiles.
     #[must_use]
     pub fn in_profile(self, profile: &ProfileName) -> Self {
@@ -374,13 +320,9 @@ impl ApiError {
                 Self::InProfile { profile, .. } => Some(profile.clone()),
                 _ => None,
             },
+            ended: None,
         }
     }
-}
-
-/// Whole seconds to wait, as the Retry-After header has them: never too few, and none that nobody can wait.
-fn wait_seconds(after: Duration) -> u64 {
-    (after.min(DEADLINE_MAX).as_secs_f64().ceil() as u64).max(1)
 }
 
 /// An estimate as it is told: in whole tenths of a second, upwards.
@@ -409,55 +351,51 @@ impl From<IngestError> for ApiError {
     }
 }
 
-impl From<ProbeError> for ApiError {
-    fn from(error: ProbeError) -> Self {
+impl From<ProfileError> for ApiError {
+    fn from(error: ProfileError) -> Self {
         match error {
-            // What ffprobe or the system says in such a case is for the log: it may tell of the node's inside.
-            ProbeError::Crashed { how, .. } => Self::Crashed(format!("ffprobe {how} on a node")),
-            ProbeError::Tool(_) => Self::Internal("ffprobe could not look at it on this node".to_owned()),
-            error => Self::Unprocessable(error.to_string()),
-        }
-    }
-}
-
-impl From<SubmitError> for ApiError {
-    fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::QueueFull { retry_after, .. } => Self::Saturated { retry_after },
-            // After that long the job would have had the time it needs.
-            SubmitError::TooLate { needs, left } => {
-                Self::Saturated { retry_after: needs.saturating_sub(left) }
-            }
-            SubmitError::Draining => Self::Draining,
-            SubmitError::Unsuitable(error) => Self::Unprocessable(error.to_string()),
-            SubmitError::Io(error) => Self::Internal(format!("a job can't be set up: {error}")),
+            ProfileError::Unknown { name, known } => Self::UnknownProfile { name, known },
+            ProfileError::OtherRecipe { name } => Self::UnknownRecipe { name },
         }
     }
 }
 
 impl ApiError {
-    /// Why a transcode has no result, for a request that had this deadline.
-    pub fn from_transcode(error: TranscodeError, deadline: Deadline) -> Self {
+    /// How work ended, as it is told to a request that was given so much time.
+    pub fn ended(error: WorkError, allowed: Duration) -> Self {
         match error {
-            TranscodeError::DeadlinePassed { .. } => deadline.passed(),
-            TranscodeError::Overtaken { retry_after } => Self::Saturated { retry_after },
-            TranscodeError::Draining => Self::Draining,
-            TranscodeError::DiskFull => Self::DiskFull,
-            error if error.is_input_fault() => Self::Unprocessable(error.to_string()),
-            // What ffmpeg or the system says in such a case is for the log: it may tell of the node's inside.
-            TranscodeError::Crashed { status, .. } => {
-                Self::Crashed(format!("ffmpeg crashed ({status}) on a node"))
+            WorkError::Saturated { retry_after } => Self::Saturated { retry_after },
+            WorkError::Draining => Self::Draining,
+            WorkError::TooLate => Self::DeadlinePassed { allowed },
+            WorkError::TooShort { needs } => Self::DeadlineTooShort { allowed, needs },
+            WorkError::Unusable { why } => Self::Unprocessable(why),
+            WorkError::Crashed { how } => Self::Crashed(how),
+            WorkError::Unavailable { profile, lack } => {
+                Self::ProfileUnavailable { name: profile.to_string(), lack }
             }
-            TranscodeError::Hung { .. } => Self::Crashed("ffmpeg hung on a node".to_owned()),
-            TranscodeError::OutOfMemory { .. } => Self::Crashed(error.to_string()),
-            TranscodeError::Failed { status, .. } => {
-                Self::Internal(format!("ffmpeg failed on this node ({status})"))
-            }
-            TranscodeError::Unverified(_) => {
-                Self::Internal("the result could not be looked at on this node".to_owned())
-            }
-            TranscodeError::Io(_) => Self::Internal("the job could not be run on this node".to_owned()),
-            error => Self::Internal(error.to_string()),
+            WorkError::DiskFull => Self::DiskFull,
+            WorkError::Fault { what } => Self::Internal(what),
+        }
+    }
+
+    /// The same of one of several profiles, if it is about one.
+    pub fn failed(NotAll { profile, error }: NotAll, allowed: Duration) -> Self {
+        let error = Self::ended(error, allowed);
+        match profile {
+            Some(profile) => error.in_profile(&profile),
+            None => error,
+        }
+    }
+}
+
+impl From<RefusedOffer> for ApiError {
+    fn from(error: RefusedOffer) -> Self {
+        match error {
+            RefusedOffer::TooMany { max } => Self::TooManyOffers { max },
+            RefusedOffer::TooLarge { max } => Self::TooLarge { max },
+            RefusedOffer::Profile(error) => error.into(),
+            // An offer has no time that could be too short: see `Node::consider`.
+            RefusedOffer::Work(error) => Self::ended(error, Duration::ZERO),
         }
     }
 }
@@ -465,19 +403,6 @@ impl ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_verdict_survives_the_way_through_a_peer_and_nothing_else_is_one() {
-        let verdict = ApiError::Unprocessable("no video stream".into());
-        assert_eq!(ApiError::verdict_of(&verdict.problem()), Some(verdict));
-        let crashed = ApiError::Crashed("ffmpeg crashed (signal: 11) on a node".into());
-        assert_eq!(ApiError::verdict_of(&crashed.problem()), Some(crashed));
-        for error in
-            [ApiError::Draining, ApiError::DiskFull, ApiError::Internal("x".into()), ApiError::EmptyBody]
-        {
-            assert_eq!(ApiError::verdict_of(&error.problem()), None, "{error}");
-        }
-    }
 
     #[test]
     fn a_deadline_that_is_too_short_says_how_long_it_has_to_be_and_not_to_come_back() {
@@ -491,13 +416,25 @@ mod tests {
     #[test]
     fn the_time_that_is_named_is_the_requests_own() {
         let second = Duration::from_secs(1);
-        let deadline = Deadline { allowed: second, at: std::time::Instant::now() };
-        let passed = ApiError::DeadlinePassed { allowed: second * 2 }.for_deadline(deadline);
+        let passed = ApiError::ended(WorkError::TooLate, second);
         assert_eq!(passed, ApiError::DeadlinePassed { allowed: second });
-        let short =
-            ApiError::DeadlineTooShort { allowed: second * 2, needs: second * 3 }.for_deadline(deadline);
+        let short = ApiError::ended(WorkError::TooShort { needs: second * 3 }, second);
         assert_eq!(short, ApiError::DeadlineTooShort { allowed: second, needs: second * 3 });
-        assert_eq!(ApiError::DiskFull.for_deadline(deadline), ApiError::DiskFull);
+    }
+
+    #[test]
+    fn how_work_ended_is_told_in_the_words_of_old() {
+        let told = |error| ApiError::ended(error, Duration::from_secs(1)).problem();
+        let verdict = told(WorkError::unusable("no video stream"));
+        assert_eq!(
+            (verdict.status, verdict.detail.as_str()),
+            (422, "the video can't be used: no video stream")
+        );
+        let crashed = told(WorkError::Crashed { how: "ffmpeg hung on a node".into() });
+        assert_eq!(crashed.status, 500);
+        assert_eq!(crashed.detail, "not done, and it may be the video's fault: ffmpeg hung on a node");
+        assert_eq!(told(WorkError::fault("x")).detail, "internal error: x");
+        assert_eq!(verdict.ended, None, "codes are for nodes");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::{ApiError, Body, LoadJson, full_body, respond};
+use super::{ApiError, Body, full_body, respond};
+use crate::api::LoadJson;
 use crate::node::{Node, Readiness};
 use crate::workers::sandbox::Guarantees;
 

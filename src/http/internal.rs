@@ -11,13 +11,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::respond::{json, problem, set_header};
-use super::{ApiError, Body, HEADER, full_body, objects, request};
+use starling_placement::error::WorkError;
+use starling_placement::journey::TimeBudget;
+
+use super::respond::{json, problem, problem_of, set_header};
+use super::{ApiError, Body, full_body, objects, request};
+use crate::api::{AUTHENTICATION_INFO, Claim, End, HEADER, Offer, OfferId, Problem, ProgressQuery};
 use crate::auth::{Admission, AuthError};
 use crate::content::ContentId;
-use crate::lease::{Claim, End, Lessee};
-use crate::node::{Node, Served};
-use crate::offload::{AUTHENTICATION_INFO, Offer, OfferId, ProgressQuery};
+use crate::node::{Node, PeersJobError, RefusedOffer, Served};
 use crate::store::Object;
 
 /// Longest document that a peer sends.
@@ -25,20 +27,53 @@ const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 /// Longest that all of it may take: it is one datagram or a few.
 const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// What a peer is told that gets no result: a problem, and where work has ended, how, as a code and its figures.
+struct Said {
+    error: ApiError,
+    ended: Option<WorkError>,
+}
+
+impl Said {
+    fn of_job(error: PeersJobError, allowed: Duration) -> Self {
+        match error {
+            PeersJobError::Offer { error, .. } => ApiError::NotFound(error.to_string()).into(),
+            PeersJobError::Profile(error) => ApiError::from(error).into(),
+            PeersJobError::Ingest(error) => ApiError::from(error).into(),
+            PeersJobError::Work(ended) => {
+                Self { error: ApiError::ended(ended.clone(), allowed), ended: Some(ended) }
+            }
+        }
+    }
+
+    fn response(&self) -> Response<Body> {
+        problem_of(&self.error, Problem { ended: self.ended.clone(), ..self.error.problem() })
+    }
+}
+
+impl From<ApiError> for Said {
+    fn from(error: ApiError) -> Self {
+        Self { error, ended: None }
+    }
+}
+
+impl From<RefusedOffer> for Said {
+    fn from(refused: RefusedOffer) -> Self {
+        let ended = match &refused {
+            RefusedOffer::Work(ended) => Some(ended.clone()),
+            _ => None,
+        };
+        Self { error: refused.into(), ended }
+    }
+}
+
 /// `POST /internal/offers`: a place in the queue for a job, or a refusal at once.
 pub(super) async fn offer(node: &Arc<Node>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    exchange(node, request, async |offer: Offer| node.consider(peer, offer)).await
+    exchange(node, request, async |offer: Offer| node.consider(peer, offer).map_err(Said::from)).await
 }
 
 /// `POST /internal/leases`: a claim to a content whose home this node is.
 pub(super) async fn claim(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
-    exchange(node, request, async |claim: Claim| {
-        let lessee = Lessee { name: claim.from, boot: claim.boot };
-        let (lease, wait) = (Duration::from_millis(claim.lease_ms), Duration::from_millis(claim.wait_ms));
-        let key = node.key_of(claim.content, claim.profile, claim.recipe);
-        Ok(node.give_lease(&key, &lessee, lease, wait).await)
-    })
-    .await
+    exchange(node, request, async |claim: Claim| Ok(node.give_lease(claim).await)).await
 }
 
 /// `POST /internal/leases/end`: how work under a lease ended.
@@ -96,28 +131,29 @@ pub(super) async fn job(node: &Arc<Node>, id: &str, request: Request<Incoming>) 
             set_header(&mut response, HEADER::CACHE, served.cache.as_str());
             response
         }
-        Err(error) => {
-            tracing::info!(%error, "could not do a job for a peer");
-            proved(&admission, problem(&error)).await
+        Err(said) => {
+            tracing::info!(error = %said.error, "could not do a job for a peer");
+            proved(&admission, said.response()).await
         }
     }
 }
 
-async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<Served, ApiError> {
+async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<Served, Said> {
     let arrived = Instant::now();
     let (head, mut body) = request.into_parts();
     let id: OfferId = id.parse().map_err(|error| ApiError::BadRequest(format!("{id:.80}: {error}")))?;
-    // It keeps on while others wait for the same: see `node::Job::limit`.
+    // It keeps on while others wait for the same: see `TimeBudget::limit`.
     let max = node.config().deadline_max.saturating_mul(2);
     let deadline = request::peers_deadline(&head, node.config().deadline, max, arrived)?;
-    node.work_for_peer(id, &mut body, deadline).await
+    let budget = TimeBudget::new(arrived, deadline.allowed);
+    node.work_for_peer(id, &mut body, budget).await.map_err(|error| Said::of_job(error, deadline.allowed))
 }
 
 /// Answers a small JSON document from a peer with another one.
 async fn exchange<Q: DeserializeOwned, A: Serialize>(
     node: &Node,
     request: Request<Incoming>,
-    answer: impl AsyncFnOnce(Q) -> Result<A, ApiError>,
+    answer: impl AsyncFnOnce(Q) -> Result<A, Said>,
 ) -> Response<Body> {
     let admission = match member(node, request.method(), request.uri().path(), request.headers()) {
         Ok(admission) => admission,
@@ -125,11 +161,11 @@ async fn exchange<Q: DeserializeOwned, A: Serialize>(
     };
     let answered = match document(&admission, request).await {
         Ok(question) => answer(question).await,
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     let response = match answered {
         Ok(document) => json(StatusCode::OK, &document),
-        Err(error) => problem(&error),
+        Err(said) => said.response(),
     };
     proved(&admission, response).await
 }

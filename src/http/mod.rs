@@ -1,8 +1,6 @@
 //! The HTTP service: listeners, routes, answers and errors. What a request means is decided in [`crate::node`].
 
 mod activity;
-mod body;
-mod clients;
 pub(crate) mod conditional;
 mod cors;
 mod disposition;
@@ -26,18 +24,7 @@ mod several;
 mod upload;
 mod write_stall;
 
-pub use body::{Body, file_body, full_body};
-pub use clients::{ClientSlot, Clients};
-pub use disposition::result_name;
-pub use error::{ApiError, PROBLEM_TYPE_BASE, Problem};
-pub use files::{FileJson, FilesJson};
-pub use members::{LoadJson, MemberJson, MembersJson};
+pub use crate::body::{Body, file_body, full_body};
+pub use error::ApiError;
 pub use places::WAITING_MAX;
-pub use policy::{PolicyChange, PolicyJson};
-pub use profiles::{ProfileJson, ProfilesJson};
-pub use request::Deadline;
-pub use respond::HEADER;
 pub use server::{READ_BUFFER_BYTES, Server, ServerLimits, TOLD_AT_ONCE_MAX};
-pub use several::several_name;
-
-pub use crate::config::DEADLINE_MAX;

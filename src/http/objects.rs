@@ -11,7 +11,8 @@ use percent_encoding::percent_decode_str;
 
 use super::conditional::{self, Answer, Part};
 use super::respond::{problem, set_header, set_length};
-use super::{ApiError, Body, HEADER, file_body, full_body};
+use super::{ApiError, Body, file_body, full_body};
+use crate::api::HEADER;
 use crate::content::{ContentId, REPR_DIGEST, repr_digest};
 use crate::node::Node;
 use crate::profile::Profile;

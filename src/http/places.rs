@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServerLimits;
 use super::activity::{Activity, Busy};
-use super::clients::{ClientSlot, Clients};
 use crate::content::network_of;
+use crate::node::{ClientSlot, Clients};
 
 /// Connections beyond the others that are kept for members, as a part of those: what strangers do shuts no member out.
 const MEMBERS_PART: u32 = 8;

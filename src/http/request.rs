@@ -6,7 +6,8 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::{ApiError, HEADER, multipart};
+use super::{ApiError, multipart};
+use crate::api::HEADER;
 use crate::content::{ContentId, parse_digest};
 
 /// RFC 9530: digest of the body as it is sent.
@@ -24,16 +25,6 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// What is left.
-    pub fn left(&self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
-    }
-
-    /// How much of it is over.
-    pub fn spent(&self) -> Duration {
-        self.allowed.saturating_sub(self.left())
-    }
-
     /// The answer when it has passed.
     pub fn passed(&self) -> ApiError {
         ApiError::DeadlinePassed { allowed: self.allowed }

@@ -8,29 +8,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::{ApiError, Body, full_body};
-
-/// Names of the headers that are ours.
-#[allow(non_snake_case, reason = "reads as a namespace: HEADER::ROUTE")]
-pub mod HEADER {
-    /// Milliseconds from the request's arrival to its answer.
-    pub const LATENCY: &str = "x-processing-latency";
-    /// The node that transcoded, or held the result.
-    pub const SERVED_BY: &str = "x-served-by";
-    /// `hit`, `miss` or `joined`.
-    pub const CACHE: &str = "x-cache";
-    /// What of the input could not be read.
-    pub const INPUT_DAMAGE: &str = "x-input-damage";
-    /// Nodes and zones that the job went through.
-    pub const ROUTE: &str = "x-route";
-    /// Milliseconds that the request may still take.
-    pub const DEADLINE_MS: &str = "x-deadline-ms";
-    /// The upload's file name, for the download's.
-    pub const FILENAME: &str = "x-filename";
-    /// Profile asked for.
-    pub const PROFILE: &str = "x-profile";
-    /// SHA-256 of the upload in hex, when the client knows it.
-    pub const CONTENT_SHA256: &str = "x-content-sha256";
-}
+use crate::api::Problem;
 
 /// An answer in JSON; data about the cluster is never cached on the way.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
@@ -44,7 +22,11 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 
 /// The answer for a failure.
 pub fn problem(error: &ApiError) -> Response<Body> {
-    let document = error.problem();
+    problem_of(error, error.problem())
+}
+
+/// The same with this document.
+pub fn problem_of(error: &ApiError, document: Problem) -> Response<Body> {
     let mut bytes = serde_json::to_vec(&document).unwrap_or_default();
     bytes.push(b'\n');
     let mut response = with_type(error.status(), "application/problem+json", bytes);

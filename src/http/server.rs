@@ -20,10 +20,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Busy, HEAD_BYTES_MAX};
-use super::body::keep;
 use super::places::{Entered, Place, Places};
 use super::write_stall::WriteStall;
 use super::{ApiError, Body, full_body, router};
+use crate::body::keep;
 use crate::node::Node;
 
 /// Read buffer of a connection, in bytes: bodies come in pieces of this. An upload has one, and up to one more than its share in

@@ -13,7 +13,8 @@ use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValu
 use super::disposition::attachment;
 use super::respond::{set_header, set_length};
 use super::upload::Answered;
-use super::{ApiError, Body, HEADER, file_body, files, full_body, objects, result_name};
+use super::{ApiError, Body, file_body, files, full_body, objects};
+use crate::api::{HEADER, result_name, several_name};
 use crate::node::{Node, Served};
 use crate::store::Object;
 use crate::store::files::{BLOCK_BYTES, END_BYTES, MEDIA_TYPE, header, padding};
@@ -47,13 +48,6 @@ impl Piece {
             },
         })
     }
-}
-
-/// What a download of several profiles is called after: their names, or how many they are.
-pub fn several_name(profiles: &[&str]) -> String {
-    const BYTES_MAX: usize = 40;
-    let joined = profiles.join("+");
-    if joined.len() <= BYTES_MAX { joined } else { format!("{}-profiles", profiles.len()) }
 }
 
 pub(super) async fn result(node: &Node, answered: &Answered) -> Result<Response<Body>, ApiError> {

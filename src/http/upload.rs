@@ -9,17 +9,19 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LOCATION, CONTENT_TYPE, EXPECT};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
+use starling_placement::journey::{TimeBudget, Timings};
 
 use super::activity::Busy;
-use super::disposition::{attachment, result_name};
+use super::disposition::attachment;
 use super::form_digest::FormBody;
 use super::multipart::{self, MultipartError};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
-use super::{ApiError, Body, ClientSlot, HEADER, objects, request, several};
+use super::{ApiError, Body, objects, request, several};
+use crate::api::{HEADER, result_name};
 use crate::content::{ClientTag, ContentId};
-use crate::node::{Job, Node, Served, Trail};
+use crate::node::{ClientSlot, Input, Node, Served};
 use crate::profile::Profile;
 use crate::store::Upload;
 
@@ -69,7 +71,7 @@ impl Answered {
 
 pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let arrived = Instant::now();
-    let trail = Trail::new(arrived);
+    let timings = Timings::new(arrived);
     let (head, body) = request.into_parts();
     // Held until the answer.
     let slot = node.clients().enter(client);
@@ -85,7 +87,9 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
         }
         Ok(admitted) => {
             let strict = admitted.strict;
-            serve(node, &head, admitted, body, &trail).await.and_then(|answered| answered.or_refused(strict))
+            serve(node, &head, admitted, body, &timings)
+                .await
+                .and_then(|answered| answered.or_refused(strict))
         }
     };
     if let Some(rest) = body_return.take_back() {
@@ -94,12 +98,12 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     let mut response = match outcome {
         Ok(answered) => {
             for (profile, served) in &answered.results {
-                node.log_served(served, profile, &trail);
+                node.log_served(served, profile, &timings);
             }
             result(node, &answered).await.unwrap_or_else(|error| problem(&error))
         }
         Err(error) => {
-            node.log_refused(&error, &trail);
+            node.log_refused(error.status().as_u16(), &error, &timings);
             problem(&error)
         }
     };
@@ -143,9 +147,10 @@ async fn serve(
     head: &Parts,
     admitted: Admitted,
     body: ReturnableBody,
-    trail: &Trail,
+    timings: &Timings,
 ) -> Result<Answered, ApiError> {
     let (address, client, deadline) = (admitted.address, admitted.client, admitted.deadline);
+    let budget = TimeBudget::new(timings.arrived(), deadline.allowed);
     let mut filename = request::filename(head);
     let known = admitted.profiles.as_ref().map_or(1, Vec::len);
     // Several profiles count as several uploads: the first was counted when the request came.
@@ -160,26 +165,26 @@ async fn serve(
         if let Some(results) = held(node, content, &wanted).await {
             return Ok(Answered { content, results, filename });
         }
-        if let Some(refusal) = refuse_unread(node, client, content, &wanted, &deadline).await {
-            trail.mark("unread");
+        if let Some(refusal) = refuse_unread(node, client, content, &wanted, &budget).await {
+            timings.mark("unread");
             return Err(refusal);
         }
     }
     let receive = receive(node, admitted, body, &mut filename);
     let (upload, profiles) =
         tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
-    trail.mark("body");
+    timings.mark("body");
     slots.extend(more_slots(node, address, profiles.len().saturating_sub(known))?);
     let (content, upload) = (upload.content, Arc::new(upload));
+    let input = |profile: &Arc<Profile>| Input { upload: Arc::clone(&upload), profile: Arc::clone(profile) };
     if let [profile] = &profiles[..] {
-        let job = Job::new(upload, client, Arc::clone(profile), deadline, trail.clone());
-        let results = vec![(Arc::clone(profile), node.transcode(job).await?)];
-        return Ok(Answered { content, results, filename });
+        let job = input(profile).into_job(client, budget, timings.clone());
+        let served = node.transcode(job).await.map_err(|error| ApiError::ended(error, deadline.allowed))?;
+        return Ok(Answered { content, results: vec![(Arc::clone(profile), served)], filename });
     }
-    let job = |profile: &Arc<Profile>| {
-        Job::new(Arc::clone(&upload), client, Arc::clone(profile), deadline, trail.branch())
-    };
-    let served = node.transcode_all(profiles.iter().map(job).collect()).await?;
+    let job = |profile| input(profile).into_job(client, budget, timings.branch());
+    let served = node.transcode_all(profiles.iter().map(job).collect()).await;
+    let served = served.map_err(|not_all| ApiError::failed(not_all, deadline.allowed))?;
     Ok(Answered { content, results: profiles.into_iter().zip(served).collect(), filename })
 }
 
@@ -188,7 +193,8 @@ fn profiles(node: &Node, names: Option<&str>) -> Result<Vec<Arc<Profile>>, ApiEr
     match names {
         None => Ok(vec![node.profile(None)?]),
         Some(names) => {
-            request::profile_names(names)?.into_iter().map(|name| node.profile(Some(name))).collect()
+            let named = request::profile_names(names)?.into_iter().map(|name| Ok(node.profile(Some(name))?));
+            named.collect()
         }
     }
 }
@@ -218,14 +224,15 @@ async fn refuse_unread(
     client: ClientTag,
     content: ContentId,
     profiles: &[Arc<Profile>],
-    deadline: &Deadline,
+    budget: &TimeBudget,
 ) -> Option<ApiError> {
     let mut longest: Option<ApiError> = None;
     for profile in profiles {
         if profiles.len() > 1 && node.held(content, profile).await.is_some() {
             continue;
         }
-        let Some(refusal) = node.refuse_unread(client, content, profile, deadline).await else { continue };
+        let Some(refusal) = node.refuse_unread(client, content, profile, budget).await else { continue };
+        let refusal = ApiError::ended(refusal, budget.allowed());
         let refusal = if profiles.len() > 1 { refusal.in_profile(&profile.name) } else { refusal };
         if longest.as_ref().is_none_or(|other| refusal.retry_after() > other.retry_after()) {
             longest = Some(refusal);

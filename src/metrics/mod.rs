@@ -14,10 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use starling_overlay::{MemberState, View};
+use starling_placement::journey::Served;
 
-use crate::node::Served;
 use crate::offload::StandingStats;
-use crate::store::CacheStats;
+use crate::store::{CacheStats, Object};
 use crate::workers::PoolStats;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,7 +65,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// An upload was answered with a result.
-    pub fn served(&self, served: &Served, elapsed: Duration) {
+    pub fn served(&self, served: &Served<Object>, elapsed: Duration) {
         let (cache, route) = (served.cache.as_str(), served.route.as_str());
         self.uploads.get_or_create(&UploadLabels { status: 200, cache, route }).inc();
         self.latency.observe(elapsed.as_secs_f64());

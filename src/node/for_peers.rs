@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
+use starling_placement::desk::Backlog;
+use starling_placement::error::WorkError;
+use starling_placement::journey::{self, TimeBudget, Timings};
 
-use super::{Job, Node, Served, Trail};
+use super::{Facts, Input, Node, PeersJobError, RefusedOffer, Served};
+use crate::api::{Accepted, Offer, OfferId};
 use crate::config::NodeConfig;
-use crate::http::{ApiError, Deadline};
-use crate::offload::{Accepted, Offer, OfferId};
 use crate::store::Key;
-use crate::workers::Backlog;
 
 /// Offers that one address may have held here at once, until their videos are here: half of the places in the queue and with
 /// the workers, and two at the least.
@@ -23,17 +24,17 @@ impl Node {
     /// Answers an offer: with a place in the queue that is held for a moment, or a refusal. Reads no byte of the job.
     ///
     /// What is held for one address is bounded, whatever names it gives itself.
-    pub fn consider(&self, peer: IpAddr, offer: Offer) -> Result<Accepted, ApiError> {
+    pub fn consider(&self, peer: IpAddr, offer: Offer) -> Result<Accepted, RefusedOffer> {
         if self.is_draining() {
-            return Err(ApiError::Draining);
+            return Err(WorkError::Draining.into());
         }
         let slot = self
             .offerers
             .enter(peer)
-            .ok_or_else(|| ApiError::TooManyOffers { max: offers_per_peer_max(&self.config) })?;
+            .ok_or_else(|| RefusedOffer::TooMany { max: offers_per_peer_max(&self.config) })?;
         let max = self.config.upload_bytes_max;
         if offer.bytes > max {
-            return Err(ApiError::TooLarge { max });
+            return Err(RefusedOffer::TooLarge { max });
         }
         let profile = self.profile_by_recipe(&offer.profile, offer.recipe)?;
         self.can_make(&profile)?;
@@ -47,49 +48,55 @@ impl Node {
         };
         let retry_after = Duration::from_millis(backlog.wait_ms.unwrap_or_default().into());
         if offer.backlog.is_some_and(in_vain) {
-            return Err(ApiError::Saturated { retry_after });
+            return Err(WorkError::Saturated { retry_after }.into());
         }
         let place = match &offer.info {
-            Some(info) => self.pool.reserve((client, offer.content), &profile, info, deadline)?,
+            Some(info) => self
+                .pool
+                .reserve((client, offer.content), &profile, info, deadline)
+                .map_err(WorkError::from)?,
             None => self
                 .pool
-                .expect(client, &profile, offer.content, deadline)
-                .ok_or(ApiError::Saturated { retry_after })?,
+                .reserve_unseen(client, &profile.name, offer.content, deadline)
+                .ok_or(WorkError::Saturated { retry_after })?,
         };
         self.publish_load();
         Ok(Accepted { offer: self.offers.hold(offer, (place, slot)) })
     }
 
-    /// Does a job whose offer was accepted; one hop is the limit, so it is done here.
+    /// Does a job whose offer was accepted.
     pub async fn work_for_peer<B>(
         self: &Arc<Self>,
         id: OfferId,
         body: B,
-        deadline: Deadline,
-    ) -> Result<Served, ApiError>
+        budget: TimeBudget,
+    ) -> Result<Served, PeersJobError>
     where
         B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (offer, (place, slot)) =
-            self.offers.take(id).map_err(|error| ApiError::NotFound(error.to_string()))?;
+            self.offers.take(id).map_err(|error| PeersJobError::Offer { id, error })?;
         let profile = self.profile_by_recipe(&offer.profile, offer.recipe)?;
-        let life = self.lives.enter(&Key::new(offer.content, &profile));
+        let life = self.journeys.lives.enter(&Key::new(offer.content, &profile));
         let coming = Arc::clone(&life);
         let body = body.map_frame(move |frame| {
             coming.moves();
             frame
         });
         let receive = self.ingest(body, Some(offer.content), offer.client());
-        let upload =
-            tokio::time::timeout_at(deadline.at.into(), receive).await.map_err(|_| deadline.passed())??;
+        let upload = tokio::time::timeout_at(budget.deadline().into(), receive)
+            .await
+            .map_err(|_| WorkError::TooLate)??;
         // It has brought what it offered.
         drop(slot);
         life.waits();
-        let mut job =
-            Job::new(Arc::new(upload), offer.client(), profile, deadline, Trail::new(Instant::now()));
-        job.info = offer.info.map(Arc::new);
-        let served = self.transcode_here(job, Some(place)).await?;
+        let facts = offer.info.clone().map(|info| Facts::new(Arc::new(info), &profile));
+        let input = Input { upload: Arc::new(upload), profile };
+        let mut job = input.into_job(offer.client(), budget, Timings::new(Instant::now()));
+        job.facts = facts;
+        // One hop is the limit, so it is done here.
+        let served = journey::work_here(self, &job, Some(place)).await?;
         tracing::info!(
             from = %offer.from,
             content = %offer.content,

@@ -1,48 +1,41 @@
 //! One node: what it is made of, and the two paths through it.
 //!
-//! - an upload: [`Node::ingest`] -> [`Node::transcode`] (cache, single flight, then [`dispatch`](self) over the
-//!   candidates of [`crate::route`]) -> the result as a cached object;
+//! - an upload: [`Node::ingest`] -> [`Node::transcode`], the journey of [`starling_placement::journey`] over this node's
+//!   [`ports`] -> the result as a cached object;
 //! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
 
-mod attempts;
-mod claim;
-mod descriptors;
-mod dispatch;
-mod flights;
+mod clients;
+mod error;
+mod events;
 mod for_peers;
-mod handover;
 mod incoming;
 mod job;
-mod lease;
-mod life;
 mod load;
-mod rank;
-mod report;
-mod run;
+mod policy;
+mod ports;
 mod several;
-mod trail;
+mod start;
 mod transcode;
-mod watched;
-mod work;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use starling_overlay::{Identity, LoadPublisher, MemberState, View};
+use starling_overlay::{Identity, LoadPublisher, MemberState, Overlay, View};
+use starling_placement::error::WorkError;
+use starling_placement::journey::{Journeys, Progress};
 use tokio::sync::watch;
 
-pub use job::{CacheState, Done, Job, Served};
-pub use run::{StartError, run};
-pub use trail::Trail;
+pub use clients::{ClientSlot, Clients};
+pub use error::{NotAll, PeersJobError, ProfileError, RefusedOffer};
+pub use job::{Facts, Input, Job, Served};
+pub use start::{LEAVE_TIMEOUT, StartError, Started, start};
 
 use crate::auth::{Authority, ResultTokens};
 use crate::config::NodeConfig;
 use crate::content::ContentId;
 use crate::gate::Gate;
-use crate::http::{ApiError, ClientSlot, Clients};
-use crate::lease::Leases;
 use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
@@ -50,10 +43,7 @@ use crate::profile::{Profile, ProfileName, ProfileSet};
 use crate::route::Router;
 use crate::store::{Budget, Key, Object, Store};
 use crate::workers::sandbox::Guarantees;
-use crate::workers::{Place, Pool};
-
-/// How a piece of work ended, for everyone who waited for it.
-type Outcome = Result<Done, ApiError>;
+use crate::workers::{Pool, Queued, Reservation};
 
 /// A running node.
 pub struct Node {
@@ -75,13 +65,10 @@ pub struct Node {
     router: Router,
     authority: Arc<Authority>,
     peers: PeerClient,
-    offers: Offers<(Place, ClientSlot)>,
+    offers: Offers<(Reservation, ClientSlot)>,
     /// Whose offers are held.
     offerers: Clients,
-    leases: Leases,
-    lives: life::Lives,
-    flights: flights::Flights<(Key, transcode::Scope), transcode::Ended>,
-    handovers: handover::Handovers,
+    journeys: Journeys<Object>,
     metrics: Metrics,
     joined: AtomicBool,
     draining: AtomicBool,
@@ -177,12 +164,12 @@ impl Node {
     }
 
     /// The profile of this name, or the default one.
-    pub fn profile(&self, name: Option<&str>) -> Result<Arc<Profile>, ApiError> {
+    pub fn profile(&self, name: Option<&str>) -> Result<Arc<Profile>, ProfileError> {
         let found = match name {
             None => self.profiles.get(self.profiles.default_name()),
             Some(name) => name.parse().ok().and_then(|name| self.profiles.get(&name)),
         };
-        found.ok_or_else(|| ApiError::UnknownProfile {
+        found.ok_or_else(|| ProfileError::Unknown {
             name: name.unwrap_or_default().chars().take(80).collect(),
             known: self.profiles.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>().join(", "),
         })
@@ -194,12 +181,12 @@ impl Node {
         &self,
         name: &ProfileName,
         recipe: Option<ContentId>,
-    ) -> Result<Arc<Profile>, ApiError> {
+    ) -> Result<Arc<Profile>, ProfileError> {
         let wanted = recipe.or_else(|| builtin_recipe(name));
         self.profiles
             .get(name)
             .filter(|profile| Some(profile.recipe_id()) == wanted)
-            .ok_or_else(|| ApiError::UnknownRecipe { name: name.to_string() })
+            .ok_or_else(|| ProfileError::OtherRecipe { name: name.to_string() })
     }
 
     /// What a peer speaks of that names a recipe, known here or not; see [`Self::profile_by_recipe`].
@@ -215,16 +202,56 @@ impl Node {
     }
 
     /// Whether it can.
-    pub fn can_make(&self, profile: &Profile) -> Result<(), ApiError> {
+    pub fn can_make(&self, profile: &Profile) -> Result<(), WorkError> {
         match self.lack(profile) {
             None => Ok(()),
-            Some(lack) => Err(ApiError::ProfileUnavailable { name: profile.name.to_string(), lack }),
+            Some(lack) => Err(WorkError::Unavailable { profile: profile.name.clone(), lack }),
         }
     }
 
     /// A result that is held here.
     pub async fn cached(&self, key: &Key) -> Option<Object> {
         self.store.get(key).await
+    }
+
+    /// How far the work on this has come here, if there is any.
+    pub fn progress(&self, key: &Key) -> Option<Progress> {
+        self.journeys.lives.progress(key)
+    }
+
+    /// From now on it takes nothing new. Which jobs it runs then.
+    pub fn begin_to_leave(&self) -> usize {
+        self.draining.store(true, Ordering::Relaxed);
+        self.pool.stats().running
+    }
+
+    /// Lets what runs finish, until `bound`; what waits is finished, too, or answered for its owners to give it to a peer.
+    pub async fn drain(&self, bound: Duration, queued: Queued) {
+        self.pool.drain(bound, queued).await;
+    }
+
+    /// Takes the key file's new content; one that can't be used changes nothing.
+    pub async fn reload_keys(&self, overlay: &Overlay) {
+        let Some(file) = &self.config.keys else {
+            tracing::warn!("nothing to read again: the node was started without --key-file");
+            return;
+        };
+        match file.again() {
+            Ok(file) => {
+                self.authority.set_keys(&file.keys);
+                if let Some(tokens) = &self.result_tokens {
+                    tokens.set_keys(&file.keys);
+                }
+                tracing::info!(
+                    file = %file.path.display(),
+                    keys = file.keys.keys().len(),
+                    fingerprints = file.fingerprints(),
+                    "keys read again"
+                );
+                overlay.set_keys(file.keys).await;
+            }
+            Err(error) => tracing::error!(%error, "the keys stay as they were"),
+        }
     }
 
     /// Whether it takes new requests.

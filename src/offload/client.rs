@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -16,11 +16,18 @@ use starling_overlay::Identity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Accepted, Fault, Offer, Progress, ProgressQuery, Standings};
+use starling_placement::content::Key;
+use starling_placement::error::WorkError;
+use starling_placement::journey::{Fault, PeerError};
+
+use super::Standings;
+use crate::api::{
+    AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, Offer, Problem, Progress, ProgressQuery, Verdict,
+};
 use crate::auth::{Authority, Signed};
+use crate::body::{Body, full_body};
+use crate::config::DEADLINE_MAX;
 use crate::content::ContentId;
-use crate::http::{ApiError, Body, DEADLINE_MAX, HEADER, Problem, full_body};
-use crate::lease::{Claim, End, LeaseKey, Verdict};
 
 /// Longest wait for a connection to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,47 +38,12 @@ const QUESTION_TIMEOUT_MAX: Duration = Duration::from_secs(4);
 const FETCH_HEAD_TIMEOUT: Duration = QUESTION_TIMEOUT_MAX;
 /// Longest wait for a sign of life: that of a peer that can't give one in this time counts as none.
 const PROGRESS_TIMEOUT_MAX: Duration = Duration::from_secs(2);
-/// What proves that an answer comes from a member (RFC 9110, section 11.6.3).
-pub const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
 /// How much of what a peer says of its refusal is told.
 const TOLD_CHARS_MAX: usize = 200;
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest small answer (an acceptance, a problem) that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-/// Why a peer did not do a job.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OffloadError {
-    /// It said no; another node may say yes.
-    #[error("refused: {reason}")]
-    Refused {
-        /// Its words.
-        reason: String,
-        /// When it expects a place, if it said.
-        retry_after: Option<Duration>,
-    },
-    /// No connection, a broken one, or no answer: the peer may be dead.
-    #[error("unreachable: {0}")]
-    Unreachable(String),
-    /// It was not asked: it did something wrong a moment ago.
-    #[error("not asked: {0}")]
-    Avoided(String),
-    /// It did something wrong, which is held against it.
-    #[error("{}: {seen}", fault.as_str())]
-    Faulty {
-        /// What kind of wrong.
-        fault: Fault,
-        /// What was seen of it.
-        seen: String,
-    },
-    /// What it sent can't be taken or looked at, by this node's own fault.
-    #[error("not taken here: {0}")]
-    NotTaken(String),
-    /// Its verdict on the job itself, which no other node would change.
-    #[error(transparent)]
-    Verdict(#[from] ApiError),
-}
 
 /// The head of a result on its way, proved to come from a member where there is a key.
 #[derive(Debug)]
@@ -109,9 +81,9 @@ impl PeerClient {
     }
 
     /// Holds something against a peer.
-    pub fn faulty(&self, peer: &Identity, fault: Fault, seen: String) -> OffloadError {
+    pub fn faulty(&self, peer: &Identity, fault: Fault, seen: String) -> PeerError {
         self.standings.report(peer, fault, &seen);
-        OffloadError::Faulty { fault, seen }
+        PeerError::Faulty { fault, seen }
     }
 
     /// Offers a job. Sends none of its body.
@@ -120,7 +92,7 @@ impl PeerClient {
         peer: &Identity,
         rtt: Option<Duration>,
         offer: &Offer,
-    ) -> Result<Accepted, OffloadError> {
+    ) -> Result<Accepted, PeerError> {
         self.standings.may_try(peer).map_err(|avoided| passed_over(&avoided))?;
         self.exchange_documents(peer, "/internal/offers", offer, question_timeout(rtt)).await
     }
@@ -131,13 +103,13 @@ impl PeerClient {
         home: &Identity,
         rtt: Option<Duration>,
         claim: &Claim,
-    ) -> Result<Verdict, OffloadError> {
+    ) -> Result<Verdict, PeerError> {
         let bound = question_timeout(rtt) + Duration::from_millis(claim.wait_ms);
         self.ask(home, "/internal/leases", claim, bound).await
     }
 
     /// Tells a content's home how the work ended; also one that did not answer a moment ago, since it waits for this.
-    pub async fn end_lease(&self, home: &Identity, end: &End) -> Result<(), OffloadError> {
+    pub async fn end_lease(&self, home: &Identity, end: &End) -> Result<(), PeerError> {
         self.exchange_documents(home, "/internal/leases/end", end, QUESTION_TIMEOUT_MAX).await
     }
 
@@ -148,7 +120,7 @@ impl PeerClient {
         path: &str,
         question: &Q,
         bound: Duration,
-    ) -> Result<A, OffloadError> {
+    ) -> Result<A, PeerError> {
         self.is_asked(peer)?;
         self.exchange_documents(peer, path, question, bound).await
     }
@@ -159,9 +131,9 @@ impl PeerClient {
         &self,
         peer: &Identity,
         rtt: Option<Duration>,
-        key: &LeaseKey,
-    ) -> Result<Option<Progress>, OffloadError> {
-        let LeaseKey { content, profile, recipe } = key.clone();
+        key: &Key,
+    ) -> Result<Option<Progress>, PeerError> {
+        let Key { content, profile, recipe } = key.clone();
         let query = ProgressQuery { content, profile, recipe: Some(recipe) };
         let bound = question_timeout(rtt).min(PROGRESS_TIMEOUT_MAX);
         self.question(peer, "/internal/progress", &query, bound).await
@@ -174,7 +146,7 @@ impl PeerClient {
         path: &str,
         question: &Q,
         bound: Duration,
-    ) -> Result<A, OffloadError> {
+    ) -> Result<A, PeerError> {
         let result = self.question(peer, path, question, bound).await;
         self.remember(peer, &result);
         result
@@ -186,7 +158,7 @@ impl PeerClient {
         path: &str,
         question: &Q,
         bound: Duration,
-    ) -> Result<A, OffloadError> {
+    ) -> Result<A, PeerError> {
         let json = serde_json::to_vec(question).map_err(|error| unreachable(&error))?;
         let signed = self.authority.sign(peer, &Method::POST, path, Some(&json));
         let request = request(peer, &Method::POST, path, &signed)?
@@ -199,7 +171,7 @@ impl PeerClient {
             serde_json::from_slice(&body).map_err(|error| unreachable(&error))
         };
         tokio::time::timeout(bound, exchange).await.unwrap_or_else(|_| {
-            Err(OffloadError::Unreachable(format!("no answer within {} ms", bound.as_millis())))
+            Err(PeerError::Unreachable(format!("no answer within {} ms", bound.as_millis())))
         })
     }
 
@@ -210,7 +182,7 @@ impl PeerClient {
         accepted: &Accepted,
         (body, bytes): (Body, u64),
         deadline: Duration,
-    ) -> Result<Delivery, OffloadError> {
+    ) -> Result<Delivery, PeerError> {
         let path = format!("/internal/jobs/{}", accepted.offer);
         let signed = self.authority.sign(peer, &Method::POST, &path, None);
         let request = request(peer, &Method::POST, &path, &signed)?
@@ -228,8 +200,8 @@ impl PeerClient {
     pub async fn fetch(
         &self,
         peer: &Identity,
-        LeaseKey { content, profile, recipe }: &LeaseKey,
-    ) -> Result<Option<Delivery>, OffloadError> {
+        Key { content, profile, recipe }: &Key,
+    ) -> Result<Option<Delivery>, PeerError> {
         let path = format!("/internal/results/{content}/{profile}/{recipe}");
         let signed = self.authority.sign(peer, &Method::GET, &path, None);
         let request = request(peer, &Method::GET, &path, &signed)?
@@ -238,7 +210,7 @@ impl PeerClient {
         self.is_asked(peer)?;
         let head = tokio::time::timeout(FETCH_HEAD_TIMEOUT, self.proved(peer, request, &signed)).await;
         let head = head.unwrap_or_else(|_| {
-            Err(OffloadError::Unreachable(format!("no answer within {FETCH_HEAD_TIMEOUT:?}")))
+            Err(PeerError::Unreachable(format!("no answer within {FETCH_HEAD_TIMEOUT:?}")))
         });
         self.remember(peer, &head);
         let delivery = head?;
@@ -249,7 +221,7 @@ impl PeerClient {
                 self.small_body(peer, delivery.response, delivery.promised).await?;
                 Ok(None)
             }
-            status => Err(OffloadError::Unreachable(format!("answered {status}"))),
+            status => Err(PeerError::Unreachable(format!("answered {status}"))),
         }
     }
 
@@ -259,7 +231,7 @@ impl PeerClient {
         peer: &Identity,
         request: Request<Body>,
         signed: &Signed,
-    ) -> Result<Delivery, OffloadError> {
+    ) -> Result<Delivery, PeerError> {
         let delivery = self.proved(peer, request, signed).await?;
         if delivery.response.status().is_success() {
             return Ok(delivery);
@@ -275,7 +247,7 @@ impl PeerClient {
         peer: &Identity,
         request: Request<Body>,
         signed: &Signed,
-    ) -> Result<Delivery, OffloadError> {
+    ) -> Result<Delivery, PeerError> {
         let response = self.http.request(request).await.map_err(|error| unreachable(&error))?;
         let status = response.status();
         let proof = response.headers().get(AUTHENTICATION_INFO).and_then(|value| value.to_str().ok());
@@ -297,7 +269,7 @@ impl PeerClient {
         peer: &Identity,
         response: Response<Incoming>,
         promised: Option<ContentId>,
-    ) -> Result<bytes::Bytes, OffloadError> {
+    ) -> Result<bytes::Bytes, PeerError> {
         let body = collect_small(response).await?;
         if promised.is_some_and(|promised| promised != ContentId::of(&body)) {
             let seen = "its answer is not the one that it proved".to_owned();
@@ -307,23 +279,23 @@ impl PeerClient {
     }
 
     /// Whether a peer is not passed over.
-    fn is_asked(&self, peer: &Identity) -> Result<(), OffloadError> {
+    fn is_asked(&self, peer: &Identity) -> Result<(), PeerError> {
         self.standings.avoided(peer).map_or(Ok(()), |avoided| Err(passed_over(&avoided)))
     }
 
-    fn remember<T>(&self, peer: &Identity, result: &Result<T, OffloadError>) {
+    fn remember<T>(&self, peer: &Identity, result: &Result<T, PeerError>) {
         match result {
-            Err(OffloadError::Unreachable(seen)) => self.standings.report(peer, Fault::Unreachable, seen),
-            Ok(_) | Err(OffloadError::Refused { .. } | OffloadError::Verdict(_)) => {
+            Err(PeerError::Unreachable(seen)) => self.standings.report(peer, Fault::Unreachable, seen),
+            Ok(_) | Err(PeerError::Refused { .. } | PeerError::Ended(_)) => {
                 self.standings.answered(peer);
             }
-            Err(OffloadError::Avoided(_) | OffloadError::Faulty { .. } | OffloadError::NotTaken(_)) => {}
+            Err(PeerError::Avoided(_) | PeerError::Faulty { .. } | PeerError::NotTaken(_)) => {}
         }
     }
 }
 
-fn passed_over((fault, left): &(Fault, Duration)) -> OffloadError {
-    OffloadError::Avoided(format!("{}, and avoided for {} ms more", fault.as_str(), left.as_millis()))
+fn passed_over((fault, left): &(Fault, Duration)) -> PeerError {
+    PeerError::Avoided(format!("{}, and avoided for {} ms more", fault.as_str(), left.as_millis()))
 }
 
 /// A connection and a question take two round trips; the rest is for a peer whose cores are all busy.
@@ -331,7 +303,7 @@ fn question_timeout(rtt: Option<Duration>) -> Duration {
     (rtt.unwrap_or_default() * 4 + QUESTION_TIMEOUT_MIN).min(QUESTION_TIMEOUT_MAX)
 }
 
-fn uri(peer: &Identity, path: &str) -> Result<Uri, OffloadError> {
+fn uri(peer: &Identity, path: &str) -> Result<Uri, PeerError> {
     Uri::builder()
         .scheme("http")
         .authority(peer.http().to_string())
@@ -341,26 +313,26 @@ fn uri(peer: &Identity, path: &str) -> Result<Uri, OffloadError> {
 }
 
 /// An error with its causes: hyper's outer one says little.
-fn unreachable(error: &(dyn std::error::Error + 'static)) -> OffloadError {
+fn unreachable(error: &(dyn std::error::Error + 'static)) -> PeerError {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    OffloadError::Unreachable(text)
+    PeerError::Unreachable(text)
 }
 
-async fn collect_small(response: Response<Incoming>) -> Result<bytes::Bytes, OffloadError> {
+async fn collect_small(response: Response<Incoming>) -> Result<bytes::Bytes, PeerError> {
     Limited::new(response.into_body(), ANSWER_BYTES_MAX)
         .collect()
         .await
         .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| OffloadError::Unreachable(error.to_string()))
+        .map_err(|error| PeerError::Unreachable(error.to_string()))
 }
 
 /// A request with the proof that it comes from a member.
-fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Result<Builder, OffloadError> {
+fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Result<Builder, PeerError> {
     let request = Request::builder().method(method).uri(uri(peer, path)?);
     Ok(match signed.header() {
         Some(proof) => request.header(AUTHORIZATION, proof),
@@ -369,17 +341,31 @@ fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Res
 }
 
 /// What a peer's error answer means for the job.
-fn refusal(status: StatusCode, body: &[u8]) -> OffloadError {
+fn refusal(status: StatusCode, body: &[u8]) -> PeerError {
     let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
-        return OffloadError::Unreachable(format!("answered {status} and no problem document"));
+        return PeerError::Unreachable(format!("answered {status} and no problem document"));
     };
-    match ApiError::verdict_of(&problem) {
-        Some(verdict) => OffloadError::Verdict(verdict),
-        None => OffloadError::Refused {
-            reason: problem.detail,
+    match ended(&problem) {
+        Some(ended) if ended.is_of_the_job() => PeerError::Ended(ended),
+        ended => {
+            let told = problem.retry_after_s.map(Duration::from_secs);
+            let retry_after = ended.as_ref().and_then(WorkError::retry_after).or(told);
             // Whatever it says, it is added to clocks here.
-            retry_after: problem.retry_after_s.map(|s| Duration::from_secs(s).min(DEADLINE_MAX)),
-        },
+            let retry_after = retry_after.map(|after| after.min(DEADLINE_MAX));
+            PeerError::Refused { reason: problem.detail, retry_after }
+        }
+    }
+}
+
+/// How work ended at a peer, if its answer is about that. A node of an older version says it by the problem's type alone.
+fn ended(problem: &Problem) -> Option<WorkError> {
+    if problem.ended.is_some() {
+        return problem.ended.clone();
+    }
+    match problem.slug()? {
+        "unusable-video" => Some(WorkError::Unusable { why: problem.detail.clone() }),
+        "crashed" => Some(WorkError::Crashed { how: problem.detail.clone() }),
+        _ => None,
     }
 }
 

@@ -15,10 +15,9 @@
 
 mod client;
 mod offers;
-mod protocol;
 mod standing;
 
-pub use client::{AUTHENTICATION_INFO, Delivery, OffloadError, PeerClient};
+pub use client::{Delivery, PeerClient};
 pub use offers::{Offers, TakeError};
-pub use protocol::{ACCEPT_TIMEOUT, Accepted, Offer, OfferId, Progress, ProgressQuery};
-pub use standing::{Fault, StandingStats, Standings};
+pub use standing::{StandingStats, Standings};
+pub use starling_placement::journey::Fault;

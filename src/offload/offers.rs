@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::{ACCEPT_TIMEOUT, Offer, OfferId};
+use crate::api::{ACCEPT_TIMEOUT, Offer, OfferId};
 
 /// Accepted offers by id, each with the place it holds (`P`); a place is given back by dropping it.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use starling_overlay::{BootEpoch, Identity, NodeName};
+use starling_placement::journey::Fault;
 
 use crate::route::{self, Concern};
 
@@ -16,54 +17,23 @@ const TRIAL: Duration = Duration::from_secs(5);
 /// An incident is over when its peer has done nothing wrong for so many times as long as it was avoided.
 const FORGOTTEN_AFTER: u32 = 4;
 
-/// What a peer did wrong, from the mildest to the worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// No connection, a broken one, or no answer.
-    Unreachable,
-    /// Its result does not fit to what the input says of itself.
-    Doubtful,
-    /// It took a job, and then nothing moved.
-    Stalled,
-    /// Its answer does not prove to come from a member.
-    Unproven,
-    /// Its result is not what was asked for.
-    Lied,
+/// How long a peer is avoided for the first time, and for the longest.
+const fn pauses(fault: Fault) -> (Duration, Duration) {
+    let (first_s, longest_s) = match fault {
+        // Gossip finds it dead or well in that time.
+        Fault::Unreachable => (5, 60),
+        Fault::Doubtful | Fault::Stalled => (5, 600),
+        Fault::Unproven => (10, 600),
+        Fault::Lied => (30, 3600),
+    };
+    (Duration::from_secs(first_s), Duration::from_secs(longest_s))
 }
 
-impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Unreachable, Self::Doubtful, Self::Stalled, Self::Unproven, Self::Lied];
-
-    /// The word in the log and the metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Doubtful => "doubtful",
-            Self::Stalled => "stalled",
-            Self::Unproven => "unproven",
-            Self::Lied => "lied",
-        }
-    }
-
-    /// How long it is avoided for the first time, and for the longest.
-    const fn patience(self) -> (Duration, Duration) {
-        let (first_s, longest_s) = match self {
-            // Gossip finds it dead or well in that time.
-            Self::Unreachable => (5, 60),
-            Self::Doubtful | Self::Stalled => (5, 600),
-            Self::Unproven => (10, 600),
-            Self::Lied => (30, 3600),
-        };
-        (Duration::from_secs(first_s), Duration::from_secs(longest_s))
-    }
-
-    /// How many of them are for nothing: an input that is odd makes an honest result doubtful.
-    const fn forgiven(self) -> u32 {
-        match self {
-            Self::Doubtful => 2,
-            _ => 0,
-        }
+/// How many of them are for nothing: an input that is odd makes an honest result doubtful.
+const fn forgiven(fault: Fault) -> u32 {
+    match fault {
+        Fault::Doubtful => 2,
+        _ => 0,
     }
 }
 
@@ -149,9 +119,9 @@ impl Standings {
         let is_worse = fault > incident.fault;
         incident.fault = incident.fault.max(fault);
         incident.faults += 1;
-        if fault.forgiven() > incident.forgiven {
+        if forgiven(fault) > incident.forgiven {
             incident.forgiven += 1;
-            incident.over = incident.over.max(now + fault.patience().1);
+            incident.over = incident.over.max(now + pauses(fault).1);
             return None;
         }
         // Jobs that were with it already when it was found out: what they see is no new incident.
@@ -266,7 +236,7 @@ struct Avoided {
 
 impl Incident {
     fn pause(&self) -> Duration {
-        let (first, longest) = self.fault.patience();
+        let (first, longest) = pauses(self.fault);
         let doubled = 1u32.checked_shl(self.strikes.saturating_sub(1)).unwrap_or(u32::MAX);
         first.saturating_mul(doubled).min(longest)
     }

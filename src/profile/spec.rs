@@ -1,3 +1,5 @@
+use starling_placement::content::HasRecipe;
+
 use super::codec::{Audio, AudioCodec, Container, Effort, Preset, VideoCodec};
 use super::{ProfileName, RECIPE_VERSION};
 use crate::content::{ContentId, Lack, MediaInfo, MediaLimits, VideoInfo};
@@ -357,6 +359,16 @@ impl Profile {
     pub fn recipe_id(&self) -> ContentId {
         // The derived Debug text is the one canonical form that can't miss a field added later.
         ContentId::of(format!("{RECIPE_VERSION} {:?}", self.recipe).as_bytes())
+    }
+}
+
+impl HasRecipe for Profile {
+    fn profile_name(&self) -> &ProfileName {
+        &self.name
+    }
+
+    fn recipe_id(&self) -> ContentId {
+        Self::recipe_id(self)
     }
 }
 

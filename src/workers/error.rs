@@ -2,6 +2,7 @@ use std::io;
 use std::time::Duration;
 
 use starling_placement::desk::Refusal;
+use starling_placement::error::WorkError;
 
 use super::probe::ProbeError;
 use crate::profile::Unsuitable;
@@ -201,6 +202,56 @@ impl From<io::Error> for TranscodeError {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
             _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<ProbeError> for WorkError {
+    fn from(error: ProbeError) -> Self {
+        match error {
+            // What ffprobe or the system says in such a case is for the log: it may tell of the node's inside.
+            ProbeError::Crashed { how, .. } => Self::Crashed { how: format!("ffprobe {how} on a node") },
+            ProbeError::Tool(_) => Self::fault("ffprobe could not look at it on this node"),
+            error => Self::unusable(error.to_string()),
+        }
+    }
+}
+
+impl From<SubmitError> for WorkError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::QueueFull { retry_after, .. } => Self::Saturated { retry_after },
+            // After that long the job would have had the time it needs.
+            SubmitError::TooLate { needs, left } => {
+                Self::Saturated { retry_after: needs.saturating_sub(left) }
+            }
+            SubmitError::Draining => Self::Draining,
+            SubmitError::Unsuitable(error) => Self::unusable(error.to_string()),
+            SubmitError::Io(error) => Self::fault(format!("a job can't be set up: {error}")),
+        }
+    }
+}
+
+impl From<TranscodeError> for WorkError {
+    fn from(error: TranscodeError) -> Self {
+        match error {
+            TranscodeError::DeadlinePassed { .. } => Self::TooLate,
+            TranscodeError::Overtaken { retry_after } => Self::Saturated { retry_after },
+            TranscodeError::Draining => Self::Draining,
+            TranscodeError::DiskFull => Self::DiskFull,
+            error if error.is_input_fault() => Self::unusable(error.to_string()),
+            // What ffmpeg or the system says in such a case is for the log: it may tell of the node's inside.
+            TranscodeError::Crashed { status, .. } => {
+                Self::Crashed { how: format!("ffmpeg crashed ({status}) on a node") }
+            }
+            TranscodeError::Hung { .. } => Self::Crashed { how: "ffmpeg hung on a node".to_owned() },
+            TranscodeError::OutOfMemory { .. } => Self::Crashed { how: error.to_string() },
+            TranscodeError::Failed { status, .. } => {
+                Self::fault(format!("ffmpeg failed on this node ({status})"))
+            }
+            TranscodeError::Unverified(_) => Self::fault("the result could not be looked at on this node"),
+            TranscodeError::Io(_) => Self::fault("the job could not be run on this node"),
+            error => Self::fault(error.to_string()),
         }
     }
 }

@@ -12,8 +12,8 @@ use super::cancel::{Cancel, CancelOnDrop};
 use super::error::SubmitError;
 use super::hardware::{Hardware, HardwareMode};
 use super::job::{Bench, Job};
-use super::place::Place;
 use super::probe::Prober;
+use super::reservation::Reservation;
 use super::sandbox::Sandbox;
 use super::shared::{Shared, State, spec, unseen};
 use super::ticket::Ticket;
@@ -21,7 +21,7 @@ use super::tools::Tools;
 use super::verify::{Unfit, Verified, Wanted};
 use crate::content::{ClientTag, ContentId, Damage, MediaInfo, MediaLimits};
 use crate::load::CpuUse;
-use crate::profile::{Profile, Unsuitable, VideoCodec};
+use crate::profile::{Profile, ProfileName, Unsuitable, VideoCodec};
 use crate::store::{DataDir, Received};
 
 /// What a pool is made of.
@@ -144,54 +144,54 @@ impl Pool {
     }
 
     /// Holds a place in the queue for a job whose input is still on its way, under the same conditions as
-    /// [`Self::submit`]. The place is free again when the [`Place`] is dropped unused.
+    /// [`Self::submit`]. The place is free again when the [`Reservation`] is dropped unused.
     pub fn reserve(
         &self,
         (client, content): (ClientTag, ContentId),
         profile: &Profile,
         info: &MediaInfo,
         deadline: Instant,
-    ) -> Result<Place, SubmitError> {
+    ) -> Result<Reservation, SubmitError> {
         self.suits(profile, info)?;
         let work_pixels = profile.work_pixels(info);
         let job = JobSpec { client, content, profile: profile.name.clone(), work_pixels, deadline };
         self.place(&job, Entry::Newcomer)
     }
 
-    fn place(&self, job: &JobSpec, entry: Entry) -> Result<Place, SubmitError> {
+    fn place(&self, job: &JobSpec, entry: Entry) -> Result<Reservation, SubmitError> {
         let mut state = self.0.0.lock();
         let granted = state.desk.reserve(Instant::now(), job, entry)?;
         Ok(self.granted(state, granted))
     }
 
-    fn granted(&self, mut state: MutexGuard<'_, State>, granted: Granted) -> Place {
+    fn granted(&self, mut state: MutexGuard<'_, State>, granted: Granted) -> Reservation {
         let shared = &self.0.0;
         let Granted { reservation, booked, displaced } = granted;
         let displaced = displaced.and_then(|(id, retry_after)| Some((state.tasks.remove(&id)?, retry_after)));
         drop(state);
         shared.displace(displaced);
-        Place { shared: Arc::clone(shared), reservation, booked }
+        Reservation { shared: Arc::clone(shared), id: reservation, booked }
     }
 
     /// A place for a client's job of which nothing is known yet but its content, if one like it would be taken.
-    pub fn expect(
+    pub fn reserve_unseen(
         &self,
         client: ClientTag,
-        profile: &Profile,
+        profile: &ProfileName,
         content: ContentId,
         deadline: Instant,
-    ) -> Option<Place> {
+    ) -> Option<Reservation> {
         let mut state = self.0.0.lock();
         let job = unseen(client, profile, content, deadline);
         let granted = state.desk.reserve_unseen(Instant::now(), &job)?;
         Some(self.granted(state, granted))
     }
 
-    /// Whether [`Self::expect`] would give a place.
+    /// Whether [`Self::reserve_unseen`] would give a place.
     pub fn would_take(
         &self,
         client: ClientTag,
-        profile: &Profile,
+        profile: &ProfileName,
         content: ContentId,
         deadline: Instant,
     ) -> bool {
@@ -199,23 +199,22 @@ impl Pool {
         self.0.0.lock().desk.would_reserve_unseen(Instant::now(), &job)
     }
 
-    /// When a job that is refused now will be taken: see [`Desk::book`]. `info` is what is known of it.
+    /// When a job that is refused now will be taken: see [`Desk::book`]. `work_pixels` is what is known of it.
     pub fn book(
         &self,
         client: ClientTag,
-        profile: &Profile,
+        profile: &ProfileName,
         content: ContentId,
-        info: Option<&MediaInfo>,
+        work_pixels: Option<u64>,
         allowed: Duration,
     ) -> Option<Duration> {
-        let work_pixels = info.map(|info| profile.work_pixels(info));
-        let job = (client, content, &profile.name);
+        let job = (client, content, profile);
         self.0.0.lock().desk.book(Instant::now(), job, work_pixels, allowed)
     }
 
     /// A job that may have been told to come now has come: see [`Desk::hold_booking`].
-    pub fn hold_booking(&self, profile: &Profile, content: ContentId) {
-        self.0.0.lock().desk.hold_booking(Instant::now(), content, &profile.name);
+    pub fn hold_booking(&self, profile: &ProfileName, content: ContentId) {
+        self.0.0.lock().desk.hold_booking(Instant::now(), content, profile);
     }
 
     /// The result of this is there: a client that was told to come back for it needs no place.
@@ -224,20 +223,19 @@ impl Pool {
     }
 
     /// How much work stands before a client's job that comes now, and holds this place already if it holds one.
-    pub fn backlog(&self, client: ClientTag, own: Option<&Place>) -> Backlog {
-        let own = own.map(|own| own.reservation);
+    pub fn backlog(&self, client: ClientTag, own: Option<&Reservation>) -> Backlog {
+        let own = own.map(|own| own.id);
         self.0.0.lock().desk.backlog(Instant::now(), client, own)
     }
 
     /// How long a client's job of this profile keeps a worker here, once enough of them were done to tell.
-    pub fn usual_service(&self, client: ClientTag, profile: &Profile) -> Option<Duration> {
-        self.0.0.lock().desk.usual_service(Instant::now(), client, &profile.name)
+    pub fn usual_service(&self, client: ClientTag, profile: &ProfileName) -> Option<Duration> {
+        self.0.0.lock().desk.usual_service(Instant::now(), client, profile)
     }
 
     /// How long such a job of this client would wait and take here.
-    pub fn estimate(&self, client: ClientTag, profile: &Profile, info: &MediaInfo) -> Estimate {
-        let work_pixels = profile.work_pixels(info);
-        self.0.0.lock().desk.estimate(Instant::now(), client, &profile.name, work_pixels)
+    pub fn estimate(&self, client: ClientTag, profile: &ProfileName, work_pixels: u64) -> Estimate {
+        self.0.0.lock().desk.estimate(Instant::now(), client, profile, work_pixels)
     }
 
     /// Lets a result that another node delivered through, if it passes what one that is made here has to pass. Cancel-safe.

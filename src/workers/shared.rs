@@ -15,7 +15,7 @@ use super::job::{Bench, Job, Made, Transcoded};
 use super::pool::Queued;
 use super::progress::Progress;
 use crate::content::{ClientTag, ContentId};
-use crate::profile::Profile;
+use crate::profile::ProfileName;
 
 /// x264's `fast` gains little beyond this many threads.
 const THREADS_PER_CHILD_MAX: usize = 4;
@@ -265,11 +265,11 @@ pub(super) fn spec(job: &Job) -> JobSpec {
 /// The same of one of which nothing is known but its content.
 pub(super) fn unseen(
     client: ClientTag,
-    profile: &Profile,
+    profile: &ProfileName,
     content: ContentId,
     deadline: Instant,
 ) -> Unseen<'_> {
-    Unseen { client, content, profile: &profile.name, deadline }
+    Unseen { client, content, profile, deadline }
 }
 
 /// Threads for a child that starts while `busy` workers (itself among them) have or will have work: the machine is full,

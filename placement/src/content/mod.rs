@@ -3,6 +3,8 @@
 mod client;
 mod hex;
 mod id;
+mod key;
 
 pub use client::{ClientTag, ClientTagError, network_of};
 pub use id::{ContentId, ParseContentIdError};
+pub use key::{HasRecipe, Key};

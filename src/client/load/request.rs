@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 
 use super::outcome::{Failure, Outcome, Refused, Served};
 use super::sources::Source;
+use crate::api::PROBLEM_TYPE_BASE;
 use crate::client::body::FileBody;
 use crate::client::upload::{Progress, header_value, media_type, text, upload_path};
 use crate::client::{Client, ClientError, Endpoint};
 use crate::content::{ContentId, REPR_DIGEST, parse_digest};
-use crate::http::PROBLEM_TYPE_BASE;
 use crate::printable;
 
 /// What of a refusal is read.

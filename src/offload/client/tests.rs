@@ -47,12 +47,12 @@ async fn peer() -> (Identity, Arc<AtomicUsize>) {
 async fn questions_to_a_peer_share_a_connection() {
     let (peer, accepted) = peer().await;
     let client = PeerClient::new(Arc::new(Authority::new("node1".parse().unwrap(), BootEpoch(1), None)));
-    let key = LeaseKey {
+    let key = Key {
         content: ContentId::of(b"clip"),
         profile: "360p".parse().unwrap(),
         recipe: ContentId::of(b"recipe"),
     };
-    let LeaseKey { content, profile, recipe } = key.clone();
+    let Key { content, profile, recipe } = key.clone();
     let claim = Claim {
         recipe: Some(recipe),
         content,
@@ -74,4 +74,49 @@ async fn questions_to_a_peer_share_a_connection() {
         assert_eq!(answers, (Ok(Verdict::Yours), Ok(Verdict::Yours), Ok(Verdict::Yours)));
     }
     assert!(accepted.load(Ordering::Relaxed) <= 3, "{accepted:?}");
+}
+
+fn told(problem: &Problem) -> PeerError {
+    refusal(StatusCode::SERVICE_UNAVAILABLE, &serde_json::to_vec(problem).unwrap())
+}
+
+fn problem(slug: &str, ended: Option<WorkError>) -> Problem {
+    Problem {
+        kind: format!("{}{slug}", crate::api::PROBLEM_TYPE_BASE),
+        title: "x".into(),
+        status: 503,
+        detail: "in its words".into(),
+        retry_after_s: Some(7),
+        profile: None,
+        ended,
+    }
+}
+
+#[test]
+fn what_a_peer_says_is_taken_by_its_code_and_not_by_its_words() {
+    let verdict = WorkError::unusable("no video stream");
+    assert_eq!(told(&problem("saturated", Some(verdict.clone()))), PeerError::Ended(verdict));
+    let crashed = WorkError::Crashed { how: "ffmpeg hung on a node".into() };
+    assert_eq!(told(&problem("internal", Some(crashed.clone()))), PeerError::Ended(crashed));
+    let retry_after = Duration::from_millis(2_300);
+    let refused = |retry_after| PeerError::Refused { reason: "in its words".into(), retry_after };
+    assert_eq!(told(&problem("x", Some(WorkError::Saturated { retry_after }))), refused(Some(retry_after)));
+    let never = WorkError::Saturated { retry_after: Duration::MAX };
+    assert_eq!(told(&problem("x", Some(never))), refused(Some(DEADLINE_MAX)));
+    // What is about that node alone is no verdict, and what does not say how work ended is a refusal.
+    for ended in [Some(WorkError::DiskFull), Some(WorkError::TooLate), None] {
+        assert_eq!(told(&problem("too-many-offers", ended)), refused(Some(Duration::from_secs(7))));
+    }
+}
+
+#[test]
+fn a_node_of_an_older_version_says_its_verdict_by_the_type() {
+    let why = "in its words".to_owned();
+    assert_eq!(
+        told(&problem("unusable-video", None)),
+        PeerError::Ended(WorkError::Unusable { why: why.clone() })
+    );
+    assert_eq!(told(&problem("crashed", None)), PeerError::Ended(WorkError::Crashed { how: why }));
+    let nonsense = refusal(StatusCode::BAD_GATEWAY, b"<html>");
+    assert!(matches!(nonsense, PeerError::Unreachable(_)), "{nonsense}");
 }

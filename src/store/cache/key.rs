@@ -1,35 +1,18 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+pub use starling_placement::content::Key;
 
 use crate::content::{ContentId, Damage};
-use crate::profile::{Profile, ProfileName};
+use crate::profile::ProfileName;
 use crate::store::files;
 
-/// What a result is made of: the input, and the recipe.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// SHA-256 of the input.
-    pub content: ContentId,
-    /// Name of the profile.
-    pub profile: ProfileName,
-    /// What the profile says: [`Profile::recipe_id`]. Nodes may have different recipes under one name.
-    pub recipe: ContentId,
-}
-
-impl Key {
-    /// The key of that input under that profile.
-    pub fn new(content: ContentId, profile: &Profile) -> Self {
-        Self { content, profile: profile.name.clone(), recipe: profile.recipe_id() }
-    }
-
-    /// The folder's name. Only the encoder's version is not in the key itself: it is the same for all of a cache.
-    pub(super) fn folder(&self, encoder_version: &str) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.recipe.as_bytes());
-        hash.update(encoder_version.as_bytes());
-        let tag = ContentId(hash.finalize().into()).to_string();
-        format!("{}-{}-{}", self.content, self.profile, &tag[..16])
-    }
+/// The folder's name of a result. Only the encoder's version is not in the key itself: it is the same for all of a cache.
+pub(super) fn folder(key: &Key, encoder_version: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(key.recipe.as_bytes());
+    hash.update(encoder_version.as_bytes());
+    let tag = ContentId(hash.finalize().into()).to_string();
+    format!("{}-{}-{}", key.content, key.profile, &tag[..16])
 }
 
 /// What is known of a cached result; lies beside it as `meta.json`.

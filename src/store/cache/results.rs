@@ -179,7 +179,7 @@ impl Cache {
     }
 
     pub(super) fn name(&self, key: &Key) -> String {
-        key.folder(&self.0.encoder_version)
+        super::key::folder(key, &self.0.encoder_version)
     }
 
     /// Entries lie in folders by their first two digits: a hundred thousand in one is slow to list.

@@ -65,7 +65,7 @@ async fn jobs_that_keep_all_workers_for_long_keep_no_other_client_waiting() {
     let mine = rig.pool.backlog(CLIENT, None).jobs_per_worker_permille;
     assert_eq!(mine, 3_000);
     // They run for ever, and so would the wait.
-    assert!(rig.pool.would_take(OTHER, &profile, ContentId::of(b"other"), Instant::now() + SOON));
+    assert!(rig.pool.would_take(OTHER, &profile.name, ContentId::of(b"other"), Instant::now() + SOON));
     let first = rig.pool.submit(of(OTHER)).unwrap();
     let second = rig.pool.submit(of(OTHER)).unwrap();
     rig.until(|stats| stats.running == 3).await;
@@ -99,13 +99,13 @@ async fn a_promise_for_what_is_there_keeps_nobody_waiting() {
     let (rig, _scripts) = stuck(1, 1);
     let profile = rig.job(SOON).profile;
     let (promised, other) = (ContentId::of(b"promised"), ContentId::of(b"other"));
-    let is_taken = || rig.pool.would_take(CLIENT, &profile, other, Instant::now() + 2 * SOON);
+    let is_taken = || rig.pool.would_take(CLIENT, &profile.name, other, Instant::now() + 2 * SOON);
     assert!(is_taken());
     // With no time to wait for anybody.
-    rig.pool.book(CLIENT, &profile, promised, None, Duration::from_secs(6)).unwrap();
+    rig.pool.book(CLIENT, &profile.name, promised, None, Duration::from_secs(6)).unwrap();
     assert!(!is_taken());
     // Somebody else who brings the same is no harm to him.
-    assert!(rig.pool.would_take(CLIENT, &profile, promised, Instant::now() + 2 * SOON));
+    assert!(rig.pool.would_take(CLIENT, &profile.name, promised, Instant::now() + 2 * SOON));
     rig.pool.unbook(&profile, promised);
     assert!(is_taken());
 }
@@ -115,13 +115,17 @@ async fn who_waits_for_somebody_else_has_his_place_afterwards_and_no_one_waits_f
     let (rig, _scripts) = stuck(1, 1);
     let profile = rig.job(SOON).profile;
     let (promised, other) = (ContentId::of(b"promised"), ContentId::of(b"other"));
-    let told = rig.pool.book(CLIENT, &profile, promised, None, Duration::from_secs(6)).unwrap();
+    let told = rig.pool.book(CLIENT, &profile.name, promised, None, Duration::from_secs(6)).unwrap();
     tokio::time::sleep(told).await;
-    let is_taken = || rig.pool.would_take(CLIENT, &profile, other, Instant::now() + Duration::from_secs(6));
+    let is_taken =
+        || rig.pool.would_take(CLIENT, &profile.name, other, Instant::now() + Duration::from_secs(6));
     assert!(!is_taken(), "he is awaited");
-    rig.pool.hold_booking(&profile, promised);
+    rig.pool.hold_booking(&profile.name, promised);
     assert!(is_taken(), "he is here, and waits for somebody else");
-    let place = rig.pool.expect(CLIENT, &profile, promised, Instant::now() + Duration::from_secs(6)).unwrap();
+    let place = rig
+        .pool
+        .reserve_unseen(CLIENT, &profile.name, promised, Instant::now() + Duration::from_secs(6))
+        .unwrap();
     assert!(place.is_booked());
 }
 
@@ -146,14 +150,18 @@ async fn what_cannot_be_done_in_time_is_refused_at_once() {
     let (info, input, profile) = (job.info.clone(), Arc::clone(&job.input), Arc::clone(&job.profile));
     rig.pool.submit(job).unwrap().wait().await.unwrap();
     for _ in 0..2 {
-        assert_eq!(rig.pool.estimate(CLIENT, &profile, &info).service, None, "too few to tell");
+        assert_eq!(
+            rig.pool.estimate(CLIENT, &profile.name, profile.work_pixels(&info)).service,
+            None,
+            "too few to tell"
+        );
         let job = rig.clip_job("360p", source).await;
         rig.pool.submit(job).unwrap().wait().await.unwrap();
     }
     // A thousand times the frames takes about a thousand times as long.
     let mut long = info;
     long.video.as_mut().unwrap().frames *= 1000;
-    let estimate = rig.pool.estimate(CLIENT, &profile, &long);
+    let estimate = rig.pool.estimate(CLIENT, &profile.name, profile.work_pixels(&long));
     assert!(estimate.service.unwrap() > Duration::from_secs(1));
     let refused =
         rig.pool.submit(Job { info: long, input, ..rig.job(Duration::from_secs(1)) }).err().unwrap();
@@ -177,23 +185,32 @@ async fn who_is_refused_is_taken_at_the_time_that_it_was_told() {
     };
     let (content, profile, info) = refused;
     let soon = || Instant::now() + Duration::from_secs(5);
-    assert!(rig.pool.expect(CLIENT, &profile, ContentId::of(b"another"), soon()).is_none());
-    let told = rig.pool.book(CLIENT, &profile, content, Some(&info), Duration::from_secs(5)).unwrap();
+    assert!(rig.pool.reserve_unseen(CLIENT, &profile.name, ContentId::of(b"another"), soon()).is_none());
+    let told = rig
+        .pool
+        .book(CLIENT, &profile.name, content, Some(profile.work_pixels(&info)), Duration::from_secs(5))
+        .unwrap();
     assert!(
-        told >= Duration::from_secs(1) && !rig.pool.would_take(CLIENT, &profile, content, soon()),
+        told >= Duration::from_secs(1) && !rig.pool.would_take(CLIENT, &profile.name, content, soon()),
         "{told:?}"
     );
     // The queue goes down meanwhile; the place that comes free is not a newcomer's.
     drop(taken.pop());
     tokio::time::sleep(told).await;
-    assert!(rig.pool.would_take(CLIENT, &profile, content, soon()));
-    assert!(rig.pool.expect(CLIENT, &profile, content, soon()).is_some_and(|place| place.is_booked()));
-    let place =
-        rig.pool.expect(CLIENT, &profile, content, soon()).expect("a place that was given back is there");
+    assert!(rig.pool.would_take(CLIENT, &profile.name, content, soon()));
+    assert!(
+        rig.pool
+            .reserve_unseen(CLIENT, &profile.name, content, soon())
+            .is_some_and(|place| place.is_booked())
+    );
+    let place = rig
+        .pool
+        .reserve_unseen(CLIENT, &profile.name, content, soon())
+        .expect("a place that was given back is there");
     let _taken = place.submit(Job { content, ..rig.job(Duration::from_secs(5)) }).unwrap();
-    assert!(!rig.pool.would_take(CLIENT, &profile, content, soon()), "once");
+    assert!(!rig.pool.would_take(CLIENT, &profile.name, content, soon()), "once");
     rig.pool.drain(Duration::ZERO, Queued::HandOver).await;
-    assert_eq!(rig.pool.book(CLIENT, &profile, content, None, Duration::from_secs(5)), None);
+    assert_eq!(rig.pool.book(CLIENT, &profile.name, content, None, Duration::from_secs(5)), None);
 }
 
 #[tokio::test]

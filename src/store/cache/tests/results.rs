@@ -245,7 +245,7 @@ async fn links_are_removed_and_not_followed() {
 fn its_names_are_known_for_its_own() {
     for name in ["360p", "1080p", "audio-only", "a-b-"] {
         let profile = Profile { name: name.parse().unwrap(), ..Profile::clone(&profile("360p")) };
-        let folder = Key::new(ContentId::of(b"video"), &profile).folder("5.1.9");
+        let folder = crate::store::cache::key::folder(&Key::new(ContentId::of(b"video"), &profile), "5.1.9");
         assert!(crate::store::folder::layout::is_entry(&folder), "{folder}");
         assert!(crate::store::folder::layout::is_shelf(&folder[..2]));
         assert!(!crate::store::folder::layout::is_entry(&folder.to_uppercase()));

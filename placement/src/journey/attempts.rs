@@ -1,0 +1,365 @@
+//! One job and one candidate: done there, or why not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+
+use super::watch::{Motion, Stall, until_stalled};
+use super::{Done, Event, Journey, PeerError, Ports, What, clock, share};
+use crate::content::ContentId;
+use crate::error::WorkError;
+use crate::policy::{Candidate, Handoff, Outcome, RouteKind};
+
+/// How long a job that has a place here may be kept asking for a better one: by peers that say no, and by such that say nothing.
+const REFUSING_MAX: Duration = Duration::from_millis(500);
+const SILENT_MAX: Duration = Duration::from_secs(1);
+
+/// Why an attempt has no result.
+pub(super) enum Attempt {
+    /// Another node may do it.
+    Elsewhere,
+    /// No node would.
+    Final(WorkError),
+}
+
+/// A place for a job at a peer.
+struct Taken<A> {
+    accepted: A,
+    /// What the router is told of it.
+    handoff: Handoff,
+}
+
+/// A job that a peer has and that does not get on there. It goes on beside whatever is tried next, and the first result counts.
+type Straggler<O> = BoxFuture<'static, Result<Done<O>, PeerError>>;
+
+/// All of them, for one job.
+pub(super) type Stragglers<O> = FuturesUnordered<Straggler<O>>;
+
+/// What has been tried for a job so far.
+pub(super) struct Attempts<'a, P: Ports> {
+    pub(super) journey: &'a mut Journey<P>,
+    scores: Arc<str>,
+    /// Soonest time at which a peer that refused expects a place.
+    pub(super) retry_after: Option<Duration>,
+    /// What this node itself failed with.
+    pub(super) fault: Option<WorkError>,
+    /// The first node's crash over it.
+    pub(super) crash: Option<WorkError>,
+    /// Time that peers took to say no to an offer, and time in which none of them said anything.
+    refusing: Duration,
+    silent: Duration,
+    /// This node had taken the job, and then began to shut down.
+    pub(super) leaving: bool,
+    pub(super) stragglers: Stragglers<P::Object>,
+}
+
+impl<'a, P: Ports> Attempts<'a, P> {
+    pub(super) fn new(journey: &'a mut Journey<P>, scores: Arc<str>) -> Self {
+        Self {
+            journey,
+            scores,
+            retry_after: None,
+            fault: None,
+            crash: None,
+            refusing: Duration::ZERO,
+            silent: Duration::ZERO,
+            leaving: false,
+            stragglers: FuturesUnordered::new(),
+        }
+    }
+
+    /// Whether the job is with a peer where it does not get on.
+    pub(super) fn has_stragglers(&self) -> bool {
+        !self.stragglers.is_empty()
+    }
+
+    /// Does it on this node.
+    pub(super) async fn here(&mut self) -> Result<Done<P::Object>, Attempt> {
+        let mut stragglers = std::mem::take(&mut self.stragglers);
+        let (ports, content) = (Arc::clone(&self.journey.ports), self.journey.job.content());
+        let attempt = hedged((&*ports, content), &mut stragglers, Box::pin(self.here_alone())).await;
+        self.stragglers.extend(stragglers);
+        attempt
+    }
+
+    /// Has a peer do it; its answer to the offer is waited for until `answer_by`.
+    pub(super) async fn there(
+        &mut self,
+        candidate: &Candidate,
+        answer_by: Instant,
+    ) -> Result<Done<P::Object>, Attempt> {
+        let mut stragglers = std::mem::take(&mut self.stragglers);
+        let (ports, content) = (Arc::clone(&self.journey.ports), self.journey.job.content());
+        let attempt = Box::pin(self.there_alone(candidate, answer_by));
+        let attempt = hedged((&*ports, content), &mut stragglers, attempt).await;
+        self.stragglers.extend(stragglers);
+        attempt
+    }
+
+    /// No other node is left to try: what did not get on may yet.
+    pub(super) async fn last_chance(&mut self) -> Option<super::Outcome<P::Object>> {
+        if self.stragglers.is_empty() {
+            return None;
+        }
+        let (ports, job) = (&*self.journey.ports, &self.journey.job);
+        let late = first_done((ports, job.content()), &mut self.stragglers);
+        match clock::timeout_at(job.budget.deadline(), late).await {
+            Ok(Some(done)) => Some(Ok(done)),
+            Ok(None) => None,
+            Err(_) => Some(Err(WorkError::TooLate)),
+        }
+    }
+
+    async fn here_alone(&mut self) -> Result<Done<P::Object>, Attempt> {
+        let Journey { ports, job, reservation } = &mut *self.journey;
+        let result = share::work_here(ports, job, reservation.take()).await;
+        job.timings.mark(if result.is_ok() { "here" } else { "not-here" });
+        match result {
+            Ok(served) => Ok(Done {
+                object: served.object,
+                by: served.by,
+                route: RouteKind::Local,
+                cache: served.cache,
+                scores: Arc::clone(&self.scores),
+            }),
+            Err(WorkError::Saturated { retry_after }) => Err(self.refused_for(Some(retry_after))),
+            Err(WorkError::Draining) => {
+                self.leaving = true;
+                Err(self.refused_for(None))
+            }
+            // This node's own fault: another one may do better.
+            Err(error @ (WorkError::Fault { .. } | WorkError::DiskFull | WorkError::Unavailable { .. })) => {
+                self.journey.tell(What::FailedHere { error: error.clone() });
+                self.fault = Some(error);
+                Err(Attempt::Elsewhere)
+            }
+            Err(WorkError::Crashed { how }) => {
+                let attempt = self.crashed(how);
+                self.fault.clone_from(&self.crash);
+                Err(attempt)
+            }
+            Err(error) => Err(Attempt::Final(error)),
+        }
+    }
+
+    /// A tool came to grief over it, here or there.
+    fn crashed(&mut self, how: String) -> Attempt {
+        match self.journey.job.crashed(how) {
+            error @ WorkError::Crashed { .. } => {
+                self.journey.tell(What::Crashed { error: error.clone() });
+                self.crash = Some(error);
+                Attempt::Elsewhere
+            }
+            verdict => Attempt::Final(verdict),
+        }
+    }
+
+    async fn there_alone(
+        &mut self,
+        candidate: &Candidate,
+        answer_by: Instant,
+    ) -> Result<Done<P::Object>, Attempt> {
+        let offered = self.offer(candidate, answer_by).await;
+        let taken = offered.is_ok();
+        let handed = match offered {
+            Ok(taken) => match self.hand_over(candidate, taken).await {
+                Some(handed) => handed,
+                None => return Err(Attempt::Elsewhere),
+            },
+            Err(error) => Err(error),
+        };
+        self.journey.job.timings.mark(if handed.is_ok() { "peer" } else { "no-peer" });
+        let peer = candidate.identity.name.clone();
+        match handed {
+            Ok(done) => Ok(done),
+            Err(PeerError::Ended(WorkError::Crashed { how })) => Err(self.crashed(how)),
+            Err(PeerError::Ended(error)) => Err(Attempt::Final(error)),
+            Err(PeerError::Refused { reason, retry_after }) => {
+                self.journey.tell(What::Refused { peer, reason, taken });
+                Err(self.refused_for(retry_after))
+            }
+            // Why it is avoided was said already.
+            Err(PeerError::Unreachable(reason) | PeerError::Avoided(reason)) => {
+                self.journey.tell(What::Lost { peer, reason });
+                Err(Attempt::Elsewhere)
+            }
+            Err(error @ (PeerError::Faulty { .. } | PeerError::NotTaken(_))) => {
+                self.journey.tell(What::ResultNotTaken { peer, error });
+                Err(Attempt::Elsewhere)
+            }
+        }
+    }
+
+    /// Whether a job that has a place here has been kept asking for a better one long enough. Work that a peer began is not asking.
+    pub(super) fn has_asked_enough(&self) -> bool {
+        self.refusing >= REFUSING_MAX || self.silent >= SILENT_MAX
+    }
+
+    fn refused_for(&mut self, retry_after: Option<Duration>) -> Attempt {
+        self.retry_after = [self.retry_after, retry_after].into_iter().flatten().min();
+        Attempt::Elsewhere
+    }
+
+    /// Offers it to a peer, and takes note of the time that this took in vain.
+    async fn offer(
+        &mut self,
+        candidate: &Candidate,
+        answer_by: Instant,
+    ) -> Result<Taken<P::Accepted>, PeerError> {
+        let Journey { ports, job, reservation } = &*self.journey;
+        // A node that is leaving, or has failed at it, has no place to compare with.
+        let backlog = (!self.leaving && self.fault.is_none())
+            .then(|| candidate.backlog_max(ports.backlog(job.client, reservation.as_ref())))
+            .flatten();
+        let asked = clock::now();
+        let handoff = ports.router().hand_off(asked, candidate, &job.demand());
+        let answer = ports.offer(&candidate.identity, candidate.rtt, job, backlog);
+        let Ok(answer) = clock::timeout_at(answer_by, answer).await else {
+            self.silent += clock::now() - asked;
+            return Err(PeerError::Refused { reason: "no time for its answer".into(), retry_after: None });
+        };
+        handoff.observe(clock::now(), answered(&answer));
+        let took = clock::now() - asked;
+        match &answer {
+            Err(PeerError::Refused { .. }) => self.refusing += took,
+            Err(PeerError::Unreachable(_) | PeerError::Avoided(_)) => self.silent += took,
+            Ok(_) | Err(PeerError::Ended(_) | PeerError::Faulty { .. } | PeerError::NotTaken(_)) => {}
+        }
+        answer.map(|accepted| Taken { accepted, handoff })
+    }
+
+    /// Sends a job that a peer has accepted, and waits for its result as long as something moves. None when nothing does: then it
+    /// is a straggler.
+    async fn hand_over(
+        &mut self,
+        candidate: &Candidate,
+        taken: Taken<P::Accepted>,
+    ) -> Option<Result<Done<P::Object>, PeerError>> {
+        let (ports, job) = (Arc::clone(&self.journey.ports), &self.journey.job);
+        let (peer, motion) = (&candidate.identity, Motion::default());
+        let life = ports.journeys().lives.enter(&job.key);
+        // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
+        let patient_until = clock::now() + job.budget.left() / 2;
+        let mut exchange = self.exchange(candidate, taken, motion.clone());
+        let watch = until_stalled(&*ports, (peer, candidate.rtt), &job.key, (&motion, &life), patient_until);
+        let stall = tokio::select! {
+            biased;
+            handed = &mut exchange => return Some(handed),
+            stall = watch => stall,
+        };
+        let name = peer.name.clone();
+        match stall {
+            Stall::Still(seen) => {
+                ports.stalled(peer, &seen);
+                self.journey.tell(What::Stalled { peer: name, seen });
+            }
+            Stall::Slow => self.journey.tell(What::Slow { peer: name }),
+        }
+        self.journey.job.timings.mark("stalled");
+        self.stragglers.push(exchange);
+        None
+    }
+
+    /// The job's way to a peer, and its result's way back.
+    fn exchange(
+        &self,
+        candidate: &Candidate,
+        taken: Taken<P::Accepted>,
+        motion: Motion,
+    ) -> Straggler<P::Object> {
+        let Taken { accepted, handoff } = taken;
+        let (ports, job) = (Arc::clone(&self.journey.ports), self.journey.job.clone());
+        let (peer, route) = (Arc::clone(&candidate.identity), candidate.route);
+        let scores = Arc::clone(&self.scores);
+        Box::pin(async move {
+            let exchange = async {
+                let delivery = ports.send(&peer, &job, &accepted, &motion).await?;
+                ports.keep(&job, &peer, delivery, &motion).await
+            };
+            let handed = tokio::select! {
+                biased;
+                result = exchange => result,
+                () = ports.lost(&peer) => {
+                    Err(PeerError::Unreachable("gossip found it dead while it had the job".into()))
+                }
+                () = clock::sleep_until(job.budget.limit()) => Err(PeerError::Ended(WorkError::TooLate)),
+            };
+            learn(&handoff, handed.as_ref().err(), &motion);
+            handed.map(|(object, cache)| Done { object, by: peer, route, cache, scores })
+        })
+    }
+}
+
+/// The router learns what became of a job that a peer had.
+fn learn(handoff: &Handoff, failed: Option<&PeerError>, motion: &Motion) {
+    let now = clock::now();
+    let transfers = motion.transfers();
+    if let Some((bytes, took)) = transfers.first().copied() {
+        handoff.observe(now, Outcome::Sent { bytes, took });
+    }
+    if let (Some((bytes, took)), None) = (transfers.get(1).copied(), failed) {
+        handoff.observe(now, Outcome::Received { bytes, took });
+    }
+    let outcome = match failed {
+        None => Outcome::Done,
+        Some(PeerError::Unreachable(_) | PeerError::Faulty { .. } | PeerError::Refused { .. }) => {
+            Outcome::Failed
+        }
+        Some(PeerError::Ended(_) | PeerError::NotTaken(_) | PeerError::Avoided(_)) => Outcome::Over,
+    };
+    handoff.observe(now, outcome);
+}
+
+/// What became of an offer.
+fn answered<T>(answer: &Result<T, PeerError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Accepted,
+        Err(PeerError::Refused { retry_after, .. }) => Outcome::Refused { retry_after: *retry_after },
+        Err(PeerError::Unreachable(_) | PeerError::Faulty { .. }) => Outcome::Failed,
+        Err(PeerError::Ended(_) | PeerError::NotTaken(_) | PeerError::Avoided(_)) => Outcome::Over,
+    }
+}
+
+/// An attempt beside what does not get on elsewhere: whichever has a result first counts, and ends the others.
+pub(super) async fn hedged<P: Ports, O: Send + 'static>(
+    (ports, content): (&P, ContentId),
+    stragglers: &mut Stragglers<O>,
+    attempt: impl Future<Output = Result<Done<O>, Attempt>>,
+) -> Result<Done<O>, Attempt> {
+    if stragglers.is_empty() {
+        return attempt.await;
+    }
+    let late = async {
+        match first_done((ports, content), stragglers).await {
+            Some(done) => done,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        attempted = attempt => {
+            if attempted.is_ok() {
+                ports.tell(Event { content, what: What::HedgeWon });
+            }
+            attempted
+        }
+        done = late => Ok(done),
+    }
+}
+
+/// The first result of what did not get on; none if there is none to come.
+async fn first_done<P: Ports, O: Send + 'static>(
+    (ports, content): (&P, ContentId),
+    stragglers: &mut Stragglers<O>,
+) -> Option<Done<O>> {
+    while let Some(handed) = stragglers.next().await {
+        match handed {
+            Ok(done) => return Some(done),
+            Err(error) => ports.tell(Event { content, what: What::StragglerFailed { error } }),
+        }
+    }
+    None
+}

@@ -1,0 +1,136 @@
+//! What happens to a job on its way. A node makes log lines and metrics of it, a test looks at it.
+
+use std::sync::Arc;
+
+use starling_overlay::NodeName;
+
+use super::PeerError;
+use crate::content::ContentId;
+use crate::error::WorkError;
+
+/// One thing that happened to the work on a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The content.
+    pub content: ContentId,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A request joined work under way.
+    Joined,
+    /// The content's home is asked.
+    HomeAsked {
+        /// Which node that is.
+        home: NodeName,
+    },
+    /// The home does not answer: the work goes on without it.
+    HomeSilent {
+        /// Which node that is.
+        home: NodeName,
+        /// What is known of that.
+        error: PeerError,
+    },
+    /// Another node's work takes long: the job is done here, too.
+    HedgedHere {
+        /// The other node.
+        by: NodeName,
+        /// What was seen of its work.
+        seen: String,
+    },
+    /// Another node's work is not waited for any longer: nothing of it moves, and there is no place for it here.
+    NotWaitedFor {
+        /// The content's home.
+        home: NodeName,
+        /// The other node.
+        by: NodeName,
+        /// What was seen of its work.
+        seen: String,
+    },
+    /// It was begun here beside another node's work, and came to nothing: the other is waited for.
+    HedgeFailed {
+        /// How it ended here.
+        error: WorkError,
+    },
+    /// A result that a peer is said to hold could not be had.
+    NotFetched {
+        /// The peer.
+        peer: NodeName,
+        /// Why.
+        error: PeerError,
+    },
+    /// The lease at the home was renewed, or was not.
+    LeaseRenewed {
+        /// The home.
+        home: NodeName,
+        /// Why not.
+        failed: Option<PeerError>,
+    },
+    /// The home was not told of the lease's end; it is tried again.
+    LeaseEndUntold {
+        /// The home.
+        home: NodeName,
+        /// Why.
+        error: PeerError,
+    },
+    /// The policy has ranked the candidates.
+    Ranked {
+        /// Their scores, best first.
+        scores: Arc<str>,
+    },
+    /// A peer refused an offer, or did not do what it had taken.
+    Refused {
+        /// The peer.
+        peer: NodeName,
+        /// Its words.
+        reason: String,
+        /// Whether it had taken the job before.
+        taken: bool,
+    },
+    /// A peer can't be reached any more, or was not asked for what it did before.
+    Lost {
+        /// The peer.
+        peer: NodeName,
+        /// Why.
+        reason: String,
+    },
+    /// A peer's result is not taken.
+    ResultNotTaken {
+        /// The peer.
+        peer: NodeName,
+        /// Why.
+        error: PeerError,
+    },
+    /// This node can't do it by a fault of its own.
+    FailedHere {
+        /// Which one.
+        error: WorkError,
+    },
+    /// A tool came to grief over it: one more node may try.
+    Crashed {
+        /// How.
+        error: WorkError,
+    },
+    /// Nothing of the job moves at a peer any more: it is tried elsewhere, too.
+    Stalled {
+        /// The peer.
+        peer: NodeName,
+        /// What was seen.
+        seen: String,
+    },
+    /// The job moves at a peer, and takes long: it is tried elsewhere, too.
+    Slow {
+        /// The peer.
+        peer: NodeName,
+    },
+    /// A job that stalled or was slow at a peer came to nothing there.
+    StragglerFailed {
+        /// How.
+        error: PeerError,
+    },
+    /// What was tried beside a straggler was done first.
+    HedgeWon,
+}

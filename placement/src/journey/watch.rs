@@ -1,0 +1,248 @@
+//! Watching work that another node does: as long as something moves it is waited for.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use starling_overlay::{Identity, NodeName};
+
+use super::{Life, Ports, Progress, clock};
+use crate::content::Key;
+
+/// How often it is looked whether anything moved.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Work of which nothing has moved for so long, over so many looks, has stalled. The looks are for a node that was held up
+/// itself: it has not seen anything move, and this is no peer's fault.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+const STALLED_LOOKS: u32 = 4;
+
+/// Bytes that went to a peer or came from it.
+#[derive(Clone, Debug, Default)]
+pub struct Motion {
+    bytes: Arc<AtomicU64>,
+    /// All of it has come: what takes its time from now on is this node.
+    over: Arc<AtomicBool>,
+    /// The bodies that went by, in the order in which they began.
+    transfers: Arc<Mutex<Vec<Transfer>>>,
+}
+
+/// A body on its way.
+#[derive(Clone, Copy, Debug)]
+struct Transfer {
+    /// What came after its first piece, which says nothing of the time that it took.
+    bytes: u64,
+    begun: Option<Instant>,
+    took: Duration,
+}
+
+impl Motion {
+    /// One more body is going to go by. Its number is for [`Self::moves`].
+    pub fn begins(&self) -> usize {
+        let mut transfers = self.transfers.lock();
+        transfers.push(Transfer { bytes: 0, begun: None, took: Duration::ZERO });
+        transfers.len() - 1
+    }
+
+    /// So many more bytes of that body went by.
+    pub fn moves(&self, body: usize, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(transfer) = self.transfers.lock().get_mut(body) {
+            transfer.goes_on(bytes as u64);
+        }
+    }
+
+    /// Bytes and time of each body that went by, in the order in which they began.
+    pub(super) fn transfers(&self) -> Vec<(u64, Duration)> {
+        self.transfers.lock().iter().map(|transfer| (transfer.bytes, transfer.took)).collect()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// All of it has come.
+    pub fn ends(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Transfer {
+    fn goes_on(&mut self, bytes: u64) {
+        let now = clock::now();
+        match self.begun {
+            Some(begun) => (self.bytes, self.took) = (self.bytes + bytes, now - begun),
+            None => self.begun = Some(now),
+        }
+    }
+}
+
+/// What was seen of work elsewhere, look by look.
+#[derive(Debug)]
+pub(super) struct Watched {
+    bytes: u64,
+    progress: Option<Progress>,
+    moved: Instant,
+    still: u32,
+    idle: bool,
+    /// What the last look saw, in words.
+    seen: String,
+}
+
+impl Watched {
+    pub(super) fn new() -> Self {
+        Self { bytes: 0, progress: None, moved: clock::now(), still: 0, idle: false, seen: String::new() }
+    }
+
+    fn moves(&mut self) {
+        (self.moved, self.still) = (clock::now(), 0);
+    }
+
+    /// One look. `answer` is what the node said of it, if it was asked.
+    fn look(&mut self, bytes: u64, answer: Result<Option<Progress>, String>) {
+        self.idle = matches!(answer, Ok(None));
+        let moved = match answer {
+            Ok(Some(progress)) => {
+                let moved = progress.waits || self.progress != Some(progress);
+                self.progress = Some(progress);
+                "it says that it is at work, and gets no further".clone_into(&mut self.seen);
+                moved
+            }
+            Ok(None) => {
+                "it says that it has no such work".clone_into(&mut self.seen);
+                false
+            }
+            Err(error) => {
+                self.seen = format!("it does not say how far it is: {error}");
+                false
+            }
+        };
+        if moved || bytes != self.bytes {
+            self.bytes = bytes;
+            self.moves();
+        } else {
+            self.still += 1;
+        }
+    }
+
+    /// Whether the last look found no such work there.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    fn rested(&self) -> Duration {
+        clock::now().saturating_duration_since(self.moved)
+    }
+
+    /// Whether nothing has moved for too long.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.still >= STALLED_LOOKS && self.rested() >= STALLED_AFTER
+    }
+
+    /// What speaks for that.
+    pub(super) fn seen(&self) -> String {
+        format!("nothing moved for {:.1?}: {}", self.rested(), self.seen)
+    }
+}
+
+/// Watches a job that a peer was given. Ends when nothing of it moves any more, with what was seen; or, with `patient_until`,
+/// when it has taken too long, whatever moves.
+pub(super) async fn until_stalled<P: Ports>(
+    ports: &P,
+    (peer, rtt): (&Identity, Option<Duration>),
+    key: &Key,
+    (motion, life): (&Motion, &Life),
+    patient_until: Instant,
+) -> Stall {
+    let mut watched = Watched::new();
+    let mut patience = pin!(clock::sleep_until(patient_until));
+    loop {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = &mut patience => return Stall::Slow,
+        }
+        if motion.is_over() {
+            std::future::pending::<()>().await;
+        }
+        let bytes = motion.bytes();
+        if bytes == watched.bytes {
+            let answer = ports.ask_progress(peer, rtt, key).await;
+            watched.look(bytes, answer.map_err(|error| error.to_string()));
+        } else {
+            watched.bytes = bytes;
+            watched.moves();
+        }
+        if watched.still == 0 {
+            life.moves();
+        }
+        if watched.progress.is_some_and(|progress| progress.waits) {
+            life.waits();
+        }
+        if watched.has_stalled() {
+            return Stall::Still(watched.seen());
+        }
+    }
+}
+
+/// One look at work that the member of this name is said to be at.
+pub(super) async fn look_at<P: Ports>(ports: &P, name: &NodeName, key: &Key, watched: &mut Watched) {
+    let peer = {
+        let view = ports.view();
+        let live = view.peers.iter().find(|peer| peer.identity.name == *name && peer.state.is_live());
+        live.map(|peer| (Arc::clone(&peer.identity), peer.rtt.map(|rtt| rtt.mean)))
+    };
+    let answer = match peer {
+        Some((peer, rtt)) => ports.ask_progress(&peer, rtt, key).await.map_err(|error| error.to_string()),
+        None if *name == ports.identity().name => Ok(ports.journeys().lives.progress(key)),
+        None => Err("it is no live member".to_owned()),
+    };
+    watched.look(0, answer);
+}
+
+/// Why a job that a peer has is begun elsewhere, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// Nothing of it moves; what was seen.
+    Still(String),
+    /// It moves, and takes too long.
+    Slow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_moves_is_waited_for_and_what_does_not_is_not() {
+        type Answer = fn(u64) -> Result<Option<Progress>, String>;
+        let cases: [(&str, Answer, bool); 5] = [
+            ("gets on", |moved| Ok(Some(Progress { moved, waits: false })), false),
+            ("waits in its queue", |_| Ok(Some(Progress { moved: 0, waits: true })), false),
+            ("hangs", |_| Ok(Some(Progress { moved: 7, waits: false })), true),
+            ("has no such work", |_| Ok(None), true),
+            ("says nothing", |_| Err("no answer".to_owned()), true),
+        ];
+        for (what, answer, stalls) in cases {
+            let mut watched = Watched::new();
+            for look in 0..10 {
+                tokio::time::advance(LOOK_INTERVAL).await;
+                watched.look(0, answer(look));
+            }
+            assert_eq!(watched.has_stalled(), stalls, "{what}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_held_up_itself_blames_nobody() {
+        let mut watched = Watched::new();
+        tokio::time::advance(STALLED_AFTER * 10).await;
+        watched.look(0, Err("no answer".to_owned()));
+        assert!(!watched.has_stalled());
+    }
+}

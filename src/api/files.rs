@@ -1,0 +1,30 @@
+//! The files of a result: `GET /objects/{sha256}/{profile}/`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::ContentId;
+use crate::profile::ProfileName;
+
+/// `GET /objects/{sha256}/{profile}/`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FilesJson {
+    /// SHA-256 of the upload.
+    pub content: ContentId,
+    /// What was made of it.
+    pub profile: ProfileName,
+    /// The files; the first is the one that a person opens.
+    pub files: Vec<FileJson>,
+}
+
+/// One file of a result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FileJson {
+    /// Its name in the set.
+    pub name: String,
+    /// Its Content-Type.
+    pub media_type: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its path at this node, with the result's token if it needs one.
+    pub url: String,
+}

@@ -1,0 +1,29 @@
+//! Header names.
+
+use hyper::header::HeaderName;
+
+/// What proves that an answer comes from a member (RFC 9110, section 11.6.3).
+pub const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
+
+/// Names of the headers that are ours.
+#[allow(non_snake_case, reason = "reads as a namespace: HEADER::ROUTE")]
+pub mod HEADER {
+    /// Milliseconds from the request's arrival to its answer.
+    pub const LATENCY: &str = "x-processing-latency";
+    /// The node that transcoded, or held the result.
+    pub const SERVED_BY: &str = "x-served-by";
+    /// `hit`, `miss` or `joined`.
+    pub const CACHE: &str = "x-cache";
+    /// What of the input could not be read.
+    pub const INPUT_DAMAGE: &str = "x-input-damage";
+    /// Nodes and zones that the job went through.
+    pub const ROUTE: &str = "x-route";
+    /// Milliseconds that the request may still take.
+    pub const DEADLINE_MS: &str = "x-deadline-ms";
+    /// The upload's file name, for the download's.
+    pub const FILENAME: &str = "x-filename";
+    /// Profile asked for.
+    pub const PROFILE: &str = "x-profile";
+    /// SHA-256 of the upload in hex, when the client knows it.
+    pub const CONTENT_SHA256: &str = "x-content-sha256";
+}

@@ -1,0 +1,27 @@
+//! What travels between processes: documents and headers that server, clients and peers read and write alike.
+//!
+//! - for clients: [`Problem`], [`MembersJson`], [`ProfilesJson`], [`FilesJson`], [`HEADER`], and what downloads are called;
+//! - between nodes: [`Offer`], [`Claim`], [`End`] and their answers. A node that refuses, or whose work ended without a result, says
+//!   so in [`Problem::ended`]: a code and its figures.
+
+mod files;
+mod headers;
+mod leases;
+mod members;
+mod naming;
+mod offers;
+mod policy;
+mod problem;
+mod profiles;
+
+pub use files::{FileJson, FilesJson};
+pub use headers::{AUTHENTICATION_INFO, HEADER};
+pub use leases::{Claim, End};
+pub use members::{LoadJson, MemberJson, MembersJson, PeersJson};
+pub use naming::{result_name, several_name};
+pub use offers::{ACCEPT_TIMEOUT, Accepted, Offer, OfferId, OfferIdError, ProgressQuery};
+pub use policy::{PolicyChange, PolicyJson};
+pub use problem::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
+pub use profiles::{ProfileJson, ProfilesJson};
+pub use starling_placement::journey::Progress;
+pub use starling_placement::lease::Verdict;

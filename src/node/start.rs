@@ -1,0 +1,251 @@
+//! Starting a node: its folder, its sockets, its tools, its membership.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use starling_overlay::{BootEpoch, Identity, Overlay, Versions};
+use starling_placement::journey::Journeys;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::{Clients, Node, incoming, load};
+use crate::auth::{Authority, ResultTokens};
+use crate::config::{Advertise, NodeConfig, SandboxMode};
+use crate::content::MediaLimits;
+use crate::gate::Gate;
+use crate::load::Sampler;
+use crate::metrics::Metrics;
+use crate::offload::{Offers, PeerClient};
+use crate::route::Router;
+use crate::store::{DataDir, Store};
+use crate::workers::sandbox::{Guarantees, Sandbox};
+use crate::workers::{Located, Pool, PoolConfig, Tools};
+
+/// Time to tell the others that this node leaves.
+pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a node did not start. It left nothing behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("can't bind {what} {address}: {source}; is another node using it?")]
+    Bind {
+        /// Which socket.
+        what: &'static str,
+        /// Its address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The data folder can't be used.
+    #[error(transparent)]
+    DataDir(#[from] crate::store::DataDirError),
+    /// The cache can't be opened.
+    #[error(transparent)]
+    Cache(#[from] crate::store::CacheError),
+    /// ffmpeg or ffprobe is missing or does not run.
+    #[error(transparent)]
+    Tools(#[from] crate::workers::ToolsError),
+    /// ffmpeg's sandbox is not whole, and was required to be.
+    #[error(
+        "--sandbox require: {0}; see \"Media from strangers\" in docs/OPERATIONS.md, or start with --sandbox prefer"
+    )]
+    Sandbox(String),
+    /// The system gives no threads.
+    #[error("can't start the node's threads: {0}")]
+    Threads(std::io::Error),
+    /// The overlay did not start.
+    #[error(transparent)]
+    Overlay(#[from] starling_overlay::StartError),
+}
+
+/// Which profiles can't be made here, and why.
+fn warn_of_lacks(node: &Node) {
+    for profile in node.profiles.iter() {
+        if let Some(lack) = node.lack(profile) {
+            tracing::warn!(profile = %profile.name, lack, "a profile can't be made here: other nodes are asked for it");
+        }
+    }
+}
+
+/// A node that is a member, and whose HTTP service is still to be given its listeners.
+pub struct Started {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Its membership.
+    pub overlay: Overlay,
+    /// Where its HTTP service listens: the configured address, and what was inherited.
+    pub listeners: Vec<TcpListener>,
+    /// What it does by itself, until this is shut down.
+    pub tasks: JoinSet<()>,
+}
+
+/// Starts a node. `inherited` are listeners from the environment (`LISTEN_FDS`).
+pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Result<Started, StartError> {
+    let (data, located) = open_data(config.data_dir.clone()).await?;
+    // The cluster is joined meanwhile: until the first load sample nobody sends work.
+    let tools_and_cache = blocking(open_store(&config, data.clone(), located));
+    let bind = |what, address| move |source| StartError::Bind { what, address, source };
+    let http = TcpListener::bind(config.http).await.map_err(bind("HTTP (TCP)", config.http))?;
+    let gossip = Overlay::bind(config.gossip).map_err(bind("gossip (UDP)", config.gossip))?;
+    let gossip_port = gossip.local_addr().map_err(bind("gossip (UDP)", config.gossip))?.port();
+    let http_port = http.local_addr().map_err(bind("HTTP (TCP)", config.http))?.port();
+    let mut listeners = vec![http];
+    for listener in inherited {
+        let address = listener.local_addr().map_err(bind("the inherited listener", config.http))?;
+        let taken = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+        listeners.push(taken.map_err(bind("the inherited listener", address))?);
+    }
+    let (gossip_port, http_port) =
+        Advertise::ports(config.advertise, config.advertise_http, gossip_port, http_port);
+    let identity = Identity {
+        name: config.name.clone(),
+        boot: BootEpoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64),
+        gossip: SocketAddr::new(config.advertised_ip(), gossip_port),
+        http_port,
+        zone: config.zone.clone(),
+        capacity_jobs: config.workers,
+        versions: Versions::SPOKEN,
+    };
+    let mut overlay_config = starling_overlay::Config::new(identity.clone());
+    overlay_config.cluster.clone_from(&config.cluster);
+    overlay_config.seeds.clone_from(&config.join);
+    overlay_config.follow_address = config.follows_address();
+    overlay_config.timing = config.timing;
+    overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
+    let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;
+    let overlay = Overlay::start(overlay_config, gossip)?;
+    let (tools, store, guarantees) = match tools_and_cache.await {
+        Ok(opened) => opened,
+        Err(error) => {
+            overlay.leave(LEAVE_TIMEOUT).await;
+            return Err(error);
+        }
+    };
+    let mut tasks = JoinSet::new();
+    let pool = Pool::start(PoolConfig {
+        workers: config.workers.into(),
+        queue_capacity_jobs: config.queue_capacity_jobs.into(),
+        tools,
+        sandbox: Sandbox::default(),
+        limits: MediaLimits::default(),
+        dir: data.clone(),
+        hardware: config.hardware.clone(),
+    })
+    .map_err(StartError::Threads)?;
+    let authority = Arc::new(Authority::new(
+        config.name.clone(),
+        identity.boot,
+        config.keys.as_ref().map(|file| &file.keys),
+    ));
+    let sampler = Sampler::start().map_err(StartError::Threads)?;
+    let node = Arc::new(Node {
+        identity: Arc::new(identity),
+        view: overlay.view(),
+        load_out: overlay.load_publisher(),
+        machine: sampler.watch(),
+        _sampler: sampler,
+        incoming: incoming::budget(&config),
+        store,
+        pool,
+        profiles: config.profiles.clone(),
+        clients: Clients::new(config.uploads_per_client),
+        result_tokens: config
+            .keys
+            .as_ref()
+            .filter(|_| config.private_results)
+            .map(|file| ResultTokens::new(&file.keys)),
+        gate: Gate::new(config.hosts.clone(), config.origins.clone()),
+        router: Router::new(config.policy, StdRng::from_os_rng()),
+        peers: PeerClient::new(Arc::clone(&authority)),
+        authority,
+        guarantees,
+        offers: Offers::default(),
+        offerers: Clients::new(super::for_peers::offers_per_peer_max(&config)),
+        journeys: Journeys::default(),
+        metrics: Metrics::default(),
+        joined: AtomicBool::new(false),
+        draining: AtomicBool::new(false),
+        started: Instant::now(),
+        sample_seq: AtomicU16::new(0),
+        config,
+    });
+    warn_of_lacks(&node);
+    incoming::measure(&node).await;
+    tasks.spawn(load::publish_regularly(Arc::clone(&node)));
+    tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));
+    Ok(Started { node, overlay, listeners, tasks })
+}
+
+/// The members known before the last stop: a help for a node whose seeds are all gone. A file that can't be read is no
+/// reason not to start; it is written anew.
+async fn with_last_members(
+    mut config: starling_overlay::Config,
+    path: PathBuf,
+) -> Result<starling_overlay::Config, StartError> {
+    let read = move || {
+        if let Err(error) = config.read_snapshot(path.clone()) {
+            tracing::warn!(%error, file = %path.display(), "can't be read: joining by the seeds alone");
+            config.snapshot = Some(path);
+        }
+        config
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| StartError::Threads(std::io::Error::other(error)))
+}
+
+/// The data folder, and where the tools are: what is wrong with them is said before any socket is bound.
+async fn open_data(path: PathBuf) -> Result<(DataDir, Located), StartError> {
+    let open = move || {
+        let located = Located::find("ffmpeg".as_ref(), "ffprobe".as_ref())?;
+        Ok((DataDir::open(path)?, located))
+    };
+    blocking(open).await
+}
+
+/// The encoder's version, which is part of every key of the cache, and the cache.
+fn open_store(
+    config: &NodeConfig,
+    data: DataDir,
+    located: Located,
+) -> impl FnOnce() -> Result<(Tools, Store, Option<Guarantees>), StartError> + Send + use<> {
+    let (budget, mode) = (config.cache_bytes, config.sandbox);
+    move || {
+        let guarantees = try_sandbox(mode)?;
+        let tools = located.ask_version()?;
+        for warning in tools.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let store = Store::open(data, budget, &tools.version.to_string())?;
+        Ok((tools, store, guarantees))
+    }
+}
+
+/// What ffmpeg is kept from here. None: it could not be found out.
+fn try_sandbox(mode: SandboxMode) -> Result<Option<Guarantees>, StartError> {
+    let tried = Sandbox::default().check();
+    match (&tried, mode) {
+        (Ok(found), _) if found.whole => found.tell(),
+        (Ok(found), SandboxMode::Require) => return Err(StartError::Sandbox(found.lacks())),
+        (Ok(found), SandboxMode::Prefer) => found.tell(),
+        (Err(error), SandboxMode::Require) => {
+            return Err(StartError::Sandbox(format!("it can't be tried out: {error}")));
+        }
+        (Err(error), SandboxMode::Prefer) => {
+            tracing::warn!(%error, "ffmpeg's sandbox can't be tried out: nothing is known of what it holds");
+        }
+    }
+    Ok(tried.ok())
+}
+
+/// Runs what blocks on a thread that may, from now on: not first when it is awaited.
+fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> impl Future<Output = Result<T, StartError>> {
+    let task = tokio::task::spawn_blocking(work);
+    async move { task.await.map_err(|error| StartError::Threads(std::io::Error::other(error)))? }
+}

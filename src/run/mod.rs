@@ -1,0 +1,120 @@
+//! A node with its HTTP service: started together, and stopped so that no client notices.
+
+mod descriptors;
+
+use std::time::{Duration, Instant};
+
+use starling_overlay::{MemberState, Overlay};
+use tokio::sync::mpsc;
+
+use crate::config::{DEFAULT_CLUSTER, NodeConfig};
+use crate::http::{Server, ServerLimits};
+use crate::node::{self, LEAVE_TIMEOUT, Node, StartError, Started};
+use crate::workers::Queued;
+
+/// Connections that one client may have at most, unless it was said otherwise.
+const PER_CLIENT_DEFAULT_MAX: u32 = 1024;
+
+/// Runs a node until `stop` ends, then drains it within its configured bound.
+///
+/// Each message on `reload` makes it read its key file again. `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
+pub async fn run(
+    config: NodeConfig,
+    inherited: Vec<std::net::TcpListener>,
+    stop: impl Future<Output = ()>,
+    reload: mpsc::Receiver<()>,
+) -> Result<(), StartError> {
+    let drain = config.drain;
+    // Before anything is opened that could be in the way.
+    let connections_max = descriptors::raise_for(config.connections_max, config.workers);
+    let Started { node, overlay, listeners, mut tasks } = node::start(config, inherited).await?;
+    let limits = ServerLimits {
+        connections_max,
+        connections_per_client: node
+            .config()
+            .connections_per_client
+            .unwrap_or_else(|| per_client_default(connections_max)),
+    };
+    let server = Server::start(&node, listeners, limits);
+    tracing::info!(
+        name = %node.identity().name,
+        zone = %node.identity().zone,
+        gossip = %node.identity().gossip,
+        http = %node.identity().http(),
+        workers = node.config().workers,
+        policy = node.config().policy.kind.as_str(),
+        "node started"
+    );
+    warn_of_strangers(node.config());
+    reload_until(stop, reload, &node, &overlay).await;
+    shutdown(&node, overlay, server, drain).await;
+    tasks.shutdown().await;
+    Ok(())
+}
+
+/// A quarter of all: one client can't take all there is, nor can three.
+fn per_client_default(connections_max: u32) -> u32 {
+    (connections_max / 4).clamp(1, PER_CLIENT_DEFAULT_MAX)
+}
+
+/// Without a key whoever reaches the ports is a member; the overlay warns of its own.
+fn warn_of_strangers(config: &NodeConfig) {
+    if let Some(file) = &config.keys {
+        tracing::info!(
+            file = %file.path.display(),
+            fingerprints = file.fingerprints(),
+            "the cluster's keys: the first one seals, each opens"
+        );
+    } else if config.cluster == DEFAULT_CLUSTER && !config.gossip.ip().is_loopback() {
+        tracing::warn!(
+            cluster = config.cluster,
+            "the cluster has the default name and no key: any other such cluster that this node ever reaches is taken \
+             for its own; give --cluster a name of your own, and --key-file"
+        );
+    }
+    match &config.keys {
+        None if !config.http.ip().is_loopback() => tracing::warn!(
+            "the cluster has no key: whoever reaches the HTTP port can act as a member of it; give --key-file"
+        ),
+        Some(file) if file.exposed => {
+            tracing::warn!(file = %file.path.display(), "others can read the key file: chmod 600 it");
+        }
+        _ => {}
+    }
+}
+
+async fn reload_until(
+    stop: impl Future<Output = ()>,
+    mut reload: mpsc::Receiver<()>,
+    node: &Node,
+    overlay: &Overlay,
+) {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            Some(()) = reload.recv() => node.reload_keys(overlay).await,
+        }
+    }
+}
+
+/// Takes nothing new, tells the cluster, and lets what runs finish: all within `bound`.
+async fn shutdown(node: &Node, overlay: Overlay, server: Server, bound: Duration) {
+    let begun = Instant::now();
+    let running = node.begin_to_leave();
+    tracing::info!(bound_s = bound.as_secs(), running, "shutting down");
+    // Queued jobs go to the peers if there are any; what runs is finished here.
+    let peers = node.view().peers.iter().any(|peer| peer.state == MemberState::Alive);
+    overlay.leave(LEAVE_TIMEOUT.min(bound)).await;
+    let queued = if peers { Queued::HandOver } else { Queued::Finish };
+    let left = bound.saturating_sub(begun.elapsed());
+    let (answered, ()) = tokio::join!(server.shutdown(left), node.drain(left, queued));
+    if answered {
+        tracing::info!(
+            elapsed_ms = begun.elapsed().as_millis() as u64,
+            "stopped: every request was answered"
+        );
+    } else {
+        tracing::warn!(bound_s = bound.as_secs(), "stopped with requests unanswered: give --drain more time");
+    }
+}
