@@ -23,7 +23,9 @@ pub(super) fn two_choices(situation: &Situation<'_>, nodes: &mut [Seen<'_>], rng
         .filter(|(_, node)| node.load.is_some())
         .map(|(index, node)| (index, situation.jobs_per_worker(node)))
         .collect();
-    nodes.iter_mut().for_each(|node| node.score = f64::INFINITY);
+    for node in nodes.iter_mut() {
+        node.score = f64::INFINITY;
+    }
     let mut place = 0.0;
     while !left.is_empty() {
         let first = rng.random_range(0..left.len());

@@ -46,7 +46,9 @@ pub(super) fn weigh(situation: &Situation<'_>, nodes: &mut [Seen<'_>], mut rng: 
         // Two of one latency: this node, then as drawn.
         by_heat.then(by_figure)
     });
-    nodes.iter_mut().for_each(|node| node.score = f64::INFINITY);
+    for node in nodes.iter_mut() {
+        node.score = f64::INFINITY;
+    }
     let order = pool.iter().map(|probe| probe.index).chain(known.iter().skip(POOL_MAX - 1).copied());
     for (place, index) in order.enumerate() {
         nodes[index].score = place as f64;

@@ -11,19 +11,27 @@ use super::situation::{Seen, Situation};
 pub(super) fn weigh(situation: &Situation<'_>, nodes: &mut [Seen<'_>]) {
     let zones = zones_by_distance(nodes);
     let zone_of = |node: &Seen<'_>| zones.iter().position(|(zone, _)| **zone == node.member.identity.zone);
-    let mut keys: Vec<(usize, (bool, Option<usize>, f64))> = nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| {
-            let jobs = situation.jobs_per_worker(node);
-            (index, (jobs >= 1.0, zone_of(node), jobs))
+    let mut order: Vec<Placed> = (0..nodes.len())
+        .map(|index| {
+            let jobs = situation.jobs_per_worker(&nodes[index]);
+            Placed { index, full: jobs >= 1.0, zone: zone_of(&nodes[index]), jobs }
         })
         .collect();
-    keys.sort_by(|(_, a), (_, b)| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
-    for (place, (index, _)) in keys.into_iter().enumerate() {
-        let known = nodes[index].load.is_some();
-        nodes[index].score = if known { place as f64 } else { f64::INFINITY };
+    order.sort_by(|a, b| (a.full, a.zone).cmp(&(b.full, b.zone)).then(a.jobs.total_cmp(&b.jobs)));
+    for (place, node) in order.into_iter().enumerate() {
+        let node = &mut nodes[node.index];
+        node.score = if node.load.is_some() { place as f64 } else { f64::INFINITY };
     }
+}
+
+/// What a node's place goes by.
+struct Placed {
+    index: usize,
+    full: bool,
+    /// Its zone's place by distance.
+    zone: Option<usize>,
+    /// A worker.
+    jobs: f64,
 }
 
 /// The zones, this node's own first, then the others by the way to their nearest node.

@@ -25,7 +25,7 @@ fn jobs(ledger: &Ledger, sample_taken: Option<Instant>, now: Instant) -> (u32, u
 fn a_hand_off_counts_from_its_offer_until_a_sample_shows_it() {
     let (mut ledger, now) = (Ledger::default(), start());
     let id = ledger.begin(now, handing("b"));
-    assert_eq!(jobs(&ledger, Some(now - SECOND), now), (1, 0, 0), "offered");
+    assert_eq!(jobs(&ledger, now.checked_sub(SECOND), now), (1, 0, 0), "offered");
     assert_eq!(jobs(&ledger, Some(now + SECOND), now), (1, 0, 0), "which no sample shows");
     ledger.taken(now + SECOND, id);
     let later = now + 2 * SECOND;

@@ -128,6 +128,8 @@ fn own_hand_offs_fill_a_node_once_they_are_taken() {
         ranked.iter().find(|candidate| candidate.identity.name.as_str() == "node2").unwrap().concern
     };
     assert_eq!(concern(&decider), Concern::None);
-    ids.iter().for_each(|id| decider.experience.ledger.taken(now, *id));
+    for id in ids {
+        decider.experience.ledger.taken(now, id);
+    }
     assert_eq!(concern(&decider), Concern::Full);
 }

@@ -58,8 +58,10 @@ const ZONES: [&str; 3] = ["FRA", "IAD", "BOM"];
 fn member_of(number: usize, peer: &Peer, now: Instant) -> Member {
     let mut member = member(&format!("node{number}"), ZONES[peer.zone as usize], peer.rtt_ms, None, now);
     member.state = if peer.state == 0 { MemberState::Suspect } else { MemberState::Alive };
-    member.load =
-        peer.load.map(|(sample, age_ms)| Load { sample, taken: now - Duration::from_millis(age_ms) });
+    member.load = peer.load.map(|(sample, age_ms)| Load {
+        sample,
+        taken: now.checked_sub(Duration::from_millis(age_ms)).unwrap(),
+    });
     member
 }
 
