@@ -8,11 +8,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode, Uri};
 use libfuzzer_sys::fuzz_target;
 use starling::auth::{AuthError, Authority};
+use starling::config::DEADLINE_MAX;
 use starling::content::{ContentId, parse_digest, repr_digest};
 
 use starling::fuzzing::{Answer, answer, content_sha256, deadline, etag, filename, is_form, profile};
 use starling::gate::{Gate, Hosts, Origins};
-use starling::config::DEADLINE_MAX;
 use starling_overlay::{BootEpoch, Identity, Keyring, Versions};
 
 const DEFAULT: Duration = Duration::from_secs(40);
