@@ -24,6 +24,3 @@ pub mod profile;
 pub mod run;
 pub mod store;
 pub mod workers;
-
-#[doc(hidden)]
-pub use starling_placement::policy as route;

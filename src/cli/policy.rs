@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use futures_util::future::join_all;
 use starling::client::{Client, ClientError, Endpoint, Members, RoutingChange, RoutingPolicy};
 use starling::config::KeyFile;
-use starling::route::PolicyKind;
 use starling_overlay::Keyring;
+use starling_placement::policy::PolicyKind;
 
 use super::out;
 

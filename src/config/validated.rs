@@ -12,8 +12,8 @@ use super::keys::KeyFileError;
 use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode};
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
-use crate::route::{Policy, PolicyKind, ScoreWeights};
 use crate::workers::HardwareMode;
+use starling_placement::policy::{Policy, PolicyKind, ScoreWeights};
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
 const WORKERS_MAX: u16 = 1_024;

@@ -12,7 +12,7 @@ use super::respond::{json, problem};
 use super::{ApiError, Body, internal};
 use crate::api::{PolicyChange, PolicyJson};
 use crate::node::Node;
-use crate::route::{Policy, PolicyKind, ScoreWeights};
+use starling_placement::policy::{Policy, PolicyKind, ScoreWeights};
 
 fn now(node: &Node) -> PolicyJson {
     let Policy { kind, weights } = node.policy();

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use starling_overlay::View;
 
-use crate::route::SAMPLE_AGE_MAX;
+use starling_placement::policy::SAMPLE_AGE_MAX;
 
 /// Zones that are told of: a zone is a label, and members say themselves which one is theirs.
 const ZONES_MAX: usize = 64;

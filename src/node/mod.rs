@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use starling_overlay::{Identity, LoadPublisher, MemberState, Overlay, View};
 use starling_placement::error::WorkError;
 use starling_placement::journey::{Journeys, Progress};
+use starling_placement::policy::Router;
 use tokio::sync::watch;
 
 pub use clients::{ClientSlot, Clients};
@@ -40,7 +41,6 @@ use crate::load::{MachineLoad, Sampler};
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileName, ProfileSet};
-use crate::route::Router;
 use crate::store::{Budget, Key, Object, Store};
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Pool, Queued, Reservation};

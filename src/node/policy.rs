@@ -1,7 +1,7 @@
 //! By which routing policy this node decides.
 
 use super::Node;
-use crate::route::Policy;
+use starling_placement::policy::Policy;
 
 impl Node {
     /// By what it is decided where jobs go.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use starling_overlay::{Identity, View};
 use starling_placement::journey::{self, Event, Host, Journeys, Things};
+use starling_placement::policy::{Avoided, Router};
 
 use super::{Facts, Input, Node};
 use crate::api::Accepted;
 use crate::offload::{Delivery, Fault};
-use crate::route::{Avoided, Router};
 use crate::store::Object;
 use crate::workers::Reservation;
 

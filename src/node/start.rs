@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use starling_overlay::{BootEpoch, Identity, Overlay, Versions};
 use starling_placement::journey::Journeys;
+use starling_placement::policy::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -21,7 +22,6 @@ use crate::gate::Gate;
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
-use crate::route::Router;
 use crate::store::{DataDir, Store};
 use crate::workers::sandbox::{Guarantees, Sandbox};
 use crate::workers::{Located, Pool, PoolConfig, Tools};

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use starling_overlay::{BootEpoch, Identity, NodeName};
 use starling_placement::journey::Fault;
 
-use crate::route::{self, Concern};
+use starling_placement::policy::{self as route, Concern};
 
 /// Peers of which something is remembered at the most; the one whose time is over first is forgotten then.
 const PEERS_MAX: usize = 4096;
