@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, value_parser = super::time, value_name = "TIME")]
     deadline: Option<Duration>,
 
-    /// What to transcode into (GET /profiles lists them) [default: the node's, 360p]
+    /// What to transcode into (GET /profiles lists them), or several, as in 360p,poster [default: the node's, 360p]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
 
@@ -70,7 +70,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "batches")]
     retry: bool,
 
-    /// Check each result against its digest
+    /// Check each result against its digest; several profiles come in one tar, which has none
     #[arg(long)]
     verify: bool,
 
@@ -92,6 +92,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
+    if args.verify && args.profile.as_deref().is_some_and(|profile| profile.contains(',')) {
+        out::complain(
+            "starling load: several profiles come in one tar, which has no digest: give one --profile, or leave --verify out",
+        );
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
     let nodes = if args.discover {
         discover(&Client::new(), &args.to).await?
     } else {

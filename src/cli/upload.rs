@@ -119,15 +119,30 @@ fn sentence(outcome: &Outcome) -> String {
         bytes(outcome.bytes_out.unwrap_or(0)),
         outcome.ms as f64 / 1000.0
     );
-    if let Some(node) = &outcome.served_by {
-        let verb =
-            if outcome.cache.as_deref() == Some("hit") { "from the cache of" } else { "transcoded by" };
-        text = format!("{text}, {verb} {node}");
+    if let Some(nodes) = &outcome.served_by {
+        let kept =
+            outcome.cache.as_deref().is_some_and(|cache| each(cache).iter().all(|cache| *cache == "hit"));
+        let verb = if kept { "from the cache of" } else { "transcoded by" };
+        text = format!("{text}, {verb} {}", each(nodes).join(", "));
     }
-    if let Some(route) = &outcome.route {
-        text = format!("{text}, route {route}");
+    if let Some(routes) = &outcome.route {
+        text = format!("{text}, route {}", each(routes).join(", "));
+    }
+    if let Some(damage) = &outcome.damage {
+        text = format!("{text}; the file is damaged or cut off: {damage}");
     }
     text
+}
+
+/// What a header says of several profiles, each thing once.
+fn each(list: &str) -> Vec<&str> {
+    let mut each = Vec::new();
+    for one in list.split(',').map(str::trim) {
+        if !each.contains(&one) {
+            each.push(one);
+        }
+    }
+    each
 }
 
 fn bytes(count: u64) -> String {

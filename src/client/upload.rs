@@ -17,6 +17,7 @@ use super::body::FileBody;
 use super::http::{broken, refuse};
 use super::unpack::{UnpackError, unpack};
 use super::{Client, ClientError, Endpoint, Names, SIGN_OF_LIFE};
+use crate::content::Damage;
 use crate::store::files::MEDIA_TYPE as SET_MEDIA_TYPE;
 
 /// What a watcher of an upload hears. Called from the tasks that move the bytes: must return at once.
@@ -70,6 +71,9 @@ pub struct Outcome {
     pub route: Option<String>,
     /// `hit`, `miss` or `joined`.
     pub cache: Option<String>,
+    /// What of the file could not be read, in words; absent where all of it could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
     /// The result.
     pub output: Option<PathBuf>,
     /// What went wrong; absent on success.
@@ -114,6 +118,7 @@ impl Upload {
                     served_by: header("x-served-by"),
                     route: header("x-route"),
                     cache: header("x-cache"),
+                    damage: header("x-input-damage").map(|told| in_words(&told)),
                     output: Some(saved.output),
                     error: None,
                 }
@@ -131,6 +136,7 @@ impl Upload {
                 served_by: None,
                 route: None,
                 cache: None,
+                damage: None,
                 output: None,
                 error: Some(error.to_string()),
             },
@@ -264,6 +270,11 @@ impl Upload {
         };
         Ok(Saved { headers: head.headers, output, bytes })
     }
+}
+
+/// What a node says of a damage, for people; as it stands where it is not known here.
+fn in_words(told: &str) -> String {
+    told.parse::<Damage>().map_or_else(|_| told.to_owned(), |damage| damage.in_words())
 }
 
 /// Readable by whom the umask says, unlike the usual private temporary file: it becomes the result.

@@ -326,6 +326,30 @@ fn a_simulation_whose_reader_has_enough_ends_quietly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_cut_off_is_told_of_with_its_result() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Clip { seconds: 3.0, container: "mkv", ..Clip::default() }.make();
+    let file = folder.path().join("cut.mkv");
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let run = |more: &[&str]| {
+        let (file, out) = (file.to_str().unwrap(), folder.path().to_str().unwrap());
+        let output = starling(&[&["upload", file, "--node", &node.http_address, "-o", out], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    let said = stdout(&run(&[]));
+    assert!(
+        said.contains("; the file is damaged or cut off: 1.") && said.ends_with("s could be read\n"),
+        "{said}"
+    );
+    let line = json_lines(&run(&["--json"])).remove(0);
+    assert!(line["damage"].as_str().unwrap().contains("could be read"), "{line}");
+    std::fs::write(&file, &whole).unwrap();
+    assert!(json_lines(&run(&["--json"])).remove(0)["damage"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn results_of_more_than_one_file_are_unpacked_into_a_folder() {
     let node = Node::start(NodeOptions::new("node1", "FRA"));
     let clips = clips(&["clip.mp4"]);
@@ -351,6 +375,19 @@ async fn results_of_more_than_one_file_are_unpacked_into_a_folder() {
     assert_eq!(files_in(&out.join("clip.360p+sprite")), ["360p", "sprite"]);
     let video = std::fs::read(out.join("clip.360p+sprite/360p/360p.mp4")).unwrap();
     assert_eq!(probe_video(&video).0, "h264");
+    // In words, each node and each route once.
+    let said = starling(&[
+        "upload",
+        "--node",
+        &node.http_address,
+        "-o",
+        out.to_str().unwrap(),
+        "--profile",
+        "360p, sprite",
+        &clip,
+    ]);
+    let said = stdout(&said);
+    assert!(said.ends_with("s, from the cache of node1, route node1/FRA\n"), "{said}");
     assert_eq!(upload("sprite", &["--keep-tar"]), out.join("clip.sprite.tar"));
     assert_eq!(upload("gif", &[]), out.join("clip.gif.gif"));
     assert_eq!(

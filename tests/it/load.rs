@@ -69,6 +69,38 @@ async fn every_upload_comes_back_and_each_content_is_transcoded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_profiles_are_counted_each() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let folder = clips(1);
+    let args = [
+        text(folder.path()),
+        "--to",
+        &node.http_address,
+        "--profile",
+        "360p,poster",
+        "--json",
+        "--seed",
+        "1",
+    ];
+    let report = report(&load(&[&args[..], &["--parallel", "2", "--duration", "2s"]].concat()));
+    let succeeded = report["succeeded"].as_u64().unwrap();
+    assert!(succeeded > 1 && report["failed"] == serde_json::json!({}), "{report}");
+    let of_each: u64 =
+        report["cache"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(of_each, 2 * succeeded, "{report}");
+    assert!(
+        report["cache"].as_object().unwrap().keys().all(|kind| ["miss", "hit", "joined"].contains(&&**kind)),
+        "{report}"
+    );
+    assert_eq!(report["hops"], serde_json::json!({"local": succeeded}), "{report}");
+    assert_eq!(report["cluster"]["transcodes"], 2, "{report}");
+    let verified = load(&[&args[..], &["--verify"]].concat());
+    assert_eq!(verified.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(said.contains("leave --verify out"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_node_is_told_of_and_not_sent_to() {
     let mut cluster = Cluster::start(&["FRA", "IAD"]).await;
     let folder = clips(1);

@@ -58,8 +58,8 @@ impl Failure {
     }
 }
 
-/// How far a job went, as X-Route tells it: `node1/FRA -> node4/FRA`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a job went, as X-Route tells it: `node1/FRA -> node4/FRA`; of several, between commas, the one that went farthest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hops {
     Local,
     SameZone,
@@ -68,9 +68,13 @@ pub(super) enum Hops {
 }
 
 impl Hops {
-    pub(super) fn of(route: &str) -> Self {
+    pub(super) fn of(routes: &str) -> Self {
+        routes.split(',').map(Self::of_one).max().unwrap_or(Self::Unknown)
+    }
+
+    fn of_one(route: &str) -> Self {
         let zones: Option<Vec<&str>> =
-            route.split(" -> ").map(|hop| hop.rsplit_once('/').map(|(_, zone)| zone)).collect();
+            route.trim().split(" -> ").map(|hop| hop.rsplit_once('/').map(|(_, zone)| zone)).collect();
         match zones.as_deref() {
             Some([_]) => Self::Local,
             Some([first, rest @ ..]) if rest.iter().all(|zone| zone == first) => Self::SameZone,
@@ -89,6 +93,9 @@ mod tests {
         assert_eq!(Hops::of("node1/FRA"), Hops::Local);
         assert_eq!(Hops::of("node1/FRA -> node4/FRA"), Hops::SameZone);
         assert_eq!(Hops::of("node1/FRA -> node2/IAD"), Hops::CrossZone);
+        assert_eq!(Hops::of("node1/FRA, node1/FRA -> node2/IAD, node1/FRA -> node4/FRA"), Hops::CrossZone);
+        assert_eq!(Hops::of("node1/FRA, node1/FRA"), Hops::Local);
+        assert_eq!(Hops::of("node1/FRA, "), Hops::Unknown);
         assert_eq!(Hops::of(""), Hops::Unknown);
         assert_eq!(Hops::of("nonsense"), Hops::Unknown);
     }

@@ -130,9 +130,12 @@ impl Tally {
         self.latency.record(took);
         self.last_success = self.began.elapsed();
         self.bytes_received += served.bytes;
-        let cache = if served.cache.is_empty() { "unknown" } else { &served.cache };
-        if self.caches.len() < KINDS_MAX || self.caches.contains_key(cache) {
-            *self.caches.entry(cache.to_owned()).or_default() += 1;
+        // Of several profiles, each result.
+        for cache in served.cache.split(',').map(str::trim) {
+            let cache = if cache.is_empty() { "unknown" } else { cache };
+            if self.caches.len() < KINDS_MAX || self.caches.contains_key(cache) {
+                *self.caches.entry(cache.to_owned()).or_default() += 1;
+            }
         }
         let hops = match Hops::of(&served.route) {
             Hops::Local => "local",
