@@ -4,6 +4,8 @@
 //! children, and the ratios of rates. The pool does more than bare ffmpeg: it probes each input, confines each child,
 //! verifies and hashes each result.
 
+mod cpu;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -99,22 +101,9 @@ async fn pooled(clips: &[PathBuf], cores: usize) -> Result<()> {
 
 /// Wall time, and CPU time of the children that ended meanwhile, in seconds.
 fn measured(run: impl FnOnce() -> Result<()>) -> Result<(f64, f64)> {
-    let (start, cpu) = (Instant::now(), children_cpu_seconds()?);
+    let (start, before) = (Instant::now(), cpu::of_children()?);
     run()?;
-    Ok((start.elapsed().as_secs_f64(), children_cpu_seconds()? - cpu))
-}
-
-/// Fields 16 and 17 of /proc/self/stat: ticks of a hundredth of a second.
-fn children_cpu_seconds() -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: Vec<u64> = after_name
-        .split_whitespace()
-        .skip(13)
-        .take(2)
-        .map(str::parse)
-        .collect::<std::result::Result<_, _>>()?;
-    Ok(ticks.iter().sum::<u64>() as f64 / 100.0)
+    Ok((start.elapsed().as_secs_f64(), cpu::of_children()? - before))
 }
 
 fn medians(rounds: &[(f64, f64)]) -> (f64, f64) {

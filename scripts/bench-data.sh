@@ -22,7 +22,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 step "build"
-cargo bench --bench ingest --bench transcode --no-run
+cargo bench --bench chain --bench ingest --bench transcode --no-run
 cargo build --release
 starling=${CARGO_TARGET_DIR:-target}/release/starling
 
@@ -59,6 +59,9 @@ cargo bench -q --bench ingest -- 1000 5
 
 step "the worker pool, beside xargs and ffmpeg"
 cargo bench -q --bench transcode -- "$clips" 3
+
+step "the chain of filters, beside the plain scale: CPU time of ffmpeg, same encoder (goal: a ratio of at most 1.03)"
+cargo bench -q --bench chain -- "$(find "$clips" -name '*.mp4' | sort | head -1)" 9
 
 step "100 uploads of 50 MB at once to one node: memory"
 first=$(find "$clips" -name '*.mp4' | sort | head -1)
