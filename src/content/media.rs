@@ -27,6 +27,13 @@ pub struct MediaInfo {
     pub streams: u32,
 }
 
+impl MediaInfo {
+    /// Whether its container has an index that leads to the pictures of any time, as a rule.
+    pub fn has_index(&self) -> bool {
+        ["mov,", "matroska,"].iter().any(|names| self.container.starts_with(names))
+    }
+}
+
 /// Why a stream that is there can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -42,6 +42,11 @@ pub struct Run<'a> {
 impl Plan {
     /// ffmpeg's arguments, without the program's name.
     pub fn argv(&self, profile: &Profile, run: &Run<'_>) -> Vec<OsString> {
+        self.argv_from(profile, run, None)
+    }
+
+    /// The same for one place of the input: from the picture on that needs no other and is shown at this time, in seconds, or before.
+    pub(crate) fn argv_from(&self, profile: &Profile, run: &Run<'_>, from_s: Option<f64>) -> Vec<OsString> {
         let mut args = Args::default();
         args.flags(&["-nostdin", "-hide_banner", "-nostats"]).opt("-v", "error").opt("-progress", "pipe:1");
         args.opts(run.hardware.iter().flat_map(|encoder| encoder.device_options()));
@@ -55,8 +60,14 @@ impl Plan {
                 args.opt("-t", format!("{within:.3}"));
             }
         }
+        if let Some(from) = from_s {
+            args.flags(&["-noaccurate_seek"]).opt("-ss", format!("{from:.6}"));
+        }
         guard_input(&mut args, DEMUXERS, run.limits);
         args.opt("-threads", run.threads);
+        if let Some((stream, decoder)) = self.decoder {
+            args.opt(&format!("-c:{stream}"), decoder);
+        }
         if run.input == Path::new(PIPE) {
             args.opt("-i", PIPE);
         } else {
@@ -122,7 +133,10 @@ impl Plan {
             Recipe::Poster { quality, .. } => {
                 args.opt("-frames:v", 1).opt("-c:v", "mjpeg").opt("-q:v", quality).opt("-f", "mjpeg");
             }
-            Recipe::Sprite { .. } | Recipe::Gif { .. } => preview::keep(args, self.from_start),
+            Recipe::Sprite { .. } | Recipe::Gif { .. } => {
+                let of_a_place = self.preview.as_ref().and_then(preview::Preview::pictures_of_a_place);
+                preview::keep(args, if self.from_start { Some(1) } else { of_a_place });
+            }
             // Its outputs were written already.
             Recipe::Hls { .. } => {}
         }
@@ -224,8 +238,8 @@ pub(super) fn bound(args: &mut Args, video: &Video, codec: Option<VideoCodec>) {
     if codec == Some(VideoCodec::H264) {
         args.opt("-profile:v", "high");
     }
-    if matches!(codec, Some(VideoCodec::H264 | VideoCodec::Hevc)) {
-        // The level follows from size, rate and these; the encoder writes the lowest that fits. Better codecs never need as much.
+    if matches!(codec, Some(VideoCodec::H264 | VideoCodec::Hevc | VideoCodec::Av1)) {
+        // The level follows from size, rate and these; the encoder writes the lowest that fits. Better codecs seldom need as much.
         args.opt("-maxrate", format!("{kbps}k")).opt("-bufsize", format!("{}k", 2 * kbps));
     }
     let frames = (video.rate.peak() * f64::from(KEY_FRAME_EVERY_S)).ceil() as u64;
@@ -272,7 +286,7 @@ pub(super) fn encode_sound(args: &mut Args, sound: &Sound, codec: AudioCodec) {
 const PROBE_ENTRIES: &str = "format=format_name,duration,nb_streams:stream=index,codec_type,codec_name,width,height,\
      sample_aspect_ratio,pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order,avg_frame_rate,\
      r_frame_rate,nb_frames,duration,channels,channel_layout,sample_rate:stream_disposition=default,comment,attached_pic,\
-     visual_impaired,timed_thumbnails:stream_tags=language,title,DURATION:stream_side_data=side_data_type,rotation,dv_profile,\
+     visual_impaired,timed_thumbnails:stream_tags=language,title,DURATION,alpha_mode:stream_side_data=side_data_type,rotation,dv_profile,\
      dv_bl_signal_compatibility_id";
 
 /// ffprobe's arguments for one file, without the program's name. `demuxers`: the only ones it may use.

@@ -48,6 +48,15 @@ impl Complaints {
         Self { cut: has(stderr, &CUT), lost, waiting: has(stderr, &WAITING) }
     }
 
+    /// Both together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            cut: self.cut || other.cut,
+            lost: self.lost.saturating_add(other.lost),
+            waiting: self.waiting || other.waiting,
+        }
+    }
+
     /// Whether something was lost.
     pub(crate) const fn any(self) -> bool {
         self.cut || self.lost > 0

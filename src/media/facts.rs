@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Features, rate, sound};
+use super::{Features, language, rate};
 use crate::content::{
     AudioInfo, Backdrop, Color, FieldOrder, Lack, Matrix, MediaInfo, Primaries, Range, Ratio, Samples,
     Transfer, VideoInfo,
@@ -83,6 +83,7 @@ struct Tags {
     title: Option<String>,
     #[serde(rename = "DURATION")]
     duration: Option<String>,
+    alpha_mode: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -223,7 +224,7 @@ impl File<'_> {
             rotation: i16::try_from(rotation.rem_euclid(360)).unwrap_or(0),
             samples: samples(stream),
             color: color(stream),
-            backdrop: has_alpha(&stream.pix_fmt).then_some(self.backdrop()),
+            backdrop: (has_alpha(&stream.pix_fmt) || stream.has_alpha_beside()).then_some(self.backdrop()),
             interlaced: match stream.field_order.as_str() {
                 "tt" | "bt" => Some(FieldOrder::Top),
                 "bb" | "tb" => Some(FieldOrder::Bottom),
@@ -242,7 +243,7 @@ impl File<'_> {
     }
 
     fn audio(&self, stream: &Stream) -> AudioInfo {
-        let language = stream.tags.language.as_deref().filter(|text| sound::is_language(text));
+        let language = stream.tags.language.as_deref().and_then(language::three_letters);
         let known = |layout: &str| !layout.is_empty() && layout != "unknown" && !layout.ends_with("channels");
         AudioInfo {
             index: stream.index,
@@ -250,7 +251,7 @@ impl File<'_> {
             channels: stream.channels,
             known_layout: stream.channel_layout.as_deref().is_some_and(known),
             sample_rate: stream.sample_rate.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0),
-            language: language.map(str::to_owned),
+            language,
             duration: self.stream_duration(stream),
         }
     }
@@ -271,6 +272,12 @@ impl Stream {
     /// One picture, and not a film of one.
     const fn is_still(&self) -> bool {
         self.disposition.attached_pic != 0 || self.disposition.timed_thumbnails != 0
+    }
+
+    /// Whether what is transparent is a second picture beside each, of which only some decoders know.
+    fn has_alpha_beside(&self) -> bool {
+        let of_webm = matches!(self.codec_name.as_deref(), Some("vp8" | "vp9"));
+        of_webm && self.tags.alpha_mode.as_deref() == Some("1")
     }
 
     fn is_commentary(&self) -> bool {

@@ -6,7 +6,9 @@ use crate::profile::Profile;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Features {
     /// Names of all codecs that it decodes.
-    decoders: Option<HashSet<String>>,
+    decoded: Option<HashSet<String>>,
+    /// Names of all decoders.
+    decoders: HashSet<String>,
     /// Names of all encoders.
     encoders: Option<HashSet<String>>,
     /// `zscale` (zimg): colours between wide and standard, and out of HDR's curves.
@@ -33,8 +35,9 @@ impl Features {
     /// Reads what `ffmpeg -codecs` and `ffmpeg -filters` print. Nothing where that tells nothing.
     pub fn read(codecs: &str, filters: &str) -> Self {
         let codecs: Vec<_> = codecs.lines().filter_map(codec).collect();
-        let decoders: HashSet<_> =
+        let decoded: HashSet<_> =
             codecs.iter().filter(|codec| codec.decodes).map(|codec| codec.name.to_owned()).collect();
+        let decoders = codecs.iter().flat_map(|codec| codec.decoders.clone()).map(str::to_owned).collect();
         let encoders: HashSet<_> =
             codecs.iter().flat_map(|codec| codec.encoders.clone()).map(str::to_owned).collect();
         let filters: HashSet<_> = filters.lines().filter_map(filter).collect();
@@ -46,14 +49,20 @@ impl Features {
             premultiply: has("premultiply") && has("negate"),
             thumbnail: has("thumbnail"),
             blackframe: has("blackframe"),
-            decoders: (!decoders.is_empty()).then_some(decoders),
+            decoded: (!decoded.is_empty()).then_some(decoded),
+            decoders,
             encoders: (!encoders.is_empty()).then_some(encoders),
         }
     }
 
     /// Whether it decodes this codec.
     pub fn decodes(&self, codec: &str) -> bool {
-        self.decoders.as_ref().is_none_or(|decoders| decoders.contains(codec))
+        self.decoded.as_ref().is_none_or(|decoded| decoded.contains(codec))
+    }
+
+    /// Whether it says that it has this decoder: what can't be told is not taken to be there.
+    pub fn lists_decoder(&self, decoder: &str) -> bool {
+        self.decoders.contains(decoder)
     }
 
     /// Whether it has this encoder.
@@ -101,6 +110,8 @@ impl Features {
 struct Codec<'a> {
     name: &'a str,
     decodes: bool,
+    /// None where there is one, of the codec's name.
+    decoders: Vec<&'a str>,
     encoders: Vec<&'a str>,
 }
 
@@ -113,13 +124,15 @@ fn codec(line: &str) -> Option<Codec<'_>> {
         return None;
     }
     let encodes = flags.as_bytes()[1] == b'E';
-    let listed = line.split_once("(encoders:").map(|(_, list)| list.split(')').next().unwrap_or_default());
-    let encoders = match listed {
-        Some(list) => list.split_whitespace().collect(),
+    let listed =
+        |what| Some(line.split_once(what)?.1.split(')').next().unwrap_or_default().split_whitespace());
+    let decoders = listed("(decoders:").into_iter().flatten().collect();
+    let encoders = match listed("(encoders:") {
+        Some(list) => list.collect(),
         None if encodes => vec![name],
         None => Vec::new(),
     };
-    Some(Codec { name, decodes: flags.starts_with('D'), encoders })
+    Some(Codec { name, decodes: flags.starts_with('D'), decoders, encoders })
 }
 
 /// ` .SC zscale            V->V       Apply resizing, …`
@@ -145,6 +158,7 @@ mod tests {
         let features = Features::read(CODECS, FILTERS);
         assert!(features.decodes("h264") && features.decodes("aac") && !features.decodes("ac4"));
         assert!(features.encodes("libx264") && features.encodes("aac") && !features.encodes("libopus"));
+        assert!(features.lists_decoder("h264_qsv") && !features.lists_decoder("libx264"));
         assert!(features.tonemap && features.bwdif && !features.zscale);
         let lacks = features.lacks();
         assert!(

@@ -17,6 +17,8 @@ pub(crate) struct TrackFile {
     /// Bytes before the first fragment: what a player loads first.
     pub(crate) init_bytes: u64,
     pub(crate) kind: TrackKind,
+    /// Three letters of ISO 639-2; none where it is not said.
+    pub(crate) language: Option<String>,
     /// RFC 6381.
     pub(crate) codec: String,
     /// Ticks a second.
@@ -136,10 +138,22 @@ fn init(moov: &[u8]) -> Result<TrackFile, &'static str> {
     Ok(TrackFile {
         init_bytes: 0,
         kind,
+        language: language(moov),
         codec,
         timescale: timescale.ok_or("it has no clock")?,
         fragments: Vec::new(),
     })
+}
+
+/// The language that the only track's head tells (ISO/IEC 14496-12, section 8.4.2): three letters of five bits each.
+fn language(moov: &[u8]) -> Option<String> {
+    let media = only(only(moov.get(8..)?, *b"trak")?, *b"mdia")?;
+    let head = only(media, *b"mdhd")?;
+    let at = if *head.first()? == 1 { 32 } else { 20 };
+    let packed = u16::from_be_bytes(head.get(at..at + 2)?.try_into().ok()?);
+    let letter = |shift: u16| char::from(0x60 + ((packed >> shift) & 0x1f) as u8);
+    let letters: String = [10, 5, 0].map(letter).iter().collect();
+    super::language::three_letters(&letters)
 }
 
 fn described(track: &Track) -> Option<(TrackKind, String)> {

@@ -16,6 +16,8 @@ pub(crate) mod fragments;
 mod hardware;
 pub(crate) mod hardware_test;
 pub(crate) mod ladder;
+mod language;
+pub(crate) mod last_sample;
 mod packets;
 mod picture;
 mod plan;

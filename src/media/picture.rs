@@ -82,11 +82,13 @@ pub fn picture_filters(
     filters.extend(deinterlaced(video, features));
     filters.extend(on_backdrop(video, features));
     let out = if is_wide(meant) && features.zscale && (features.tonemap || !meant.transfer.is_hdr()) {
+        let out = Color { transfer: standard(meant.transfer), ..BT709 };
         filters.extend(in_linear_light(video, meant, &geometry));
-        BT709
+        out
     } else {
         let out = kept(meant);
-        filters.push(format!("scale={}{}", geometry.for_scale(), conversion(meant, out)));
+        let converted = of_each_picture(video, meant, out).unwrap_or_else(|| conversion(meant, out));
+        filters.push(format!("scale={}{converted}", geometry.for_scale()));
         filters.push("format=yuv420p".to_owned());
         out
     };
@@ -134,6 +136,16 @@ fn conversion(from: Color, to: Color) -> String {
     options.concat()
 }
 
+/// The same of a stream whose pictures have tags of their own: as each of them says, since what was joined out of several recordings
+/// may change its colours in the middle. That costs nothing where it doesn't.
+fn of_each_picture(video: &VideoInfo, from: Color, to: Color) -> Option<String> {
+    let tells = matches!(video.codec.as_str(), "h264" | "hevc" | "mpeg2video");
+    let tagged = tells && video.samples != Samples::Rgb && video.color.matrix == to.matrix;
+    let matrix = swscale_matrix(to.matrix).filter(|_| tagged)?;
+    let exact = if from.range == to.range { "" } else { ":flags=bicubic+accurate_rnd" };
+    Some(format!(":in_color_matrix=auto:out_color_matrix={matrix}:out_range={}{exact}", to.range.as_str()))
+}
+
 /// swscale's name of a matrix, where it has one.
 const fn swscale_matrix(matrix: Matrix) -> Option<&'static str> {
     match matrix {
@@ -170,9 +182,15 @@ fn on_backdrop(video: &VideoInfo, features: &Features) -> Vec<String> {
     filters
 }
 
+/// The curve of what comes out. That of screens stays: players show both alike, and zimg takes the other one for a TV's in the dark.
+fn standard(transfer: Transfer) -> Transfer {
+    if transfer == Transfer::Srgb { transfer } else { Transfer::Bt709 }
+}
+
 /// Scaled and converted to BT.709 in linear light; what is brighter than a display's white is mapped to what it can show.
 fn in_linear_light(video: &VideoInfo, meant: Color, geometry: &Geometry) -> Vec<String> {
     let (width, height) = geometry.for_zscale();
+    let transfer = standard(meant.transfer).as_str();
     let said = format!(
         "rin={}:min={}:pin={}:tin={}",
         meant.range.as_str(),
@@ -195,7 +213,7 @@ fn in_linear_light(video: &VideoInfo, meant: Color, geometry: &Geometry) -> Vec<
             "zscale=t=bt709:m=bt709:r=tv".to_owned(),
         ]);
     } else {
-        filters.push(format!("zscale=w={width}:h={height}:{said}:p=bt709:t=bt709:m=bt709:r=tv"));
+        filters.push(format!("zscale=w={width}:h={height}:{said}:p=bt709:t={transfer}:m=bt709:r=tv"));
     }
     filters.push("format=yuv420p".to_owned());
     filters

@@ -1,6 +1,6 @@
 use super::ladder::Ladder;
 use super::preview::{self, Preview};
-use super::{Features, Rate, Surface, picture_filters, sound};
+use super::{Features, Rate, Surface, language, picture_filters, sound};
 use crate::content::{MediaInfo, VideoInfo};
 use crate::profile::{Audio, Profile, Recipe, Scale, Unsuitable};
 
@@ -19,6 +19,8 @@ pub struct Plan {
     pub(crate) ladder: Option<Ladder>,
     /// Whether the first picture that there is will do.
     pub(super) from_start: bool,
+    /// The stream that takes another decoder than the usual one, and which.
+    pub(super) decoder: Option<(u32, &'static str)>,
 }
 
 /// Pictures of a plan.
@@ -43,7 +45,7 @@ pub struct Sound {
     pub filters: Vec<String>,
     /// Thousands of bits a second.
     pub kbps: u16,
-    /// Its language, as two or three letters.
+    /// Its language, as three letters of ISO 639-3.
     pub language: Option<String>,
 }
 
@@ -80,7 +82,9 @@ impl Plan {
         from_start: bool,
     ) -> Result<Self, Unsuitable> {
         profile.suits(info)?;
-        let none = Self { video: None, sound: None, still: None, preview: None, ladder: None, from_start };
+        let decoder = info.video.as_ref().and_then(|video| decoder(video, features));
+        let none =
+            Self { video: None, sound: None, still: None, preview: None, ladder: None, from_start, decoder };
         Ok(match (&profile.recipe, &info.video, &info.cover) {
             (Recipe::Video { scale, fps_max, audio, .. }, Some(video), _) => Self {
                 video: Some(moving(video, *scale, u32::from(*fps_max), features)),
@@ -114,6 +118,16 @@ impl Plan {
     }
 }
 
+/// WebM keeps what is transparent in a second picture beside each; ffmpeg's own decoders don't look at it.
+fn decoder(video: &VideoInfo, features: &Features) -> Option<(u32, &'static str)> {
+    let decoder = match video.codec.as_str() {
+        "vp8" => "libvpx",
+        "vp9" => "libvpx-vp9",
+        _ => return None,
+    };
+    (video.backdrop.is_some() && features.lists_decoder(decoder)).then_some((video.index, decoder))
+}
+
 fn moving(video: &VideoInfo, scale: Scale, fps_max: u32, features: &Features) -> Video {
     let rate = Rate::of(video, fps_max);
     let mut filters: Vec<_> = rate.filter().into_iter().collect();
@@ -127,7 +141,8 @@ fn sound(info: &MediaInfo, audio: Audio) -> Option<Sound> {
         stream: stream.index,
         filters: sound::filters(stream, audio),
         kbps: sound::kbps(stream, audio),
-        language: sound::language(stream).map(str::to_owned),
+        // A peer may have looked at it.
+        language: stream.language.as_deref().and_then(language::three_letters),
     })
 }
 

@@ -60,8 +60,10 @@ fn master(pictures: &[Rendition<'_>], sound: Option<&Rendition<'_>>, segment_s: 
     };
     if let Some(sound) = sound {
         let TrackKind::Sound { channels } = sound.track.kind else { return String::new() };
+        let language = sound.track.language.as_deref().map(super::language::tag);
+        let language = language.map(|tag| format!("LANGUAGE=\"{tag}\",")).unwrap_or_default();
         line(format_args!(
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"{channels}\",URI=\"{}.m3u8\"",
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",{language}DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"{channels}\",URI=\"{}.m3u8\"",
             sound.name
         ));
     }

@@ -27,6 +27,8 @@ const SIDE_TILES_MAX: u32 = 10;
 pub(crate) const GIF_TIME_MAX: Duration = Duration::from_secs(6);
 const GIF_PLACES: u32 = 6;
 const GIF_PLACE_S: f64 = 1.0;
+/// A longer film is not read whole for it, where its index leads to the places.
+const GIF_READ_WHOLE_MAX: Duration = Duration::from_secs(30);
 
 /// What the second run puts together.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,9 @@ pub struct Preview {
     surface: Vec<String>,
     /// Length of what is read, for its progress.
     pub(crate) length: Duration,
+    /// Where in the film the first run picks pictures, in seconds: each place is a run of its own, that reads no more than it needs.
+    /// None: one run reads all of it.
+    pub(crate) places: Vec<f64>,
 }
 
 /// Of which kind it is.
@@ -93,6 +98,7 @@ pub(super) fn plan(
     from_start: bool,
 ) -> Option<(Vec<String>, (u32, u32), Preview)> {
     let length = info.picture_duration().unwrap_or_default();
+    let mut places = Vec::new();
     let (width, height) = video.shown_size();
     let (scale, surface, kind, mut picks): (Scale, _, _, Vec<String>) = match recipe {
         Recipe::Sprite { tile, quality } => {
@@ -102,7 +108,13 @@ pub(super) fn plan(
         }
         Recipe::Gif { scale, fps } => {
             let mut picks = vec![format!("fps={fps}:round=up")];
-            picks.extend(places(length));
+            if !from_start && info.has_index() && length > GIF_READ_WHOLE_MAX {
+                // Until then the picture before is shown, and the last one for as long as it takes.
+                picks = vec![format!("fps={fps}:round=up:start_time=0,tpad=stop_mode=clone:stop={fps}")];
+                places = begins(length, *fps);
+            } else {
+                picks.extend(selected(length));
+            }
             (*scale, Surface::Rgb, Kind::Moving { fps: u32::from(*fps) }, picks)
         }
         Recipe::Video { .. } | Recipe::Audio { .. } | Recipe::Poster { .. } | Recipe::Hls { .. } => {
@@ -117,11 +129,18 @@ pub(super) fn plan(
     let surface = chain.split_off(chain.len() - 2);
     picks.extend(chain);
     let length = if matches!(kind, Kind::Moving { .. }) { length.min(GIF_TIME_MAX) } else { length };
-    Some((picks, scale.fit(width, height), Preview { kind, surface, length }))
+    Some((picks, scale.fit(width, height), Preview { kind, surface, length, places }))
+}
+
+/// When the places of a longer film begin: at the times at which pictures are picked of a film that is read from its begin.
+fn begins(length: Duration, fps: u16) -> Vec<f64> {
+    let part = length.as_secs_f64() / f64::from(GIF_PLACES);
+    let begin = |place: u32| (f64::from(place) + 0.5) * part - GIF_PLACE_S / 2.0;
+    (0..GIF_PLACES).map(|place| (begin(place) * f64::from(fps)).ceil() / f64::from(fps)).collect()
 }
 
 /// Keeps some places of a longer film, one behind the other.
-fn places(length: Duration) -> Vec<String> {
+fn selected(length: Duration) -> Vec<String> {
     if length <= GIF_TIME_MAX {
         return Vec::new();
     }
@@ -136,22 +155,43 @@ fn places(length: Duration) -> Vec<String> {
 }
 
 /// How the first run keeps what it has picked.
-pub(super) fn keep(args: &mut Args, from_start: bool) {
-    if from_start {
-        args.opt("-frames:v", 1);
+pub(super) fn keep(args: &mut Args, pictures: Option<u32>) {
+    if let Some(pictures) = pictures {
+        args.opt("-frames:v", pictures);
     }
     args.opt("-c:v", "ffv1").opt("-fps_mode:v", "passthrough").opt("-f", "matroska");
 }
 
 impl Preview {
+    /// Pictures that the first run picks in one place.
+    pub(super) fn pictures_of_a_place(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Moving { fps } if !self.places.is_empty() => Some((f64::from(fps) * GIF_PLACE_S) as u32),
+            Kind::Moving { .. } | Kind::Sheets(_) => None,
+        }
+    }
+
     /// ffmpeg's arguments for the second run: what was picked to `output`, a GIF or a pattern with `%d` of the sheets' names. Its
     /// progress counts the tiles, or the pictures of the GIF.
-    pub(crate) fn argv(&self, picked: &Path, output: &Path, limits: &MediaLimits) -> Vec<OsString> {
+    pub(crate) fn argv<P: AsRef<Path>>(
+        &self,
+        picked: &[P],
+        output: &Path,
+        limits: &MediaLimits,
+    ) -> Vec<OsString> {
         let mut args = Args::default();
         args.flags(&["-nostdin", "-hide_banner", "-nostats"]).opt("-v", "error").opt("-progress", "pipe:1");
         args.opt("-max_alloc", limits.alloc_bytes_max).opt("-filter_complex_threads", 1);
-        guard_input(&mut args, OWN_DEMUXERS, limits);
-        args.opt("-threads", 1).path("-i", picked);
+        for picked in picked {
+            guard_input(&mut args, OWN_DEMUXERS, limits);
+            args.opt("-threads", 1).path("-i", picked.as_ref());
+        }
+        let joined = if picked.len() == 1 {
+            "[0:v]".to_owned()
+        } else {
+            let all: Vec<_> = (0..picked.len()).map(|place| format!("[{place}:v]")).collect();
+            format!("{}concat=n={},", all.concat(), picked.len())
+        };
         let surface = self.surface.join(",");
         match &self.kind {
             Kind::Sheets(sheets) => {
@@ -160,7 +200,7 @@ impl Preview {
                 args.opt(
                     "-filter_complex",
                     format!(
-                        "[0:v]fps=1000/{every_ms}:round=up:start_time=0,split[tiles][n];\
+                        "{joined}fps=1000/{every_ms}:round=up:start_time=0,split[tiles][n];\
                          [n]tile={columns}x{rows},{surface}[sheets]"
                     ),
                 );
@@ -172,7 +212,7 @@ impl Preview {
                 args.opt(
                     "-filter_complex",
                     format!(
-                        "[0:v]fps={fps}:round=up:start_time=0,{surface},split[a][b];\
+                        "{joined}fps={fps}:round=up:start_time=0,{surface},split[a][b];\
                          [a]palettegen=reserve_transparent=0:stats_mode=full[p];\
                          [b][p]paletteuse=dither=sierra2_4a:diff_mode=rectangle[gif]"
                     ),
@@ -235,9 +275,12 @@ mod tests {
 
     #[test]
     fn a_longer_film_is_shown_at_six_places() {
-        assert_eq!(places(Duration::from_secs(6)), Vec::<String>::new());
-        let filters = places(Duration::from_secs(60));
+        assert_eq!(selected(Duration::from_secs(6)), Vec::<String>::new());
+        let filters = selected(Duration::from_secs(60));
         assert_eq!(filters[0], "select='gte(mod(t,10.000000),4.500000)*lt(mod(t,10.000000),5.500000)'");
+        assert_eq!(begins(Duration::from_secs(60), 10), [4.5, 14.5, 24.5, 34.5, 44.5, 54.5]);
+        // The times between them that are picked of both are the same: tenths of a second.
+        assert_eq!(begins(Duration::from_secs_f64(60.2), 10), [4.6, 14.6, 24.6, 34.7, 44.7, 54.7]);
         assert_eq!(filters[1], "setpts='round((floor(T/10.000000)*1.0+mod(T,10.000000)-4.500000)/TB)'");
     }
 }

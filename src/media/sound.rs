@@ -62,16 +62,6 @@ const fn sample_rate(stream: &AudioInfo, codec: AudioCodec) -> u32 {
     }
 }
 
-/// A language for the result: letters alone, whatever the file says.
-pub(super) fn language(stream: &AudioInfo) -> Option<&str> {
-    stream.language.as_deref().filter(|text| is_language(text))
-}
-
-/// Two or three letters, and one that means something.
-pub(super) fn is_language(text: &str) -> bool {
-    matches!(text.len(), 2 | 3) && text.bytes().all(|byte| byte.is_ascii_lowercase()) && text != "und"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,14 +92,5 @@ mod tests {
         assert!(filters(&stream(6, true, 48_000), AAC)[0].starts_with("aresample="));
         assert!(filters(&stream(16, true, 48_000), AAC)[0].starts_with("pan=stereo|c0<c0+c2+"));
         assert!(filters(&stream(u32::MAX, false, 0), AAC)[0].len() < 400);
-    }
-
-    #[test]
-    fn a_language_is_letters() {
-        let of = |text: &str| AudioInfo { language: Some(text.into()), ..AudioInfo::default() };
-        assert_eq!(language(&of("deu")), Some("deu"));
-        for bad in ["und", "", "de-DE", "x;y", "DEU", "deut"] {
-            assert_eq!(language(&of(bad)), None, "{bad}");
-        }
     }
 }

@@ -55,7 +55,7 @@ fn line(name: &str, info: &MediaInfo) -> String {
     let first = text(plan.argv(&profile, &run));
     match &plan.preview {
         Some(preview) => {
-            format!("{first}\n  then: {}", text(preview.argv(run.output, Path::new("made"), run.limits)))
+            format!("{first}\n  then: {}", text(preview.argv(&[run.output], Path::new("made"), run.limits)))
         }
         None => first,
     }
@@ -130,7 +130,7 @@ fn what_ffmpeg_lacks_is_done_without() {
         filters,
         [
             "yadif=mode=send_frame:parity=bff:deint=interlaced",
-            "scale=640:360",
+            "scale=640:360:in_color_matrix=auto:out_color_matrix=bt2020:out_range=tv",
             "format=yuv420p",
             // It stays what it is, and says so.
             "setparams=field_mode=prog:range=tv:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc",

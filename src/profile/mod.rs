@@ -20,4 +20,4 @@ pub use spec::{Profile, Recipe, Rung, Scale, Unsuitable};
 pub use starling_placement::profile::{ProfileName, ProfileNameError};
 
 /// Part of every cache key: raised whenever the same recipe makes something else of the same file than before.
-pub const RECIPE_VERSION: u32 = 3;
+pub const RECIPE_VERSION: u32 = 4;

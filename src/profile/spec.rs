@@ -238,6 +238,9 @@ fn lack_in_words(video: bool, why: &Lack) -> String {
 const STILL_WEIGHT: u64 = 4;
 /// So many pictures of a film are looked at for a preview, about.
 const PREVIEW_PICTURES: u64 = 600;
+/// Of a longer film so many seconds are decoded for a moving preview, about: its places, and what comes before them from the last picture
+/// on that needs no other.
+const PLACES_S: f64 = 60.0;
 
 impl Profile {
     /// What a job of this profile costs, in pixels that are decoded or (weighed) encoded; 0 where the input doesn't tell.
@@ -257,10 +260,14 @@ impl Profile {
                 weighed.saturating_mul(video.frames)
             }
             Recipe::Poster { scale, .. } => picture(scale, STILL_WEIGHT),
-            // All of it is decoded, and little of that encoded.
+            // All of it is decoded, or some places, and little of that encoded.
             Recipe::Sprite { tile: scale, .. } | Recipe::Gif { scale, .. } => {
+                let places = matches!(self.recipe, Recipe::Gif { .. }) && info.has_index();
+                let most = if places { (video.fps * PLACES_S) as u64 } else { u64::MAX };
                 let kept = video.frames.min(PREVIEW_PICTURES);
-                coded.saturating_mul(video.frames).saturating_add(STILL_WEIGHT * scale.pixels(video) * kept)
+                coded
+                    .saturating_mul(video.frames.min(most.max(PREVIEW_PICTURES)))
+                    .saturating_add(STILL_WEIGHT * scale.pixels(video) * kept)
             }
             Recipe::Audio { .. } => 0,
         }

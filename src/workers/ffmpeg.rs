@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::cancel::Cancel;
 use super::child::{self, Ended, Listener, Outcome};
+use super::cut;
 use super::error::TranscodeError;
 use super::fault::{FaultClass, fault_class, reason};
 use super::job::{Bench, Job};
@@ -88,6 +89,9 @@ impl<'a> Ffmpeg<'a> {
         let picked = self.output.with_file_name(PICKED);
         let output = if plan.preview.is_some() { &picked } else { self.output };
         let run = Run { input, output, threads: self.threads, limits: &limits, hardware: self.encoder };
+        if let Some(preview) = plan.preview.as_ref().filter(|preview| !preview.places.is_empty()) {
+            return self.pick_places((&plan, preview), &info, &run, on_progress);
+        }
         let sound_alone = matches!(job.profile.recipe, Recipe::Audio { .. });
         let total = match &plan.preview {
             Some(preview) => Some(preview.length),
@@ -115,16 +119,21 @@ impl<'a> Ffmpeg<'a> {
             _ => {}
         }
         if let Some(preview) = &plan.preview {
-            self.put_together(preview, &info, &picked)?;
+            self.put_together(preview, &info, &[&picked])?;
         }
         if let (Some(ladder), Recipe::Hls { segment_s, .. }) = (&plan.ladder, &job.profile.recipe) {
             self.pack_ladder(ladder, plan.sound.is_some(), *segment_s)?;
         }
-        Ok(Complaints::read(&outcome.stderr))
+        let mut complaints = Complaints::read(&outcome.stderr);
+        complaints.cut |= cut::ends_early(file, &job.info.container)?;
+        Ok(complaints)
     }
 
     /// Has the last picture of a result last until `end`. Nothing is encoded again.
     pub(super) fn hold(&mut self, result: &Path, end: Duration) -> Result<(), TranscodeError> {
+        if let Recipe::Hls { segment_s, .. } = self.job.profile.recipe {
+            return self.hold_ladder(result, end, segment_s);
+        }
         let argv = held_argv(&self.job.profile, result, self.output, end, &self.bench.limits);
         self.run(argv, result, &mut Deaf).map(drop)
     }

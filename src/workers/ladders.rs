@@ -4,6 +4,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
 
 use super::error::TranscodeError;
 use super::ffmpeg::Ffmpeg;
@@ -11,7 +13,8 @@ use super::sets::{bad, name};
 use super::verify::Verifier;
 use crate::content::{AudioInfo, MediaInfo, VideoInfo};
 use crate::media::fragments::{self, TrackFile, TrackKind};
-use crate::media::ladder::Ladder;
+use crate::media::ladder::{Ladder, Step};
+use crate::media::last_sample::lengthened;
 use crate::media::playlists::{self, Rendition, SOUND};
 use crate::store::files::{Entry, Index};
 
@@ -26,37 +29,77 @@ impl Ffmpeg<'_> {
         has_sound: bool,
         segment_s: u8,
     ) -> Result<(), TranscodeError> {
-        let mut names: Vec<_> = ladder.steps.iter().map(crate::media::ladder::Step::name).collect();
-        names.extend(has_sound.then(|| SOUND.to_owned()));
+        let mut tracks = Vec::new();
+        for name in ladder.steps.iter().map(Step::name) {
+            let track = self.track(&name)?.map_err(|what| bad(format!("{name}.mp4: {what}")))?;
+            tracks.push((name, track));
+        }
+        if has_sound {
+            // Of some sound tracks nothing can be decoded.
+            tracks.extend(self.track(SOUND)?.ok().map(|track| (SOUND.to_owned(), track)));
+        }
+        self.pack_tracks(&tracks, segment_s)
+    }
+
+    /// What is in a track file that ffmpeg has made, or what is wrong with it.
+    fn track(&self, name: &str) -> Result<Result<TrackFile, &'static str>, TranscodeError> {
+        let file = File::open(self.output().with_file_name(format!("{name}.mp4")))?;
+        let bytes = file.metadata()?.len();
+        let max = self.output_bytes_max();
+        if bytes >= max {
+            return Err(TranscodeError::OutputTooLarge { max });
+        }
+        Ok(fragments::read(bytes, |buffer, at| file.read_exact_at(buffer, at))?)
+    }
+
+    /// Makes the set anew with a last picture that is held until `end`, in all sizes.
+    pub(super) fn hold_ladder(&self, set: &Path, end: Duration, segment_s: u8) -> Result<(), TranscodeError> {
+        let index = Index::read(&File::open(set)?).map_err(|error| bad(error.to_string()))?;
+        let names = index.entries().iter().filter_map(|entry| entry.name.as_str().strip_suffix(".mp4"));
         let mut tracks = Vec::new();
         for name in names {
-            let path = self.output().with_file_name(format!("{name}.mp4"));
-            let file = File::open(&path)?;
-            let bytes = file.metadata()?.len();
-            let max = self.output_bytes_max();
-            if bytes >= max {
-                return Err(TranscodeError::OutputTooLarge { max });
+            let mut track = self.track(name)?.map_err(|what| bad(format!("{name}.mp4: {what}")))?;
+            if matches!(track.kind, TrackKind::Pictures { .. }) {
+                hold(&self.output().with_file_name(format!("{name}.mp4")), &track, end)?;
+                track = self.track(name)?.map_err(|what| bad(format!("{name}.mp4, held: {what}")))?;
             }
-            let track = fragments::read(bytes, |buffer, at| file.read_exact_at(buffer, at))?;
-            match track {
-                Ok(track) => tracks.push((name, track)),
-                // A sound track of which nothing could be decoded.
-                Err(_) if name == SOUND => {}
-                Err(what) => return Err(bad(format!("{name}.mp4: {what}"))),
-            }
+            tracks.push((name.to_owned(), track));
         }
+        self.pack_tracks(&tracks, segment_s)
+    }
+
+    fn pack_tracks(&self, tracks: &[(String, TrackFile)], segment_s: u8) -> Result<(), TranscodeError> {
         let mut files = Vec::new();
-        for (file, text) in texts(&tracks, segment_s) {
+        for (file, text) in texts(tracks, segment_s) {
             let path = self.output().with_file_name(&file);
             std::fs::write(&path, text)?;
             files.push((name(&file)?, path));
         }
-        for (track, _) in &tracks {
+        for (track, _) in tracks {
             let file = format!("{track}.mp4");
             files.push((name(&file)?, self.output().with_file_name(&file)));
         }
         self.pack(&files)
     }
+}
+
+/// Has the last picture of a track last until `end`.
+fn hold(path: &Path, track: &TrackFile, end: Duration) -> Result<(), TranscodeError> {
+    let Some(last) = track.fragments.last() else { return Ok(()) };
+    let until = (end.as_secs_f64() * track.timescale as f64).round() as u64;
+    let more = until.saturating_sub(last.start + last.ticks);
+    if more == 0 {
+        return Ok(());
+    }
+    let file = File::options().read(true).write(true).open(path)?;
+    let mut fragment = vec![0; usize::try_from(last.bytes).map_err(std::io::Error::other)?];
+    file.read_exact_at(&mut fragment, last.at)?;
+    let head_bytes = u32::from_be_bytes([fragment[0], fragment[1], fragment[2], fragment[3]]) as usize;
+    let longer = fragment.get(..head_bytes).and_then(|head| lengthened(head, more));
+    let longer = longer.ok_or_else(|| bad("its last picture can't be held".to_owned()))?;
+    file.write_all_at(&longer, last.at)?;
+    file.write_all_at(&fragment[head_bytes..], last.at + longer.len() as u64)?;
+    Ok(())
 }
 
 /// The playlists of these tracks, with their names.

@@ -43,6 +43,8 @@ struct Beside {
     /// How long what was made of it plays.
     got: Duration,
     pictures: bool,
+    /// Whether it begins with the file's clock, and not with its first packet.
+    from_zero: bool,
 }
 
 /// Compares a result with its input, whose packets are read only where the result is shorter than its headers say.
@@ -64,10 +66,7 @@ pub(super) fn compare(
     }
     let packets = prober.packets(path, cancel)?;
     let judged = shorter.iter().map(|(beside, says)| judge(beside, *says, &packets));
-    let length = judged.fold(Length::Whole, worse);
-    // The pictures of a ladder end with the last one that was decoded, in all sizes; players hold it while the sound goes on.
-    let is_ladder = matches!(profile.recipe, Recipe::Hls { .. });
-    Ok(if is_ladder && matches!(length, Length::Held(_)) { Length::Whole } else { length })
+    Ok(judged.fold(Length::Whole, worse))
 }
 
 /// The one that matters more.
@@ -92,6 +91,8 @@ fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Besid
             of_its_own: from.duration.is_some(),
             got: to.duration.or(result.duration).unwrap_or_default(),
             pictures: true,
+            // The first picture of a ladder is shown from the beginning on.
+            from_zero: matches!(profile.recipe, Recipe::Hls { .. }),
         });
     }
     if let (Recipe::Video { .. } | Recipe::Hls { .. } | Recipe::Audio { .. }, Some(from)) =
@@ -104,6 +105,7 @@ fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Besid
             of_its_own: from.duration.is_some(),
             got: got.unwrap_or_default(),
             pictures: false,
+            from_zero: false,
         });
     }
     all
@@ -116,7 +118,7 @@ fn judge(beside: &Beside, says: Duration, packets: &Packets) -> Length {
         // Of pictures there is none left; a sound track may have been empty.
         return if beside.pictures { Length::Lost { expected: says, got } } else { Length::Whole };
     };
-    let there = span.length();
+    let there = if beside.from_zero { span.end } else { span.length() };
     if got + tolerance(there) < there {
         let held = beside.pictures && got + span.last + tolerance(there) >= there;
         return if held { Length::Held(there) } else { Length::Short { expected: there, got } };
@@ -145,7 +147,14 @@ mod tests {
     fn judged(says: f64, of_its_own: bool, got: f64, pictures: bool, packets: &str) -> Length {
         let mut read = Packets::default();
         read.feed(packets.as_bytes());
-        let beside = Beside { stream: 0, says: Some(secs(says)), of_its_own, got: secs(got), pictures };
+        let beside = Beside {
+            stream: 0,
+            says: Some(secs(says)),
+            of_its_own,
+            got: secs(got),
+            pictures,
+            from_zero: false,
+        };
         judge(&beside, secs(says), &read)
     }
 

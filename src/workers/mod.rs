@@ -6,6 +6,7 @@
 
 mod cancel;
 mod child;
+mod cut;
 mod error;
 mod fault;
 mod ffmpeg;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::error::TranscodeError;
 use super::ffmpeg::Ffmpeg;
-use super::progress::Ear;
+use super::progress::{Ear, Progress};
 use super::sets;
 use crate::content::MediaInfo;
 use crate::media::preview::{Kind, Preview, Sheets};
+use crate::media::{Complaints, Plan, Run};
 use crate::store::files::{FileName, pack};
 
 /// What ffmpeg calls the sheets while they are made, by their number.
@@ -36,23 +37,60 @@ impl Ffmpeg<'_> {
         Ok(packets.span(video.index).map(|span| span.end))
     }
 
-    /// Puts together what the first run has picked.
-    pub(super) fn put_together(
+    /// Reads the places of a preview one after the other, and puts together what it has picked there.
+    pub(super) fn pick_places(
+        &mut self,
+        (plan, preview): (&Plan, &Preview),
+        info: &MediaInfo,
+        run: &Run<'_>,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Complaints, TranscodeError> {
+        let (mut picked, mut complaints) = (Vec::new(), Complaints::default());
+        let count = preview.places.len() as f64;
+        let length = preview.length.div_f64(count);
+        for (number, from_s) in preview.places.iter().enumerate() {
+            let output = run.output.with_file_name(format!("picked-{number}.mkv"));
+            let of_all = |progress: Progress| {
+                let fraction = progress.fraction.map(|fraction| (number as f64 + fraction) / count);
+                on_progress(Progress { fraction, ..progress });
+            };
+            let mut ear = Ear::new(Some(length), of_all).within(&self.job.info);
+            let argv = plan.argv_from(&self.job.profile, &Run { output: &output, ..*run }, Some(*from_s));
+            let ended = self.run(argv, run.input, &mut ear);
+            if let Some(what) = ear.beyond() {
+                return Err(TranscodeError::LargerThanSaid { what });
+            }
+            complaints = complaints.and(Complaints::read(&ended?.stderr));
+            // Behind the end of what there is, nothing is picked.
+            if ear.reported().is_some_and(|progress| progress.frames > 0) {
+                picked.push(output);
+            }
+        }
+        if picked.is_empty() {
+            return Err(TranscodeError::NoPicture);
+        }
+        self.put_together(preview, info, &picked)?;
+        Ok(complaints)
+    }
+
+    /// Puts together what the first run, or each of them, has picked.
+    pub(super) fn put_together<P: AsRef<Path>>(
         &mut self,
         preview: &Preview,
         info: &MediaInfo,
-        picked: &Path,
+        picked: &[P],
     ) -> Result<(), TranscodeError> {
+        let first = picked.first().map_or(self.output, AsRef::as_ref);
         let limits = self.bench.limits.clone();
         let mut ear = Ear::new(Some(preview.length), |_| {});
         match &preview.kind {
             Kind::Moving { .. } => {
                 let argv = preview.argv(picked, self.output, &limits);
-                self.run(argv, picked, &mut ear).map(drop)
+                self.run(argv, first, &mut ear).map(drop)
             }
             Kind::Sheets(sheets) => {
                 let argv = preview.argv(picked, &self.output.with_file_name(SHEETS), &limits);
-                self.run(argv, picked, &mut ear)?;
+                self.run(argv, first, &mut ear)?;
                 let tiles = ear.reported().map_or(0, |progress| progress.frames);
                 let tiles = u32::try_from(tiles).unwrap_or(u32::MAX);
                 if tiles == 0 {

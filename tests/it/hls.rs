@@ -374,6 +374,33 @@ async fn ladders_of_odd_videos_are_right_too() {
 }
 
 #[tokio::test]
+async fn a_last_picture_is_held_in_all_sizes_and_the_sound_has_a_language() {
+    let rig = Rig::new();
+    rig.make(
+        "plain.mp4",
+        "-f lavfi -i testsrc2=size=640x480:rate=25:duration=3 -f lavfi -i sine=duration=9 -c:v libx264 -bf 0 -c:a aac -metadata:s:a:0 language=fre",
+    );
+    let plain = rig.folder.path().join("plain.mp4");
+    let hold =
+        "-c copy -map 0 -bsf:v setts=pts=PTS:dts=DTS:duration=if(eq(NEXT_PTS\\,NOPTS)\\,6.04/TB\\,DURATION)";
+    for (name, sound) in [("held", ""), ("held and silent", " -an")] {
+        let video = rig.make(&format!("{name}.mp4"), &format!("-i {} {hold}{sound}", plain.display()));
+        let (_, files, folder) = rig.ladder(name, video).await;
+        let variants = check(&files).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(variants.len(), 2, "{name}");
+        for (size, media) in &variants {
+            let seconds: f64 = media.segments.iter().map(|segment| segment.seconds).sum();
+            assert!((8.9..9.1).contains(&seconds), "{name} {size}: {seconds}");
+        }
+        // The longer head of the last fragment is read by others, too.
+        assert_eq!(played(&folder.join("v480.m3u8"), "v:0").0, 75, "{name}");
+        assert_eq!(played(&folder.join("v360.m3u8"), "v:0").0, 75, "{name}");
+        let master = String::from_utf8(files["master.m3u8"].clone()).unwrap();
+        assert_eq!(master.contains("NAME=\"audio\",LANGUAGE=\"fr\","), sound.is_empty(), "{master}");
+    }
+}
+
+#[tokio::test]
 async fn a_ladder_of_a_peer_is_taken_and_kept() {
     let cluster =
         crate::support::Cluster::start_with(&["FRA", "FRA"], |options| options.arg("--policy=round-robin"))

@@ -80,6 +80,14 @@ impl Made {
         Pictures { width: width.parse().unwrap(), height: height.parse().unwrap(), bytes }
     }
 
+    /// Its pictures, each as it is shown, by their digests.
+    fn frames(&self) -> Vec<String> {
+        let bytes = decoded(self.file.path(), &["-vf", "fps=10", "-pix_fmt", "rgb24", "-f", "framemd5"]);
+        let lines = String::from_utf8(bytes).unwrap();
+        let digest = |line: &str| line.rsplit(',').next().unwrap().trim().to_owned();
+        lines.lines().filter(|line| !line.starts_with('#')).map(digest).collect()
+    }
+
     /// Samples of the sound, mixed to one channel, 48,000 a second.
     fn samples(&self) -> Vec<i16> {
         let bytes = decoded(self.file.path(), &["-ac", "1", "-ar", "48000", "-f", "s16le"]);
@@ -415,4 +423,30 @@ async fn containers_that_are_odd_but_sound_are_taken() {
     assert!(said("360p", locked).await.contains("encrypted"));
     let picture = [&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], &[0; 64]].concat();
     assert!(said("360p", picture.into()).await.contains("HEIC"));
+}
+
+/// Where an index leads to its places, a film is not read whole: what is picked there is the same.
+#[tokio::test]
+async fn a_moving_preview_of_a_film_with_an_index_is_that_of_one_without() {
+    let rig = Rig::new();
+    let how = ["-c:v", "libx264", "-preset", "veryfast"];
+    let film = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=43.21", "-g", "250", "-bf", "3"];
+    let whole = rig.make("film.ts", &[&film[..], &how].concat());
+    let of_whole = rig.result("gif", &whole).await.frames();
+    assert_eq!(of_whole.len(), 60);
+    for container in ["mp4", "mkv"] {
+        let from = rig.path("film.ts");
+        let indexed = rig.make(&format!("film.{container}"), &["-i", from.to_str().unwrap(), "-c", "copy"]);
+        let made = rig.result("gif", &indexed).await;
+        assert!(made.frames() == of_whole, "{container}: other pictures");
+        assert_eq!(made.says("v:0", "stream=width,height,r_frame_rate"), "160,90,10/1");
+    }
+    // A new picture every seven seconds: in each place the one before it, for all of a second.
+    let slides = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=1/7:duration=49", "-g", "3", "-bf", "0"];
+    let slides = rig.make("slides.mp4", &[&slides[..], &how].concat());
+    let frames = rig.result("gif", &slides).await.frames();
+    assert!(frames.chunks(10).all(|place| place.iter().all(|frame| *frame == place[0])), "{frames:?}");
+    let mut places: Vec<_> = frames.chunks(10).map(|place| &place[0]).collect();
+    places.dedup();
+    assert_eq!((frames.len(), places.len()), (60, 6), "{frames:?}");
 }

@@ -92,6 +92,36 @@ async fn a_set_is_one_tar_and_each_of_its_files_has_a_url() {
     post.assert_problem(405, "method-not-allowed");
 }
 
+/// A song whose only picture comes late: whatever a player shows above its seek bar, there is something for all of it.
+#[tokio::test]
+async fn a_film_of_one_late_picture_has_its_tile() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.mkv");
+    let picture =
+        ["-itsoffset", "3", "-f", "lavfi", "-i", "color=0x1eb428:size=320x180:rate=25:duration=0.04"];
+    let sound = ["-f", "lavfi", "-i", "sine=duration=6"];
+    let how =
+        ["-map", "0", "-map", "1", "-c:v", "libx264", "-bf", "0", "-c:a", "aac", "-fps_mode", "passthrough"];
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin"])
+        .args([&picture[..], &sound, &how].concat())
+        .arg(&path)
+        .status();
+    assert!(made.expect("ffmpeg runs").success());
+    let video: Bytes = std::fs::read(&path).unwrap().into();
+    let set = node.http.upload_with("/upload?profile=sprite", &[], video).await;
+    assert_eq!(set.status, 200, "{}", String::from_utf8_lossy(&set.body));
+    let files = unpacked(&set.body);
+    let list = std::str::from_utf8(&files[0].1).unwrap();
+    assert_eq!(list.matches(" --> ").count(), 1, "{list}");
+    assert!(
+        list.contains("\n00:00:00.000 --> 00:00:0") && list.contains("\nsprite-1.jpg#xywh=0,0,160,90"),
+        "{list}"
+    );
+    assert_eq!(probe_video(&files[1].1), ("mjpeg".to_owned(), 160, 90));
+}
+
 #[tokio::test]
 async fn a_result_that_is_one_file_is_a_set_of_that_one() {
     let node = Node::start(NodeOptions::new("node1", "FRA"));

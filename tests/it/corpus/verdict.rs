@@ -188,10 +188,7 @@ fn motion(faults: &mut Faults, input: &Input, kind: Kind, video: &Video) {
     faults
         .unless(!input.interlaced || video.combing < COMBING_MAX, || format!("combed: {:.2}", video.combing));
     let longest = if kind == Kind::Silent { PREVIEW_SECONDS_MAX } else { f64::INFINITY };
-    // A last picture that is held is held by players there: all pictures were counted.
-    if kind != Kind::Ladder || input.frames.is_none() {
-        lasts(faults, input, video.duration, longest);
-    }
+    lasts(faults, input, video.duration, longest);
 }
 
 fn sound(faults: &mut Faults, input: &Input, maker: Maker, audio: &Audio, zero: f64) {
