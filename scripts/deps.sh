@@ -27,6 +27,7 @@ data nginx nginx-light
 data wrk wrk
 compare HandBrakeCLI handbrake-cli
 ci chromium chromium
+ci npm npm
 ci dockerd docker.io
 ci docker-compose docker-compose
 ci mmdebstrap mmdebstrap
@@ -51,6 +52,22 @@ esac
 case $groups in *" test "*) groups="$groups build run " ;; esac
 case $groups in *" test "*) if [ "${CI:-}" = true ]; then groups="$groups ci "; fi ;; esac
 
+# What plays ladders in a browser, for tests alone: the version and the digest are those of tests/player/package-lock.json.
+player() {
+    case $groups in *" test "*) ;; *) return 0 ;; esac
+    command -v npm >/dev/null && command -v chromium >/dev/null || return 0
+    from=$(dirname "$0")/../tests/player
+    to=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools/player
+    if [ -d "$to/node_modules/hls.js" ] && cmp -s "$from/package-lock.json" "$to/package-lock.json"; then return 0; fi
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to"
+    if npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --silent >&2; then return 0; fi
+    # Without a network everything else can be tested.
+    rm -rf "$to"
+    echo "hls.js can't be fetched by npm: the tests that play ladders in a browser are skipped" >&2
+    [ "${CI:-}" != true ]
+}
+
 if ! command -v cargo >/dev/null; then
     echo "Rust is not installed: see https://rustup.rs, then open a new shell" >&2
     exit 1
@@ -65,7 +82,10 @@ while read -r group command packages; do
 done <<EOF
 $(needs)
 EOF
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+    player
+    exit
+fi
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 
 if ! command -v apt-get >/dev/null; then
@@ -104,3 +124,4 @@ if ! install; then
     apt update || { cat "$log" >&2; exit 1; }
     install || { cat "$log" >&2; exit 1; }
 fi
+player

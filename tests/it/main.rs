@@ -25,6 +25,7 @@ mod media;
 mod membership;
 mod metrics;
 mod offload;
+mod player;
 mod policy;
 mod private;
 mod profiles;

@@ -9,7 +9,7 @@ use starling::config::KeyFile;
 use starling::content::ContentId;
 use starling::store::files::header;
 
-use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Play, Rogue, probe_video};
+use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Play, Rogue, made_by_ffmpeg, probe_video};
 
 fn clip(tag: u32) -> Bytes {
     Clip { tag, seconds: 2.0, ..Clip::default() }.make()
@@ -97,19 +97,12 @@ async fn a_set_is_one_tar_and_each_of_its_files_has_a_url() {
 async fn a_film_of_one_late_picture_has_its_tile() {
     let node = Node::start(NodeOptions::new("node1", "FRA"));
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("late.mkv");
     let picture =
         ["-itsoffset", "3", "-f", "lavfi", "-i", "color=0x1eb428:size=320x180:rate=25:duration=0.04"];
     let sound = ["-f", "lavfi", "-i", "sine=duration=6"];
     let how =
         ["-map", "0", "-map", "1", "-c:v", "libx264", "-bf", "0", "-c:a", "aac", "-fps_mode", "passthrough"];
-    let made = std::process::Command::new("ffmpeg")
-        .args(["-v", "error", "-nostdin"])
-        .args([&picture[..], &sound, &how].concat())
-        .arg(&path)
-        .status();
-    assert!(made.expect("ffmpeg runs").success());
-    let video: Bytes = std::fs::read(&path).unwrap().into();
+    let video = made_by_ffmpeg(&folder.path().join("late.mkv"), [&picture[..], &sound, &how].concat());
     let set = node.http.upload_with("/upload?profile=sprite", &[], video).await;
     assert_eq!(set.status, 200, "{}", String::from_utf8_lossy(&set.body));
     let files = unpacked(&set.body);
@@ -119,7 +112,8 @@ async fn a_film_of_one_late_picture_has_its_tile() {
         list.contains("\n00:00:00.000 --> 00:00:0") && list.contains("\nsprite-1.jpg#xywh=0,0,160,90"),
         "{list}"
     );
-    assert_eq!(probe_video(&files[1].1), ("mjpeg".to_owned(), 160, 90));
+    let (codec, width, height) = probe_video(&files[1].1);
+    assert_eq!((codec.as_str(), width % 160, height), ("mjpeg", 0, 90));
 }
 
 #[tokio::test]

@@ -1,15 +1,12 @@
 //! What a browser shows: plays results in headless Chromium and reads the colours that it draws.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::inputs::{self, PATCHES};
 use super::send;
-use crate::support::{Node, NodeOptions, skipped};
+use crate::support::{Chromium, FileServer, Node, NodeOptions, skipped};
 
 /// Farthest that a colour may be, in each of red, green and blue.
 const TOLERANCE: u8 = 6;
@@ -25,12 +22,11 @@ const SHOWN: [&str; 8] = [
     "anim.apng",
 ];
 
-/// Plays each video to its fifth picture (or to what it has), and reports the colours at the quarters' centres.
+/// Plays a video to its fifth picture (or to what it has), and gives the colours at the quarters' centres.
 const PAGE: &str = r#"<!doctype html><video id="v" muted playsinline></video><script>
 const v = document.getElementById('v');
-const send = (text) => fetch('/result', {method: 'POST', body: text});
-async function show(index) {
-  const result = await new Promise((resolve) => {
+function show(index) {
+  return new Promise((resolve) => {
     let seen = 0;
     v.onerror = () => resolve('error ' + v.error.message);
     v.onloadedmetadata = () => { if (!v.videoWidth) resolve('error: no pictures'); };
@@ -47,46 +43,19 @@ async function show(index) {
     v.src = '/video/' + index;
     v.play();
   });
-  await send(index + ' ' + result);
 }
-(async () => { for (let i = 0; i < COUNT; i++) await show(i); })();
 </script>"#;
-
-/// A running browser; ended when dropped.
-struct Browser(Child, #[expect(dead_code, reason = "its profile's folder lives as long")] tempfile::TempDir);
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
 
 /// The colours that Chromium draws of each video, or what it says of it.
 fn colours(videos: &[(&str, Vec<u8>)]) -> Vec<Result<[[u8; 3]; 4], String>> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let child = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"])
-        .arg("--autoplay-policy=no-user-gesture-required")
-        .arg(format!("--user-data-dir={}", folder.path().display()))
-        .arg(format!("http://{}/", listener.local_addr().unwrap()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("chromium runs");
-    let _browser = Browser(child, folder);
-    let mut results = Vec::new();
-    while results.len() < videos.len() {
-        let (stream, _) = listener.accept().unwrap();
-        if let Some(told) = answer(stream, videos) {
-            let (index, told) = told.split_once(' ').unwrap();
-            assert_eq!(index.parse(), Ok(results.len()), "in order");
-            results.push(parse(told));
-        }
+    let site = FileServer::start();
+    site.put("/", "text/html", PAGE);
+    for (index, (media_type, bytes)) in videos.iter().enumerate() {
+        site.put(&format!("/video/{index}"), media_type, bytes.clone());
     }
-    results
+    let mut browser = Chromium::open(&format!("{}/", site.origin));
+    let shown = (0..videos.len()).map(|index| browser.run(&format!("show({index})")));
+    shown.map(|shown| parse(shown?.as_str().unwrap())).collect()
 }
 
 fn parse(told: &str) -> Result<[[u8; 3]; 4], String> {
@@ -101,45 +70,6 @@ fn parse(told: &str) -> Result<[[u8; 3]; 4], String> {
         }
     }
     Ok(patches)
-}
-
-/// Answers one request; the text of a result that was posted.
-fn answer(mut stream: TcpStream, videos: &[(&str, Vec<u8>)]) -> Option<String> {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    // A connection that the browser opened ahead, and then closed, has nothing to say.
-    if reader.read_line(&mut first).unwrap_or(0) == 0 {
-        return None;
-    }
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let path = first.split(' ').nth(1).unwrap_or_default();
-    let video = path.strip_prefix("/video/").and_then(|index| videos.get(index.parse::<usize>().ok()?));
-    let (kind, content) = match (path, video) {
-        ("/", _) => ("text/html", PAGE.replace("COUNT", &videos.len().to_string()).into_bytes()),
-        (_, Some((media_type, bytes))) => (*media_type, bytes.clone()),
-        _ => ("text/plain", Vec::new()),
-    };
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        content.len()
-    );
-    // The browser may have gone on to the next video already.
-    if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&content)).is_err() {
-        return None;
-    }
-    (path == "/result").then(|| String::from_utf8(body).unwrap())
 }
 
 /// The farthest of all colours.
@@ -161,7 +91,7 @@ fn shifted(colours: &[[u8; 3]; 4], plainest: &[[u8; 3]; 4]) -> [[u8; 3]; 4] {
 /// a result may also look as its source does there, but for what Chromium makes of the plainest source, which is of limited range.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_shows_the_colours_that_the_inputs_had() {
-    if Command::new("chromium").arg("--version").output().is_err() {
+    if !Chromium::is_installed() {
         skipped("chromium is not installed");
         return;
     }

@@ -260,7 +260,7 @@ fn expand(word: &str, first: Option<&Path>) -> Vec<String> {
 }
 
 /// The filter graph that makes the patches; with a white bar that crosses the lower half, if it `moves`.
-fn pictures((width, height): (u32, u32), rate: &str, seconds: &str, moves: bool) -> String {
+pub fn pictures((width, height): (u32, u32), rate: &str, seconds: &str, moves: bool) -> String {
     let (half_width, half_height) = (width / 2, height / 2);
     let patch = |[red, green, blue]: [u8; 3], name: char| {
         format!(

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use self::inputs::Input;
+pub use self::inputs::{PATCHES, pictures};
 use self::table::Row;
 use self::verdict::{Kind, Maker};
 use crate::support::{Answer, Http, Node, NodeOptions};

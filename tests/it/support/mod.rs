@@ -1,12 +1,16 @@
 //! What the scenarios share: node processes, clips, a small HTTP client.
 
+mod chromium;
 mod clips;
+mod files;
 mod http;
 mod node;
 mod rogue;
 mod stub;
 
+pub use chromium::Chromium;
 pub use clips::{Clip, first_seconds, made_by_ffmpeg, probe_video, real_clips, unlike};
+pub use files::FileServer;
 pub use http::{Answer, Http};
 pub use node::{Cluster, Node, NodeOptions};
 pub use rogue::{Play, Rogue};

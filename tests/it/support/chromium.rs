@@ -1,0 +1,117 @@
+//! Headless Chromium, driven over its `DevTools` protocol: commands and answers are JSON, each ended by a zero byte, over two pipes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{CWD, Mode, mkfifoat};
+use serde_json::{Value, json};
+
+/// A running browser with one page; ended when dropped.
+pub struct Chromium {
+    child: Child,
+    commands: File,
+    answers: BufReader<File>,
+    session: String,
+    count: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Chromium {
+    pub fn is_installed() -> bool {
+        Command::new("chromium").arg("--version").output().is_ok()
+    }
+
+    /// Opens a page, and waits until all of it is there.
+    pub fn open(url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pipes = ["commands", "answers"].map(|name| folder.path().join(name));
+        for pipe in &pipes {
+            mkfifoat(CWD, pipe, Mode::RWXU).unwrap();
+        }
+        // It reads from descriptor 3 and writes to 4.
+        let child = Command::new("sh")
+            .args(["-c", r#"exec chromium "$@" 3<"$COMMANDS" 4>"$ANSWERS""#, "chromium"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--remote-debugging-pipe",
+            ])
+            .arg("--autoplay-policy=no-user-gesture-required")
+            .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+            .envs([("COMMANDS", &pipes[0]), ("ANSWERS", &pipes[1])])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell runs");
+        let commands = File::options().write(true).open(&pipes[0]).unwrap();
+        let answers = BufReader::new(File::open(&pipes[1]).unwrap());
+        let session = String::new();
+        let mut this = Self { child, commands, answers, session, count: 0, _folder: folder };
+        let target = this.command("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
+        let attached = this.command("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+        attached["sessionId"].as_str().unwrap().clone_into(&mut this.session);
+        this.go(url);
+        this
+    }
+
+    /// Goes to another page, and waits until all of it is there.
+    pub fn go(&mut self, url: &str) {
+        let went = self.command("Page.navigate", json!({"url": url}));
+        assert!(went["errorText"].is_null(), "{url}: {went}");
+        let loaded = "new Promise((is) => document.readyState === 'complete' ? is() : addEventListener('load', () => is()))";
+        self.run(loaded).unwrap();
+    }
+
+    /// What an expression on the page comes to; a promise is waited for. What it throws, where it does.
+    pub fn run(&mut self, expression: &str) -> Result<Value, String> {
+        let how = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
+        let mut answer = self.command("Runtime.evaluate", how);
+        match answer["exceptionDetails"].take() {
+            Value::Null => Ok(answer["result"]["value"].take()),
+            thrown => {
+                let what = thrown["exception"]["description"].as_str();
+                Err(what.map_or_else(|| thrown["exception"]["value"].to_string(), str::to_owned))
+            }
+        }
+    }
+
+    /// Has no more bytes come in a second than these.
+    pub fn throttle(&mut self, bytes_per_s: f64) {
+        self.command("Network.enable", json!({}));
+        let line = json!({"offline": false, "latency": 0, "downloadThroughput": bytes_per_s, "uploadThroughput": -1});
+        self.command("Network.emulateNetworkConditions", line);
+    }
+
+    fn command(&mut self, method: &str, params: Value) -> Value {
+        self.count += 1;
+        let mut command = json!({"id": self.count, "method": method, "params": params});
+        if !self.session.is_empty() {
+            command["sessionId"] = self.session.clone().into();
+        }
+        let mut bytes = command.to_string().into_bytes();
+        bytes.push(0);
+        self.commands.write_all(&bytes).expect("Chromium takes commands");
+        loop {
+            let mut message = Vec::new();
+            self.answers.read_until(0, &mut message).unwrap();
+            assert_eq!(message.pop(), Some(0), "{method}: Chromium has ended");
+            let mut message: Value = serde_json::from_slice(&message).unwrap();
+            // All else are events.
+            if message["id"] == self.count {
+                assert!(message["error"].is_null(), "{method}: {message}");
+                return message["result"].take();
+            }
+        }
+    }
+}
