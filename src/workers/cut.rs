@@ -140,7 +140,7 @@ mod tests {
         [&kind[..], &(told as u64).to_le_bytes(), &vec![0; content]].concat()
     }
 
-    fn chunk(kind: &[u8; 4], bytes: usize) -> Vec<u8> {
+    fn chunk(kind: &[u8], bytes: usize) -> Vec<u8> {
         [&(bytes as u32).to_be_bytes()[..], kind, &vec![0; bytes + 4]].concat()
     }
 
