@@ -46,7 +46,7 @@ impl Said {
     }
 
     fn response(&self) -> Response<Body> {
-        problem_of(&self.error, Problem { ended: self.ended.clone(), ..self.error.problem() })
+        problem_of(&self.error, &Problem { ended: self.ended.clone(), ..self.error.problem() })
     }
 }
 

@@ -22,12 +22,12 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 
 /// The answer for a failure.
 pub fn problem(error: &ApiError) -> Response<Body> {
-    problem_of(error, error.problem())
+    problem_of(error, &error.problem())
 }
 
 /// The same with this document.
-pub fn problem_of(error: &ApiError, document: Problem) -> Response<Body> {
-    let mut bytes = serde_json::to_vec(&document).unwrap_or_default();
+pub fn problem_of(error: &ApiError, document: &Problem) -> Response<Body> {
+    let mut bytes = serde_json::to_vec(document).unwrap_or_default();
     bytes.push(b'\n');
     let mut response = with_type(error.status(), "application/problem+json", bytes);
     if let Some(seconds) = document.retry_after_s {

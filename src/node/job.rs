@@ -7,7 +7,7 @@ use starling_placement::journey::{self, TimeBudget, Timings};
 
 use super::Node;
 use crate::content::{ClientTag, MediaInfo};
-use crate::profile::Profile;
+use crate::profile::{Profile, VideoCodec};
 use crate::store::{Object, Upload};
 
 /// A video that is on this node's disk, and what is to be made of it.
@@ -53,7 +53,7 @@ impl Input {
     pub fn into_job(self, client: ClientTag, budget: TimeBudget, timings: Timings) -> Job {
         let Self { upload, profile } = &self;
         let named = (Key::new(upload.content, profile), upload.bytes);
-        let hardware = profile.hardware_codec().map_or(0, |codec| codec.bit());
+        let hardware = profile.hardware_codec().map_or(0, VideoCodec::bit);
         let mut job = Job::new(named, client, budget, timings, self);
         job.hardware = hardware;
         job

@@ -19,13 +19,11 @@ impl OwnDesk for Node {
     }
 
     fn can_make(&self, profile: &ProfileName) -> Result<(), WorkError> {
-        match self.profiles.get(profile) {
-            Some(profile) => Self::can_make(self, &profile),
-            None => {
-                let lack = "no profile of this name is known here".to_owned();
-                Err(WorkError::Unavailable { profile: profile.clone(), lack })
-            }
+        if let Some(profile) = self.profiles.get(profile) {
+            return Self::can_make(self, &profile);
         }
+        let lack = "no profile of this name is known here".to_owned();
+        Err(WorkError::Unavailable { profile: profile.clone(), lack })
     }
 
     fn reserve(&self, client: ClientTag, key: &Key, deadline: Instant) -> Option<Reservation> {
