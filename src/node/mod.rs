@@ -1,7 +1,7 @@
 //! One node: what it is made of, and the two paths through it.
 //!
 //! - an upload: [`Node::ingest`] -> [`Node::transcode`], the journey of [`starling_placement::journey`] over this node's
-//!   [`ports`] -> the result as a cached object;
+//!   `ports` -> the result as a cached object;
 //! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
 
 mod clients;

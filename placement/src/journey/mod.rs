@@ -10,9 +10,9 @@
 //!   -> refuse          refuse.rs     when to come back, or that it takes too long
 //! ```
 //!
-//! A journey is `async` code over the traits of [`ports`] and over tokio's clock alone: selects are `biased`, maps are ordered,
-//! waiters are woken in their order, nothing draws numbers. So a paused runtime drives it in virtual time, the same way each time. What has to go on when its request
-//! is gone (the end of a lease, work that several wait for) is given to [`Host::spawn`].
+//! A journey is `async` code over the traits of `ports.rs` and over tokio's clock alone: selects are `biased`, maps are ordered,
+//! waiters are woken in their order, nothing draws numbers. So a paused runtime drives it in virtual time, the same way each time.
+//! What has to go on when its request is gone (the end of a lease, work that several wait for) is given to [`Host::spawn`].
 
 mod attempts;
 mod budget;
