@@ -58,8 +58,8 @@ impl Chromium {
         let answers = BufReader::new(File::open(&pipes[1]).unwrap());
         let session = String::new();
         let mut this = Self { child, commands, answers, session, count: 0, _folder: folder };
-        let target = this.command("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
-        let attached = this.command("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+        let target = this.command("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
+        let attached = this.command("Target.attachToTarget", &json!({"targetId": target, "flatten": true}));
         attached["sessionId"].as_str().unwrap().clone_into(&mut this.session);
         this.go(url);
         this
@@ -67,7 +67,7 @@ impl Chromium {
 
     /// Goes to another page, and waits until all of it is there.
     pub fn go(&mut self, url: &str) {
-        let went = self.command("Page.navigate", json!({"url": url}));
+        let went = self.command("Page.navigate", &json!({"url": url}));
         assert!(went["errorText"].is_null(), "{url}: {went}");
         let loaded = "new Promise((is) => document.readyState === 'complete' ? is() : addEventListener('load', () => is()))";
         self.run(loaded).unwrap();
@@ -76,7 +76,7 @@ impl Chromium {
     /// What an expression on the page comes to; a promise is waited for. What it throws, where it does.
     pub fn run(&mut self, expression: &str) -> Result<Value, String> {
         let how = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
-        let mut answer = self.command("Runtime.evaluate", how);
+        let mut answer = self.command("Runtime.evaluate", &how);
         match answer["exceptionDetails"].take() {
             Value::Null => Ok(answer["result"]["value"].take()),
             thrown => {
@@ -88,12 +88,12 @@ impl Chromium {
 
     /// Has no more bytes come in a second than these.
     pub fn throttle(&mut self, bytes_per_s: f64) {
-        self.command("Network.enable", json!({}));
+        self.command("Network.enable", &json!({}));
         let line = json!({"offline": false, "latency": 0, "downloadThroughput": bytes_per_s, "uploadThroughput": -1});
-        self.command("Network.emulateNetworkConditions", line);
+        self.command("Network.emulateNetworkConditions", &line);
     }
 
-    fn command(&mut self, method: &str, params: Value) -> Value {
+    fn command(&mut self, method: &str, params: &Value) -> Value {
         self.count += 1;
         let mut command = json!({"id": self.count, "method": method, "params": params});
         if !self.session.is_empty() {

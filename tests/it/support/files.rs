@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Media type and content of files, by path.
 type Files = BTreeMap<String, (String, Vec<u8>)>;
@@ -32,7 +34,7 @@ impl FileServer {
 
     /// Puts a file there, in place of what is there.
     pub fn put(&self, path: &str, media_type: &str, content: impl Into<Vec<u8>>) {
-        self.files.lock().unwrap().insert(path.to_owned(), (media_type.to_owned(), content.into()));
+        self.files.lock().insert(path.to_owned(), (media_type.to_owned(), content.into()));
     }
 }
 
@@ -53,7 +55,7 @@ fn answer(mut stream: TcpStream, files: &Mutex<Files>) {
         }
     }
     let path = first.split(' ').nth(1).unwrap_or_default();
-    let found = files.lock().unwrap().get(path).cloned();
+    let found = files.lock().get(path).cloned();
     let (status, media_type, more, content) = match (found, range) {
         (None, _) => ("404 Not Found", "text/plain".to_owned(), String::new(), Vec::new()),
         (Some((media_type, content)), None) => ("200 OK", media_type, String::new(), content),
