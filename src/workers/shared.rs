@@ -26,8 +26,10 @@ pub(super) struct Task {
     pub(super) cancel: Cancel,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) submitted: Instant,
-    pub(super) reply: Mutex<Option<oneshot::Sender<Result<Transcoded, TranscodeError>>>>,
+    pub(super) reply: Mutex<Option<Reply>>,
 }
+
+type Reply = oneshot::Sender<Result<Transcoded, TranscodeError>>;
 
 /// What the pool's handles and its threads have in common.
 pub(super) struct Shared {
@@ -60,11 +62,14 @@ struct Begun {
 impl Task {
     /// Answers the ticket's holder, if there still is one.
     pub(super) fn answer(&self, result: Result<Transcoded, TranscodeError>) {
-        let reply = self.reply.lock().take();
-        if let Some(reply) = reply {
-            // An answer that nobody hears is dropped, and its file with it.
-            drop(reply.send(result));
-        }
+        tell(self.reply.lock().take(), result);
+    }
+}
+
+fn tell(reply: Option<Reply>, result: Result<Transcoded, TranscodeError>) {
+    if let Some(reply) = reply {
+        // An answer that nobody hears is dropped, and its file with it.
+        drop(reply.send(result));
     }
 }
 
@@ -147,7 +152,7 @@ impl Shared {
     /// A worker thread's life.
     pub(super) fn work(&self) {
         while let Some(begun) = self.next() {
-            self.run(&begun);
+            self.run(begun);
         }
     }
 
@@ -155,18 +160,18 @@ impl Shared {
     /// with what the kernel gives it of the cores.
     pub(super) fn work_for_guests(&self) {
         while let Some(begun) = self.next_guest() {
-            self.run(&begun);
+            self.run(begun);
         }
     }
 
-    fn run(&self, begun: &Begun) {
+    fn run(&self, begun: Begun) {
         let Begun { id, task, threads } = begun;
         let since = Instant::now();
         task.progress.send_modify(|progress| progress.running = true);
         let queued = since.duration_since(task.submitted);
         let run = || {
-            self.bench.run(&task.job, *threads, &task.cancel, |progress| {
-                self.lock().desk.progress(*id, progress.fraction);
+            self.bench.run(&task.job, threads, &task.cancel, |progress| {
+                self.lock().desk.progress(id, progress.fraction);
                 task.progress.send_replace(progress);
             })
         };
@@ -174,9 +179,12 @@ impl Shared {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(TranscodeError::Io(io::Error::other("the worker panicked"))));
         let elapsed = since.elapsed();
-        self.finished(*id, result.as_ref());
-        let threads = *threads;
-        task.answer(result.map(|made| Transcoded { result: made.result, elapsed, queued, threads }));
+        self.finished(id, result.as_ref());
+        let reply = task.reply.lock().take();
+        // The input goes first: a client that has its answer may send the next video at once, and this thread, which is nice to all
+        // others, may not come to it for a while.
+        drop(task);
+        tell(reply, result.map(|made| Transcoded { result: made.result, elapsed, queued, threads }));
         // Last: who waits for the pool to be empty may end the process.
         self.one_left();
     }
