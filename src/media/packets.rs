@@ -75,6 +75,12 @@ impl Packets {
         Some(Span { start: time(clock.first)?, end: time(clock.end)?, last, packets: clock.packets })
     }
 
+    /// When the first packet of all is shown: where ffmpeg's clock begins.
+    pub(crate) fn begin(&self) -> Duration {
+        let first = self.streams.values().map(|clock| clock.first).fold(f64::INFINITY, f64::min);
+        Duration::try_from_secs_f64(first).unwrap_or_default()
+    }
+
     /// The time from the begin of the file's clock, or from the first packet of any stream where that is before it, to the end of
     /// the last one.
     pub(crate) fn whole(&self) -> Option<Duration> {

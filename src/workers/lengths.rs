@@ -43,7 +43,7 @@ struct Beside {
     /// How long what was made of it plays.
     got: Duration,
     pictures: bool,
-    /// Whether it begins with the file's clock, and not with its first packet.
+    /// Whether it begins with the file, and not with its own first packet.
     from_zero: bool,
 }
 
@@ -118,7 +118,7 @@ fn judge(beside: &Beside, says: Duration, packets: &Packets) -> Length {
         // Of pictures there is none left; a sound track may have been empty.
         return if beside.pictures { Length::Lost { expected: says, got } } else { Length::Whole };
     };
-    let there = if beside.from_zero { span.end } else { span.length() };
+    let there = if beside.from_zero { span.end.saturating_sub(packets.begin()) } else { span.length() };
     if got + tolerance(there) < there {
         let held = beside.pictures && got + span.last + tolerance(there) >= there;
         return if held { Length::Held(there) } else { Length::Short { expected: there, got } };
@@ -178,5 +178,24 @@ mod tests {
         assert_eq!(judged(102.0, false, 1.96, true, "0,100,1\n0,101,1\n1,100,2\n"), Length::Whole);
         // An empty track.
         assert_eq!(judged(8.0, true, 0.0, false, "1,0,8\n"), Length::Whole);
+    }
+
+    #[test]
+    fn a_ladder_begins_with_its_file() {
+        let judged = |got: f64, packets: &str| {
+            let mut read = Packets::default();
+            read.feed(packets.as_bytes());
+            let got = secs(got);
+            let says = Some(secs(4.0));
+            judge(
+                &Beside { stream: 0, says, of_its_own: false, got, pictures: true, from_zero: true },
+                secs(4.0),
+                &read,
+            )
+        };
+        // The first picture is shown until the second one comes, wherever the file's clock begins.
+        assert_eq!(judged(2.0, "0,1,1\n0,2,2\n1,0,4\n"), Length::Held(secs(4.0)));
+        assert_eq!(judged(2.0, "0,101,1\n0,102,2\n1,100,4\n"), Length::Held(secs(4.0)));
+        assert_eq!(judged(4.0, "0,101,1\n0,102,2\n1,100,4\n"), Length::Whole);
     }
 }
