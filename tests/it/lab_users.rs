@@ -11,14 +11,15 @@ use crate::support::{Clip, eventually, skipped};
 fn rights(lab: &Lab) -> Vec<[String; 4]> {
     let data = lab.base.join(lab.report["id"].as_str().unwrap()).join("data");
     let nodes = processes_naming(&format!("--data-dir {}", data.display()));
-    let of = |pid: &String| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        ["Uid", "CapEff", "CapBnd", "NoNewPrivs"].map(|key| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
-            line.unwrap().split_whitespace().next().unwrap().to_owned()
-        })
+    let status = |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/status")).ok();
+    let word = |status: &str, key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
+        line.unwrap().split_whitespace().next().unwrap().to_owned()
     };
-    nodes.iter().map(of).collect()
+    // What a node starts bears the node's command line until it has become what it is to be.
+    let is_node = |status: &String| !nodes.contains(&word(status, "PPid"));
+    let of = |status: String| ["Uid", "CapEff", "CapBnd", "NoNewPrivs"].map(|key| word(&status, key));
+    nodes.iter().filter_map(status).filter(is_node).map(of).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
