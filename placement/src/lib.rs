@@ -8,6 +8,7 @@
 //! - [`desk`]: one node's queue, admission, bookings, learned speeds and estimates;
 //! - [`policy`]: where a job should run, by what gossip says and this node knows;
 //! - [`lease`]: the home of a content, and what it gives;
+//! - [`standing`]: what a node holds against its peers;
 //! - [`error`]: how work ends where it has no result;
 //! - [`content`]: what a piece of video and its result are called, and whose it is;
 //! - [`profile`]: what a thing that can be made of it is called.
@@ -20,5 +21,6 @@ pub mod lease;
 mod once;
 pub mod policy;
 pub mod profile;
+pub mod standing;
 #[cfg(test)]
 mod testing;

@@ -282,7 +282,7 @@ impl Node {
 
     /// All metrics in the text format that Prometheus reads.
     pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
-        let standings = self.peers.standings().stats();
+        let standings = self.peers.standings().stats(Instant::now());
         self.metrics.text(&self.pool.stats(), &self.store.stats(), &standings, &self.view())
     }
 }

@@ -6,6 +6,7 @@ mod peers;
 mod work;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use starling_overlay::{Identity, View};
@@ -74,14 +75,14 @@ impl Host for Node {
     }
 
     fn avoided(&self) -> Vec<Avoided> {
-        self.peers.standings().concerns()
+        self.peers.standings().concerns(Instant::now())
     }
 
     fn is_distrusted(&self, peer: &Identity) -> bool {
-        self.peers.standings().avoided(peer).is_some_and(|(fault, _)| fault != Fault::Unreachable)
+        self.peers.standings().is_distrusted(Instant::now(), peer)
     }
 
     fn stalled(&self, peer: &Identity, seen: &str) {
-        self.peers.standings().report(peer, Fault::Stalled, seen);
+        self.peers.report(peer, Fault::Stalled, seen);
     }
 }

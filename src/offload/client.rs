@@ -1,7 +1,7 @@
 //! The asking side of an offload.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use starling_placement::content::Key;
 use starling_placement::error::WorkError;
 use starling_placement::journey::{Fault, PeerError};
+use starling_placement::standing::{Avoidance, Standings};
 
-use super::Standings;
 use crate::api::{
     AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, Offer, Problem, Progress, ProgressQuery, Verdict,
 };
@@ -80,9 +80,14 @@ impl PeerClient {
         &self.standings
     }
 
-    /// Holds something against a peer.
+    /// Holds something against a peer. `seen` is what was seen of it, for the log.
+    pub fn report(&self, peer: &Identity, fault: Fault, seen: &str) {
+        tell(peer, fault, seen, self.standings.report(Instant::now(), peer, fault));
+    }
+
+    /// The same, as what became of a question.
     pub fn faulty(&self, peer: &Identity, fault: Fault, seen: String) -> PeerError {
-        self.standings.report(peer, fault, &seen);
+        self.report(peer, fault, &seen);
         PeerError::Faulty { fault, seen }
     }
 
@@ -93,7 +98,7 @@ impl PeerClient {
         rtt: Option<Duration>,
         offer: &Offer,
     ) -> Result<Accepted, PeerError> {
-        self.standings.may_try(peer).map_err(|avoided| passed_over(&avoided))?;
+        self.standings.may_offer(Instant::now(), peer)?;
         self.exchange_documents(peer, "/internal/offers", offer, question_timeout(rtt)).await
     }
 
@@ -121,7 +126,7 @@ impl PeerClient {
         question: &Q,
         bound: Duration,
     ) -> Result<A, PeerError> {
-        self.is_asked(peer)?;
+        self.standings.may_ask(Instant::now(), peer)?;
         self.exchange_documents(peer, path, question, bound).await
     }
 
@@ -207,7 +212,7 @@ impl PeerClient {
         let request = request(peer, &Method::GET, &path, &signed)?
             .body(full_body(""))
             .map_err(|error| unreachable(&error))?;
-        self.is_asked(peer)?;
+        self.standings.may_ask(Instant::now(), peer)?;
         let head = tokio::time::timeout(FETCH_HEAD_TIMEOUT, self.proved(peer, request, &signed)).await;
         let head = head.unwrap_or_else(|_| {
             Err(PeerError::Unreachable(format!("no answer within {FETCH_HEAD_TIMEOUT:?}")))
@@ -278,24 +283,30 @@ impl PeerClient {
         Ok(body)
     }
 
-    /// Whether a peer is not passed over.
-    fn is_asked(&self, peer: &Identity) -> Result<(), PeerError> {
-        self.standings.avoided(peer).map_or(Ok(()), |avoided| Err(passed_over(&avoided)))
-    }
-
     fn remember<T>(&self, peer: &Identity, result: &Result<T, PeerError>) {
-        match result {
-            Err(PeerError::Unreachable(seen)) => self.standings.report(peer, Fault::Unreachable, seen),
-            Ok(_) | Err(PeerError::Refused { .. } | PeerError::Ended(_)) => {
-                self.standings.answered(peer);
-            }
-            Err(PeerError::Avoided(_) | PeerError::Faulty { .. } | PeerError::NotTaken(_)) => {}
+        let avoidance = self.standings.heard(Instant::now(), peer, result);
+        if let Err(PeerError::Unreachable(seen)) = result {
+            tell(peer, Fault::Unreachable, seen, avoidance);
         }
     }
 }
 
-fn passed_over((fault, left): &(Fault, Duration)) -> PeerError {
-    PeerError::Avoided(format!("{}, and avoided for {} ms more", fault.as_str(), left.as_millis()))
+/// Tells of a peer's fault, loudly where it is avoided for it from now on.
+fn tell(peer: &Identity, fault: Fault, seen: &str, avoidance: Option<Avoidance>) {
+    if let Some(Avoidance { fault, faults, strikes, pause }) = avoidance {
+        tracing::warn!(
+            peer = %peer.name,
+            http = %peer.http(),
+            fault = fault.as_str(),
+            seen,
+            times = faults,
+            strikes,
+            avoided_s = pause.as_secs(),
+            "a peer is avoided"
+        );
+    } else {
+        tracing::debug!(peer = %peer.name, fault = fault.as_str(), seen, "a peer's fault, told of before or forgiven");
+    }
 }
 
 /// A connection and a question take two round trips; the rest is for a peer whose cores are all busy.

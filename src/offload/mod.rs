@@ -15,9 +15,8 @@
 
 mod client;
 mod offers;
-mod standing;
 
 pub use client::{Delivery, PeerClient};
 pub use offers::{Offers, TakeError};
-pub use standing::{StandingStats, Standings};
 pub use starling_placement::journey::Fault;
+pub use starling_placement::standing::{StandingStats, Standings};

@@ -1,6 +1,7 @@
 //! Work on this node: ffprobe, ffmpeg, and results into the cache.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -87,7 +88,7 @@ impl Work for Node {
             unfit @ Unfit::Unseen(_) => PeerError::NotTaken(unfit.to_string()),
         })?;
         let object = self.put(result).await?;
-        self.peers.standings().delivered(peer);
+        self.peers.standings().delivered(Instant::now(), peer);
         Ok((object, cache))
     }
 }
