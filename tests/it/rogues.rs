@@ -103,9 +103,8 @@ async fn a_members_word_for_a_result_is_not_believed() {
         let line = node.logged(message, move |line| line["peer"] == name).await;
         let error = line["error"].as_str().unwrap();
         assert!(error.starts_with("doubtful: ") && error.contains(seen), "{name}: {error}");
-        // It is dead before the next one comes, and so gets no further job.
-        drop(rogue);
-        node.logged("failed", move |line| line["member"] == name).await;
+        // It is gone before the next one comes, and so gets no further job.
+        rogue.leave(&node).await;
     }
     for rogue in &rogues {
         assert_avoided(&node, rogue);
@@ -147,9 +146,7 @@ async fn a_home_that_lies_neither_has_a_wrong_result_taken_nor_makes_anybody_wai
             let line = node.logged_since(mark, message, |_| true).await;
             assert!(line["seen"].as_str().unwrap().contains("nothing moved"), "{line}");
         }
-        drop(rogue);
-        let gone = name.to_owned();
-        node.logged_since(mark, "failed", move |line| line["member"] == gone.as_str()).await;
+        rogue.leave(&node).await;
     }
 }
 

@@ -19,7 +19,7 @@ use starling_overlay::{BootEpoch, Config, Identity, Keyring, LoadSample, Overlay
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Node, eventually};
+use super::{Node, PATIENCE, eventually};
 
 type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
@@ -69,11 +69,11 @@ fn head(bytes: &Bytes) -> hyper::http::response::Builder {
         .header("repr-digest", repr_digest(&ContentId::of(bytes)))
 }
 
-/// Such a member; gone when dropped.
+/// Such a member; it dies when it is dropped.
 pub struct Rogue {
     pub name: String,
     jobs: Arc<Mutex<usize>>,
-    _overlay: Overlay,
+    overlay: Option<Overlay>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -113,7 +113,7 @@ impl Rogue {
         });
         let jobs = Arc::new(Mutex::new(0));
         let serve = tokio::spawn(serve(listener, Arc::clone(&jobs), Arc::new(plays)));
-        let rogue = Self { name: name.to_owned(), jobs, _overlay: overlay, tasks: vec![idle, serve] };
+        let rogue = Self { name: name.to_owned(), jobs, overlay: Some(overlay), tasks: vec![idle, serve] };
         eventually("it is a member with a load", async || {
             let members = node.http.json("/members").await;
             let known = |member: &&serde_json::Value| {
@@ -123,6 +123,18 @@ impl Rogue {
         })
         .await;
         rogue
+    }
+
+    /// It is a member no longer, and `node` knows so. One that dies may have answered a last time, and be known as alive once
+    /// more after it was found dead; of one that leaves nothing comes after that.
+    pub async fn leave(mut self, node: &Node) {
+        self.overlay.take().unwrap().leave(PATIENCE).await;
+        eventually("it has left", async || {
+            let members = node.http.json("/members").await;
+            let mut members = members["members"].as_array().unwrap().iter();
+            !members.any(|member| member["name"] == self.name.as_str() && member["state"] != "left")
+        })
+        .await;
     }
 
     /// How many jobs it was sent.
