@@ -4,6 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::NodeKey;
 
+/// News about a member, taken out of the queue to be told; it goes back with [`GossipQueue::told`] or [`GossipQueue::kept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    pub key: NodeKey,
+    /// Times sent, and its number.
+    place: (u8, u64),
+}
+
 /// Members there is news about. What the news says is looked up when it is sent, so it is never stale.
 #[derive(Debug, Default)]
 pub(crate) struct GossipQueue {
@@ -31,27 +39,32 @@ impl GossipQueue {
     }
 
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.place.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    /// The first `most` members to tell of, in order.
-    pub fn first(&self, most: usize) -> impl Iterator<Item = NodeKey> {
-        self.order.values().take(most).copied()
+    /// Takes out what is to be told next.
+    pub fn take(&mut self) -> Option<News> {
+        self.order.pop_first().map(|(place, key)| News { key, place })
     }
 
-    /// News about this member was sent once more; after `limit` times it is news no more.
-    pub fn sent(&mut self, key: NodeKey, limit: u8) {
-        let Some(place) = self.place.remove(&key) else { return };
-        self.order.remove(&place);
-        if place.0 + 1 < limit {
-            let place = (place.0 + 1, place.1);
-            self.order.insert(place, key);
-            self.place.insert(key, place);
+    /// It was told once more; after `limit` times it is news no more.
+    pub fn told(&mut self, News { key, place: (times, number) }: News, limit: u8) {
+        if times + 1 >= limit {
+            self.place.remove(&key);
+            return;
         }
+        let place = (times + 1, number);
+        self.order.insert(place, key);
+        self.place.insert(key, place);
+    }
+
+    /// It was not told.
+    pub fn kept(&mut self, News { key, place }: News) {
+        self.order.insert(place, key);
     }
 }
 
@@ -61,20 +74,32 @@ mod tests {
 
     #[test]
     fn least_sent_first_then_newest_until_the_limit() {
-        let first = |queue: &GossipQueue, most| queue.first(most).collect::<Vec<_>>();
+        let first = |queue: &mut GossipQueue| {
+            let all: Vec<News> = std::iter::from_fn(|| queue.take()).collect();
+            for news in &all {
+                queue.kept(*news);
+            }
+            all.iter().map(|news| news.key).collect::<Vec<_>>()
+        };
+        let tell = |queue: &mut GossipQueue, key| {
+            let others: Vec<News> = std::iter::from_fn(|| queue.take()).collect();
+            for news in others {
+                if news.key == key { queue.told(news, 2) } else { queue.kept(news) }
+            }
+        };
         let mut queue = GossipQueue::default();
         let [a, b, c] = [1, 2, 3].map(NodeKey);
         queue.push(a);
         queue.push(b);
-        assert_eq!(first(&queue, 9), [b, a]);
-        queue.sent(b, 2);
-        assert_eq!(first(&queue, 9), [a, b]);
+        assert_eq!(first(&mut queue), [b, a]);
+        tell(&mut queue, b);
+        assert_eq!(first(&mut queue), [a, b]);
         queue.push(c);
-        assert_eq!(first(&queue, 1), [c]);
-        queue.sent(b, 2);
-        assert_eq!(first(&queue, 9), [c, a], "b was sent twice");
+        assert_eq!(first(&mut queue), [c, a, b]);
+        tell(&mut queue, b);
+        assert_eq!(first(&mut queue), [c, a], "b was sent twice");
         queue.push(a);
-        assert_eq!(first(&queue, 9), [a, c], "fresh news about a counts anew");
-        assert!(!queue.is_empty());
+        assert_eq!(first(&mut queue), [a, c], "fresh news about a counts anew");
+        assert_eq!(queue.len(), 2);
     }
 }

@@ -1,7 +1,6 @@
 //! Short names for members: what datagrams carry instead of the full identity.
 
 use std::fmt;
-use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
@@ -20,7 +19,7 @@ impl NodeKey {
     }
 
     pub(crate) fn of_text(name: &str) -> Self {
-        Self(siphash((0, 0), &[name.as_bytes()]))
+        Self(siphash((0, 0), name.as_bytes()))
     }
 
     /// The upper half of it, for where a mistake costs little.
@@ -30,7 +29,10 @@ impl NodeKey {
 
     /// This member's part in the digest of the live set, which is the exclusive or of all parts.
     pub(crate) fn live_part(self, boot: BootEpoch) -> u64 {
-        siphash((1, 0), &[&self.0.to_le_bytes(), &boot.0.to_le_bytes()])
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.0.to_le_bytes());
+        bytes[8..].copy_from_slice(&boot.0.to_le_bytes());
+        siphash((1, 0), &bytes)
     }
 }
 
@@ -40,11 +42,7 @@ impl fmt::Debug for NodeKey {
     }
 }
 
-/// SipHash-2-4 of the parts, one after the other.
-pub(crate) fn siphash(key: (u64, u64), parts: &[&[u8]]) -> u64 {
-    let mut hasher = SipHasher24::new_with_keys(key.0, key.1);
-    for part in parts {
-        hasher.write(part);
-    }
-    hasher.finish()
+/// SipHash-2-4.
+pub(crate) fn siphash(key: (u64, u64), bytes: &[u8]) -> u64 {
+    SipHasher24::new_with_keys(key.0, key.1).hash(bytes)
 }

@@ -1,5 +1,6 @@
 //! The table of members, as compact as it can be: a simulation holds 10^8 of these records.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -90,6 +91,8 @@ pub(crate) struct Members {
     /// All keys in order, and whose they are.
     keys: Vec<NodeKey>,
     by_key: Vec<Slot>,
+    /// Where a key was last found: what one datagram says is often about its sender, who is then looked up several times.
+    found: Cell<usize>,
     /// Members that are not live, in order.
     gone: Vec<Slot>,
     live: usize,
@@ -107,6 +110,7 @@ impl Members {
             free: Vec::new(),
             keys: Vec::new(),
             by_key: Vec::new(),
+            found: Cell::new(0),
             gone: Vec::new(),
             live: 0,
             near: 0,
@@ -130,7 +134,9 @@ impl Members {
     }
 
     pub fn find(&self, key: NodeKey) -> Option<Slot> {
-        let place = self.place(key).ok()?;
+        let last = self.found.get();
+        let place = if self.keys.get(last) == Some(&key) { last } else { self.place(key).ok()? };
+        self.found.set(place);
         self.by_key.get(place).copied()
     }
 

@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -75,16 +74,18 @@ pub(crate) struct Pings {
 
 /// A permutation of the 32-bit numbers that nobody knows without the key: Luby and Rackoff's four rounds over a hash.
 #[derive(Debug)]
-struct Cipher((u64, u64));
+struct Cipher(SipHasher13);
 
 impl Cipher {
     const ROUNDS: u8 = 4;
 
+    fn new(key: (u64, u64)) -> Self {
+        Self(SipHasher13::new_with_keys(key.0, key.1))
+    }
+
     fn round(&self, round: u8, half: u16) -> u16 {
-        let mut hasher = SipHasher13::new_with_keys(self.0.0, self.0.1);
         let [low, high] = half.to_le_bytes();
-        hasher.write(&[round, low, high]);
-        hasher.finish() as u16
+        self.0.hash(&[round, low, high]) as u16
     }
 
     fn encipher(&self, place: u32) -> u32 {
@@ -107,7 +108,7 @@ impl Cipher {
 impl Pings {
     /// No pings yet; `key` is the secret that their numbers are made with.
     pub fn new(key: (u64, u64)) -> Self {
-        let cipher = Cipher(key);
+        let cipher = Cipher::new(key);
         let last = Cell::new((cipher.encipher(0), 0));
         Self { cipher, first: 0, sent: VecDeque::new(), last }
     }
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_number_does_not_tell_the_next_one() {
-        let cipher = Cipher((1, 2));
+        let cipher = Cipher::new((1, 2));
         let numbers: Vec<u32> = (0..10_000).map(|place| cipher.encipher(place)).collect();
         assert!(numbers.iter().zip(0..).all(|(number, place)| cipher.decipher(*number) == place));
         let near = numbers.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 1 << 16).count();
@@ -192,7 +193,7 @@ mod tests {
             numbers
                 .iter()
                 .zip(0..)
-                .all(|(number, place)| Cipher((1, 3)).encipher(place) != *number || place == 0)
+                .all(|(number, place)| Cipher::new((1, 3)).encipher(place) != *number || place == 0)
         );
     }
 }

@@ -34,6 +34,7 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Self;
     fn add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+        let micros = by.as_secs().saturating_mul(1_000_000).saturating_add(by.subsec_micros().into());
+        Self(self.0.saturating_add(micros))
     }
 }

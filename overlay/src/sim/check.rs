@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::World;
 use super::fired::idle_faults;
-use super::world::Lookup;
 use crate::members::Peer;
 use crate::precedence::Claim;
 use crate::{MemberState, NodeKey, Swim, Time};
@@ -41,7 +40,20 @@ pub struct Checker {
 struct Held {
     /// The boot of it that does; a new one holds nothing yet.
     boots: u64,
-    of: Lookup<NodeKey, Belief>,
+    /// By key, as the members come.
+    of: Vec<(NodeKey, Belief)>,
+}
+
+impl Held {
+    /// What is held of the member with this key, which comes at or after `place`: where that is.
+    fn place_from(&mut self, place: usize, key: NodeKey) -> usize {
+        let behind = self.of[place..].iter().position(|(other, _)| *other >= key);
+        let place = behind.map_or(self.of.len(), |behind| place + behind);
+        if self.of.get(place).is_none_or(|(other, _)| *other != key) {
+            self.of.insert(place, (key, Belief::default()));
+        }
+        place
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,16 +82,22 @@ impl Checker {
             let Some(swim) = world.node(index) else { continue };
             self.self_belief(world, index, swim);
             let mut held = self.take_held(world, index);
+            let held_up = world.is_held_up(index);
+            let (mut members, mut place) = (0, 0);
             for peer in swim.peers() {
-                let belief = held.of.entry(peer.key).or_default();
+                members += 1;
+                place = held.place_from(place, peer.key);
+                let belief = &mut held.of[place].1;
                 self.belief(world, index, peer, belief);
-                self.contact(world, index, peer, belief);
+                self.contact(world, (index, held_up), peer, belief);
+                if peer.key == swim.key() {
+                    self.violated(world, format!("node{} has itself among its peers", index + 1));
+                }
             }
             self.held[index] = held;
             if let Some(what) = swim.contradiction() {
                 self.violated(world, format!("node{}: {what}", index + 1));
             }
-            let members = swim.peers().count();
             if members >= world.len() {
                 self.violated(
                     world,
@@ -96,7 +114,7 @@ impl Checker {
         }
         let boots = world.boots(index);
         let held = std::mem::take(&mut self.held[index]);
-        if held.boots == boots { held } else { Held { boots, of: Lookup::default() } }
+        if held.boots == boots { held } else { Held { boots, of: Vec::new() } }
     }
 
     /// What a node holds of another one: never less than before, and nothing that the other one never was.
@@ -127,11 +145,11 @@ impl Checker {
     }
 
     /// That a member is alive is believed only of those that have been heard of, by whatever way.
-    fn contact(&mut self, world: &World, index: usize, peer: &Peer, belief: &mut Belief) {
+    fn contact(&mut self, world: &World, (index, held_up): (usize, bool), peer: &Peer, belief: &mut Belief) {
         if world.contacts.is_none() {
             return;
         }
-        if !peer.is_live() || world.is_held_up(index) {
+        if !peer.is_live() || held_up {
             belief.live_since = None;
             return;
         }
@@ -159,9 +177,6 @@ impl Checker {
 
     /// What a node holds of itself: that it is there, and that its name is its own.
     fn self_belief(&mut self, world: &World, index: usize, swim: &Swim) {
-        if swim.peers().any(|peer| peer.key == swim.key()) {
-            self.violated(world, format!("node{} has itself among its peers", index + 1));
-        }
         let boot = swim.identity().boot;
         if swim.state() != MemberState::Alive && !world.truth.has_left(swim.key(), boot) {
             self.violated(world, format!("node{} takes itself for {}", index + 1, swim.state()));

@@ -19,11 +19,18 @@ impl Contacts {
     /// A datagram of `by` that it sent at this time has come to `node`. It may hold all that `by` had heard by then; what
     /// `by` has heard while it was on its way is taken for heard before.
     pub fn heard(&mut self, node: usize, by: usize, sent: Time) {
-        for other in (0..self.nodes).filter(|other| *other != node) {
-            let word = if other == by { sent } else { self.last[by * self.nodes + other].min(sent) };
-            let last = &mut self.last[node * self.nodes + other];
-            *last = word.max(*last);
+        let nodes = self.nodes;
+        let row = |of: usize| of * nodes..(of + 1) * nodes;
+        if node != by {
+            let [mine, theirs] =
+                self.last.get_disjoint_mut([row(node), row(by)]).expect("rows lie side by side");
+            for (last, word) in mine.iter_mut().zip(theirs) {
+                *last = (*word).min(sent).max(*last);
+            }
         }
+        // Of itself it heard when it sent this, whatever it had heard of itself through others.
+        let of_itself = &mut self.last[node * nodes + by];
+        *of_itself = sent.max(*of_itself);
     }
 
     /// The last moment of `other` that `node` can have heard of.

@@ -31,7 +31,8 @@ impl WallClock {
 
     fn ahead(self, now: Time, by: Duration) -> BootEpoch {
         let passed = now.since(self.at) + by;
-        BootEpoch(self.told.0.saturating_add(passed.as_millis() as u64))
+        let passed_ms = passed.as_secs() * 1_000 + u64::from(passed.subsec_millis());
+        BootEpoch(self.told.0.saturating_add(passed_ms))
     }
 }
 

@@ -35,7 +35,7 @@ struct Host {
 
 impl Host {
     fn refill(&mut self, now: Time, period: Duration) {
-        let periods = (now.since(self.at).as_micros() / period.as_micros()).min(1 << 20) as u32;
+        let periods = (now.since(self.at).as_micros() as u64 / period.as_micros() as u64).min(1 << 20) as u32;
         self.at = self.at + period * periods;
         self.bytes = self.bytes.saturating_add(periods * BYTES_PER_PERIOD).min(self.bytes_max);
         self.newcomers = self.newcomers.saturating_add(periods * NEWCOMERS_PER_PERIOD).min(NEWCOMERS_MAX);

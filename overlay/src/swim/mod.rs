@@ -61,7 +61,7 @@ use self::timers::{Timer, Timers};
 use self::watch::Watch;
 use crate::config::Params;
 use crate::event::Subject;
-use crate::gossip::GossipQueue;
+use crate::gossip::{GossipQueue, News};
 use crate::health::{Backlog, LocalHealth, LossEstimate};
 use crate::members::{Members, Peer, Slot};
 use crate::pings::{Pings, Purpose};
@@ -146,6 +146,8 @@ pub struct Swim {
     seen_at: BTreeMap<SocketAddr, NodeKey>,
 
     timers: Timers,
+    /// The next timeout, as it was last told; none once anything has come in since.
+    due: Option<Time>,
     gossiped: Time,
     /// No reconciliation is begun before this.
     sync_next: Time,
@@ -158,8 +160,8 @@ pub struct Swim {
     roll_call: RollCall,
     outputs: VecDeque<Output>,
     spare: Vec<Vec<u8>>,
-    /// Kept for their allocations: keys of what goes into a datagram, and lists decoded from one.
-    keys: Vec<NodeKey>,
+    /// Kept for their allocations: what goes into a datagram, and lists decoded from one.
+    told: Vec<News>,
     lists: Lists<'static>,
     stats: Stats,
     /// Why the last datagram was ignored, if it was.
@@ -233,6 +235,7 @@ impl Swim {
             lost: VecDeque::new(),
             seen_at: BTreeMap::new(),
             timers,
+            due: None,
             gossiped: now,
             sync_next: now,
             thawed: now,
@@ -241,7 +244,7 @@ impl Swim {
             roll_call: RollCall::default(),
             outputs: VecDeque::new(),
             spare: Vec::new(),
-            keys: Vec::new(),
+            told: Vec::new(),
             lists: Lists::default(),
             stats: Stats::default(),
             rejected: None,
@@ -254,10 +257,11 @@ impl Swim {
     /// Takes in one input.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
+        let due = self.due.take().unwrap_or_else(|| self.next_timeout());
         if matches!(input, Input::Timeout) {
-            self.backlog.observe(self.now.since(self.next_timeout()), self.params.period);
+            self.backlog.observe(self.now.since(due), self.params.period);
         }
-        self.thaw();
+        self.thaw(due);
         match input {
             Input::Timeout => self.run_timers(),
             Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
@@ -279,7 +283,11 @@ impl Swim {
 
     /// What is to be done next. Never empty: the last answer is always [`Output::Timeout`].
     pub fn poll(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let due = self.next_timeout();
+            self.due = Some(due);
+            Output::Timeout(due)
+        })
     }
 
     /// Takes a sent buffer back, to be used again.
@@ -441,9 +449,9 @@ impl Swim {
 
     /// Notices that this node was held up (stopped, starved, its machine asleep) and moves its deadlines on by as
     /// much: the silence it sees is its own. Once for each time: what is overdue stays so until the timers run, which is after
-    /// the datagrams that have come in meanwhile.
-    fn thaw(&mut self) {
-        let late = self.now.since(self.next_timeout().max(self.thawed));
+    /// the datagrams that have come in meanwhile. `due`: the next timeout.
+    fn thaw(&mut self, due: Time) {
+        let late = self.now.since(due.max(self.thawed));
         if late <= self.params.period / 2 || !self.parts.own_silence {
             return;
         }

@@ -27,14 +27,13 @@ impl Swim {
     /// A member's datagram of `length` bytes came from here. If that is not where it is spoken to, it is pinged there, once
     /// a period at most. What is said of it goes along, for it may have heard of that nowhere else.
     pub(super) fn look_at_source(&mut self, slot: Slot, from: SocketAddr, length: usize) {
+        let (hosts, now, period) = (&self.hosts, self.now, self.params.period);
         // One that is known by hearsay alone, at a host that was sent so much that this node pings nobody there: now it may.
-        let held_back = !self.hosts.allows(from.ip(), DATAGRAM_BYTES_SURE, self.now, self.params.period);
-        let unmet = |peer: &Peer| !peer.met && held_back;
-        let asked = |peer: &&mut Peer| peer.address() != from || unmet(peer);
+        let held_back = || !hosts.allows(from.ip(), DATAGRAM_BYTES_SURE, now, period);
+        let asked = |peer: &&mut Peer| peer.address() != from || (!peer.met && held_back());
         let Some(peer) = self.members.get_mut(slot).filter(asked) else { return };
         let asked = peer.known.as_ref().and_then(|known| known.path.as_ref()?.asked);
-        let period = self.params.period;
-        if asked.is_some_and(|(_, _, at)| self.now.since(at) < period) {
+        if asked.is_some_and(|(_, _, at)| now.since(at) < period) {
             return;
         }
         let key = peer.key;

@@ -16,11 +16,9 @@ impl Swim {
         let length = bytes.len();
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += length as u64;
-        // A copy of the keys, so that the decoded datagram borrows nothing of this state machine.
-        let seal = self.seal.clone();
         let lists = std::mem::take(&mut self.lists).emptied();
         self.rejected = None;
-        let datagram = match decode(&seal, bytes, lists) {
+        let datagram = match decode(&self.seal, bytes, lists) {
             Ok(datagram) => datagram,
             Err(error) => {
                 self.stats.rejected.count(error.into());

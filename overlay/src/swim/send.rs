@@ -142,21 +142,30 @@ impl Swim {
         }
         let receiver = receiver.and_then(|slot| self.members.get(slot)).map(|peer| peer.key);
         let limit = Params::transmissions(self.live());
-        let mut keys = std::mem::take(&mut self.keys);
-        keys.clear();
-        keys.extend(self.gossip.first(UPDATES_MAX).filter(|key| Some(*key) != receiver));
-        for key in &keys {
-            let key = *key;
-            let Some(update) = self.update_about(key, false) else {
-                self.gossip.remove(key);
+        let (mut told, mut kept) = (std::mem::take(&mut self.told), [None; 2]);
+        for _ in 0..UPDATES_MAX {
+            let Some(news) = self.gossip.take() else { break };
+            if Some(news.key) == receiver {
+                kept[0] = Some(news);
+                continue;
+            }
+            let Some(update) = self.update_about(news.key, false) else {
+                self.gossip.remove(news.key);
                 continue;
             };
             if !encoder.update(&update) {
+                kept[1] = Some(news);
                 break;
             }
-            self.gossip.sent(key, limit);
+            told.push(news);
         }
-        self.keys = keys;
+        for news in told.drain(..) {
+            self.gossip.told(news, limit);
+        }
+        for news in kept.into_iter().flatten() {
+            self.gossip.kept(news);
+        }
+        self.told = told;
     }
 
     /// The newest there is to say of a member; in full if it is live or if asked.

@@ -80,7 +80,7 @@ impl Seal {
     pub fn new(cluster: &str, keyring: Option<&Keyring>, versions: Versions) -> Self {
         let name = cluster.as_bytes();
         let Some(keyring) = keyring else {
-            let key = (siphash((2, 0), &[name]), siphash((3, 0), &[name]));
+            let key = (siphash((2, 0), name), siphash((3, 0), name));
             return Self { versions, mode: Mode::Plain(key) };
         };
         let keys = keyring.keys().iter().map(|key| XChaCha20Poly1305::new(key.into())).collect();
@@ -115,7 +115,7 @@ impl Seal {
     pub fn seal(&self, bytes: &mut Vec<u8>) {
         match &self.mode {
             Mode::Plain(key) => {
-                let checksum = siphash(*key, &[bytes]);
+                let checksum = siphash(*key, bytes);
                 bytes.extend(checksum.to_le_bytes());
             }
             Mode::Sealed { keys, additional } => {
@@ -141,7 +141,7 @@ impl Seal {
         match &self.mode {
             Mode::Plain(key) if bytes[1] == MODE_PLAIN => {
                 let (signed, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-                if siphash(*key, &[signed]).to_le_bytes() != checksum {
+                if siphash(*key, signed).to_le_bytes() != checksum {
                     return Err(OpenError::Checksum);
                 }
                 Ok((version, &signed[HEAD_BYTES..]))
