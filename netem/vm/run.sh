@@ -64,6 +64,8 @@ add_program() {
     path=$(type -P "$1") || skip "the program $1 is missing"
     path=$(realpath -s "$path")
     add "$path" "$path"
+    # Each byte of it goes through an emulated processor while the machine boots.
+    if command -v strip >/dev/null; then strip --strip-debug "$root$path" 2>/dev/null || true; fi
     { ldd "$path" 2>/dev/null || true; } | grep -o '/[^ ]*' | while read -r library; do
         [ -e "$root$library" ] || add "$library" "$library"
     done

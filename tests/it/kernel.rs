@@ -160,7 +160,7 @@ fn the_same_on_kernel_netem() {
     }
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("netem/vm/run.sh"));
-    command.args(["--memory", "3000", "--timeout", "600", "--bin"]).arg(&own);
+    command.args(["--memory", "3000", "--timeout", "2000", "--bin"]).arg(&own);
     for program in PROGRAMS {
         command.args(["--bin", program]);
     }

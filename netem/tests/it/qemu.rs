@@ -24,7 +24,7 @@ fn kernel_netem_takes_the_same_orders() {
 fn run_in_there(tests: &str) {
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/run.sh"));
-    command.args(["--memory", "768", "--timeout", "600", "--bin"]).arg(&own);
+    command.args(["--memory", "768", "--timeout", "2000", "--bin"]).arg(&own);
     for program in PROGRAMS {
         command.args(["--bin", program]);
     }

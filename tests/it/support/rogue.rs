@@ -1,6 +1,7 @@
 //! A member that is not one of ours: it gossips as it should, claims to be idle, and answers the other nodes as a test has it.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -15,9 +16,11 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use starling::content::ContentId;
 use starling::content::repr_digest;
-use starling_overlay::{BootEpoch, Config, Identity, Keyring, LoadSample, Overlay, Timing, Versions};
+use starling_overlay::{
+    BootEpoch, Config, Identity, Keyring, LoadPublisher, LoadSample, Overlay, Timing, Versions,
+};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::{Node, PATIENCE, eventually};
 
@@ -69,12 +72,13 @@ fn head(bytes: &Bytes) -> hyper::http::response::Builder {
         .header("repr-digest", repr_digest(&ContentId::of(bytes)))
 }
 
-/// Such a member; it dies when it is dropped.
+/// Such a member; it dies when it is dropped. It lives on a thread of its own: a test that is busy with a clip must not make it
+/// look dead.
 pub struct Rogue {
     pub name: String,
     jobs: Arc<Mutex<usize>>,
-    overlay: Option<Overlay>,
-    tasks: Vec<JoinHandle<()>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Rogue {
@@ -86,34 +90,14 @@ impl Rogue {
         keys: Option<Keyring>,
         plays: impl Fn(&str) -> Option<Play> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let socket = Overlay::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let boot = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-        let mut config = Config::new(Identity {
-            name: name.parse().unwrap(),
-            boot: BootEpoch(boot),
-            gossip: socket.local_addr().unwrap(),
-            http_port: listener.local_addr().unwrap().port(),
-            zone: "FRA".parse().unwrap(),
-            capacity_jobs: 64,
-            versions: Versions::SPOKEN,
-        });
-        config.timing = Timing::Local;
-        config.seeds = vec![node.gossip.clone()];
-        config.keys = keys;
-        let overlay = Overlay::start(config, socket).unwrap();
-        let load = overlay.load_publisher();
-        let idle = tokio::spawn(async move {
-            for seq in 0.. {
-                let room =
-                    LoadSample { seq, queue_capacity_jobs: 1000, workers: 64, ..LoadSample::default() };
-                load.publish(LoadSample { service_ms: 1, kilopixels_per_s: 4_000_000, ..room });
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-        });
         let jobs = Arc::new(Mutex::new(0));
-        let serve = tokio::spawn(serve(listener, Arc::clone(&jobs), Arc::new(plays)));
-        let rogue = Self { name: name.to_owned(), jobs, overlay: Some(overlay), tasks: vec![idle, serve] };
+        let (stop, stopped) = oneshot::channel();
+        let (seed, own_name, counted) = (node.gossip.clone(), name.to_owned(), Arc::clone(&jobs));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(live(&own_name, seed, keys, counted, Arc::new(plays), stopped));
+        });
+        let rogue = Self { name: name.to_owned(), jobs, stop: Some(stop), thread: Some(thread) };
         eventually("it is a member with a load", async || {
             let members = node.http.json("/members").await;
             let known = |member: &&serde_json::Value| {
@@ -125,10 +109,15 @@ impl Rogue {
         rogue
     }
 
-    /// It is a member no longer, and `node` knows so. One that dies may have answered a last time, and be known as alive once
-    /// more after it was found dead; of one that leaves nothing comes after that.
+    /// How many jobs it was sent.
+    pub fn jobs(&self) -> usize {
+        *self.jobs.lock()
+    }
+
+    /// It leaves, and `node` knows that.
     pub async fn leave(mut self, node: &Node) {
-        self.overlay.take().unwrap().leave(PATIENCE).await;
+        let told = self.stop.take().map(|stop| stop.send(()));
+        assert_eq!(told, Some(Ok(())), "{} has ended by itself", self.name);
         eventually("it has left", async || {
             let members = node.http.json("/members").await;
             let mut members = members["members"].as_array().unwrap().iter();
@@ -136,16 +125,58 @@ impl Rogue {
         })
         .await;
     }
-
-    /// How many jobs it was sent.
-    pub fn jobs(&self) -> usize {
-        *self.jobs.lock()
-    }
 }
 
 impl Drop for Rogue {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        drop(self.stop.take());
+        let ended = self.thread.take().map_or(Ok(()), JoinHandle::join);
+        assert!(ended.is_ok() || std::thread::panicking(), "{} has panicked", self.name);
+    }
+}
+
+/// Gossips and answers until it is told to leave, or dropped.
+async fn live(
+    name: &str,
+    seed: String,
+    keys: Option<Keyring>,
+    jobs: Arc<Mutex<usize>>,
+    plays: Plays,
+    stopped: oneshot::Receiver<()>,
+) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = Overlay::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let boot = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let mut config = Config::new(Identity {
+        name: name.parse().unwrap(),
+        boot: BootEpoch(boot),
+        gossip: socket.local_addr().unwrap(),
+        http_port: listener.local_addr().unwrap().port(),
+        zone: "FRA".parse().unwrap(),
+        capacity_jobs: 64,
+        versions: Versions::SPOKEN,
+    });
+    config.timing = Timing::Local;
+    config.seeds = vec![seed];
+    config.keys = keys;
+    let overlay = Overlay::start(config, socket).unwrap();
+    let load = overlay.load_publisher();
+    let leaves = tokio::select! {
+        told = stopped => told.is_ok(),
+        () = seem_idle(&load) => false,
+        () = serve(listener, jobs, plays) => false,
+    };
+    if leaves {
+        overlay.leave(PATIENCE).await;
+    }
+}
+
+/// Says again and again that there is nothing to do.
+async fn seem_idle(load: &LoadPublisher) {
+    for seq in 0.. {
+        let room = LoadSample { seq, queue_capacity_jobs: 1000, workers: 64, ..LoadSample::default() };
+        load.publish(LoadSample { service_ms: 1, kilopixels_per_s: 4_000_000, ..room });
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 
