@@ -69,14 +69,14 @@ fn now() -> Instant {
 /// A decision among so many peers, while 16 jobs are with peers already.
 fn decide(bencher: Bencher<'_, '_>, kind: PolicyKind, peers: usize) {
     let now = now();
-    let view = View {
+    let view = Arc::new(View {
         at: now,
         local: member(0, now),
         peers: (1..=peers).map(|number| member(number, now)).collect(),
         cluster: None,
         converged: None,
         stats: Stats::default(),
-    };
+    });
     let profile: ProfileName = "360p".parse().expect("a name");
     let left = Duration::from_secs(40);
     let job =

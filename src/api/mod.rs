@@ -1,7 +1,7 @@
 //! What travels between processes: documents and headers that server, clients and peers read and write alike.
 //!
 //! - for clients: [`Problem`], [`MembersJson`], [`ProfilesJson`], [`FilesJson`], [`HEADER`], and what downloads are called;
-//! - between nodes: [`Offer`], [`Claim`], [`End`] and their answers. A node that refuses, or whose work ended without a result, says
+//! - between nodes: [`Offer`], [`OfferEnd`], [`Claim`], [`End`] and their answers. A node that refuses, or whose work ended without a result, says
 //!   so in [`Problem::ended`]: a code and its figures.
 
 mod files;
@@ -19,7 +19,7 @@ pub use headers::{AUTHENTICATION_INFO, HEADER};
 pub use leases::{Claim, End};
 pub use members::{LoadJson, MemberJson, MembersJson, PeersJson};
 pub use naming::{result_name, several_name};
-pub use offers::{ACCEPT_TIMEOUT, Accepted, Offer, OfferId, OfferIdError, ProgressQuery};
+pub use offers::{ACCEPT_TIMEOUT, Accepted, Offer, OfferEnd, OfferId, OfferIdError, ProgressQuery};
 pub use policy::{PolicyChange, PolicyJson};
 pub use problem::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 pub use profiles::{ProfileJson, ProfilesJson};

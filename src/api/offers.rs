@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use starling_overlay::NodeName;
-use starling_placement::desk::Backlog;
+use starling_placement::desk::{Backlog, Ready};
+use starling_placement::journey;
 
 use crate::content::{ClientTag, ContentId, MediaInfo};
 use crate::profile::ProfileName;
@@ -52,6 +53,23 @@ impl Offer {
 pub struct Accepted {
     /// Where the body goes: `POST /internal/jobs/{offer}`.
     pub offer: OfferId,
+    /// When its result would be ready here, from this answer on; empty from an older node.
+    #[serde(default, skip_serializing_if = "Ready::is_unknown")]
+    pub ready: Ready,
+}
+
+impl journey::Accepted for Accepted {
+    fn ready(&self) -> Ready {
+        self.ready
+    }
+}
+
+/// `POST /internal/offers/end`: the body of an accepted offer does not come. Said twice, or of an offer that is not held, it does nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfferEnd {
+    /// Which offer.
+    pub offer: OfferId,
 }
 
 /// `POST /internal/progress`: how far is the work on this? The answer is a [`super::Progress`], or null where there is no such work.
@@ -77,6 +95,24 @@ starling_placement::hex_id!(OfferId(u128), 32, OfferIdError, "an offer id is 32 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_nodes_yes_says_no_time_and_an_older_node_reads_a_newer_ones() {
+        #[derive(Deserialize)]
+        struct Older {
+            offer: OfferId,
+        }
+        let offer = OfferId(7);
+        let plain = format!("{{\"offer\":\"{offer}\"}}");
+        let ready = serde_json::from_str::<Accepted>(&plain).unwrap().ready;
+        assert!(ready.is_unknown());
+        assert_eq!(serde_json::to_string(&Accepted { offer, ready }).unwrap(), plain);
+        let ready = Ready { wait_ms: Some(1_200), work_ms: None };
+        let told = serde_json::to_string(&Accepted { offer, ready }).unwrap();
+        assert!(told.ends_with(r#","ready":{"wait_ms":1200}}"#), "{told}");
+        assert_eq!(serde_json::from_str::<Accepted>(&told).unwrap().ready, ready);
+        assert_eq!(serde_json::from_str::<Older>(&told).unwrap().offer, offer);
+    }
 
     #[test]
     fn offer_ids_go_there_and_back() {

@@ -16,7 +16,7 @@ use starling_placement::journey::TimeBudget;
 
 use super::respond::{json, problem, problem_of, set_header};
 use super::{ApiError, Body, full_body, objects, request};
-use crate::api::{AUTHENTICATION_INFO, Claim, End, HEADER, Offer, OfferId, Problem, ProgressQuery};
+use crate::api::{AUTHENTICATION_INFO, Claim, End, HEADER, Offer, OfferEnd, OfferId, Problem, ProgressQuery};
 use crate::auth::{Admission, AuthError};
 use crate::content::ContentId;
 use crate::node::{Node, PeersJobError, RefusedOffer, Served};
@@ -69,6 +69,15 @@ impl From<RefusedOffer> for Said {
 /// `POST /internal/offers`: a place in the queue for a job, or a refusal at once.
 pub(super) async fn offer(node: &Arc<Node>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
     exchange(node, request, async |offer: Offer| node.consider(peer, offer).map_err(Said::from)).await
+}
+
+/// `POST /internal/offers/end`: the body of an accepted offer does not come.
+pub(super) async fn end_offer(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    exchange(node, request, async |end: OfferEnd| {
+        node.release_offer(end.offer);
+        Ok(())
+    })
+    .await
 }
 
 /// `POST /internal/leases`: a claim to a content whose home this node is.

@@ -48,6 +48,7 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
     match segments.as_slice() {
         ["upload"] if post => upload::upload(node, client, request).await,
         ["internal", "offers"] if post => internal::offer(node, client, request).await,
+        ["internal", "offers", "end"] if post => internal::end_offer(node, request).await,
         ["internal", "jobs", id] if post => internal::job(node, id, request).await,
         ["internal", "leases"] if post => internal::claim(node, request).await,
         ["internal", "leases", "end"] if post => internal::end(node, request).await,
@@ -62,7 +63,7 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         }
         ["upload"]
         | ["internal", "offers" | "leases" | "progress"]
-        | ["internal", "leases", "end"]
+        | ["internal", "leases" | "offers", "end"]
         | ["internal", "jobs", _] => wrong_method(&path, "POST"),
         ["internal", "results", _, _] | ["internal", "results", _, _, _] => wrong_method(&path, "GET"),
         ["internal", "policy"] => wrong_method(&path, "GET, POST"),

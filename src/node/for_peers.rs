@@ -60,8 +60,17 @@ impl Node {
                 .reserve_unseen(client, &profile.name, offer.content, deadline)
                 .ok_or(WorkError::Saturated { retry_after })?,
         };
+        let pixels = offer.info.as_ref().map(|info| profile.work_pixels(info));
+        let ready = self.pool.ready(client, &profile.name, pixels, &place);
         self.publish_load();
-        Ok(Accepted { offer: self.offers.hold(offer, (place, slot)) })
+        Ok(Accepted { offer: self.offers.hold(offer, (place, slot)), ready })
+    }
+
+    /// The job of an offer that was accepted does not come: its place is free again.
+    pub fn release_offer(&self, id: OfferId) {
+        if self.offers.release(id) {
+            self.publish_load();
+        }
     }
 
     /// Does a job whose offer was accepted.

@@ -22,7 +22,8 @@ use starling_placement::journey::{Fault, PeerError};
 use starling_placement::standing::{Avoidance, Standings};
 
 use crate::api::{
-    AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, Offer, Problem, Progress, ProgressQuery, Verdict,
+    AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, Offer, OfferEnd, OfferId, Problem, Progress,
+    ProgressQuery, Verdict,
 };
 use crate::auth::{Authority, Signed};
 use crate::body::{Body, full_body};
@@ -100,6 +101,12 @@ impl PeerClient {
     ) -> Result<Accepted, PeerError> {
         self.standings.may_offer(Instant::now(), peer)?;
         self.exchange_documents(peer, "/internal/offers", offer, question_timeout(rtt)).await
+    }
+
+    /// Tells a peer that the body of an offer that it accepted does not come. Nothing is held against one that does not answer: its place
+    /// is free soon anyway.
+    pub async fn end_offer(&self, peer: &Identity, offer: OfferId) -> Result<(), PeerError> {
+        self.question(peer, "/internal/offers/end", &OfferEnd { offer }, QUESTION_TIMEOUT_MAX).await
     }
 
     /// Claims a content from its home, which may keep the answer back for as long as the claim allows.

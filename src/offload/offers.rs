@@ -54,6 +54,12 @@ impl<P: Send + 'static> Offers<P> {
         id
     }
 
+    /// The body does not come: the place is given back. False: no such offer is held.
+    pub fn release(&self, id: OfferId) -> bool {
+        let released = self.held.lock().remove(&id);
+        released.is_some()
+    }
+
     /// The offer and its place, once.
     pub fn take(&self, id: OfferId) -> Result<(Offer, P), TakeError> {
         let held = self.held.lock().remove(&id);
@@ -70,7 +76,7 @@ mod tests {
     use crate::content::{ContentId, MediaInfo};
 
     #[tokio::test(start_paused = true)]
-    async fn an_offer_is_taken_once_and_expires() {
+    async fn an_offer_is_taken_or_released_once_and_expires() {
         let offer = Offer {
             from: "node1".parse().unwrap(),
             content: ContentId([0; 32]),
@@ -89,6 +95,11 @@ mod tests {
         assert!(offers.take(id).is_ok());
         assert_eq!(offers.take(id).unwrap_err(), TakeError::Unknown);
         assert_eq!(Arc::strong_count(&place), 1);
+
+        let id = offers.hold(offer.clone(), Arc::clone(&place));
+        assert!(offers.release(id) && !offers.release(id));
+        assert_eq!(Arc::strong_count(&place), 1);
+        assert_eq!(offers.take(id).unwrap_err(), TakeError::Unknown);
 
         let id = offers.hold(offer, Arc::clone(&place));
         tokio::time::sleep(ACCEPT_TIMEOUT + std::time::Duration::from_millis(10)).await;

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use starling_placement::desk::{Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec};
+use starling_placement::desk::{Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec, Ready};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -226,6 +226,17 @@ impl Pool {
     pub fn backlog(&self, client: ClientTag, own: Option<&Reservation>) -> Backlog {
         let own = own.map(|own| own.id);
         self.0.0.lock().desk.backlog(Instant::now(), client, own)
+    }
+
+    /// When a client's job is done that holds this place: see [`Desk::ready`].
+    pub fn ready(
+        &self,
+        client: ClientTag,
+        profile: &ProfileName,
+        work_pixels: Option<u64>,
+        own: &Reservation,
+    ) -> Ready {
+        self.0.0.lock().desk.ready(Instant::now(), (client, profile), work_pixels, own.id)
     }
 
     /// How long a client's job of this profile keeps a worker here, once enough of them were done to tell.

@@ -55,7 +55,8 @@ async fn no_page_reaches_the_routes_between_nodes() {
     let node = Node::start(NodeOptions::new("node1", "FRA").arg("--allow-origin=*"));
     let own = format!("http://{}", node.http_address);
     let job = "/internal/jobs/00000000000000000000000000000000";
-    for path in ["/internal/offers", "/internal/leases", "/internal/leases/end", job] {
+    for path in ["/internal/offers", "/internal/leases", "/internal/leases/end", "/internal/offers/end", job]
+    {
         for headers in [&PAGE[..], &[("origin", own.as_str()), ("content-type", "application/json")]] {
             send(&node, Method::POST, path, headers, b"{}").await.assert_problem(403, "cross-origin");
         }

@@ -31,6 +31,7 @@ async fn members_with_the_key_work_together_and_nobody_else_gets_in() {
         "/internal/offers",
         "/internal/leases",
         "/internal/leases/end",
+        "/internal/offers/end",
         "/internal/jobs/00000000000000000000000000000000",
         "/internal/jobs/no-offer",
     ] {

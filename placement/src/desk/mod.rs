@@ -15,6 +15,7 @@ mod job;
 mod line;
 #[cfg(test)]
 mod model;
+mod ready;
 mod speed;
 mod speeds;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use estimate::Estimate;
 use estimate::Work;
 pub use job::{Ending, Entry, Granted, JobId, JobSpec, Next, Over, Refusal, ReservationId, Totals, Unseen};
 use job::{Running, Waiting};
+pub use ready::Ready;
 use speeds::Speeds;
 pub use turns::{Tally, Turns};
 

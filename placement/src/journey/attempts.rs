@@ -7,6 +7,8 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
+use super::bids::Round;
+use super::offers::{Offer, Taken};
 use super::watch::{Motion, Stall, until_stalled};
 use super::{Done, Event, Journey, PeerError, Ports, What, clock, share};
 use crate::content::ContentId;
@@ -21,15 +23,10 @@ const SILENT_MAX: Duration = Duration::from_secs(1);
 pub(super) enum Attempt {
     /// Another node may do it.
     Elsewhere,
+    /// This node is likely to be done sooner than all that were asked.
+    Here,
     /// No node would.
     Final(WorkError),
-}
-
-/// A place for a job at a peer.
-struct Taken<A> {
-    accepted: A,
-    /// What the router is told of it.
-    handoff: Handoff,
 }
 
 /// A job that a peer has and that does not get on there. It goes on beside whatever is tried next, and the first result counts.
@@ -48,9 +45,13 @@ pub(super) struct Attempts<'a, P: Ports> {
     pub(super) fault: Option<WorkError>,
     /// The first node's crash over it.
     pub(super) crash: Option<WorkError>,
+    /// Peers that were asked so far.
+    pub(super) asked: usize,
+    /// Peers that had a place and were not the earliest.
+    pub(super) willing: Vec<Candidate>,
     /// Time that peers took to say no to an offer, and time in which none of them said anything.
-    refusing: Duration,
-    silent: Duration,
+    pub(super) refusing: Duration,
+    pub(super) silent: Duration,
     /// This node had taken the job, and then began to shut down.
     pub(super) leaving: bool,
     pub(super) stragglers: Stragglers<P::Object>,
@@ -64,6 +65,8 @@ impl<'a, P: Ports> Attempts<'a, P> {
             retry_after: None,
             fault: None,
             crash: None,
+            asked: 0,
+            willing: Vec::new(),
             refusing: Duration::ZERO,
             silent: Duration::ZERO,
             leaving: false,
@@ -85,15 +88,12 @@ impl<'a, P: Ports> Attempts<'a, P> {
         attempt
     }
 
-    /// Has a peer do it; its answer to the offer is waited for until `answer_by`.
-    pub(super) async fn there(
-        &mut self,
-        candidate: &Candidate,
-        answer_by: Instant,
-    ) -> Result<Done<P::Object>, Attempt> {
+    /// Has a peer do it: that of the round, or the one of them that is done first.
+    pub(super) async fn there(&mut self, round: &Round) -> Result<Done<P::Object>, Attempt> {
+        self.asked += round.peers.len();
         let mut stragglers = std::mem::take(&mut self.stragglers);
         let (ports, content) = (Arc::clone(&self.journey.ports), self.journey.job.content());
-        let attempt = Box::pin(self.there_alone(candidate, answer_by));
+        let attempt = Box::pin(self.there_alone(round));
         let attempt = hedged((&*ports, content), &mut stragglers, attempt).await;
         self.stragglers.extend(stragglers);
         attempt
@@ -157,40 +157,45 @@ impl<'a, P: Ports> Attempts<'a, P> {
         }
     }
 
-    async fn there_alone(
-        &mut self,
-        candidate: &Candidate,
-        answer_by: Instant,
-    ) -> Result<Done<P::Object>, Attempt> {
-        let offered = self.offer(candidate, answer_by).await;
-        let taken = offered.is_ok();
-        let handed = match offered {
-            Ok(taken) => match self.hand_over(candidate, taken).await {
-                Some(handed) => handed,
-                None => return Err(Attempt::Elsewhere),
+    async fn there_alone(&mut self, round: &Round) -> Result<Done<P::Object>, Attempt> {
+        let (place, taken) = match (&round.peers[..], &round.here) {
+            ([peer], None) => match self.offer(peer, round.answer_by).await {
+                Ok(taken) => (0, taken),
+                Err(error) => return Err(self.failed(peer, error, false)),
             },
-            Err(error) => Err(error),
+            _ => self.award(round).await?,
         };
-        self.journey.job.timings.mark(if handed.is_ok() { "peer" } else { "no-peer" });
+        let peer = &round.peers[place];
+        match self.hand_over(peer, taken).await {
+            None => Err(Attempt::Elsewhere),
+            Some(Ok(done)) => {
+                self.journey.job.timings.mark("peer");
+                Ok(done)
+            }
+            Some(Err(error)) => Err(self.failed(peer, error, true)),
+        }
+    }
+
+    /// A peer has not done it; `taken`: it had said that it would.
+    pub(super) fn failed(&mut self, candidate: &Candidate, error: PeerError, taken: bool) -> Attempt {
+        self.journey.job.timings.mark("no-peer");
         let peer = candidate.identity.name.clone();
-        match handed {
-            Ok(done) => Ok(done),
-            Err(PeerError::Ended(WorkError::Crashed { how })) => Err(self.crashed(how)),
-            Err(PeerError::Ended(error)) => Err(Attempt::Final(error)),
-            Err(PeerError::Refused { reason, retry_after }) => {
+        match error {
+            PeerError::Ended(WorkError::Crashed { how }) => return self.crashed(how),
+            PeerError::Ended(error) => return Attempt::Final(error),
+            PeerError::Refused { reason, retry_after } => {
                 self.journey.tell(What::Refused { peer, reason, taken });
-                Err(self.refused_for(retry_after))
+                return self.refused_for(retry_after);
             }
             // Why it is avoided was said already.
-            Err(PeerError::Unreachable(reason) | PeerError::Avoided(reason)) => {
+            PeerError::Unreachable(reason) | PeerError::Avoided(reason) => {
                 self.journey.tell(What::Lost { peer, reason });
-                Err(Attempt::Elsewhere)
             }
-            Err(error @ (PeerError::Faulty { .. } | PeerError::NotTaken(_))) => {
+            error @ (PeerError::Faulty { .. } | PeerError::NotTaken(_)) => {
                 self.journey.tell(What::ResultNotTaken { peer, error });
-                Err(Attempt::Elsewhere)
             }
         }
+        Attempt::Elsewhere
     }
 
     /// Whether a job that has a place here has been kept asking for a better one long enough. Work that a peer began is not asking.
@@ -203,32 +208,30 @@ impl<'a, P: Ports> Attempts<'a, P> {
         Attempt::Elsewhere
     }
 
-    /// Offers it to a peer, and takes note of the time that this took in vain.
-    async fn offer(
-        &mut self,
-        candidate: &Candidate,
-        answer_by: Instant,
-    ) -> Result<Taken<P::Accepted>, PeerError> {
+    /// An offer of it, that is not on its way yet.
+    pub(super) fn offer_to(&self, candidate: &Candidate) -> Offer<P> {
         let Journey { ports, job, reservation } = &*self.journey;
         // A node that is leaving, or has failed at it, has no place to compare with.
         let backlog = (!self.leaving && self.fault.is_none())
             .then(|| candidate.backlog_max(ports.backlog(job.client, reservation.as_ref())))
             .flatten();
+        Offer::new(ports, job, candidate, backlog)
+    }
+
+    /// Offers it to a peer, and takes note of the time that this took in vain.
+    async fn offer(&mut self, candidate: &Candidate, answer_by: Instant) -> Result<Taken<P>, PeerError> {
         let asked = clock::now();
-        let handoff = ports.router().hand_off(asked, candidate, &job.demand());
-        let answer = ports.offer(&candidate.identity, candidate.rtt, job, backlog);
-        let Ok(answer) = clock::timeout_at(answer_by, answer).await else {
+        let Ok(answer) = clock::timeout_at(answer_by, self.offer_to(candidate)).await else {
             self.silent += clock::now() - asked;
             return Err(PeerError::Refused { reason: "no time for its answer".into(), retry_after: None });
         };
-        handoff.observe(clock::now(), answered(&answer));
         let took = clock::now() - asked;
         match &answer {
             Err(PeerError::Refused { .. }) => self.refusing += took,
             Err(PeerError::Unreachable(_) | PeerError::Avoided(_)) => self.silent += took,
             Ok(_) | Err(PeerError::Ended(_) | PeerError::Faulty { .. } | PeerError::NotTaken(_)) => {}
         }
-        answer.map(|accepted| Taken { accepted, handoff })
+        answer
     }
 
     /// Sends a job that a peer has accepted, and waits for its result as long as something moves. None when nothing does: then it
@@ -236,7 +239,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
     async fn hand_over(
         &mut self,
         candidate: &Candidate,
-        taken: Taken<P::Accepted>,
+        taken: Taken<P>,
     ) -> Option<Result<Done<P::Object>, PeerError>> {
         let (ports, job) = (Arc::clone(&self.journey.ports), &self.journey.job);
         let (peer, motion) = (&candidate.identity, Motion::default());
@@ -264,17 +267,12 @@ impl<'a, P: Ports> Attempts<'a, P> {
     }
 
     /// The job's way to a peer, and its result's way back.
-    fn exchange(
-        &self,
-        candidate: &Candidate,
-        taken: Taken<P::Accepted>,
-        motion: Motion,
-    ) -> Straggler<P::Object> {
-        let Taken { accepted, handoff } = taken;
+    fn exchange(&self, candidate: &Candidate, taken: Taken<P>, motion: Motion) -> Straggler<P::Object> {
         let (ports, job) = (Arc::clone(&self.journey.ports), self.journey.job.clone());
         let (peer, route) = (Arc::clone(&candidate.identity), candidate.route);
         let scores = Arc::clone(&self.scores);
         Box::pin(async move {
+            let Some((accepted, handoff)) = taken.used() else { unreachable!("it is used once") };
             let exchange = async {
                 let delivery = ports.send(&peer, &job, &accepted, &motion).await?;
                 ports.keep(&job, &peer, delivery, &motion).await
@@ -311,16 +309,6 @@ fn learn(handoff: &Handoff, failed: Option<&PeerError>, motion: &Motion) {
         Some(PeerError::Ended(_) | PeerError::NotTaken(_) | PeerError::Avoided(_)) => Outcome::Over,
     };
     handoff.observe(now, outcome);
-}
-
-/// What became of an offer.
-fn answered<T>(answer: &Result<T, PeerError>) -> Outcome {
-    match answer {
-        Ok(_) => Outcome::Accepted,
-        Err(PeerError::Refused { retry_after, .. }) => Outcome::Refused { retry_after: *retry_after },
-        Err(PeerError::Unreachable(_) | PeerError::Faulty { .. }) => Outcome::Failed,
-        Err(PeerError::Ended(_) | PeerError::NotTaken(_) | PeerError::Avoided(_)) => Outcome::Over,
-    }
 }
 
 /// An attempt beside what does not get on elsewhere: whichever has a result first counts, and ends the others.

@@ -1,19 +1,17 @@
 //! Carrying a routing decision out: one candidate after the other, until one has done the job.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::attempts::{Attempt, Attempts, hedged};
+use super::bids::{Next, PEERS_ASKED_MAX, Round, answer_by, may_be_asked, take_few};
 use super::{Done, Journey, Outcome, Ports, Reservation, What, clock};
 use crate::error::WorkError;
 use crate::policy::{Candidate, Concern, OwnDesk, Question};
 
-/// How many peers are asked at the most before the job is done here or refused.
-const PEERS_ASKED_MAX: usize = 8;
 /// Candidates that are ranked for it: some of them turn out not to be asked.
 const RANKED_MAX: usize = 4 * PEERS_ASKED_MAX;
-/// Least time for a peer's answer beside the two ways there and back that a new connection and the offer take.
-const ANSWER_TIME_MIN: Duration = Duration::from_millis(100);
 /// Time to find another node for a job that does not get on where it is.
 const HEDGE_DECIDED_AFTER: Duration = Duration::from_millis(700);
 
@@ -75,6 +73,7 @@ impl<P: Ports> Journey<P> {
         let booked = self.reservation.as_ref().is_some_and(Reservation::is_booked);
         let ranked = self.rank(RANKED_MAX);
         let scores = self.scores(&ranked);
+        let at_once = self.offers_at_once();
         let mut attempts = Attempts::new(self, scores);
         // What was told to come back now is not sent on: its place is here.
         if booked && let Some(outcome) = decided(attempts.here().await) {
@@ -83,37 +82,28 @@ impl<P: Ports> Journey<P> {
         if attempts.leaving {
             return attempts.hand_on().await;
         }
-        let mut peers_asked = 0;
         let mut local_refused = false;
-        for candidate in &ranked {
-            let left = attempts.journey.job.budget.left();
-            if left.is_zero() {
+        let mut open = VecDeque::from(ranked);
+        while let Some(next) = attempts.next(&mut open, at_once) {
+            if attempts.journey.job.budget.is_over() {
                 return Err(WorkError::TooLate);
             }
-            let attempt = if candidate.is_local() {
-                if attempts.fault.is_some() {
-                    // It came to a booked place, and failed in it.
-                    continue;
-                }
-                let attempt = attempts.here().await;
-                local_refused = attempts.fault.is_none();
-                attempt
-            } else if peers_asked < PEERS_ASKED_MAX
-                && (attempts.fault.is_some() || !attempts.has_asked_enough())
-                && may_be_asked(candidate, left)
-            {
-                peers_asked += 1;
-                let deadline = attempts.journey.job.budget.deadline();
-                attempts.there(candidate, deadline).await
-            } else {
-                continue;
+            let mut attempt = match next {
+                Next::Here => Err(Attempt::Here),
+                Next::There(round) => attempts.there(&round).await,
             };
+            if matches!(attempt, Err(Attempt::Here)) {
+                open.retain(|candidate| !candidate.is_local());
+                attempt = attempts.here().await;
+                local_refused = attempts.fault.is_none();
+            }
             if let Some(outcome) = decided(attempt) {
                 return outcome;
             }
             if attempts.leaving {
                 return attempts.hand_on().await;
             }
+            attempts.willing.drain(..).rev().for_each(|peer| open.push_front(peer));
         }
         // The queue here was full when it was this node's turn; asking the others took time in which a place came free.
         if local_refused && let Some(outcome) = decided(attempts.here().await) {
@@ -149,7 +139,7 @@ impl<P: Ports> Journey<P> {
             if attempts.journey.job.budget.is_over() {
                 return Err(WorkError::TooLate);
             }
-            if let Some(outcome) = decided(attempts.there(candidate, deadline).await) {
+            if let Some(outcome) = decided(attempts.there(&Round::of_one(candidate, deadline)).await) {
                 return outcome;
             }
         }
@@ -171,21 +161,24 @@ impl<P: Ports> Journey<P> {
     async fn elsewhere(&mut self) -> Result<Outcome<P::Object>, Option<Duration>> {
         let ranked = self.rank(RANKED_MAX);
         let scores = self.scores(&ranked);
-        let budget = self.job.budget;
+        let (budget, at_once) = (self.job.budget, self.offers_at_once());
         let mut attempts = Attempts::new(self, scores);
-        let may = |peer: &&Candidate| !peer.is_local() && may_be_asked(peer, budget.left());
-        let mut peers = ranked.iter().filter(may).take(PEERS_ASKED_MAX).peekable();
+        let may = |peer: &Candidate| may_be_asked(peer, budget.left());
+        let mut open: VecDeque<_> = ranked.into_iter().filter(may).take(PEERS_ASKED_MAX).collect();
         let mut decide_by = budget.decide_by();
-        while let Some(candidate) = peers.next() {
+        while !open.is_empty() && attempts.asked < PEERS_ASKED_MAX {
             let now = clock::now();
             if now >= decide_by {
                 break;
             }
-            let answer_by =
-                if peers.peek().is_some() { answer_by(now, decide_by, candidate.rtt) } else { decide_by };
-            if let Some(outcome) = decided(attempts.there(candidate, answer_by).await) {
+            let mut round = Round { peers: take_few(&mut open, at_once), here: None, answer_by: decide_by };
+            if !open.is_empty() {
+                round.answer_by = answer_by(now, decide_by, round.rtt_max());
+            }
+            if let Some(outcome) = decided(attempts.there(&round).await) {
                 return Ok(outcome);
             }
+            attempts.willing.drain(..).rev().for_each(|peer| open.push_front(peer));
             if attempts.has_stragglers() {
                 // It was taken, so it is no refusal that is waited for now.
                 decide_by = clock::now() + HEDGE_DECIDED_AFTER;
@@ -211,7 +204,7 @@ impl<P: Ports> Journey<P> {
         match hedged((&*ports, content), &mut stragglers, work).await {
             Ok(done) => Ok(done),
             Err(Attempt::Final(error)) => Err(error),
-            Err(Attempt::Elsewhere) => unreachable!("it has no such end"),
+            Err(Attempt::Elsewhere | Attempt::Here) => unreachable!("it has no such end"),
         }
     }
 
@@ -227,6 +220,11 @@ impl<P: Ports> Journey<P> {
         let own = OwnDesk { load: ports.own_load(), backlog, service };
         let (view, avoided) = (ports.view(), ports.avoided());
         ports.rank(&Question { view: &view, job: demand, own, avoided: &avoided }, count_max)
+    }
+
+    /// How many peers the policy has asked at the same time.
+    fn offers_at_once(&self) -> usize {
+        self.ports.router().policy().kind.offers_at_once()
     }
 
     /// `node1/FRA=0.120 node4/FRA=0.031 …`, best first.
@@ -249,7 +247,7 @@ impl<P: Ports> Attempts<'_, P> {
             if self.journey.job.budget.is_over() {
                 return Err(WorkError::TooLate);
             }
-            if let Some(outcome) = decided(self.there(&candidate, deadline).await) {
+            if let Some(outcome) = decided(self.there(&Round::of_one(&candidate, deadline)).await) {
                 return outcome;
             }
         }
@@ -257,24 +255,12 @@ impl<P: Ports> Attempts<'_, P> {
     }
 }
 
-/// How long a peer's answer is waited for when others are still to be asked: one that says nothing takes them half of the time.
-fn answer_by(now: Instant, decide_by: Instant, rtt: Option<Duration>) -> Instant {
-    let left = decide_by.saturating_duration_since(now);
-    let way = rtt.unwrap_or_default() * 2 + ANSWER_TIME_MIN;
-    now + (left / 2).max(way).min(left)
-}
-
 fn decided<O>(attempt: Result<Done<O>, Attempt>) -> Option<Outcome<O>> {
     match attempt {
         Ok(done) => Some(Ok(done)),
         Err(Attempt::Final(error)) => Some(Err(error)),
-        Err(Attempt::Elsewhere) => None,
+        Err(Attempt::Elsewhere | Attempt::Here) => None,
     }
-}
-
-/// Whether a job with so much time left is offered to a peer at all: it may take it, and is no node that is not trusted.
-fn may_be_asked(peer: &Candidate, left: Duration) -> bool {
-    peer.concern != Concern::Distrusted && !peer.is_full(left)
 }
 
 fn scores_text(ranked: &[Candidate]) -> Arc<str> {
@@ -289,7 +275,6 @@ fn scores_text(ranked: &[Candidate]) -> Arc<str> {
 mod tests {
     use super::super::handover::tests::{peer, silent};
     use super::*;
-    use crate::testing::start;
 
     #[test]
     fn scores_are_told_of_those_that_have_one() {
@@ -298,24 +283,5 @@ mod tests {
         ranked.push(Candidate { score: f64::INFINITY, ..silent("a", 0) });
         assert_eq!(&*scores_text(&ranked), "d/FRA=0.100 b/FRA=0.000");
         assert_eq!(&*scores_text(&[]), "");
-    }
-
-    #[test]
-    fn however_many_say_nothing_it_is_decided_in_time() {
-        let begun = start();
-        let decide_by = begun + Duration::from_millis(700);
-        for rtt_ms in [None, Some(0), Some(40), Some(250), Some(10_000)] {
-            let (mut now, mut asked) = (begun, 0);
-            while now < decide_by {
-                let until = answer_by(now, decide_by, rtt_ms.map(Duration::from_millis));
-                assert!(now < until && until <= decide_by);
-                (now, asked) = (until, asked + 1);
-            }
-            let enough = if rtt_ms.unwrap_or_default() <= 40 { 3 } else { 1 };
-            assert!((enough..=PEERS_ASKED_MAX).contains(&asked), "{rtt_ms:?}: {asked}");
-        }
-        // A way that takes longer than half of the time is not in vain.
-        let far = answer_by(begun, decide_by, Some(Duration::from_millis(250)));
-        assert_eq!(far - begun, Duration::from_millis(600));
     }
 }

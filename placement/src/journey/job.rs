@@ -8,6 +8,7 @@ use starling_overlay::Identity;
 
 use super::{Facts, Things, TimeBudget, Timings};
 use crate::content::{ClientTag, ContentId, Key};
+use crate::desk::Backlog;
 use crate::error::WorkError;
 use crate::policy::{Demand, RouteKind};
 
@@ -85,6 +86,31 @@ impl<P: Things> Job<P> {
             0 => WorkError::Crashed { how },
             _ => WorkError::Unusable { why: format!("{how}, and it was not the first") },
         }
+    }
+}
+
+/// All that a peer is told of a job before it takes it.
+#[derive(Clone, Debug)]
+pub struct Proposal<F> {
+    /// What the result is called.
+    pub key: Key,
+    /// Length of the video.
+    pub bytes: u64,
+    /// Whose it is.
+    pub client: ClientTag,
+    /// The time of its request.
+    pub budget: TimeBudget,
+    /// What was found in the video; none where nobody has looked yet.
+    pub facts: Option<F>,
+    /// What stands before the job here, where the peer is to compare.
+    pub backlog: Option<Backlog>,
+}
+
+impl<F: Clone> Proposal<F> {
+    pub(super) fn new<P: Things<Facts = F>>(job: &Job<P>, backlog: Option<Backlog>) -> Self {
+        let Job { key, bytes, client, budget, facts, .. } = job;
+        let (bytes, client, budget) = (*bytes, *client, *budget);
+        Self { key: key.clone(), bytes, client, budget, facts: facts.clone(), backlog }
     }
 }
 

@@ -5,7 +5,8 @@
 //!   -> claim           claim.rs      ask the content's home (lease.rs holds what it gives), wait while another node is at it
 //!   -> make            dispatch.rs   a place in the own queue, a look at the video, and then one candidate after the other
 //!       -> here        attempts.rs   work_here (share.rs): the own workers, shared with what peers asked for
-//!       -> there       attempts.rs   offer, send, keep; watched by watch.rs, hedged when nothing moves
+//!       -> there       attempts.rs   offer (offers.rs; to a few at once: bids.rs), send, keep; watched by watch.rs, hedged when
+//!                                    nothing moves
 //!       -> hand on     dispatch.rs   this node is leaving: handover.rs says which peer gets the next job
 //!   -> refuse          refuse.rs     when to come back, or that it takes too long
 //! ```
@@ -15,6 +16,7 @@
 //! What has to go on when its request is gone (the end of a lease, work that several wait for) is given to [`Host::spawn`].
 
 mod attempts;
+mod bids;
 mod budget;
 mod claim;
 pub mod clock;
@@ -25,6 +27,7 @@ mod handover;
 mod job;
 mod lease;
 mod life;
+mod offers;
 mod peer;
 mod ports;
 mod refuse;
@@ -38,10 +41,10 @@ use std::sync::Arc;
 
 pub use budget::TimeBudget;
 pub use event::{Event, What};
-pub use job::{CacheState, Done, Job, Outcome, Served};
+pub use job::{CacheState, Done, Job, Outcome, Proposal, Served};
 pub use life::{Life, Lives, Progress};
 pub use peer::{Fault, PeerError};
-pub use ports::{Facts, Host, OwnDesk, Peers, Ports, Reservation, Things, Work};
+pub use ports::{Accepted, Facts, Host, OwnDesk, Peers, Ports, Reservation, Things, Work};
 pub use refuse::refuse_unread;
 pub use share::{answer, work_here};
 pub use timings::Timings;

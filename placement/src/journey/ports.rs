@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use starling_overlay::{Identity, LoadSample, NodeName, View};
 
-use super::{CacheState, Event, Job, Journeys, Life, Motion, PeerError, Progress, clock};
+use super::{CacheState, Event, Job, Journeys, Life, Motion, PeerError, Progress, Proposal, clock};
 use crate::content::{ClientTag, Key};
-use crate::desk::{Backlog, Estimate};
+use crate::desk::{Backlog, Estimate, Ready};
 use crate::error::WorkError;
 use crate::lease::Verdict;
 use crate::policy::{Avoided, Candidate, Question, Router};
@@ -27,7 +27,7 @@ pub trait Things: Sized + Send + Sync + 'static {
     /// A verified result that is kept here.
     type Object: Clone + Send + Sync + 'static;
     /// A peer's yes to an offer.
-    type Accepted: Clone + Send + Sync + 'static;
+    type Accepted: Accepted;
     /// The head of a result on its way.
     type Delivery: Send + 'static;
 }
@@ -42,6 +42,12 @@ pub trait Facts: Clone + fmt::Debug + Send + Sync + 'static {
 pub trait Reservation: Send + Sync + 'static {
     /// Whether it is for a job that was told to come at this time.
     fn is_booked(&self) -> bool;
+}
+
+/// A peer's yes to an offer: it holds a place for the job, for a moment.
+pub trait Accepted: Clone + Send + Sync + 'static {
+    /// When the result would be ready there, by the peer's own desk.
+    fn ready(&self) -> Ready;
 }
 
 /// The cluster as this node sees it, and the runtime that its journeys are on.
@@ -143,14 +149,16 @@ pub trait Peers: Things {
         key: &Key,
         holders: &[NodeName],
     ) -> impl Future<Output = Result<(), PeerError>> + Send;
-    /// Offers a job to a peer. `backlog`: what stands before it here, where the peer is to compare.
+    /// Offers a job to a peer.
     fn offer(
         &self,
         peer: &Identity,
         rtt: Option<Duration>,
-        job: &Job<Self>,
-        backlog: Option<Backlog>,
+        proposal: &Proposal<Self::Facts>,
     ) -> impl Future<Output = Result<Self::Accepted, PeerError>> + Send;
+    /// Tells a peer that the job of an offer that it accepted does not come. Lost, it costs the place for as long as it is held
+    /// without a body.
+    fn release(&self, peer: &Identity, accepted: &Self::Accepted) -> impl Future<Output = ()> + Send;
     /// Sends the video of a job that a peer has accepted. Bytes are told to `motion`.
     fn send(
         &self,

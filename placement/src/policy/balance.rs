@@ -1,40 +1,37 @@
 //! Policies that look at the number of jobs alone: what load balancers do that know neither distance nor speed.
+//!
+//! `least-loaded`: the node with the fewest jobs a worker, own hand-offs counted; this node where others have as few.
+//! Source: join the shortest queue (Winston, "Optimality of the shortest line discipline", Journal of Applied Probability 14, 1977).
+//!
+//! `p2c`: of two random nodes the one with fewer jobs a worker; each further place is drawn from the rest in the same way.
+//! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001.
 
 use rand::{Rng, RngCore};
 
-use super::situation::{Seen, Situation};
+use super::walk::Node;
 
-/// `least-loaded`: the node with the fewest jobs a worker, own hand-offs counted; this node where others have as few.
-///
-/// Source: join the shortest queue (Winston, "Optimality of the shortest line discipline", Journal of Applied Probability 14, 1977).
-pub(super) fn least_loaded(situation: &Situation<'_>, nodes: &mut [Seen<'_>]) {
-    for node in nodes {
-        node.score = situation.jobs_per_worker(node);
-    }
+/// `least-loaded`.
+#[inline]
+pub(super) fn least_loaded(node: &Node) -> f64 {
+    if node.known { node.jobs_per_worker } else { f64::INFINITY }
 }
 
-/// `p2c`: of two random nodes the one with fewer jobs a worker; each further place is drawn from the rest in the same way.
-///
-/// Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001.
-pub(super) fn two_choices(situation: &Situation<'_>, nodes: &mut [Seen<'_>], rng: &mut dyn RngCore) {
-    let mut left: Vec<(usize, f64)> = nodes
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| node.load.is_some())
-        .map(|(index, node)| (index, situation.jobs_per_worker(node)))
-        .collect();
-    for node in nodes.iter_mut() {
-        node.score = f64::INFINITY;
-    }
-    let mut place = 0.0;
-    while !left.is_empty() {
+/// `p2c`: the nodes one place after the other. `left` are those of which something is known.
+pub(super) fn two_choices<'a>(
+    nodes: &'a [Node],
+    left: &'a mut Vec<u32>,
+    mut rng: &'a mut dyn RngCore,
+) -> impl Iterator<Item = u32> + 'a {
+    std::iter::from_fn(move || {
+        if left.is_empty() {
+            return None;
+        }
         let first = rng.random_range(0..left.len());
-        let second = other(first, left.len(), rng);
-        let better = if left[second].1 < left[first].1 { second } else { first };
-        let (index, _) = left.swap_remove(better);
-        nodes[index].score = place;
-        place += 1.0;
-    }
+        let second = other(first, left.len(), &mut rng);
+        let jobs = |at: usize| nodes[left[at] as usize].jobs_per_worker;
+        let better = if jobs(second) < jobs(first) { second } else { first };
+        Some(left.swap_remove(better))
+    })
 }
 
 /// Another index below `count` than `first`; the same where there is no other.

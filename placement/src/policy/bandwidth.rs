@@ -33,6 +33,10 @@ pub enum Direction {
     Back,
 }
 
+impl Direction {
+    pub(super) const BOTH: [Self; 2] = [Self::There, Self::Back];
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     seconds_per_byte: f64,
@@ -94,9 +98,14 @@ impl Bandwidths {
         Duration::try_from_secs_f64(per_byte * bytes as f64).unwrap_or(Duration::MAX)
     }
 
+    /// The peers of which something is known.
+    pub(super) fn by_name(&self) -> impl Iterator<Item = (&NodeName, ())> {
+        self.peers.keys().map(|name| (name, ()))
+    }
+
     /// Seconds a byte, of this peer alone.
     pub(super) fn of_peer(&self, now: Instant, peer: &NodeName, direction: Direction) -> Option<f64> {
-        if self.peers.is_empty() { None } else { self.peers.get(peer)?.seconds_per_byte(direction, now) }
+        self.peers.get(peer)?.seconds_per_byte(direction, now)
     }
 
     /// Seconds a byte, of a peer of which nothing is known but its zone.

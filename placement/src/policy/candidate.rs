@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use starling_overlay::{Identity, LoadSample, Zone};
 
+use super::Forecast;
 use super::wait::is_full;
 use crate::desk::Backlog;
 
@@ -86,6 +87,8 @@ pub struct Candidate {
     pub patience: Patience,
     /// How long the job is likely to keep a worker there.
     pub work: Duration,
+    /// Where the rest of its time goes there; none from a policy that does not predict times.
+    pub forecast: Option<Forecast>,
 }
 
 impl Candidate {

@@ -19,94 +19,59 @@
 //! Source: least expected delay, as in Shreedhar and others' studies of stale load information (Mitzenmacher, "How Useful Is Old
 //! Information?", IEEE TPDS 11(1), 2000, for what old samples do to it); the formula is this project's.
 
-use std::time::Duration;
+use super::roster::Row;
+use super::situation::Situation;
+use super::wait::Work;
+use super::walk::{Node, seconds};
+use super::{Forecast, Patience, margin};
 
-use rand::{Rng, RngCore};
-use starling_overlay::Zone;
-
-use super::bandwidth::Direction;
-use super::situation::{Seen, Situation};
-use super::{Patience, RTT_UNKNOWN, RouteKind, wait};
-
-/// A peer has to be likely to be done sooner than this node by this part of this node's time, ...
-const MARGIN_PART: f64 = 0.05;
-/// ... and by this at the least.
-const MARGIN_S_MIN: f64 = 0.020;
 /// Two peers whose times differ by less than this part are as good as each other.
 const ALIKE_PART: f64 = 0.05;
 
-pub(super) fn weigh<'a>(situation: &'a Situation<'a>, nodes: &mut [Seen<'a>], rng: &mut dyn RngCore) {
-    let here_s = situation.wait_here().as_secs_f64() + situation.work_here_s();
-    let margin_s = (here_s * MARGIN_PART).max(MARGIN_S_MIN);
-    let mut ways = Ways::new(situation);
-    for node in nodes {
-        if node.is_local() {
-            node.score = here_s;
-            continue;
+/// What is the same for all nodes of a decision. Times in seconds.
+pub(super) struct Eta {
+    /// Until it is done here.
+    pub(super) here_s: f64,
+    margin_s: f64,
+    work: Work,
+}
+
+impl Eta {
+    pub(super) fn new(situation: &Situation<'_>, own: &Node) -> Self {
+        let work = situation.work();
+        let here_s = own.wait_s + work.of(None, own);
+        Self { here_s, margin_s: margin(seconds(here_s)).as_secs_f64(), work }
+    }
+
+    /// The figure of a peer; `drawn` is 0 to 1.
+    #[inline]
+    pub(super) fn figure(&self, row: &Row, node: &Node, drawn: f64) -> f64 {
+        if !node.known {
+            return f64::INFINITY;
         }
-        let Some(load) = node.load else {
-            node.score = f64::INFINITY;
-            continue;
+        let arrival_s = row.rtt_s / 2.0 + node.ways_s[0];
+        let done_s = self.rest_s(row, node) + arrival_s.max(node.wait_s);
+        let unsure_s = node.one_more_s.min(node.age_s).max(done_s * ALIKE_PART);
+        (done_s + drawn * unsure_s) * node.tries + self.margin_s
+    }
+
+    /// All but the time until it is begun there.
+    #[inline]
+    fn rest_s(&self, row: &Row, node: &Node) -> f64 {
+        row.rtt_s + self.work.of(Some(row), node) + row.rtt_s / 2.0 + node.ways_s[1]
+    }
+
+    /// How much may stand before the job at a node, and where its time goes there.
+    pub(super) fn promise(&self, row: Option<&Row>, node: &Node) -> (Patience, Option<Forecast>) {
+        let Some(row) = row else {
+            return (Patience::default(), Some(Forecast::here(seconds(node.wait_s))));
         };
-        let (there_s, back_s) = ways.of(node);
-        let rtt_s = node.rtt.unwrap_or(RTT_UNKNOWN).as_secs_f64();
-        let (wait_s, one_more_s) = waits_s(node);
-        let rest_s = rtt_s + situation.work_s(Some(load)) + rtt_s / 2.0 + back_s;
-        let arrival_s = rtt_s / 2.0 + there_s;
-        let done_s = rest_s + arrival_s.max(wait_s);
-        let unsure_s = one_more_s.min(node.age.as_secs_f64()).max(done_s * ALIKE_PART);
-        let drawn: f64 = rng.random();
-        node.score = (done_s + drawn * unsure_s) * node.tries + margin_s;
-        let bearable_s = (here_s - rest_s).max(0.0);
-        node.patience = Patience::UpTo(Duration::try_from_secs_f64(bearable_s).unwrap_or(Duration::MAX));
-    }
-}
-
-/// How long a job waits for a worker at a peer, and how much longer if one more came before it.
-fn waits_s(node: &Seen<'_>) -> (f64, f64) {
-    let Some(load) = node.load else { return (0.0, 0.0) };
-    let wait = wait::wait(load, &node.handed);
-    let mut more = node.handed;
-    more.jobs += 1;
-    more.work = more.work.saturating_add(wait::usual(load));
-    let with_one_more = wait::wait(load, &more);
-    (wait.as_secs_f64(), with_one_more.saturating_sub(wait).as_secs_f64())
-}
-
-/// How long the input's bytes take to a peer, and the result's back.
-struct Ways<'a> {
-    situation: &'a Situation<'a>,
-    bytes: [f64; 2],
-    /// Seconds a byte of the zones met so far: they are few, and asked for each of their nodes.
-    zones: Vec<(&'a Zone, [f64; 2])>,
-}
-
-impl<'a> Ways<'a> {
-    fn new(situation: &'a Situation<'a>) -> Self {
-        let job = &situation.job;
-        let result_bytes = situation.experience.sizes.estimate(job.profile, job.bytes);
-        Self { situation, bytes: [job.bytes as f64, result_bytes as f64], zones: Vec::new() }
-    }
-
-    fn of(&mut self, node: &Seen<'a>) -> (f64, f64) {
-        let identity = &node.member.identity;
-        let zone = self.zone(&identity.zone, node.route);
-        let (bandwidths, now) = (&self.situation.experience.bandwidths, self.situation.now);
-        let seconds = |direction: Direction| {
-            let per_byte = bandwidths.of_peer(now, &identity.name, direction);
-            per_byte.unwrap_or(zone[direction as usize]) * self.bytes[direction as usize]
-        };
-        (seconds(Direction::There), seconds(Direction::Back))
-    }
-
-    fn zone(&mut self, zone: &'a Zone, route: RouteKind) -> [f64; 2] {
-        if let Some((_, per_byte)) = self.zones.iter().find(|(known, _)| *known == zone) {
-            return *per_byte;
+        if !node.known {
+            return (Patience::default(), None);
         }
-        let (bandwidths, now) = (&self.situation.experience.bandwidths, self.situation.now);
-        let per_byte =
-            [Direction::There, Direction::Back].map(|way| bandwidths.of_zone(now, zone, route, way));
-        self.zones.push((zone, per_byte));
-        per_byte
+        let bearable = seconds((self.here_s - self.rest_s(row, node)).max(0.0));
+        let [there, back] = node.ways_s.map(seconds);
+        let forecast = Forecast { wait: seconds(node.wait_s), there, back, tries: node.tries };
+        (Patience::UpTo(bearable), Some(forecast))
     }
 }

@@ -1,12 +1,22 @@
 //! Which policies there are, and the choice of one by name.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use rand::RngCore;
 
+use super::eta::Eta;
+use super::order::{Scratch, Weighing};
+use super::roster::{Roster, Row};
 use super::score::ScoreWeights;
-use super::situation::{Seen, Situation};
-use super::{balance, eta, prequal, score, simple, waterfall};
+use super::simple::{self, Draws};
+use super::situation::Situation;
+use super::walk::Node;
+use super::{Forecast, Patience, balance, prequal, waterfall};
+
+/// Peers that are asked at the same time by a policy that predicts times. In a trial the true answers of the best three by gossip were
+/// as good as true knowledge of all nodes.
+const OFFERS_AT_ONCE: usize = 3;
 
 /// A policy's name, as `--policy` takes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +81,20 @@ impl PolicyKind {
         }
     }
 
+    /// To how many peers a job is offered at the same time, for the earliest to take it. `prequal` sends no probes here, and so takes
+    /// the first that says yes, as the others do.
+    pub const fn offers_at_once(self) -> usize {
+        match self {
+            Self::Eta => OFFERS_AT_ONCE,
+            _ => 1,
+        }
+    }
+
+    /// Whether its figure is no more than a node's place in its order.
+    pub(super) const fn gives_places(self) -> bool {
+        !matches!(self, Self::Score | Self::LeastLoaded | Self::Eta)
+    }
+
     /// Whether it looks at what nodes say of their load. One of which nothing fresh is known is asked last then.
     pub const fn weighs_load(self) -> bool {
         !matches!(self, Self::Random | Self::RoundRobin)
@@ -78,22 +102,66 @@ impl PolicyKind {
 }
 
 impl Policy {
-    /// Sets each node's figure, and how much may stand before the job there. `nodes` are this node and then the others by name.
-    pub(super) fn weigh<'a>(
+    /// Tells [`super::order`] each node's figure; lower is better. To add a policy: a file with its figure, and a line here.
+    pub(super) fn weigh(
         &self,
-        situation: &'a Situation<'a>,
-        nodes: &mut [Seen<'a>],
+        (situation, roster): (&Situation<'_>, &Roster),
+        own: Node,
         rng: &mut dyn RngCore,
+        scratch: &mut Scratch,
     ) {
+        let weights = self.weights;
+        let of = Weighing { situation, roster, own, weighs_load: self.kind.weighs_load() };
         match self.kind {
-            PolicyKind::Score => score::weigh(self.weights, nodes),
-            PolicyKind::Random => simple::random(nodes, rng),
-            PolicyKind::RoundRobin => simple::round_robin(situation, nodes),
-            PolicyKind::LeastLoaded => balance::least_loaded(situation, nodes),
-            PolicyKind::P2c => balance::two_choices(situation, nodes, rng),
-            PolicyKind::Prequal => prequal::weigh(situation, nodes, rng),
-            PolicyKind::Waterfall => waterfall::weigh(situation, nodes),
-            PolicyKind::Eta => eta::weigh(situation, nodes, rng),
+            PolicyKind::Score => {
+                let own_score = weights.score(&situation.own.load, Duration::ZERO);
+                of.by_figure(scratch, own_score, |row, node| weights.figure(row, node));
+            }
+            PolicyKind::Random => {
+                let draws = Draws::new(rng.next_u64());
+                of.by_figure(scratch, draws.of(0), |_, node| draws.of(node.index));
+            }
+            PolicyKind::RoundRobin => {
+                let turn = simple::turns(roster, situation.turn);
+                of.by_figure(scratch, turn(0), |_, node| turn(node.index));
+            }
+            PolicyKind::LeastLoaded => {
+                of.by_figure(scratch, balance::least_loaded(&own), |_, node| balance::least_loaded(node));
+            }
+            PolicyKind::Waterfall => {
+                let places = waterfall::places(roster);
+                let figure = |row: &Row, node: &Node| waterfall::figure(places[row.zone as usize], node);
+                of.by_figure(scratch, waterfall::figure(0, &own), figure);
+            }
+            PolicyKind::Eta => {
+                let (eta, draws) = (Eta::new(situation, &own), Draws::new(rng.next_u64()));
+                of.by_figure(scratch, eta.here_s, |row, node| eta.figure(row, node, draws.of(node.index)));
+            }
+            PolicyKind::P2c => {
+                of.look_at_all(scratch);
+                let Scratch { best, nodes, known, .. } = scratch;
+                known.push(0);
+                of.by_places(best, nodes, balance::two_choices(nodes, known, rng));
+            }
+            PolicyKind::Prequal => {
+                of.look_at_all(scratch);
+                let Scratch { best, nodes, known, .. } = scratch;
+                of.by_places(best, nodes, prequal::places((situation, roster), nodes, known, rng));
+            }
+        }
+    }
+
+    /// How much may stand before the job at a node, and where its time goes there if that is predicted.
+    pub(super) fn promise(
+        &self,
+        situation: &Situation<'_>,
+        own: &Node,
+        (row, node): (Option<&Row>, &Node),
+    ) -> (Patience, Option<Forecast>) {
+        match self.kind {
+            PolicyKind::Random | PolicyKind::RoundRobin => (Patience::Any, None),
+            PolicyKind::Eta => Eta::new(situation, own).promise(row, node),
+            _ => (Patience::default(), None),
         }
     }
 }

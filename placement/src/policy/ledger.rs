@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use starling_overlay::{BootEpoch, Identity, LoadSample, NodeName};
 
 use super::SAMPLE_AGE_MAX;
-use super::situation::ByName;
 use crate::profile::ProfileName;
 
 /// Hand-offs remembered at the most; the oldest is forgotten then.
@@ -212,8 +211,9 @@ impl Ledger {
         self.by_id.is_empty()
     }
 
-    pub(super) fn by_name(&self) -> ByName<'_, Given> {
-        ByName::new(&self.peers)
+    /// All of it, by name.
+    pub(super) fn by_name(&self) -> impl Iterator<Item = (&NodeName, &Given)> {
+        self.peers.iter()
     }
 
     fn entry(&mut self, id: HandoffId) -> Option<&mut Entry> {

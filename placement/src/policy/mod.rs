@@ -4,22 +4,25 @@
 //! A [`Policy`] only proposes. Gossip is always a little stale, so a node that carries the proposal out offers the job to the
 //! candidates in order, and each of them answers from its own desk.
 //!
+//! - `roster` is what a view says of each peer, worked out once a view; `walk` adds what this node knows by its own doing;
 //! - a policy gives each node a figure: [`PolicyKind`] names them, each has a file that names its source;
 //! - `order` makes the ranking of it: the one place where what speaks against a node moves it back;
 //! - [`Ledger`], [`Bandwidths`], [`Reliability`] and [`Sizes`] are what was learned, [`Router`] holds them, and a [`Handoff`] tells
 //!   it step by step what became of a choice.
 //!
-//! To add a policy: a file with a `weigh` function, and a line in each `match` of `kind.rs`.
+//! To add a policy: a file with its figure, and a line in each `match` of `kind.rs`.
 
 mod balance;
 mod bandwidth;
 mod candidate;
 mod eta;
+mod forecast;
 mod kind;
 mod ledger;
 mod order;
 mod prequal;
 mod reliability;
+mod roster;
 mod router;
 mod score;
 mod simple;
@@ -30,10 +33,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod walk;
 mod waterfall;
 
 pub use bandwidth::{Bandwidths, Direction};
 pub use candidate::{Candidate, Concern, Patience, RouteKind};
+pub use forecast::{Forecast, is_sooner, margin};
 pub use kind::{Policy, PolicyKind, UnknownPolicy};
 pub use ledger::{Handed, Handing, HandoffId, Ledger};
 pub use reliability::Reliability;

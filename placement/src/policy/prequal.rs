@@ -9,12 +9,12 @@
 //! - own hand-offs count as requests in flight, as the paper counts a probe up that was used;
 //! - a latency is what the queue there and a usual job take, and the way there and back.
 
-use rand::RngCore;
-use rand::seq::SliceRandom;
+use rand::{Rng, RngCore};
 
-use super::RTT_UNKNOWN;
-use super::situation::{Seen, Situation};
+use super::roster::Roster;
+use super::situation::Situation;
 use super::wait;
+use super::walk::Node;
 
 /// Probes in the pool (the paper's).
 const POOL_MAX: usize = 16;
@@ -24,19 +24,27 @@ const HOT_QUANTILE: f64 = 0.84;
 /// One node of the pool.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
-    index: usize,
+    /// Its place among the nodes.
+    place: u32,
     in_flight: f64,
     latency_s: f64,
 }
 
-pub(super) fn weigh(situation: &Situation<'_>, nodes: &mut [Seen<'_>], mut rng: &mut dyn RngCore) {
-    let mut known: Vec<usize> = (1..nodes.len()).filter(|index| nodes[*index].load.is_some()).collect();
-    known.shuffle(&mut rng);
-    let mut pool: Vec<Probe> = [0]
-        .iter()
-        .chain(known.iter().take(POOL_MAX - 1))
-        .map(|index| probe(situation, nodes, *index))
-        .collect();
+/// The nodes one place after the other: first the pool, then the rest as they are drawn. `known` are the peers of which something is
+/// known; this node stands first in `nodes`.
+pub(super) fn places<'a>(
+    (situation, roster): (&Situation<'_>, &Roster),
+    nodes: &[Node],
+    known: &'a mut [u32],
+    rng: &'a mut dyn RngCore,
+) -> impl Iterator<Item = u32> + 'a {
+    let drawn_max = (POOL_MAX - 1).min(known.len());
+    for place in 0..drawn_max {
+        let other = rng.random_range(place..known.len());
+        known.swap(place, other);
+    }
+    let drawn = [0].into_iter().chain(known.iter().take(drawn_max).copied());
+    let mut pool: Vec<Probe> = drawn.map(|place| probe(situation, roster, nodes, place)).collect();
     let limit = hot_limit(&pool);
     pool.sort_by(|a, b| {
         let hot = |probe: &Probe| probe.in_flight > limit;
@@ -46,27 +54,26 @@ pub(super) fn weigh(situation: &Situation<'_>, nodes: &mut [Seen<'_>], mut rng: 
         // Two of one latency: this node, then as drawn.
         by_heat.then(by_figure)
     });
-    for node in nodes.iter_mut() {
-        node.score = f64::INFINITY;
-    }
-    let order = pool.iter().map(|probe| probe.index).chain(known.iter().skip(POOL_MAX - 1).copied());
-    for (place, index) in order.enumerate() {
-        nodes[index].score = place as f64;
-    }
+    let mut place = drawn_max;
+    let rest = std::iter::from_fn(move || {
+        if place == known.len() {
+            return None;
+        }
+        let other = rng.random_range(place..known.len());
+        known.swap(place, other);
+        place += 1;
+        Some(known[place - 1])
+    });
+    pool.into_iter().map(|probe| probe.place).chain(rest)
 }
 
-fn probe(situation: &Situation<'_>, nodes: &[Seen<'_>], index: usize) -> Probe {
-    let node = &nodes[index];
-    let Some(load) = node.load else {
-        return Probe { index, in_flight: f64::INFINITY, latency_s: f64::INFINITY };
+fn probe(situation: &Situation<'_>, roster: &Roster, nodes: &[Node], place: u32) -> Probe {
+    let node = &nodes[place as usize];
+    let (usual_s, way_s) = match node.index.checked_sub(1).map(|row| &roster.rows[row as usize]) {
+        Some(row) => (row.usual_s, row.rtt_s),
+        None => (wait::usual(&situation.own.load).as_secs_f64(), 0.0),
     };
-    let (in_flight, wait) = if node.is_local() {
-        (situation.jobs_per_worker(node) * f64::from(load.workers.max(1)), situation.wait_here())
-    } else {
-        (f64::from(node.handed.jobs(load)), wait::wait(load, &node.handed))
-    };
-    let way = node.rtt.unwrap_or(RTT_UNKNOWN);
-    Probe { index, in_flight, latency_s: (wait + wait::usual(load) + way).as_secs_f64() }
+    Probe { place, in_flight: node.jobs, latency_s: node.wait_s + usual_s + way_s }
 }
 
 /// What is above is hot: at least one of the pool is not.

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use starling_overlay::NodeName;
 
-use super::situation::ByName;
-
 /// Weight of a job against all before it.
 const WEIGHT: f64 = 0.3;
 /// After so long half of what was seen is forgotten: a peer that is not tried can't show that it has become better.
@@ -67,8 +65,9 @@ impl Reliability {
         self.peers.get(peer).map_or(1.0, |failing| failing.tries(now))
     }
 
-    pub(super) fn by_name(&self) -> ByName<'_, Failing> {
-        ByName::new(&self.peers)
+    /// All of it, by name.
+    pub(super) fn by_name(&self) -> impl Iterator<Item = (&NodeName, &Failing)> {
+        self.peers.iter()
     }
 }
 

@@ -9,6 +9,8 @@ use starling_overlay::{Identity, View};
 
 use super::bandwidth::{Bandwidths, Direction};
 use super::ledger::{Handing, HandoffId, Ledger};
+use super::order::Scratch;
+use super::roster::Roster;
 use super::{Avoided, Candidate, Demand, OwnDesk, Policy, Reliability, Situation, Sizes};
 
 /// What a node knows by its own doing.
@@ -59,8 +61,8 @@ pub enum Outcome {
 /// One decision that is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The membership.
-    pub view: &'a View,
+    /// The membership. What it says is worked out once for each, and not for each question.
+    pub view: &'a Arc<View>,
     /// What is to be done.
     pub job: Demand<'a>,
     /// This node's own figures.
@@ -79,12 +81,24 @@ struct State {
     experience: Experience,
     turn: u64,
     rng: StdRng,
+    /// The view that was asked of last, and what it says.
+    view: Option<Arc<View>>,
+    roster: Roster,
+    scratch: Scratch,
 }
 
 impl Router {
     /// Knows nothing yet.
     pub fn new(policy: Policy, rng: StdRng) -> Self {
-        Self(Arc::new(Mutex::new(State { policy, experience: Experience::default(), turn: 0, rng })))
+        Self(Arc::new(Mutex::new(State {
+            policy,
+            experience: Experience::default(),
+            turn: 0,
+            rng,
+            view: None,
+            roster: Roster::default(),
+            scratch: Scratch::default(),
+        })))
     }
 
     /// What decides now.
@@ -100,10 +114,14 @@ impl Router {
     /// The nodes that could do a job, best first: see [`Policy::rank`].
     pub fn rank(&self, now: Instant, question: &Question<'_>, count_max: usize) -> Vec<Candidate> {
         let mut state = self.lock();
-        let State { policy, experience, turn, rng } = &mut *state;
+        let State { policy, experience, turn, rng, view: seen, roster, scratch } = &mut *state;
         let Question { view, job, own, avoided } = *question;
+        if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, view)) {
+            roster.read(view);
+            *seen = Some(Arc::clone(view));
+        }
         let situation = Situation { view, job, own, experience, avoided, turn: *turn, now };
-        let ranked = policy.rank(&situation, rng, count_max);
+        let ranked = policy.rank_of(roster, &situation, rng, count_max, scratch);
         *turn = turn.wrapping_add(1);
         ranked
     }

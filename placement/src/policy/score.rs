@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use starling_overlay::LoadSample;
 
-use super::situation::Seen;
+use super::roster::Row;
+use super::walk::Node;
 
 /// A round trip up to this counts as no distance (the paper's least RTT).
 const RTT_MS_MIN: f64 = 10.0;
@@ -59,19 +60,21 @@ impl ScoreWeights {
     pub(super) fn score(self, load: &LoadSample, rtt: Duration) -> f64 {
         self.load * normalized_load(load) + self.rtt * normalized_rtt(rtt)
     }
+
+    /// The same of a peer. One of which no fresh sample is here has none: nothing is known that could speak for it.
+    #[inline]
+    pub(super) fn figure(self, row: &Row, node: &Node) -> f64 {
+        if node.known {
+            self.load * row.normalized_load + self.rtt * row.normalized_rtt
+        } else {
+            f64::INFINITY
+        }
+    }
 }
 
 impl Default for ScoreWeights {
     fn default() -> Self {
         Self::PAPER
-    }
-}
-
-/// Sets each node's score. A peer of which no fresh sample is here has none: nothing is known that could speak for it.
-pub(super) fn weigh(weights: ScoreWeights, nodes: &mut [Seen<'_>]) {
-    for node in nodes {
-        let score = |load| weights.score(load, node.rtt.unwrap_or(RTT_UNKNOWN));
-        node.score = node.load.map_or(f64::INFINITY, score);
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use starling_overlay::LoadSample;
 
 use super::ledger::Handed;
+use super::roster::Row;
+use super::walk::Node;
 use super::{Demand, OwnDesk};
 
 /// What a job takes on a node that does not know yet.
@@ -52,18 +54,51 @@ pub(super) fn is_full_with(load: Option<&LoadSample>, handed: &Handed, left: Dur
     !wait.is_zero() && wait + usual(load) * 2 > left / 2
 }
 
-/// How long a job keeps a worker on a node that says this of itself, in seconds: as it would here, by how much faster or slower that
-/// node is; else by its pixels and that node's speed; else as jobs usually do there.
-pub(super) fn work_s(job: &Demand<'_>, own: &OwnDesk, load: Option<&LoadSample>) -> f64 {
-    let speed = |load: &LoadSample| Some(f64::from(load.kilopixels_per_s)).filter(|speed| *speed > 0.0);
-    let here = own.service.map(|service| service.as_secs_f64());
-    let there = load.and_then(speed);
-    match (here, speed(&own.load), there, job.work_pixels) {
-        (Some(here), Some(own_speed), Some(there), _) => here * own_speed / there,
-        (_, _, Some(there), Some(pixels)) if pixels > 0 => pixels as f64 / 1000.0 / there,
-        _ => match load {
-            Some(load) if load.service_ms > 0 => f64::from(load.service_ms) / 1000.0,
-            _ => here.unwrap_or(SERVICE_GUESS.as_secs_f64()),
-        },
+/// Seconds that a node which says this of itself takes for a kilopixel; 0 before it knows.
+pub(super) fn kilopixel_s(load: &LoadSample) -> f64 {
+    if load.kilopixels_per_s == 0 { 0.0 } else { 1.0 / f64::from(load.kilopixels_per_s) }
+}
+
+/// How long a job keeps a worker on a node, in seconds: as it would here, by how much faster or slower that node is; else by its pixels
+/// and that node's speed; else as jobs usually do there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// The job's size by the first two.
+    kilopixels: Option<f64>,
+    /// What it takes here, if that is known.
+    here_s: Option<f64>,
+    own: OwnDesk,
+}
+
+impl Work {
+    pub(super) fn new(job: &Demand<'_>, own: OwnDesk) -> Self {
+        let here_s = own.service.map(|service| service.as_secs_f64());
+        let own_speed = Some(f64::from(own.load.kilopixels_per_s)).filter(|speed| *speed > 0.0);
+        let kilopixels = match (here_s, own_speed) {
+            (Some(here_s), Some(speed)) => Some(here_s * speed),
+            _ => job.work_pixels.filter(|pixels| *pixels > 0).map(|pixels| pixels as f64 / 1000.0),
+        };
+        Self { kilopixels, here_s, own }
+    }
+
+    /// At a peer, or, without a row, here.
+    pub(super) fn of(&self, row: Option<&Row>, node: &Node) -> f64 {
+        let guess_s = self.here_s.unwrap_or(SERVICE_GUESS.as_secs_f64());
+        match row {
+            Some(row) if node.known => self.at(row.kilopixel_s, row.service_s, guess_s),
+            Some(_) => guess_s,
+            None => self.here_s.unwrap_or_else(|| {
+                let load = &self.own.load;
+                self.at(kilopixel_s(load), f64::from(load.service_ms) / 1000.0, guess_s)
+            }),
+        }
+    }
+
+    fn at(&self, kilopixel_s: f64, service_s: f64, guess_s: f64) -> f64 {
+        match self.kilopixels {
+            Some(kilopixels) if kilopixel_s > 0.0 => kilopixels * kilopixel_s,
+            _ if service_s > 0.0 => service_s,
+            _ => guess_s,
+        }
     }
 }

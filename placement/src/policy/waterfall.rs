@@ -4,47 +4,29 @@
 //! locality when one is out of capacity. Full is here where every worker has a job. Within a zone the node with the fewest jobs a
 //! worker goes first. When all zones are full, the nearest one's shortest queue does.
 
-use std::time::Duration;
+use super::roster::Roster;
+use super::walk::Node;
 
-use super::situation::{Seen, Situation};
+/// More than a node has jobs a worker, and than there are zones.
+const STEP: f64 = (1u32 << 17) as f64;
 
-pub(super) fn weigh(situation: &Situation<'_>, nodes: &mut [Seen<'_>]) {
-    let zones = zones_by_distance(nodes);
-    let zone_of = |node: &Seen<'_>| zones.iter().position(|(zone, _)| **zone == node.member.identity.zone);
-    let mut order: Vec<Placed> = (0..nodes.len())
-        .map(|index| {
-            let jobs = situation.jobs_per_worker(&nodes[index]);
-            Placed { index, full: jobs >= 1.0, zone: zone_of(&nodes[index]), jobs }
-        })
-        .collect();
-    order.sort_by(|a, b| (a.full, a.zone).cmp(&(b.full, b.zone)).then(a.jobs.total_cmp(&b.jobs)));
-    for (place, node) in order.into_iter().enumerate() {
-        let node = &mut nodes[node.index];
-        node.score = if node.load.is_some() { place as f64 } else { f64::INFINITY };
+/// Each zone's place by distance, by its number: this node's own first, then the others by the way to their nearest node.
+pub(super) fn places(roster: &Roster) -> Vec<u16> {
+    let mut by_distance: Vec<u16> = (0u16..).take(roster.ways.len()).collect();
+    // This node is in the first of all, and no way is shorter than none.
+    by_distance.sort_by(|a, b| roster.ways[*a as usize].1.total_cmp(&roster.ways[*b as usize].1));
+    let mut places = vec![0; by_distance.len()];
+    for (place, zone) in (0u16..).zip(by_distance) {
+        places[zone as usize] = place;
     }
+    places
 }
 
-/// What a node's place goes by.
-struct Placed {
-    index: usize,
-    full: bool,
-    /// Its zone's place by distance.
-    zone: Option<usize>,
-    /// A worker.
-    jobs: f64,
-}
-
-/// The zones, this node's own first, then the others by the way to their nearest node.
-fn zones_by_distance<'a>(nodes: &[Seen<'a>]) -> Vec<(&'a starling_overlay::Zone, Duration)> {
-    let mut zones: Vec<(&starling_overlay::Zone, Duration)> = Vec::new();
-    for node in nodes {
-        let (zone, rtt) = (&node.member.identity.zone, node.rtt.unwrap_or(Duration::MAX));
-        match zones.iter_mut().find(|(known, _)| *known == zone) {
-            Some((_, least)) => *least = rtt.min(*least),
-            None => zones.push((zone, rtt)),
-        }
+/// First what is not full, then by zone, then by jobs.
+pub(super) fn figure(zone_place: u16, node: &Node) -> f64 {
+    if !node.known {
+        return f64::INFINITY;
     }
-    // This node is the first of all, and no way is shorter than none.
-    zones.sort_by_key(|(_, rtt)| *rtt);
-    zones
+    let full = f64::from(u8::from(node.jobs_per_worker >= 1.0));
+    (full * STEP + f64::from(zone_place)) * STEP + node.jobs_per_worker.min(STEP - 1.0)
 }

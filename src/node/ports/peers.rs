@@ -6,16 +6,15 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use starling_overlay::{Identity, NodeName};
 use starling_placement::content::Key;
-use starling_placement::desk::Backlog;
 use starling_placement::error::WorkError;
 use starling_placement::journey::clock;
-use starling_placement::journey::{Motion, PeerError, Peers, Progress};
+use starling_placement::journey::{Motion, PeerError, Peers, Progress, Proposal};
 use starling_placement::lease::Verdict;
 
 use super::work::counted;
 use crate::api::{Accepted, Claim, End, Offer};
 use crate::body::file_body;
-use crate::node::{Job, Node};
+use crate::node::{Facts, Job, Node};
 use crate::offload::Delivery;
 
 impl Peers for Node {
@@ -50,21 +49,26 @@ impl Peers for Node {
         &self,
         peer: &Identity,
         rtt: Option<Duration>,
-        job: &Job,
-        backlog: Option<Backlog>,
+        proposal: &Proposal<Facts>,
     ) -> Result<Accepted, PeerError> {
         let offer = Offer {
             from: self.identity.name.clone(),
-            content: job.key.content,
-            bytes: job.bytes,
-            profile: job.key.profile.clone(),
-            recipe: Some(job.key.recipe),
-            deadline_ms: job.budget.left().as_millis() as u64,
-            backlog,
-            client: Some(job.client),
-            info: job.facts.as_ref().map(|facts| (*facts.info).clone()),
+            content: proposal.key.content,
+            bytes: proposal.bytes,
+            profile: proposal.key.profile.clone(),
+            recipe: Some(proposal.key.recipe),
+            deadline_ms: proposal.budget.left().as_millis() as u64,
+            backlog: proposal.backlog,
+            client: Some(proposal.client),
+            info: proposal.facts.as_ref().map(|facts| (*facts.info).clone()),
         };
         self.peers.offer(peer, rtt, &offer).await
+    }
+
+    async fn release(&self, peer: &Identity, accepted: &Accepted) {
+        if let Err(error) = self.peers.end_offer(peer, accepted.offer).await {
+            tracing::debug!(peer = %peer.name, %error, "a peer was not told that a job does not come: its place is free in a moment");
+        }
     }
 
     async fn send(

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test's tasks are on the paused runtime, as all of it")]
 
+mod bids;
 mod claims;
 mod dispatches;
 mod handovers;

@@ -27,6 +27,7 @@ fn candidate(name: &str) -> Candidate {
         concern: Concern::None,
         patience: Patience::LessThanHere,
         work: SECOND,
+        forecast: None,
     }
 }
 
@@ -34,7 +35,8 @@ fn candidate(name: &str) -> Candidate {
 fn turns_go_on_and_a_policy_can_be_changed_at_run_time() {
     let now = start();
     let peer = |name| member(name, "FRA", Some(1), Some(sample(0, 1, SECOND)), now);
-    let view = view_of(now, member("node1", "FRA", None, None, now), vec![peer("node2"), peer("node3")]);
+    let own = member("node1", "FRA", None, None, now);
+    let view = Arc::new(view_of(now, own, vec![peer("node2"), peer("node3")]));
     let router = router(PolicyKind::RoundRobin);
     let own =
         OwnDesk { backlog: Backlog { jobs_per_worker_permille: 1, wait_ms: None }, ..OwnDesk::default() };

@@ -43,6 +43,8 @@ pub struct Stage {
     done: Mutex<Vec<String>>,
     events: Mutex<Vec<What>>,
     taken: Arc<AtomicUsize>,
+    /// Places that peers hold for this node.
+    held: Mutex<BTreeMap<NodeName, isize>>,
     begun: Instant,
 }
 
@@ -122,12 +124,16 @@ impl Stage {
             view: Mutex::new(Arc::new(view)),
             changed: Notify::new(),
             journeys: Journeys::default(),
-            router: Router::new(Policy::default(), StdRng::seed_from_u64(1)),
+            router: Router::new(
+                Policy { kind: written.policy, ..Policy::default() },
+                StdRng::seed_from_u64(1),
+            ),
             script: Mutex::new(written),
             cache: Mutex::default(),
             done: Mutex::default(),
             events: Mutex::default(),
             taken: Arc::default(),
+            held: Mutex::default(),
             begun,
         })
     }
@@ -196,6 +202,20 @@ impl Stage {
     /// Places of the own queue that are held.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Places that peers hold for this node, beside those for jobs that were sent.
+    pub fn held(&self) -> BTreeMap<String, isize> {
+        let held = self.held.lock();
+        let held = held.iter().filter(|(_, places)| **places != 0);
+        held.map(|(peer, places)| (peer.to_string(), *places)).collect()
+    }
+
+    fn hold(&self, peer: &Identity, places: isize) {
+        let mut held = self.held.lock();
+        let count = held.entry(peer.name.clone()).or_default();
+        *count += places;
+        assert!(*count >= 0, "{} was given a place back that it did not hold", peer.name);
     }
 
     pub fn put(&self, key: &Key, object: &str) {

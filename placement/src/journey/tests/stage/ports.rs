@@ -9,21 +9,34 @@ use starling_overlay::{Identity, LoadSample, MemberState, NodeName, View};
 
 use super::{Pixels, Place, SECOND, Stage};
 use crate::content::{ClientTag, Key};
-use crate::desk::{Backlog, Estimate};
+use crate::desk::{Backlog, Estimate, Ready};
 use crate::error::WorkError;
 use crate::journey::{
-    CacheState, Event, Host, Job, Journeys, Life, Motion, OwnDesk, PeerError, Peers, Progress, Things, Work,
+    Accepted, CacheState, Event, Host, Job, Journeys, Life, Motion, OwnDesk, PeerError, Peers, Progress,
+    Proposal, Things, Work,
 };
 use crate::lease::Verdict;
-use crate::policy::{Avoided, Candidate, Concern, Patience, Question, RouteKind, Router};
+use crate::policy::{
+    Avoided, Candidate, Concern, Forecast, Patience, PolicyKind, Question, RouteKind, Router,
+};
 use crate::profile::ProfileName;
+
+/// A peer's yes.
+#[derive(Clone, Copy, Debug)]
+pub struct Yes(Ready);
+
+impl Accepted for Yes {
+    fn ready(&self) -> Ready {
+        self.0
+    }
+}
 
 impl Things for Stage {
     type Input = ();
     type Facts = Pixels;
     type Reservation = Place;
     type Object = String;
-    type Accepted = ();
+    type Accepted = Yes;
     type Delivery = String;
 }
 
@@ -71,6 +84,17 @@ impl Host for Stage {
     }
 
     fn rank(&self, Question { view, .. }: &Question<'_>, _: usize) -> Vec<Candidate> {
+        let script = self.script();
+        let forecast = |name: &str| {
+            if script.policy != PolicyKind::Eta {
+                return None;
+            }
+            let Some(peer) = script.peers.get(name) else {
+                return Some(Forecast::here(Duration::ZERO));
+            };
+            let (wait, there) = peer.thought;
+            Some(Forecast { wait, there, back: Duration::ZERO, tries: 1.0 })
+        };
         let candidate = |name: &&str| {
             let member = view.members().find(|member| member.identity.name.as_str() == *name)?;
             Some(Candidate {
@@ -86,9 +110,10 @@ impl Host for Stage {
                 concern: Concern::None,
                 patience: Patience::LessThanHere,
                 work: SECOND,
+                forecast: forecast(name),
             })
         };
-        self.script().ranked.iter().filter_map(candidate).collect()
+        script.ranked.iter().filter_map(candidate).collect()
     }
 
     fn is_distrusted(&self, peer: &Identity) -> bool {
@@ -127,7 +152,7 @@ impl OwnDesk for Stage {
     }
 
     fn backlog(&self, _: ClientTag, own: Option<&Place>) -> Backlog {
-        Backlog { jobs_per_worker_permille: own.map_or(1, |_| 2), wait_ms: None }
+        Backlog { jobs_per_worker_permille: own.map_or(1, |_| 2), wait_ms: self.script().wait_ms }
     }
 
     fn usual_service(&self, _: ClientTag, _: &ProfileName) -> Option<Duration> {
@@ -216,25 +241,33 @@ impl Peers for Stage {
         &self,
         peer: &Identity,
         _: Option<Duration>,
-        job: &Job<Self>,
-        backlog: Option<Backlog>,
-    ) -> Result<(), PeerError> {
-        let reply = self.peer(peer, |peer| peer.offer.next());
-        let seen = if job.facts.is_some() { "" } else { " unseen" };
-        let compared = if backlog.is_some() { "" } else { " at any rate" };
+        proposal: &Proposal<Pixels>,
+    ) -> Result<Yes, PeerError> {
+        let (reply, ready) = self.peer(peer, |peer| (peer.offer.next(), peer.ready));
+        let seen = if proposal.facts.is_some() { "" } else { " unseen" };
+        let compared = if proposal.backlog.is_some() { "" } else { " at any rate" };
         self.did_now(format!("offer {}{seen}{compared}", peer.name));
-        reply.come().await
+        if matches!(reply.what(), Some(Ok(()))) {
+            self.hold(peer, 1);
+        }
+        reply.come().await.map(|()| Yes(ready))
+    }
+
+    async fn release(&self, peer: &Identity, _: &Yes) {
+        self.did_now(format!("release {}", peer.name));
+        self.hold(peer, -1);
     }
 
     async fn send(
         &self,
         peer: &Identity,
         _: &Job<Self>,
-        (): &(),
+        _: &Yes,
         motion: &Motion,
     ) -> Result<String, PeerError> {
         let reply = self.peer(peer, |peer| peer.work.next());
         self.did_now(format!("send {}", peer.name));
+        self.hold(peer, -1);
         let body = motion.begins();
         motion.moves(body, 500);
         motion.moves(body, 500);

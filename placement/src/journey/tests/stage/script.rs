@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{MS, SECOND};
-use crate::desk::Estimate;
+use crate::desk::{Estimate, Ready};
 use crate::error::WorkError;
 use crate::journey::{PeerError, Progress};
 use crate::lease::Verdict;
+use crate::policy::PolicyKind;
 
 /// What comes, and after which time; none: nothing ever comes.
 #[derive(Clone, Debug)]
@@ -75,6 +76,10 @@ impl<T> Replies<T> {
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub offer: Replies<Result<(), PeerError>>,
+    /// When it says that the job would be done.
+    pub ready: Ready,
+    /// What the policy thinks of the wait there, and of the input's way.
+    pub thought: (Duration, Duration),
     pub work: Replies<Result<(), PeerError>>,
     pub progress: Replies<Result<Option<Progress>, PeerError>>,
     /// What it holds.
@@ -87,6 +92,8 @@ impl Default for Peer {
     fn default() -> Self {
         Self {
             offer: Reply::after(10 * MS, Ok(())).into(),
+            ready: Ready::default(),
+            thought: (Duration::ZERO, Duration::ZERO),
             work: Reply::after(SECOND, Ok(())).into(),
             progress: Reply::at_once(Ok(Some(Progress { moved: 0, waits: true }))).into(),
             fetch: Reply::at_once(Ok(None)).into(),
@@ -101,6 +108,9 @@ pub struct Script {
     pub peers: BTreeMap<&'static str, Peer>,
     /// The policy's order; `a` is this node.
     pub ranked: Vec<&'static str>,
+    pub policy: PolicyKind,
+    /// How long a job waits here.
+    pub wait_ms: Option<u32>,
     /// Places in the own queue.
     pub places: usize,
     pub booked: bool,
@@ -120,6 +130,8 @@ impl Default for Script {
         Self {
             peers: BTreeMap::new(),
             ranked: vec!["a"],
+            policy: PolicyKind::default(),
+            wait_ms: None,
             places: 1,
             booked: false,
             can_make: Ok(()),

@@ -1,0 +1,70 @@
+//! What a policy predicts of a job at one node, and what the node's own word makes of it.
+
+use std::time::Duration;
+
+use super::{Candidate, RTT_UNKNOWN};
+use crate::desk::Ready;
+
+/// A peer has to be likely to be done sooner than this node by this part of this node's time, ...
+const MARGIN_PART: f64 = 0.05;
+/// ... and by this at the least.
+const MARGIN_MIN: Duration = Duration::from_millis(20);
+
+/// Where a job's time goes at a node, beside its work there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    /// Until a worker is free, by gossip and this node's own hand-offs; at this node, by its own desk.
+    pub wait: Duration,
+    /// What the input's bytes take to it.
+    pub there: Duration,
+    /// What the result's bytes take from it.
+    pub back: Duration,
+    /// How many times as long it takes for the tries that fail: 1 where none did.
+    pub tries: f64,
+}
+
+impl Forecast {
+    /// This node itself, with so much before the job.
+    pub const fn here(wait: Duration) -> Self {
+        Self { wait, there: Duration::ZERO, back: Duration::ZERO, tries: 1.0 }
+    }
+}
+
+impl Candidate {
+    /// From a peer's yes to the result, if its desk says this: the input is on its way while the job waits. What the peer leaves
+    /// out is as gossip has it. None where nothing is predicted.
+    pub fn done_after(&self, ready: Ready) -> Option<Duration> {
+        let forecast = self.forecast?;
+        let half = self.rtt.unwrap_or(RTT_UNKNOWN) / 2;
+        let said = |ms: Option<u32>, else_is| ms.map_or(else_is, |ms| Duration::from_millis(ms.into()));
+        // The yes was half a round trip on its way.
+        let wait = said(ready.wait_ms, forecast.wait).saturating_sub(half);
+        let work = said(ready.work_ms, self.work);
+        let begins = (half + forecast.there).max(wait);
+        let done = begins.saturating_add(work).saturating_add(half + forecast.back);
+        Some(Duration::try_from_secs_f64(done.as_secs_f64() * forecast.tries).unwrap_or(Duration::MAX))
+    }
+
+    /// The same if no job is before it there.
+    pub fn done_after_at_least(&self) -> Option<Duration> {
+        self.done_after(Ready { wait_ms: Some(0), work_ms: None })
+    }
+
+    /// Whether it is worth an offer to a peer where the job is done here after so long: done there, with nothing before it, it would
+    /// be sooner, the offer's round trip included.
+    pub fn is_worth_asking(&self, here: Duration) -> bool {
+        let offer = self.rtt.unwrap_or(RTT_UNKNOWN);
+        self.done_after_at_least().is_some_and(|done| is_sooner(done.saturating_add(offer), here))
+    }
+}
+
+/// Whether a job that is done there after so long leaves a node where it is done after `here`: what is known of this node is exact, what
+/// is known of others is not.
+pub fn is_sooner(there: Duration, here: Duration) -> bool {
+    there.saturating_add(margin(here)) < here
+}
+
+/// By how much a peer has to be sooner.
+pub fn margin(here: Duration) -> Duration {
+    here.mul_f64(MARGIN_PART).max(MARGIN_MIN)
+}
