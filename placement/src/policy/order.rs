@@ -137,7 +137,11 @@ impl Weighing<'_> {
         let situation = self.situation;
         best.add_own(Pick::new(situation, None, self.own, own));
         situation.walk(self.roster, zone_ways, self.weighs_load, |row, node| {
-            best.add(Pick::new(situation, Some(row), node, figure(row, &node)));
+            let figure = figure(row, &node);
+            // Most are not among the best, and that is seen soon.
+            if best.may_be(situation, &node, figure) {
+                best.add(Pick::new(situation, Some(row), node, figure));
+            }
         });
     }
 
@@ -222,6 +226,15 @@ impl Best {
     pub(super) fn add_own(&mut self, pick: Pick) {
         self.own = Some(pick);
         self.add(pick);
+    }
+
+    /// Whether a node may be among the best: rather yes than no.
+    #[inline]
+    fn may_be(&self, situation: &Situation<'_>, node: &Node, figure: f64) -> bool {
+        let Some(worst) = &self.worst else { return true };
+        // Where no encoder is asked for none is ready.
+        let class = node.concern as u8 * 2 + u8::from(situation.job.hardware == 0);
+        class < worst.class || (class == worst.class && figure <= worst.figure)
     }
 
     pub(super) fn add(&mut self, pick: Pick) {
