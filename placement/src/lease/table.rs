@@ -238,5 +238,44 @@ mod tests {
             leases.claim(&key, &node("a", 1), MINUTE, now + Duration::from_nanos(index), |_| true);
         }
         assert_eq!(leases.lock().len(), ENTRIES_MAX);
+        // What would have been over first has made room.
+        let claim =
+            |index: u64| leases.claim(&key_of(&index.to_le_bytes()), &node("b", 1), MINUTE, now, |_| true);
+        assert_eq!(claim(ENTRIES_MAX as u64 + 9), Verdict::Busy { by: node("a", 1).name });
+        assert_eq!(claim(0), Verdict::Yours);
+    }
+
+    #[test]
+    fn holders_are_few_and_remembered_for_a_while() {
+        let (leases, now) = (Leases::default(), start());
+        let names: Vec<NodeName> = ["a", "b", "c", "d", "e"].map(|name| name.parse().unwrap()).into();
+        leases.end(key(), &node("a", 1), names.clone(), now);
+        let claim = |now| leases.claim(&key(), &node("z", 1), MINUTE, now, |_| true);
+        assert_eq!(claim(now), Verdict::Held { holders: names[..HOLDERS_MAX].to_vec() });
+        assert_eq!(claim(now + HELD), Verdict::Yours);
+    }
+
+    #[test]
+    fn what_another_node_makes_meanwhile_is_not_forgotten_with_a_result_that_was_lost() {
+        let (leases, now) = (Leases::default(), start());
+        let (a, b) = (node("a", 1), node("b", 1));
+        leases.claim(&key(), &a, MINUTE, now, |_| true);
+        leases.lost(&key());
+        assert_eq!(leases.claim(&key(), &b, MINUTE, now, |_| true), Verdict::Busy { by: a.name });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_asked_for_nor_for_a_lessee_that_has_died() {
+        let (leases, begun) = (Leases::default(), clock::now());
+        let (a, b) = (node("a", 1), node("b", 1));
+        leases.claim(&key(), &a, MINUTE, begun, |_| true);
+        let wait = 3 * LOOK_INTERVAL + LOOK_INTERVAL / 2;
+        let verdict = leases.claim_or_wait(&key(), &b, MINUTE, wait, |_| true).await;
+        assert_eq!(verdict, Verdict::Busy { by: a.name });
+        assert!((wait..wait + LOOK_INTERVAL).contains(&(clock::now() - begun)));
+        let dies = clock::now() + LOOK_INTERVAL;
+        let verdict = leases.claim_or_wait(&key(), &b, MINUTE, MINUTE, |_| clock::now() < dies).await;
+        assert_eq!(verdict, Verdict::Yours);
+        assert!(clock::now() - dies < LOOK_INTERVAL, "it is seen at the next look");
     }
 }
