@@ -27,6 +27,7 @@ mod swim;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod testing;
 mod time;
+mod traffic;
 mod versions;
 mod view;
 mod wire;
@@ -46,6 +47,7 @@ pub use rejection::{Rejected, Rejection};
 pub use stats::{EventCounts, Stats};
 pub use swim::{Input, Output, Swim};
 pub use time::Time;
+pub use traffic::{DatagramKind, Traffic, Volume};
 pub use versions::Versions;
 pub use view::{Damping, Load, Member, Rtt, View};
 pub use wire::{DATAGRAM_BYTES_MAX, DecodeError, OpenError};

@@ -1,6 +1,6 @@
 //! Counters.
 
-use crate::{Event, Rejected};
+use crate::{Event, Rejected, Traffic};
 
 /// What one node's overlay did since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub struct Stats {
     pub datagrams_received: u64,
     /// Their payload, in bytes.
     pub bytes_received: u64,
+    /// What was sent, by what it was for.
+    pub sent: Traffic,
+    /// What came in and was not ignored at the door, by what it was for.
+    pub received: Traffic,
     /// Datagrams that were ignored, by reason.
     pub rejected: Rejected,
     /// What happened to the membership.

@@ -76,6 +76,21 @@ impl WorkError {
         Self::Unusable { why: why.into() }
     }
 
+    /// The code that it travels by.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Saturated { .. } => "saturated",
+            Self::Draining => "draining",
+            Self::TooLate => "too-late",
+            Self::TooShort { .. } => "too-short",
+            Self::Unusable { .. } => "unusable",
+            Self::Crashed { .. } => "crashed",
+            Self::Unavailable { .. } => "unavailable",
+            Self::DiskFull => "disk-full",
+            Self::Fault { .. } => "fault",
+        }
+    }
+
     /// Whether a request that has more time may fare better.
     pub const fn is_want_of_time(&self) -> bool {
         matches!(self, Self::Saturated { .. } | Self::TooLate | Self::TooShort { .. })
@@ -139,6 +154,7 @@ mod tests {
         ];
         for (error, json) in cases {
             assert_eq!(serde_json::to_string(&error).unwrap(), json);
+            assert!(json.starts_with(&format!(r#"{{"code":"{}""#, error.code())), "{json}");
             assert_eq!(serde_json::from_str::<WorkError>(json).unwrap(), error);
         }
         // Never sooner than it was meant, and no figure that can't be written.

@@ -37,6 +37,8 @@ const COMMANDS_MAX: usize = 8;
 pub struct Overlay {
     view: watch::Receiver<Arc<View>>,
     events: broadcast::Sender<Event>,
+    /// All events since the start, until it is asked for.
+    from_start: Option<broadcast::Receiver<Event>>,
     load: watch::Sender<Option<LoadSample>>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
@@ -129,13 +131,13 @@ impl Overlay {
                  make a key with `starling key new` and give it to every node with --key-file"
             );
         }
-        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let (events, from_start) = broadcast::channel(EVENTS_KEPT);
         let (load, load_receiver) = watch::channel(None);
         let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
         let task = Task::new(config, socket, events.clone(), load_receiver, command_receiver)?;
         let view = task.view();
         let task = tokio::spawn(task.run());
-        Ok(Self { view, events, load, commands, task })
+        Ok(Self { view, events, from_start: Some(from_start), load, commands, task })
     }
 
     /// The membership as this node sees it; changes are published within some tens of milliseconds.
@@ -153,6 +155,11 @@ impl Overlay {
         if self.commands.send(Command::Keys(keys)).await.is_err() {
             tracing::warn!(target: "starling::overlay", "the overlay has stopped: its keys stay as they were");
         }
+    }
+
+    /// Events since the start, the first time that this is called; then those from now on.
+    pub fn events_from_start(&mut self) -> broadcast::Receiver<Event> {
+        self.from_start.take().unwrap_or_else(|| self.events.subscribe())
     }
 
     /// Events from now on.

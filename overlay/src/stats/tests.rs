@@ -9,8 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::sim::{Topology, World};
 use crate::wire::{Encoder, Head, Message, Seal};
 use crate::{
-    BootEpoch, Config, Event, Identity, Incarnation, Input, KEY_BYTES, Keyring, NodeKey, Output, Rejection,
-    Swim, Time, Timing, Versions,
+    BootEpoch, Config, DatagramKind, Event, Identity, Incarnation, Input, KEY_BYTES, Keyring, NodeKey,
+    Output, Rejection, Swim, Time, Timing, Versions, Volume,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -162,6 +162,15 @@ fn every_event_is_counted_once() {
         let (events, thawed) = told(&world, index);
         assert_eq!(stats.events.named().map(|(_, count)| count), events, "node {index}");
         assert_eq!(stats.freezes, thawed);
+        let sent = Volume { datagrams: stats.datagrams_sent, bytes: stats.bytes_sent };
+        assert_eq!(stats.sent.total(), sent, "each is of one kind");
+        let came = Volume { datagrams: stats.datagrams_received, bytes: stats.bytes_received };
+        let ignored = stats.datagrams_received - stats.received.total().datagrams;
+        assert!(stats.received.total().bytes <= came.bytes && ignored <= stats.rejected.total());
+        for kind in [DatagramKind::Ping, DatagramKind::Ack, DatagramKind::News, DatagramKind::Join] {
+            let (sent, received) = (stats.sent.of(kind), stats.received.of(kind));
+            assert!(sent.datagrams + received.datagrams > 0, "{kind:?} of node {index}");
+        }
         for (sum, count) in sum.iter_mut().zip(events) {
             *sum += count;
         }

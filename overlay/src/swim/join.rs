@@ -93,8 +93,8 @@ impl Swim {
         if padded {
             encoder.pad();
         }
-        let bytes = encoder.finish(&self.seal);
-        self.put_out(address, bytes);
+        let (to_join, bytes) = (encoder.purpose(), encoder.finish(&self.seal));
+        self.put_out(address, to_join, bytes);
     }
 
     /// A dead member is forgotten, but not where it was: behind a partition it may live on, and have forgotten this node,

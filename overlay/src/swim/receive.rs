@@ -26,6 +26,7 @@ impl Swim {
                 return;
             }
         };
+        self.stats.received.count(datagram.message.purpose(), length);
         self.asked_in = Some(datagram.version);
         self.source = Some((from, ANSWERED_TIMES * length));
         self.on_decoded(from, length, &datagram);

@@ -11,7 +11,7 @@ use crate::members::{Members, Peer, Slot};
 use crate::wire::{
     DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_SURE, Encoder, Head, Message, Subject, UPDATES_MAX, Update,
 };
-use crate::{Identity, MemberState, NodeKey};
+use crate::{DatagramKind, Identity, MemberState, NodeKey};
 
 /// Most members picked at random at once.
 const PICKED_MAX: usize = 16;
@@ -78,6 +78,7 @@ impl Swim {
     /// Sends a datagram to whoever is thought to be there, if it may be: an address that has not shown to be a member's
     /// gets three times the bytes that came from it (RFC 9000, section 8.1), and of its own accord this node sends it little.
     pub(super) fn finish(&mut self, to: SocketAddr, receiver: Option<Slot>, encoder: Encoder) {
+        let purpose = encoder.purpose();
         let bytes = encoder.finish(&self.seal);
         let proven = receiver.is_some_and(|slot| self.is_proven(slot, to));
         let allowed = proven
@@ -90,7 +91,7 @@ impl Swim {
                 _ => self.hosts.take(to.ip(), bytes.len(), self.now, self.params.period),
             };
         if allowed {
-            self.put_out(to, bytes);
+            self.put_out(to, purpose, bytes);
         } else {
             self.stats.datagrams_held_back += 1;
             self.recycle(bytes);
@@ -103,10 +104,11 @@ impl Swim {
     }
 
     /// Sends a datagram, whoever may be there.
-    pub(super) fn put_out(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    pub(super) fn put_out(&mut self, to: SocketAddr, purpose: DatagramKind, bytes: Vec<u8>) {
         debug_assert!(bytes.len() <= DATAGRAM_BYTES_MAX, "a datagram is never larger than the limit");
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += bytes.len() as u64;
+        self.stats.sent.count(purpose, bytes.len());
         self.outputs.push_back(Output::Send { to, bytes });
     }
 

@@ -8,8 +8,8 @@ use super::codec::{BorrowDecode, BorrowDecoder, Decode, DecodeError, Encode, Enc
 use crate::coordinate::DIMENSIONS;
 use crate::member::is_name;
 use crate::{
-    BootEpoch, ClusterIdentity, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey,
-    NodeName, Versions, Zone,
+    BootEpoch, ClusterIdentity, Coordinate, DatagramKind, Identity, Incarnation, LoadSample, MemberState,
+    NodeKey, NodeName, Versions, Zone,
 };
 
 /// Who sends, and what everyone wants to know of it. In every datagram.
@@ -82,6 +82,25 @@ pub(crate) enum Message<'a> {
     Ranges(Vec<Range>),
     /// The updates are all the members I know with keys from `first` to `last`; answer with what I lack.
     Records { first: u64, last: u64 },
+}
+
+impl Message<'_> {
+    /// What a datagram with this message is for.
+    pub const fn purpose(&self) -> DatagramKind {
+        match self {
+            Self::News => DatagramKind::News,
+            Self::Ping { .. } => DatagramKind::Ping,
+            Self::Ack { .. } => DatagramKind::Ack,
+            Self::PingReq { .. } => DatagramKind::PingReq,
+            Self::Relayed { .. } => DatagramKind::Relayed,
+            Self::Nack { .. } => DatagramKind::Nack,
+            Self::Join { .. } => DatagramKind::Join,
+            Self::Who { .. } => DatagramKind::Who,
+            Self::Welcome { .. } => DatagramKind::Welcome,
+            Self::Ranges(_) => DatagramKind::Ranges,
+            Self::Records { .. } => DatagramKind::Records,
+        }
+    }
 }
 
 /// A range of keys and the digest of the live members in it.

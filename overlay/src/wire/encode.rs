@@ -14,7 +14,7 @@ use super::{
     ClusterClaim, DATAGRAM_BYTES_MAX, Head, LOADS_MAX, LoadEntry, Message, RANGES_MAX, Record, Seal, Subject,
     UPDATES_MAX, Update,
 };
-use crate::{Coordinate, Identity, LoadSample, MemberState};
+use crate::{Coordinate, DatagramKind, Identity, LoadSample, MemberState};
 
 /// Builds one datagram. Sections go in as long as they fit; what does not fit is refused, never cut.
 pub(crate) struct Encoder {
@@ -25,6 +25,8 @@ pub(crate) struct Encoder {
     list: Option<(u8, usize, usize)>,
     /// The backlogs of the load entries in the open list, in its order.
     backlogs: Backlogs,
+    /// What the datagram is for.
+    purpose: DatagramKind,
 }
 
 /// Waits of members whose loads are passed on. They stand in a section of their own, which older releases skip: an entry can't grow.
@@ -67,7 +69,8 @@ impl Encoder {
         bytes.clear();
         seal.begin(version, &mut bytes, rng);
         let end_max = DATAGRAM_BYTES_MAX - seal.trailer_bytes();
-        let mut encoder = Self { bytes, end_max, list: None, backlogs: Backlogs::NONE };
+        let mut encoder =
+            Self { bytes, end_max, list: None, backlogs: Backlogs::NONE, purpose: DatagramKind::News };
         encoder.put(head);
         encoder
     }
@@ -77,7 +80,13 @@ impl Encoder {
         self.end_max = self.end_max.min(bytes);
     }
 
+    /// What the datagram is for, so far.
+    pub const fn purpose(&self) -> DatagramKind {
+        self.purpose
+    }
+
     pub fn message(&mut self, message: &Message<'_>) {
+        self.purpose = message.purpose();
         let start = self.bytes.len();
         self.bytes.extend([0; SECTION_HEAD_BYTES]);
         let kind = match message {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use starling_overlay::NodeName;
 
 use super::bids::Round;
 use super::offers::{Offer, Taken};
@@ -286,6 +287,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
                 () = clock::sleep_until(job.budget.limit()) => Err(PeerError::Ended(WorkError::TooLate)),
             };
             learn(&handoff, handed.as_ref().err(), &motion);
+            tell_of_handover((&*ports, job.content()), (&peer.name, route), &motion, handed.is_ok());
             handed.map(|(object, cache)| Done { object, by: peer, route, cache, scores })
         })
     }
@@ -309,6 +311,23 @@ fn learn(handoff: &Handoff, failed: Option<&PeerError>, motion: &Motion) {
         Some(PeerError::Ended(_) | PeerError::NotTaken(_) | PeerError::Avoided(_)) => Outcome::Over,
     };
     handoff.observe(now, outcome);
+}
+
+/// Tells how the bodies went, and what became of a job that a peer had.
+fn tell_of_handover<P: Ports>(
+    (ports, content): (&P, ContentId),
+    (peer, route): (&NodeName, RouteKind),
+    motion: &Motion,
+    done: bool,
+) {
+    let transfers = motion.transfers();
+    for (there, transfer) in [(true, transfers.first()), (false, transfers.get(1).filter(|_| done))] {
+        if let Some((bytes, took)) = transfer.copied() {
+            let what = What::Transferred { peer: peer.clone(), route, there, bytes, took };
+            ports.tell(Event { content, what });
+        }
+    }
+    ports.tell(Event { content, what: What::HandedOver { peer: peer.clone(), route, done } });
 }
 
 /// An attempt beside what does not get on elsewhere: whichever has a result first counts, and ends the others.

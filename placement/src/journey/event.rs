@@ -1,12 +1,14 @@
-//! What happens to a job on its way. A node makes log lines and metrics of it, a test looks at it.
+//! What happens to a job on its way. A node makes log lines, metrics and its stream of events of it, a test looks at it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use starling_overlay::NodeName;
 
 use super::PeerError;
 use crate::content::ContentId;
 use crate::error::WorkError;
+use crate::policy::RouteKind;
 
 /// One thing that happened to the work on a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,37 @@ pub enum What {
         /// Their scores, best first.
         scores: Arc<str>,
     },
+    /// A peer was offered the job.
+    Offered {
+        /// The peer.
+        peer: NodeName,
+        /// Where it is.
+        route: RouteKind,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// A body has gone to a peer, or come from it.
+    Transferred {
+        /// The peer.
+        peer: NodeName,
+        /// Where it is.
+        route: RouteKind,
+        /// Whether it was the job's video, which goes there; else its result, which comes back.
+        there: bool,
+        /// Its length, without its first piece.
+        bytes: u64,
+        /// From its first piece to its last.
+        took: Duration,
+    },
+    /// What a peer had taken is over there.
+    HandedOver {
+        /// The peer.
+        peer: NodeName,
+        /// Where it is.
+        route: RouteKind,
+        /// Whether there is a result that is taken.
+        done: bool,
+    },
     /// A peer refused an offer, or did not do what it had taken.
     Refused {
         /// The peer.
@@ -133,4 +166,57 @@ pub enum What {
     },
     /// What was tried beside a straggler was done first.
     HedgeWon,
+}
+
+/// What comes of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// A place.
+    Accepted,
+    /// No.
+    Refused,
+    /// No connection, or a broken one.
+    Unreachable,
+    /// The peer was not asked, for what it did before.
+    Avoided,
+    /// Something wrong.
+    Faulty,
+    /// How such work ends on any node.
+    Ended,
+}
+
+impl Answer {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Accepted,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Avoided,
+        Self::Faulty,
+        Self::Ended,
+    ];
+
+    /// What a peer's answer is.
+    pub const fn of<T>(answer: &Result<T, PeerError>) -> Self {
+        match answer {
+            Ok(_) => Self::Accepted,
+            Err(PeerError::Refused { .. }) => Self::Refused,
+            Err(PeerError::Unreachable(_)) => Self::Unreachable,
+            Err(PeerError::Avoided(_)) => Self::Avoided,
+            Err(PeerError::Faulty { .. } | PeerError::NotTaken(_)) => Self::Faulty,
+            Err(PeerError::Ended(_)) => Self::Ended,
+        }
+    }
+
+    /// The word in the stream of events and in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Avoided => "avoided",
+            Self::Faulty => "faulty",
+            Self::Ended => "ended",
+        }
+    }
 }

@@ -40,7 +40,7 @@ mod watch;
 use std::sync::Arc;
 
 pub use budget::TimeBudget;
-pub use event::{Event, What};
+pub use event::{Answer, Event, What};
 pub use job::{CacheState, Done, Job, Outcome, Proposal, Served};
 pub use life::{Life, Lives, Progress};
 pub use peer::{Fault, PeerError};

@@ -41,6 +41,11 @@ impl Timings {
         clock::now().saturating_duration_since(self.arrived)
     }
 
+    /// When a step was first done, since the arrival.
+    pub fn at(&self, step: &str) -> Option<Duration> {
+        self.steps.lock().iter().find(|(name, _)| *name == step).map(|(_, at)| *at)
+    }
+
     /// A step is done.
     pub fn mark(&self, step: &'static str) {
         let mut steps = self.steps.lock();
@@ -81,6 +86,7 @@ mod tests {
         let names: Vec<_> = text.split(' ').filter_map(|step| step.split('=').next()).collect();
         assert_eq!((names.len(), &names[..2]), (STEPS_MAX, &["body", "look"][..]), "{text}");
         assert_eq!(branch.to_string(), "", "another one's steps");
+        assert!(timings.at("look").is_some() && branch.at("look").is_none());
         assert_eq!(timings.branch().to_string(), text);
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::journey::Answer;
 
 fn order(stage: &Stage) -> Vec<String> {
     stage.done().into_iter().filter(|what| !what.contains(" a") || what.contains("run")).collect()
@@ -12,6 +13,8 @@ async fn the_best_candidate_does_it() {
     assert_eq!((served.object.as_str(), took), ("b's", 1_060 * MS));
     assert_eq!(served.route_text(), "a/FRA -> b/FRA");
     assert_eq!(order(&stage), ["place", "probe", "offer b", "send b"]);
+    assert!(stage.told(|what| matches!(what, What::Offered { answer: Answer::Accepted, .. })));
+    assert!(stage.told(|what| matches!(what, What::HandedOver { done: true, .. })));
     assert_eq!(stage.taken(), 0, "the place here was given back");
 }
 
@@ -23,6 +26,8 @@ async fn the_next_best_does_it_where_the_best_will_not() {
             peer(script, "b").offer = Reply::after(10 * MS, Err(error.clone())).into();
         });
         assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "c's", "{error}");
+        let expected = Answer::of(&Err::<(), _>(error));
+        assert!(stage.told(|what| matches!(what, What::Offered { answer, .. } if *answer == expected)));
     }
 }
 
@@ -36,6 +41,7 @@ async fn a_peer_that_fails_at_it_is_followed_by_the_next() {
         });
         assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "a's", "{error}");
         assert!(stage.did("run in its place"), "the place was kept meanwhile");
+        assert!(stage.told(|what| matches!(what, What::HandedOver { done: false, .. })));
         let taken = stage.told(|what| matches!(what, What::Refused { taken: true, .. }));
         assert_eq!(taken, matches!(error, PeerError::Refused { .. }));
     }
