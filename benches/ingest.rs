@@ -43,7 +43,12 @@ async fn measure(megabytes: usize, rounds: usize, at_once: usize) -> Result<()> 
     let folder = tempfile::tempdir_in("target")?;
     let input = folder.path().join("input.mp4");
     make_input(&input, megabytes)?;
-    let store = Store::open(DataDir::open(folder.path().join("data"))?, 0, "none")?;
+    let store = Store::open(
+        DataDir::open(folder.path().join("data"))?,
+        0,
+        "none",
+        starling::events::Events::default(),
+    )?;
     let (mut openssl, mut ours) = (Vec::new(), Vec::new());
     // By turns, so that whatever else the machine does falls on both.
     for _ in 0..rounds {

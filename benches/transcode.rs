@@ -78,6 +78,7 @@ async fn pooled(clips: &[PathBuf], cores: usize) -> Result<()> {
         limits: MediaLimits::default(),
         dir: DataDir::open(folder.path())?,
         hardware: HardwareMode::Off,
+        events: starling::events::Events::default(),
     })?;
     let profiles = ProfileSet::builtin();
     let profile = profiles.get(&"paper".parse()?).ok_or("no profile `paper`")?;

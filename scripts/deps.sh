@@ -22,6 +22,8 @@ shape nft nftables
 test nft nftables
 test iptables iptables
 test ping iputils-ping
+test prometheus prometheus
+test promtool prometheus
 data openssl openssl
 data nginx nginx-light
 data wrk wrk

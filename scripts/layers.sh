@@ -19,7 +19,7 @@ names() {
 below_http=$(find src -mindepth 1 -maxdepth 1 ! -name http ! -name run ! -name cli ! -name main.rs ! -name fuzzing.rs)
 # shellcheck disable=SC2086 # a list of paths without spaces
 names http $below_http
-names node src/metrics src/api src/offload src/workers
+names node src/metrics src/events src/api src/offload src/workers
 
 # What placement is built of: nothing that has files, sockets, processes or a runtime in it (tokio's clock, locks and macros alone).
 allowed="starling-overlay futures-util parking_lot rand serde sha2 thiserror tokio"

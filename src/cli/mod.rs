@@ -1,5 +1,6 @@
 //! The command line: a file a subcommand.
 
+mod events;
 mod key;
 mod lab;
 mod load;
@@ -40,6 +41,8 @@ enum Command {
     Upload(upload::Args),
     /// Show the membership as one node sees it: zone, state, RTT, load, age of the load
     Members(members::Args),
+    /// Show what happens, as one node sees it: members that fail and come back, uploads, jobs
+    Events(events::Args),
     /// Send many uploads at once, each to a random node, and report what came of them
     Load(Box<load::Args>),
     /// Show what can be asked for and what it makes; check a profile file
@@ -74,6 +77,7 @@ impl Cli {
             Command::Upload(args) => runtime::block_on(upload::run(args)),
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
+            Command::Events(args) => runtime::block_on(events::run(args)),
             Command::Profiles(args) => profiles::run(args),
             Command::Policy(args) => runtime::block_on(policy::run(args)),
         };

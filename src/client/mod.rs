@@ -4,6 +4,7 @@
 mod body;
 mod discover;
 mod endpoint;
+mod events;
 mod http;
 pub mod load;
 mod members;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use discover::{DiscoverError, Target, discover};
 pub use endpoint::{Endpoint, EndpointError};
+pub use events::{Event, Events, Wanted};
 pub use http::{Client, ClientError, Reached};
 pub(crate) use members::trim_lines;
 pub use members::{Load, Member, Members};

@@ -13,7 +13,7 @@ use crate::gate::Passed;
 /// Fetch, section 3.7: whether pages of other sites may show an answer that they can't read.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Headers of requests that a page may set.
-const REQUEST_HEADERS: &str = "authorization, content-digest, content-type, if-match, if-none-match, if-range, range, \
+const REQUEST_HEADERS: &str = "authorization, content-digest, content-type, if-match, if-none-match, if-range, last-event-id, range, \
                                x-content-sha256, x-deadline-ms, x-filename, x-profile";
 /// Headers of answers that a page may read, beside those that every page may.
 const ANSWER_HEADERS: &str = "accept-ranges, content-disposition, content-location, content-range, etag, link, repr-digest, \

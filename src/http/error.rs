@@ -9,7 +9,7 @@ use crate::api::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 use crate::auth::AuthError;
 use crate::config::DEADLINE_MAX;
 use crate::gate::GateError;
-use crate::node::{NotAll, ProfileError, RefusedOffer};
+use crate::node::{ListenError, NotAll, ProfileError, RefusedOffer};
 use crate::printable;
 use crate::profile::ProfileName;
 use crate::store::{IngestError, NoRoom};
@@ -139,6 +139,9 @@ pub enum ApiError {
     /// This node has as many connections as it may, and a request on each.
     #[error("this node serves as many connections as it may: try again in a second, or another node")]
     ConnectionsFull,
+    /// No more clients may listen to this node's events.
+    #[error(transparent)]
+    Listeners(#[from] ListenError),
     /// If-Match names another result than the one that is here.
     #[error("the result's entity tag is {etag}, and If-Match names others")]
     PreconditionFailed {
@@ -257,6 +260,12 @@ impl ApiError {
             Self::ConnectionsFull => {
                 (StatusCode::SERVICE_UNAVAILABLE, "connections-full", "No room for more connections")
             }
+            Self::Listeners(ListenError::OfClient { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-listeners", "Too many listeners at once")
+            }
+            Self::Listeners(ListenError::OfAll) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "listeners-full", "No room for more listeners")
+            }
             Self::PreconditionFailed { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed")
             }
@@ -277,6 +286,11 @@ impl ApiError {
         }
     }
 
+    /// The last part of its type.
+    pub fn slug(&self) -> &'static str {
+        self.class().1
+    }
+
     /// Its HTTP status.
     pub fn status(&self) -> StatusCode {
         self.class().0
@@ -295,7 +309,7 @@ impl ApiError {
             | Self::TooManyConnections { .. }
             | Self::TooManyOffers { .. }
             | Self::ConnectionsFull => Some(Duration::from_secs(1)),
-            Self::IncomingFull => Some(INCOMING_RETRY),
+            Self::IncomingFull | Self::Listeners(_) => Some(INCOMING_RETRY),
             _ => None,
         }
     }

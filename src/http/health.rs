@@ -1,16 +1,14 @@
 //! `GET /health`, `/ready` and `/metrics`: for probes, balancers and scrapers. None of them waits for anything.
 
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 
 use super::{ApiError, Body, full_body, respond};
 use crate::api::LoadJson;
+use crate::metrics::Format;
 use crate::node::{Node, Readiness};
 use crate::workers::sandbox::Guarantees;
-
-/// The text format that prometheus-client writes.
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Serialize)]
 struct HealthJson<'a> {
@@ -67,12 +65,15 @@ pub(super) fn ready(node: &Node) -> Response<Body> {
     respond::json(status, &ReadyJson { ready: reason.is_none(), reason })
 }
 
-pub(super) fn metrics(node: &Node) -> Response<Body> {
-    let text = match node.metrics_text() {
+pub(super) fn metrics<B>(node: &Node, request: &Request<B>) -> Response<Body> {
+    let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(accept);
+    let text = match node.metrics_text(format) {
         Ok(text) => text,
         Err(error) => return respond::problem(&ApiError::Internal(error.to_string())),
     };
     let mut response = Response::new(full_body(text));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     response
 }

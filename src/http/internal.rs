@@ -141,7 +141,7 @@ pub(super) async fn job(node: &Arc<Node>, id: &str, request: Request<Incoming>) 
             response
         }
         Err(said) => {
-            tracing::info!(error = %said.error, "could not do a job for a peer");
+            node.tell_peers_job_failed(said.error.slug(), &said.error);
             proved(&admission, said.response()).await
         }
     }

@@ -3,8 +3,10 @@
 mod activity;
 pub(crate) mod conditional;
 mod cors;
+mod discovery;
 mod disposition;
 mod error;
+mod events;
 mod files;
 mod form_digest;
 mod health;

@@ -8,7 +8,10 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response};
 
 use super::respond::problem;
-use super::{ApiError, Body, cors, files, health, internal, members, objects, policy, profiles, upload};
+use super::{
+    ApiError, Body, cors, discovery, events, files, health, internal, members, objects, policy, profiles,
+    upload,
+};
 use crate::gate::Gate;
 use crate::node::Node;
 
@@ -72,13 +75,16 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         ["members"] if read => members::members(node),
         ["peers"] if read => members::peers(node),
         ["profiles"] if read => profiles::profiles(node),
-        ["metrics"] if read => health::metrics(node),
+        ["metrics"] if read => health::metrics(node, &request),
+        ["sd", "prometheus"] if read => discovery::prometheus(node),
+        ["events"] if read => events::events(node, client, &request),
         ["objects", content, profile] if read => objects::object(node, content, profile, &request).await,
         ["objects", content, profile, ""] if read => files::listing(node, content, profile, &request).await,
         ["objects", content, profile, file] if read => {
             files::file(node, (content, profile, file), &request).await
         }
-        ["health" | "ready" | "members" | "peers" | "profiles" | "metrics"]
+        ["health" | "ready" | "members" | "peers" | "profiles" | "metrics" | "events"]
+        | ["sd", "prometheus"]
         | ["objects", _, _]
         | ["objects", _, _, _] => wrong_method(&path, "GET, HEAD"),
         _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),

@@ -98,12 +98,12 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     let mut response = match outcome {
         Ok(answered) => {
             for (profile, served) in &answered.results {
-                node.log_served(served, profile, &timings);
+                node.tell_served(&answered.content, served, profile, &timings);
             }
             result(node, &answered).await.unwrap_or_else(|error| problem(&error))
         }
         Err(error) => {
-            node.log_refused(error.status().as_u16(), &error, &timings);
+            node.tell_refused((error.status().as_u16(), error.slug()), &error, &timings);
             problem(&error)
         }
     };

@@ -6,8 +6,8 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
-use starling_overlay::{Rejection, Stats};
+use prometheus_client::registry::{Registry, Unit};
+use starling_overlay::{DatagramKind, Rejection, Stats};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
@@ -17,6 +17,12 @@ struct ReasonLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabel {
     event: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrafficLabels {
+    direction: &'static str,
+    kind: &'static str,
 }
 
 /// Each counter is there from the start, also those at zero: what is not there has no rate.
@@ -34,6 +40,8 @@ pub(super) fn register(registry: &mut Registry, stats: &Stats) {
         events.get_or_create(&EventLabel { event }).inc_by(count);
     }
     registry.register("membership_events", "What this node saw happen to the membership, by event", events);
+    register_suspicions(registry, stats);
+    register_traffic(registry, stats);
     let help = "Times this node found itself held up: stopped, starved of CPU, or its machine asleep";
     registry.register("freezes", help, ConstCounter::new(stats.freezes));
     let help = "Turns to ping a member that this node left out because it was behind with its work";
@@ -41,6 +49,33 @@ pub(super) fn register(registry: &mut Registry, stats: &Stats) {
     let help =
         "Members believed alive of which nothing was heard, while this node has not converged for long";
     registry.register("unheard_members", help, ConstGauge::new(stats.unheard_members.cast_signed()));
+}
+
+/// Whether failure detection is right.
+fn register_suspicions(registry: &mut Registry, stats: &Stats) {
+    let mut count = |name: &str, help: &str, count: u64| {
+        registry.register(name, help, ConstCounter::new(count));
+    };
+    count("suspicions", "Members that came to be suspected", stats.events.suspected);
+    let help = "Suspicions of members that then showed that they live";
+    count("false_suspicions", help, stats.events.refuted);
+    count("refutations", "Times this node refuted what was said of it", stats.refutations);
+    count("probes_failed", "Probes that ended without an answer", stats.probes_failed);
+}
+
+fn register_traffic(registry: &mut Registry, stats: &Stats) {
+    let datagrams = Family::<TrafficLabels, Counter<u64, AtomicU64>>::default();
+    let bytes = Family::<TrafficLabels, Counter<u64, AtomicU64>>::default();
+    for (direction, traffic) in [("sent", &stats.sent), ("received", &stats.received)] {
+        for kind in DatagramKind::ALL {
+            let (labels, count) = (TrafficLabels { direction, kind: kind.as_str() }, traffic.of(kind));
+            datagrams.get_or_create(&labels).inc_by(count.datagrams);
+            bytes.get_or_create(&labels).inc_by(count.bytes);
+        }
+    }
+    let help = "Gossip's datagrams, by direction and by what they are for; those that were ignored are not among them";
+    registry.register("gossip_datagrams", help, datagrams);
+    registry.register_with_unit("gossip", "Their payload", Unit::Bytes, bytes);
 }
 
 #[cfg(test)]
@@ -64,9 +99,20 @@ mod tests {
 
     #[test]
     fn every_counter_is_there_from_the_start() {
+        let all = samples(&Stats::default());
+        let (traffic, others): (Vec<_>, Vec<_>) = all
+            .iter()
+            .map(String::as_str)
+            .partition(|sample| sample.starts_with("starling_gossip_") && sample.contains("direction="));
+        assert_eq!(traffic.len(), 2 * 2 * DatagramKind::ALL.len());
+        assert!(
+            traffic.contains(&"starling_gossip_bytes_total{direction=\"sent\",kind=\"ping_req\"} 0"),
+            "{traffic:?}"
+        );
         assert_eq!(
-            samples(&Stats::default()),
+            others,
             [
+                "starling_false_suspicions_total 0",
                 "starling_freezes_total 0",
                 "starling_gossip_held_back_total 0",
                 "starling_gossip_rejected_total{reason=\"ahead\"} 0",
@@ -87,6 +133,9 @@ mod tests {
                 "starling_membership_events_total{event=\"refuted\"} 0",
                 "starling_membership_events_total{event=\"rejoined\"} 0",
                 "starling_membership_events_total{event=\"suspected\"} 0",
+                "starling_probes_failed_total 0",
+                "starling_refutations_total 0",
+                "starling_suspicions_total 0",
                 "starling_turns_shed_total 0",
                 "starling_unheard_members 0",
             ]

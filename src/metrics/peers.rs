@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::gauge;
-use crate::offload::StandingStats;
+use crate::offload::{Fault, StandingStats};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FaultLabel {
@@ -17,6 +17,10 @@ struct FaultLabel {
 
 pub(super) fn register(registry: &mut Registry, standings: &StandingStats) {
     let faults = Family::<FaultLabel, Counter<u64, AtomicU64>>::default();
+    // Each is there from the start: what is not there has no rate.
+    for fault in Fault::ALL {
+        drop(faults.get_or_create(&FaultLabel { fault: fault.as_str() }));
+    }
     for (fault, count) in &standings.faults {
         faults.get_or_create(&FaultLabel { fault: fault.as_str() }).inc_by(*count);
     }

@@ -20,12 +20,20 @@ struct ZoneLabel {
     zone: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PairLabels {
+    from: String,
+    to: String,
+}
+
 /// One zone as this node knows it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Zone {
     live: usize,
     /// Ages of the samples held of its live members, the youngest first.
     ages: Vec<Duration>,
+    /// Round trips to its live members as far as they are known, the shortest first.
+    rtts: Vec<Duration>,
 }
 
 impl Zone {
@@ -33,15 +41,16 @@ impl Zone {
         self.ages.partition_point(|age| *age <= SAMPLE_AGE_MAX)
     }
 
-    fn median(&self) -> Option<Duration> {
-        let upper = *self.ages.get(self.ages.len() / 2)?;
-        let lower = *self.ages.get((self.ages.len() - 1) / 2)?;
-        Some((lower + upper) / 2)
-    }
-
     fn oldest(&self) -> Option<Duration> {
         self.ages.last().copied()
     }
+}
+
+/// Of times in their order.
+fn median(times: &[Duration]) -> Option<Duration> {
+    let upper = *times.get(times.len() / 2)?;
+    let lower = *times.get((times.len() - 1) / 2)?;
+    Some((lower + upper) / 2)
 }
 
 /// The zones with live members: this node's own, and others by name, as many as are told of.
@@ -51,11 +60,13 @@ fn zones(view: &View, now: Instant) -> BTreeMap<String, Zone> {
         let zone = zones.entry(member.identity.zone.to_string()).or_default();
         zone.live += 1;
         zone.ages.extend(member.load.map(|load| load.age(now)));
+        zone.rtts.extend(member.rtt.map(|rtt| rtt.mean));
     }
     let own = view.local.identity.zone.as_str();
     let mut others_left = ZONES_MAX - 1;
     zones.retain(|name, zone| {
         zone.ages.sort_unstable();
+        zone.rtts.sort_unstable();
         let told = name == own || others_left > 0;
         others_left -= usize::from(told && name != own);
         told
@@ -66,15 +77,21 @@ fn zones(view: &View, now: Instant) -> BTreeMap<String, Zone> {
 pub(super) fn register(registry: &mut Registry, view: &View, now: Instant) {
     let live = Family::<ZoneLabel, Gauge<i64, AtomicI64>>::default();
     let fresh = Family::<ZoneLabel, Gauge<i64, AtomicI64>>::default();
-    let median = Family::<ZoneLabel, Gauge<f64, AtomicU64>>::default();
+    let median_age = Family::<ZoneLabel, Gauge<f64, AtomicU64>>::default();
     let oldest = Family::<ZoneLabel, Gauge<f64, AtomicU64>>::default();
+    let rtt = Family::<PairLabels, Gauge<f64, AtomicU64>>::default();
+    let own = view.local.identity.zone.to_string();
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     for (name, zone) in zones(view, now) {
+        if let Some(time) = median(&zone.rtts) {
+            let pair = PairLabels { from: own.clone(), to: name.clone() };
+            rtt.get_or_create(&pair).set(time.as_secs_f64());
+        }
         let label = ZoneLabel { zone: name };
         live.get_or_create(&label).set(count(zone.live));
         fresh.get_or_create(&label).set(count(zone.fresh()));
         // Where no sample is held there is no age, rather than one of zero.
-        for (family, age) in [(&median, zone.median()), (&oldest, zone.oldest())] {
+        for (family, age) in [(&median_age, median(&zone.ages)), (&oldest, zone.oldest())] {
             if let Some(age) = age {
                 family.get_or_create(&label).set(age.as_secs_f64());
             }
@@ -87,9 +104,12 @@ pub(super) fn register(registry: &mut Registry, view: &View, now: Instant) {
     );
     registry.register("zone_fresh_members", help, fresh);
     let help = "Median age of the load samples held, by zone";
-    registry.register_with_unit("zone_sample_age_median", help, Unit::Seconds, median);
+    registry.register_with_unit("zone_sample_age_median", help, Unit::Seconds, median_age);
     let help = "Age of the oldest load sample held, by zone";
     registry.register_with_unit("zone_sample_age_max", help, Unit::Seconds, oldest);
+    let help =
+        "Median round-trip time from this node to the live members of a zone, by this node's zone and theirs";
+    registry.register_with_unit("zone_rtt", help, Unit::Seconds, rtt);
 }
 
 #[cfg(test)]

@@ -49,6 +49,18 @@ pub enum RefusedOffer {
     Work(#[from] WorkError),
 }
 
+impl RefusedOffer {
+    /// One word, for the stream of events and the metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooMany { .. } => "too-many",
+            Self::TooLarge { .. } => "too-large",
+            Self::Profile(_) => "profile",
+            Self::Work(error) => error.code(),
+        }
+    }
+}
+
 /// Why a peer's job has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum PeersJobError {

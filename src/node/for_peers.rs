@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
-use starling_placement::desk::Backlog;
+use starling_placement::desk::{Backlog, Ready};
 use starling_placement::error::WorkError;
 use starling_placement::journey::{self, TimeBudget, Timings};
 
-use super::{Facts, Input, Node, PeersJobError, RefusedOffer, Served};
+use super::{ClientSlot, Facts, Input, Node, PeersJobError, RefusedOffer, Served};
 use crate::api::{Accepted, Offer, OfferId};
 use crate::config::NodeConfig;
+use crate::events::NodeEvent;
 use crate::store::Key;
+use crate::workers::Reservation;
 
 /// Offers that one address may have held here at once, until their videos are here: half of the places in the queue and with
 /// the workers, and two at the least.
@@ -25,6 +27,26 @@ impl Node {
     ///
     /// What is held for one address is bounded, whatever names it gives itself.
     pub fn consider(&self, peer: IpAddr, offer: Offer) -> Result<Accepted, RefusedOffer> {
+        let (from, content, profile) = (&offer.from, &offer.content, &offer.profile);
+        match self.place_for(peer, &offer) {
+            Ok((place, ready)) => {
+                self.events.tell(&NodeEvent::OfferAccepted { from, content, profile });
+                self.publish_load();
+                Ok(Accepted { offer: self.offers.hold(offer, place), ready })
+            }
+            Err(refused) => {
+                let reason = refused.code();
+                self.events.tell(&NodeEvent::OfferRefused { from, content, profile, reason });
+                Err(refused)
+            }
+        }
+    }
+
+    fn place_for(
+        &self,
+        peer: IpAddr,
+        offer: &Offer,
+    ) -> Result<((Reservation, ClientSlot), Ready), RefusedOffer> {
         if self.is_draining() {
             return Err(WorkError::Draining.into());
         }
@@ -62,8 +84,7 @@ impl Node {
         };
         let pixels = offer.info.as_ref().map(|info| profile.work_pixels(info));
         let ready = self.pool.ready(client, &profile.name, pixels, &place);
-        self.publish_load();
-        Ok(Accepted { offer: self.offers.hold(offer, (place, slot)), ready })
+        Ok(((place, slot), ready))
     }
 
     /// The job of an offer that was accepted does not come: its place is free again.
@@ -106,14 +127,7 @@ impl Node {
         job.facts = facts;
         // One hop is the limit, so it is done here.
         let served = journey::work_here(self, &job, Some(place)).await?;
-        tracing::info!(
-            from = %offer.from,
-            content = %offer.content,
-            cache = served.cache.as_str(),
-            bytes_in = served.bytes_in,
-            bytes_out = served.object.bytes(),
-            "job done for a peer"
-        );
+        self.tell_peers_job_done(&offer, &served);
         Ok(served)
     }
 }

@@ -1,4 +1,4 @@
-//! Room for uploads: as it was configured, else by what the disk has, which is looked at now and then.
+//! Room for uploads: as it was configured, else by what the disk has, which is looked at now and then, and kept for the metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +18,19 @@ pub(super) fn budget(config: &NodeConfig) -> Arc<Budget> {
     Budget::new(config.incoming_bytes.unwrap_or_default(), per_client)
 }
 
-/// Sets a budget that follows the disk.
+/// Looks at the disk, and sets a budget that follows it.
 pub(super) async fn measure(node: &Arc<Node>) {
+    let this = Arc::clone(node);
+    let measured = spawn_blocking(move || this.store.folder().disk_bytes())
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|disk| disk);
+    *node.disk.lock() = measured.as_ref().ok().copied();
     if node.config.incoming_bytes.is_some() {
         return;
     }
-    let this = Arc::clone(node);
-    let measured = spawn_blocking(move || this.store.folder().free_bytes())
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|free| free);
     let bytes = match measured {
-        Ok(free) => {
+        Ok((free, _)) => {
             let cache = node.store.stats();
             let used = cache.bytes.saturating_add(node.incoming.used_bytes());
             Budget::default_bytes(free, used, cache.budget_bytes)

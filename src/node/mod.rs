@@ -10,6 +10,7 @@ mod events;
 mod for_peers;
 mod incoming;
 mod job;
+mod listeners;
 mod load;
 mod policy;
 mod ports;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use starling_overlay::{Identity, LoadPublisher, MemberState, Overlay, View};
 use starling_placement::error::WorkError;
 use starling_placement::journey::{Journeys, Progress};
@@ -31,14 +33,17 @@ use tokio::sync::watch;
 pub use clients::{ClientSlot, Clients};
 pub use error::{NotAll, PeersJobError, ProfileError, RefusedOffer};
 pub use job::{Facts, Input, Job, Served};
+use listeners::Listeners;
+pub use listeners::{ListenError, ListenSlot};
 pub use start::{LEAVE_TIMEOUT, StartError, Started, start};
 
 use crate::auth::{Authority, ResultTokens};
 use crate::config::NodeConfig;
 use crate::content::ContentId;
+use crate::events::Events;
 use crate::gate::Gate;
 use crate::load::{MachineLoad, Sampler};
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Host, Metrics, Reading};
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileName, ProfileSet};
 use crate::store::{Budget, Key, Object, Store};
@@ -55,6 +60,8 @@ pub struct Node {
     /// Held for its thread.
     _sampler: Sampler,
     incoming: Arc<Budget>,
+    /// Bytes free on the data folder's disk, and in all, as they were when it was last looked at.
+    disk: Mutex<Option<(u64, u64)>>,
     store: Store,
     pool: Pool,
     guarantees: Option<Guarantees>,
@@ -69,7 +76,10 @@ pub struct Node {
     /// Whose offers are held.
     offerers: Clients,
     journeys: Journeys<Object>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
+    events: Events,
+    /// Who listens to events.
+    listeners: Listeners,
     joined: AtomicBool,
     draining: AtomicBool,
     started: Instant,
@@ -280,9 +290,22 @@ impl Node {
         }
     }
 
-    /// All metrics in the text format that Prometheus reads.
-    pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
-        let standings = self.peers.standings().stats(Instant::now());
-        self.metrics.text(&self.pool.stats(), &self.store.stats(), &standings, &self.view())
+    /// All metrics, in a format that Prometheus reads.
+    pub fn metrics_text(&self, format: Format) -> Result<String, std::fmt::Error> {
+        let machine = *self.machine.borrow();
+        self.metrics.text(
+            &Reading {
+                pool: &self.pool.stats(),
+                cache: &self.store.stats(),
+                standings: &self.peers.standings().stats(Instant::now()),
+                view: &self.view(),
+                host: Host {
+                    cpu_permille: machine.cpu_permille,
+                    memory_permille: machine.memory_permille,
+                    disk: *self.disk.lock(),
+                },
+            },
+            format,
+        )
     }
 }

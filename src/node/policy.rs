@@ -1,6 +1,7 @@
 //! By which routing policy this node decides.
 
 use super::Node;
+use crate::events::NodeEvent;
 use starling_placement::policy::Policy;
 
 impl Node {
@@ -13,9 +14,7 @@ impl Node {
     pub fn set_policy(&self, policy: Policy) {
         let before = self.router.set_policy(policy);
         if before != policy {
-            let (load_weight, rtt_weight) = (policy.weights.load(), policy.weights.rtt());
-            let (before, policy) = (before.kind.as_str(), policy.kind.as_str());
-            tracing::info!(policy, before, load_weight, rtt_weight, "routing policy changed");
+            self.events.tell(&NodeEvent::PolicyChanged { policy, before });
         }
     }
 }

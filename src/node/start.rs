@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use starling_overlay::{BootEpoch, Identity, Overlay, Versions};
@@ -14,10 +15,12 @@ use starling_placement::policy::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::{Clients, Node, incoming, load};
+use super::events::tell_of_membership;
+use super::{Clients, Listeners, Node, incoming, load};
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
+use crate::events::Events;
 use crate::gate::Gate;
 use crate::load::Sampler;
 use crate::metrics::Metrics;
@@ -88,8 +91,11 @@ pub struct Started {
 /// Starts a node. `inherited` are listeners from the environment (`LISTEN_FDS`).
 pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) -> Result<Started, StartError> {
     let (data, located) = open_data(config.data_dir.clone()).await?;
+    let boot = BootEpoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
+    let metrics = Arc::new(Metrics::default());
+    let events = Events::new(config.name.clone(), boot, Arc::clone(&metrics) as _);
     // The cluster is joined meanwhile: until the first load sample nobody sends work.
-    let tools_and_cache = blocking(open_store(&config, data.clone(), located));
+    let tools_and_cache = blocking(open_store(&config, data.clone(), located, events.clone()));
     let bind = |what, address| move |source| StartError::Bind { what, address, source };
     let http = TcpListener::bind(config.http).await.map_err(bind("HTTP (TCP)", config.http))?;
     let gossip = Overlay::bind(config.gossip).map_err(bind("gossip (UDP)", config.gossip))?;
@@ -101,17 +107,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         let taken = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
         listeners.push(taken.map_err(bind("the inherited listener", address))?);
     }
-    let (gossip_port, http_port) =
-        Advertise::ports(config.advertise, config.advertise_http, gossip_port, http_port);
-    let identity = Identity {
-        name: config.name.clone(),
-        boot: BootEpoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64),
-        gossip: SocketAddr::new(config.advertised_ip(), gossip_port),
-        http_port,
-        zone: config.zone.clone(),
-        capacity_jobs: config.workers,
-        versions: Versions::SPOKEN,
-    };
+    let identity = identity(&config, boot, (gossip_port, http_port));
     let mut overlay_config = starling_overlay::Config::new(identity.clone());
     overlay_config.cluster.clone_from(&config.cluster);
     overlay_config.seeds.clone_from(&config.join);
@@ -119,7 +115,9 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     overlay_config.timing = config.timing;
     overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
     let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;
-    let overlay = Overlay::start(overlay_config, gossip)?;
+    let mut overlay = Overlay::start(overlay_config, gossip)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(tell_of_membership(events.clone(), overlay.events_from_start()));
     let (tools, store, guarantees) = match tools_and_cache.await {
         Ok(opened) => opened,
         Err(error) => {
@@ -127,7 +125,6 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
             return Err(error);
         }
     };
-    let mut tasks = JoinSet::new();
     let pool = Pool::start(PoolConfig {
         workers: config.workers.into(),
         queue_capacity_jobs: config.queue_capacity_jobs.into(),
@@ -136,6 +133,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         limits: MediaLimits::default(),
         dir: data.clone(),
         hardware: config.hardware.clone(),
+        events: events.clone(),
     })
     .map_err(StartError::Threads)?;
     let authority = Arc::new(Authority::new(
@@ -151,6 +149,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         machine: sampler.watch(),
         _sampler: sampler,
         incoming: incoming::budget(&config),
+        disk: Mutex::default(),
         store,
         pool,
         profiles: config.profiles.clone(),
@@ -162,13 +161,15 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
             .map(|file| ResultTokens::new(&file.keys)),
         gate: Gate::new(config.hosts.clone(), config.origins.clone()),
         router: Router::new(config.policy, StdRng::from_os_rng()),
-        peers: PeerClient::new(Arc::clone(&authority)),
+        peers: PeerClient::new(Arc::clone(&authority), events.clone()),
         authority,
         guarantees,
-        offers: Offers::default(),
+        offers: Offers::new(events.clone()),
         offerers: Clients::new(super::for_peers::offers_per_peer_max(&config)),
         journeys: Journeys::default(),
-        metrics: Metrics::default(),
+        metrics,
+        events,
+        listeners: Listeners::default(),
         joined: AtomicBool::new(false),
         draining: AtomicBool::new(false),
         started: Instant::now(),
@@ -180,6 +181,21 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
     tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));
     Ok(Started { node, overlay, listeners, tasks })
+}
+
+/// Who a node with this configuration is, whose sockets have these ports.
+fn identity(config: &NodeConfig, boot: BootEpoch, (gossip_port, http_port): (u16, u16)) -> Identity {
+    let (gossip_port, http_port) =
+        Advertise::ports(config.advertise, config.advertise_http, gossip_port, http_port);
+    Identity {
+        name: config.name.clone(),
+        boot,
+        gossip: SocketAddr::new(config.advertised_ip(), gossip_port),
+        http_port,
+        zone: config.zone.clone(),
+        capacity_jobs: config.workers,
+        versions: Versions::SPOKEN,
+    }
 }
 
 /// The members known before the last stop: a help for a node whose seeds are all gone. A file that can't be read is no
@@ -212,6 +228,7 @@ fn open_store(
     config: &NodeConfig,
     data: DataDir,
     located: Located,
+    events: Events,
 ) -> impl FnOnce() -> Result<(Tools, Store, Option<Guarantees>), StartError> + Send + use<> {
     let (budget, mode) = (config.cache_bytes, config.sandbox);
     move || {
@@ -220,7 +237,7 @@ fn open_store(
         for warning in tools.warnings() {
             tracing::warn!("{warning}");
         }
-        let store = Store::open(data, budget, &tools.version.to_string())?;
+        let store = Store::open(data, budget, &tools.version.to_string(), events)?;
         Ok((tools, store, guarantees))
     }
 }

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use starling_placement::content::Key;
 use starling_placement::error::WorkError;
 use starling_placement::journey::{Fault, PeerError};
-use starling_placement::standing::{Avoidance, Standings};
+use starling_placement::standing::Standings;
 
 use crate::api::{
     AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, Offer, OfferEnd, OfferId, Problem, Progress,
@@ -29,6 +29,7 @@ use crate::auth::{Authority, Signed};
 use crate::body::{Body, full_body};
 use crate::config::DEADLINE_MAX;
 use crate::content::ContentId;
+use crate::events::{Events, NodeEvent};
 
 /// Longest wait for a connection to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,11 +62,12 @@ pub struct PeerClient {
     http: Client<HttpConnector, Body>,
     standings: Standings,
     authority: Arc<Authority>,
+    events: Events,
 }
 
 impl PeerClient {
-    /// A client that signs its requests.
-    pub fn new(authority: Arc<Authority>) -> Self {
+    /// A client that signs its requests. What peers do wrong is told to `events`.
+    pub fn new(authority: Arc<Authority>, events: Events) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
@@ -73,7 +75,7 @@ impl PeerClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Self { http, standings: Standings::default(), authority }
+        Self { http, standings: Standings::default(), authority, events }
     }
 
     /// What is held against peers.
@@ -83,7 +85,8 @@ impl PeerClient {
 
     /// Holds something against a peer. `seen` is what was seen of it, for the log.
     pub fn report(&self, peer: &Identity, fault: Fault, seen: &str) {
-        tell(peer, fault, seen, self.standings.report(Instant::now(), peer, fault));
+        let avoidance = self.standings.report(Instant::now(), peer, fault);
+        self.events.tell(&NodeEvent::PeerFault { peer, fault, seen, avoidance });
     }
 
     /// The same, as what became of a question.
@@ -293,26 +296,9 @@ impl PeerClient {
     fn remember<T>(&self, peer: &Identity, result: &Result<T, PeerError>) {
         let avoidance = self.standings.heard(Instant::now(), peer, result);
         if let Err(PeerError::Unreachable(seen)) = result {
-            tell(peer, Fault::Unreachable, seen, avoidance);
+            let fault = Fault::Unreachable;
+            self.events.tell(&NodeEvent::PeerFault { peer, fault, seen, avoidance });
         }
-    }
-}
-
-/// Tells of a peer's fault, loudly where it is avoided for it from now on.
-fn tell(peer: &Identity, fault: Fault, seen: &str, avoidance: Option<Avoidance>) {
-    if let Some(Avoidance { fault, faults, strikes, pause }) = avoidance {
-        tracing::warn!(
-            peer = %peer.name,
-            http = %peer.http(),
-            fault = fault.as_str(),
-            seen,
-            times = faults,
-            strikes,
-            avoided_s = pause.as_secs(),
-            "a peer is avoided"
-        );
-    } else {
-        tracing::debug!(peer = %peer.name, fault = fault.as_str(), seen, "a peer's fault, told of before or forgiven");
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::api::{ACCEPT_TIMEOUT, Offer, OfferId};
+use crate::events::{Events, NodeEvent};
 
 /// Accepted offers by id, each with the place it holds (`P`); a place is given back by dropping it.
 #[derive(Debug)]
 pub struct Offers<P> {
     held: Arc<Mutex<HashMap<OfferId, Held<P>>>>,
+    events: Events,
 }
 
 #[derive(Debug)]
@@ -29,13 +31,12 @@ pub enum TakeError {
     Unknown,
 }
 
-impl<P> Default for Offers<P> {
-    fn default() -> Self {
-        Self { held: Arc::default() }
-    }
-}
-
 impl<P: Send + 'static> Offers<P> {
+    /// No offers yet. What becomes of them is told to `events`.
+    pub fn new(events: Events) -> Self {
+        Self { held: Arc::default(), events }
+    }
+
     /// Holds `place` for `offer` until [`Self::take`], for [`ACCEPT_TIMEOUT`] at the longest. How many are held is
     /// bounded by the places there are.
     pub fn hold(&self, offer: Offer, place: P) -> OfferId {
@@ -43,12 +44,12 @@ impl<P: Send + 'static> Offers<P> {
         let held = Held { offer, place, accepted: Instant::now() };
         self.held.lock().insert(id, held);
         // Ends by itself; if the node stops first, the runtime drops it.
-        let table = Arc::clone(&self.held);
+        let (table, events) = (Arc::clone(&self.held), self.events.clone());
         tokio::spawn(async move {
             tokio::time::sleep(ACCEPT_TIMEOUT).await;
             let expired = table.lock().remove(&id);
             if let Some(Held { offer, .. }) = expired {
-                tracing::info!(from = %offer.from, content = %offer.content, "an accepted offer's body never came");
+                events.tell(&NodeEvent::OfferExpired { from: &offer.from, content: &offer.content });
             }
         });
         id
@@ -88,7 +89,7 @@ mod tests {
             client: None,
             info: Some(MediaInfo::default()),
         };
-        let offers = Offers::default();
+        let offers = Offers::new(Events::default());
         let place = Arc::new(());
         let id = offers.hold(offer.clone(), Arc::clone(&place));
         assert_eq!(Arc::strong_count(&place), 2);

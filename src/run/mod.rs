@@ -101,8 +101,7 @@ async fn reload_until(
 /// Takes nothing new, tells the cluster, and lets what runs finish: all within `bound`.
 async fn shutdown(node: &Node, overlay: Overlay, server: Server, bound: Duration) {
     let begun = Instant::now();
-    let running = node.begin_to_leave();
-    tracing::info!(bound_s = bound.as_secs(), running, "shutting down");
+    node.tell_leaving(bound);
     // Queued jobs go to the peers if there are any; what runs is finished here.
     let peers = node.view().peers.iter().any(|peer| peer.state == MemberState::Alive);
     overlay.leave(LEAVE_TIMEOUT.min(bound)).await;

@@ -25,6 +25,7 @@ pub use receive::{
     sniff,
 };
 
+use crate::events::Events;
 use crate::workers::Verified;
 
 /// All that may be asked of what lies on a node's disk. Clones are the same store.
@@ -39,8 +40,14 @@ impl Store {
     /// are removed, the log says of how many bytes. What is no cache is refused and left as it is. Blocks on the disk.
     ///
     /// Results take `results_bytes_max` at the most, and those of another encoder's version are not found.
-    pub fn open(folder: DataDir, results_bytes_max: u64, encoder_version: &str) -> Result<Self, CacheError> {
-        let cache = cache::Cache::open(&folder, results_bytes_max, encoder_version)?;
+    /// What happens to them is told to `events`.
+    pub fn open(
+        folder: DataDir,
+        results_bytes_max: u64,
+        encoder_version: &str,
+        events: Events,
+    ) -> Result<Self, CacheError> {
+        let cache = cache::Cache::open(&folder, results_bytes_max, encoder_version, events)?;
         Ok(Self { folder, cache })
     }
 

@@ -154,6 +154,31 @@ pub enum TranscodeError {
 }
 
 impl TranscodeError {
+    /// One word, for the stream of events and the metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::DeadlinePassed { .. } => "deadline-passed",
+            Self::Cancelled => "cancelled",
+            Self::Overtaken { .. } => "overtaken",
+            Self::Draining => "draining",
+            Self::Refused { .. }
+            | Self::Incomplete { .. }
+            | Self::TooLong { .. }
+            | Self::Unsuitable(_)
+            | Self::LargerThanSaid { .. }
+            | Self::NoPicture
+            | Self::OutputTooLarge { .. } => "unusable",
+            Self::OutOfMemory { .. } => "out-of-memory",
+            Self::DiskFull => "disk-full",
+            Self::Crashed { .. } => "crashed",
+            Self::Hung { .. } => "hung",
+            Self::Failed { .. } => "failed",
+            Self::Unverified(_) => "unverified",
+            Self::BadOutput { .. } => "bad-output",
+            Self::Io(_) => "io",
+        }
+    }
+
     /// Whether the input is to blame: then no other node will do better.
     pub const fn is_input_fault(&self) -> bool {
         matches!(

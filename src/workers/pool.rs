@@ -20,6 +20,7 @@ use super::ticket::Ticket;
 use super::tools::Tools;
 use super::verify::{Unfit, Verified, Wanted};
 use crate::content::{ClientTag, ContentId, Damage, MediaInfo, MediaLimits};
+use crate::events::Events;
 use crate::load::CpuUse;
 use crate::profile::{Profile, ProfileName, Unsuitable, VideoCodec};
 use crate::store::{DataDir, Received};
@@ -41,6 +42,8 @@ pub struct PoolConfig {
     pub dir: DataDir,
     /// Which encoders in hardware are looked for.
     pub hardware: HardwareMode,
+    /// Told of what becomes of jobs.
+    pub events: Events,
 }
 
 /// A reading of the pool.
@@ -120,6 +123,7 @@ impl Pool {
             work: Condvar::new(),
             guests: Condvar::new(),
             left: watch::Sender::new(0),
+            events: config.events,
         });
         // Owned before the first thread starts, so that a failure below ends those that did.
         let pool = Self(Arc::new(Owner(Arc::clone(&shared))));

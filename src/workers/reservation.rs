@@ -11,6 +11,7 @@ use super::job::Job;
 use super::progress::Progress;
 use super::shared::{Shared, Task, spec};
 use super::ticket::Ticket;
+use crate::events::NodeEvent;
 
 /// A place in the queue that is held for one job, and given back when this is dropped unused.
 pub struct Reservation {
@@ -41,6 +42,9 @@ impl Reservation {
         let mut state = self.shared.lock();
         let id = state.desk.submit(task.submitted, self.id, spec(&task.job))?;
         state.tasks.insert(id, Arc::clone(&task));
+        // Under the lock, so that it is told before a worker begins it.
+        let (content, profile) = task.name();
+        self.shared.events.tell(&NodeEvent::Enqueued { content, profile });
         drop(state);
         self.shared.work.notify_one();
         self.shared.guests.notify_one();

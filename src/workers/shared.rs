@@ -15,6 +15,7 @@ use super::job::{Bench, Job, Made, Transcoded};
 use super::pool::Queued;
 use super::progress::Progress;
 use crate::content::{ClientTag, ContentId};
+use crate::events::{Departure, Events, NodeEvent};
 use crate::profile::ProfileName;
 
 /// x264's `fast` gains little beyond this many threads.
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub(super) guests: Condvar,
     /// Counts up whenever a job leaves the pool.
     pub(super) left: watch::Sender<u64>,
+    /// Told of what becomes of jobs.
+    pub(super) events: Events,
 }
 
 pub(super) struct State {
@@ -57,9 +60,16 @@ struct Begun {
     id: JobId,
     task: Arc<Task>,
     threads: u16,
+    /// How long it is going to take, by what was learned.
+    predicted: Option<Duration>,
 }
 
 impl Task {
+    /// What it is called in events.
+    pub(super) fn name(&self) -> (&ContentId, &ProfileName) {
+        (&self.job.content, &self.job.profile.name)
+    }
+
     /// Answers the ticket's holder, if there still is one.
     pub(super) fn answer(&self, result: Result<Transcoded, TranscodeError>) {
         tell(self.reply.lock().take(), result);
@@ -109,8 +119,9 @@ impl Shared {
     pub(super) fn forget(&self, id: JobId) {
         let mut state = self.lock();
         if state.desk.withdraw(id) {
-            state.tasks.remove(&id);
+            let task = state.tasks.remove(&id);
             drop(state);
+            self.tell_withdrawn(task.as_ref(), Departure::Cancelled);
             self.one_left();
         }
     }
@@ -122,6 +133,7 @@ impl Shared {
         let tasks = state.remove(&jobs);
         drop(state);
         for task in tasks {
+            self.tell_withdrawn([&task], Departure::HandedOver);
             task.answer(Err(TranscodeError::Draining));
         }
         self.one_left();
@@ -136,6 +148,7 @@ impl Shared {
         }
         drop(state);
         for task in queued {
+            self.tell_withdrawn([&task], Departure::Cancelled);
             task.answer(Err(TranscodeError::Cancelled));
         }
         self.one_left();
@@ -144,9 +157,16 @@ impl Shared {
     /// Answers a job whose place was another client's turn. Not under the lock.
     pub(super) fn displace(&self, displaced: Option<(Arc<Task>, Duration)>) {
         let Some((task, retry_after)) = displaced else { return };
-        tracing::info!(content = %task.job.content, "a waiting job makes room for another client's");
+        self.tell_withdrawn([&task], Departure::Displaced);
         task.answer(Err(TranscodeError::Overtaken { retry_after }));
         self.one_left();
+    }
+
+    fn tell_withdrawn<'a>(&self, tasks: impl IntoIterator<Item = &'a Arc<Task>>, why: Departure) {
+        for task in tasks {
+            let (content, profile) = task.name();
+            self.events.tell(&NodeEvent::Withdrawn { content, profile, why });
+        }
     }
 
     /// A worker thread's life.
@@ -165,10 +185,12 @@ impl Shared {
     }
 
     fn run(&self, begun: Begun) {
-        let Begun { id, task, threads } = begun;
+        let Begun { id, task, threads, predicted } = begun;
         let since = Instant::now();
         task.progress.send_modify(|progress| progress.running = true);
         let queued = since.duration_since(task.submitted);
+        let (content, profile) = task.name();
+        self.events.tell(&NodeEvent::Begun { content, profile, waited: queued, predicted, threads });
         let run = || {
             self.bench.run(&task.job, threads, &task.cancel, |progress| {
                 self.lock().desk.progress(id, progress.fraction);
@@ -180,6 +202,13 @@ impl Shared {
             .unwrap_or_else(|_| Err(TranscodeError::Io(io::Error::other("the worker panicked"))));
         let elapsed = since.elapsed();
         self.finished(id, result.as_ref());
+        self.events.tell(&match &result {
+            Ok(made) => {
+                let bytes = made.result.bytes();
+                NodeEvent::Made { content, profile, took: elapsed, predicted, bytes }
+            }
+            Err(error) => NodeEvent::NotMade { content, profile, took: elapsed, error },
+        });
         let reply = task.reply.lock().take();
         // The input goes first: a client that has its answer may send the next video at once, and this thread, which is nice to all
         // others, may not come to it for a while.
@@ -227,7 +256,10 @@ impl Shared {
         let (queued, running) = state.desk.jobs();
         let busy = (running + queued).min(state.desk.workers());
         let threads = threads_for(self.cores, busy, queued > 0).min(threads_of_use(state.cores_used));
-        Some(Begun { id, task: Arc::clone(state.tasks.get(&id)?), threads })
+        let task = Arc::clone(state.tasks.get(&id)?);
+        let JobSpec { client, profile, work_pixels, .. } = spec(&task.job);
+        let predicted = state.desk.estimate(Instant::now(), client, &profile, work_pixels).service;
+        Some(Begun { id, task, threads, predicted })
     }
 
     /// Answers a job that was its turn and is not begun, and takes the lock again.
@@ -235,6 +267,8 @@ impl Shared {
         let task = state.tasks.remove(&id);
         drop(state);
         if let Some(task) = task {
+            let why = if matches!(over, Over::Late) { Departure::Late } else { Departure::Displaced };
+            self.tell_withdrawn([&task], why);
             task.answer(Err(match over {
                 Over::Late => TranscodeError::DeadlinePassed { running: false },
                 Over::Overtaken(left) => TranscodeError::Overtaken { retry_after: left },

@@ -1,5 +1,8 @@
 //! `GET /metrics`: names by the conventions of Prometheus, and what a cluster knows of its zones.
 
+use bytes::Bytes;
+use hyper::Method;
+
 use crate::support::{Clip, Cluster, eventually};
 
 #[tokio::test]
@@ -10,14 +13,19 @@ async fn names_units_and_labels_are_as_prometheus_has_them() {
     let digest = starling::content::ContentId::of(&clip).to_string();
     node.http.upload(clip).await.assert_video();
     node.http.upload("no video".into()).await.assert_problem(415, "not-a-video");
-    let answer = node.http.get("/metrics").await;
+    let plain = node.http.get("/metrics").await;
+    assert_eq!(plain.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    crate::prometheus::check_metrics(&plain.body);
+    let open = [("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")];
+    let answer = node.http.send(Method::GET, "/metrics", &open, Bytes::new()).await.unwrap();
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"), "{answer:?}");
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(text.ends_with("# EOF\n"), "{text}");
     let mut families = Vec::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').unwrap();
-        assert!(name.starts_with("starling_") && !name.ends_with("_total"), "{line}");
+        let whose = name.starts_with("starling_") || name.starts_with("process_");
+        assert!(whose && !name.ends_with("_total"), "{line}");
         assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
         // Base units, and the unit last.
         for other in ["_ms", "_millis", "_percent", "_kilo", "_mega", "_minutes"] {
@@ -33,8 +41,23 @@ async fn names_units_and_labels_are_as_prometheus_has_them() {
         let labels = line.split_once('{').map_or("", |(_, rest)| rest.split_once('}').unwrap().0);
         for label in labels.split_terminator(',').map(|label| label.split_once('=').unwrap().0) {
             let known = [
-                "status", "cache", "route", "state", "tool", "outcome", "zone", "le", "reason", "event",
+                "status",
+                "cache",
+                "route",
+                "state",
+                "tool",
+                "outcome",
+                "zone",
+                "le",
+                "reason",
+                "event",
                 "fault",
+                "policy",
+                "answer",
+                "direction",
+                "kind",
+                "from",
+                "to",
             ];
             assert!(known.contains(&label), "a label without bounds? {line}");
         }

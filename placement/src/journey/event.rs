@@ -187,14 +187,8 @@ pub enum Answer {
 
 impl Answer {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Accepted,
-        Self::Refused,
-        Self::Unreachable,
-        Self::Avoided,
-        Self::Faulty,
-        Self::Ended,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Accepted, Self::Refused, Self::Unreachable, Self::Avoided, Self::Faulty, Self::Ended];
 
     /// What a peer's answer is.
     pub const fn of<T>(answer: &Result<T, PeerError>) -> Self {

@@ -138,13 +138,7 @@ impl Node {
             () = follow(life, progress) => Err(TranscodeError::Cancelled),
         };
         self.publish_load();
-        made.map_err(|error| {
-            if error.is_tool_fault() {
-                let profile = &job.input.profile.name;
-                tracing::warn!(content = %job.content(), %profile, %error, "no result");
-            }
-            error.into()
-        })
+        Ok(made?)
     }
 
     /// What it means that a peer's result did not come, or not as it was announced.

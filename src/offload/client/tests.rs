@@ -46,7 +46,10 @@ async fn peer() -> (Identity, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn questions_to_a_peer_share_a_connection() {
     let (peer, accepted) = peer().await;
-    let client = PeerClient::new(Arc::new(Authority::new("node1".parse().unwrap(), BootEpoch(1), None)));
+    let client = PeerClient::new(
+        Arc::new(Authority::new("node1".parse().unwrap(), BootEpoch(1), None)),
+        Events::default(),
+    );
     let key = Key {
         content: ContentId::of(b"clip"),
         profile: "360p".parse().unwrap(),

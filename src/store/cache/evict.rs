@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::index::Index;
 use super::key::Meta;
 use super::results::{Cache, Inner};
+use crate::events::NodeEvent;
 use crate::store::folder::Reserve;
 
 impl Cache {
@@ -69,12 +70,13 @@ impl Cache {
             }
             let before = index.bytes();
             let Some(name) = index.evict_one() else { return freed };
-            freed += before - index.bytes();
+            let bytes = before - index.bytes();
+            freed += bytes;
             drop(index);
-            tracing::debug!(entry = name, "evicted");
             let grave = self.take_away(&name);
             // To delete a big file takes the kernel a while: nobody has to wait for that.
             drop(moves);
+            self.0.events.tell(&NodeEvent::Evicted { entry: &name, bytes });
             drop(grave);
         }
     }

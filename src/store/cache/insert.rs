@@ -10,6 +10,7 @@ use super::index::Stamp;
 use super::key::{Key, Meta};
 use super::object::{Hold, Object};
 use super::results::{Cache, Pin};
+use crate::events::NodeEvent;
 use crate::workers::Verified;
 
 impl Cache {
@@ -47,7 +48,7 @@ impl Cache {
                 Hold::Cached { _pin: pin }
             }
             Err(error) => {
-                tracing::warn!(entry = name, %error, "a result can't be cached");
+                self.0.events.tell(&NodeEvent::NotCached { entry: &name, error: &error });
                 Hold::Uncached { _file: Arc::new(result.into_file()) }
             }
         };

@@ -15,6 +15,7 @@ use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
 use super::object::{Hold, Object};
 use super::version;
+use crate::events::{Events, NodeEvent};
 use crate::store::DataDir;
 use crate::store::folder::layout;
 use crate::workers::Verified;
@@ -33,6 +34,8 @@ pub(super) struct Inner {
     /// Held while folders are renamed into or out of place, so that index and disk change as one. Taken before `index`.
     moves: Mutex<()>,
     pub(super) steps: Steps,
+    /// Told of what becomes of entries.
+    pub(super) events: Events,
 }
 
 /// A cache that can't be opened or read.
@@ -91,7 +94,12 @@ impl Drop for Pin {
 impl Cache {
     /// Opens the cache and reads its index back from the disk; what isn't whole is removed. A cache of another version is emptied; the
     /// log says which it was. Blocks.
-    pub fn open(dir: &DataDir, budget_bytes: u64, encoder_version: &str) -> Result<Self, CacheError> {
+    pub fn open(
+        dir: &DataDir,
+        budget_bytes: u64,
+        encoder_version: &str,
+        events: Events,
+    ) -> Result<Self, CacheError> {
         let failed = |source| CacheError::Io { path: dir.objects().to_owned(), source };
         let found = version::open(dir).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => CacheError::Foreign { path: dir.objects().to_owned() },
@@ -105,6 +113,7 @@ impl Cache {
             hot: Mutex::default(),
             moves: Mutex::default(),
             steps: Steps::default(),
+            events,
         }));
         cache.rebuild().map_err(failed)?;
         cache.evict_down_to(budget_bytes);
@@ -201,7 +210,7 @@ impl Cache {
                 Some(Object { file, meta: Arc::clone(&pin.meta), hold, content })
             }
             Err(error) => {
-                tracing::warn!(entry = pin.name, %error, "a cached result is damaged: removed, to be made anew");
+                self.0.events.tell(&NodeEvent::ResultDamaged { entry: &pin.name, error: &error });
                 self.discard(&pin.name, &pin.meta);
                 None
             }

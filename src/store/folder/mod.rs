@@ -117,10 +117,10 @@ impl DataDir {
         &self.0.objects
     }
 
-    /// Bytes that are free on its disk, for this user. Asks the file system, which is quick.
-    pub fn free_bytes(&self) -> io::Result<u64> {
+    /// Bytes that are free on its disk, for this user, and bytes that the disk has in all. Asks the file system, which is quick.
+    pub fn disk_bytes(&self) -> io::Result<(u64, u64)> {
         let disk = statvfs(&self.0.root)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        Ok((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
     }
 
     /// What is asked to give up some of the disk when it is full.

@@ -239,7 +239,8 @@ async fn on_a_small_disk() {
     let error = rig.pool.submit(job).unwrap().wait().await.unwrap_err();
     assert!(matches!(error, TranscodeError::DiskFull), "{error}");
     let body = Full::new(bytes::Bytes::from(std::fs::read(&input).unwrap()));
-    let store = crate::store::Store::open(rig.dir.clone(), 0, "5.1.9").unwrap();
+    let store =
+        crate::store::Store::open(rig.dir.clone(), 0, "5.1.9", crate::events::Events::default()).unwrap();
     let error = store.receive(body, &crate::store::Limits::default()).await.unwrap_err();
     assert!(matches!(error, crate::store::IngestError::DiskFull), "{error}");
     while !rig.leftovers().is_empty() {

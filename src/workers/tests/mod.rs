@@ -54,6 +54,7 @@ impl Rig {
             limits: setup.limits.clone(),
             dir: dir.clone(),
             hardware: HardwareMode::Off,
+            events: crate::events::Events::default(),
         })
         .unwrap();
         Self { pool, dir, folder }

@@ -15,7 +15,7 @@ const BUDGET: u64 = 40 * (64 << 10);
 async fn victim() {
     let folder = std::env::var_os(FOLDER).expect("started by the test below");
     let dir = DataDir::open(folder).unwrap();
-    let cache = Cache::open(&dir, BUDGET, "5.1.9").unwrap();
+    let cache = Cache::open(&dir, BUDGET, "5.1.9", Events::default()).unwrap();
     let parent = rustix::process::getppid();
     for number in 0.. {
         // Its own end, should nobody kill it.
@@ -53,7 +53,7 @@ async fn killed_at_any_moment_it_leaves_a_usable_cache() {
 
         let dir = DataDir::open(folder.path()).unwrap();
         assert_eq!(std::fs::read_dir(dir.tmp()).unwrap().count(), 0);
-        let cache = Cache::open(&dir, BUDGET, "5.1.9").unwrap();
+        let cache = Cache::open(&dir, BUDGET, "5.1.9", Events::default()).unwrap();
         let stats = cache.stats();
         assert!(stats.bytes <= BUDGET, "{stats:?}");
         assert!(cache.get(&key(last)).await.is_some(), "round {round}: {last} was acknowledged and is gone");

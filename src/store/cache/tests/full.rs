@@ -47,7 +47,7 @@ async fn put(cache: &Cache, dir: &DataDir, number: u64) -> Object {
 async fn a_result_on_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let dir = DataDir::open(folder.path().join("data")).unwrap();
-    let cache = Cache::open(&dir, BUDGET, "5.1.9").unwrap();
+    let cache = Cache::open(&dir, BUDGET, "5.1.9", Events::default()).unwrap();
     for number in 0..4 {
         drop(put(&cache, &dir, number).await);
     }

@@ -6,6 +6,7 @@ mod version;
 
 use super::*;
 use crate::content::ContentId;
+use crate::events::Events;
 use crate::profile::{Profile, ProfileSet};
 use crate::store::DataDir;
 use crate::workers::Verified;

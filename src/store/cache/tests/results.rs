@@ -20,7 +20,7 @@ pub(super) fn rig() -> Rig {
 
 impl Rig {
     pub(super) fn open(&self, budget: u64) -> Cache {
-        Cache::open(&self.dir, budget, "5.1.9").unwrap()
+        Cache::open(&self.dir, budget, "5.1.9", Events::default()).unwrap()
     }
 
     pub(super) async fn put(&self, cache: &Cache, number: u64) -> Object {
@@ -65,7 +65,7 @@ async fn another_profile_recipe_or_encoder_is_another_entry() {
     }
     assert!(cache.get(&Key::new(content, &changed)).await.is_none());
     drop(cache);
-    let upgraded = Cache::open(&rig.dir, PLENTY, "8.1").unwrap();
+    let upgraded = Cache::open(&rig.dir, PLENTY, "8.1", Events::default()).unwrap();
     assert!(upgraded.get(&key(1)).await.is_none());
     // A downgrade finds its own again.
     drop(upgraded);
@@ -320,7 +320,7 @@ async fn a_small_result_asked_for_again_comes_from_memory() {
     cache.make_room(PLENTY).await;
     assert!(cache.get(&key(1)).await.is_none());
     let big = result(2, 2 << 20);
-    let cache = Cache::open(&rig.dir, PLENTY, "5.1.9").unwrap();
+    let cache = Cache::open(&rig.dir, PLENTY, "5.1.9", Events::default()).unwrap();
     drop(cache.insert(new_object(&rig.dir, 2, &big)).await.unwrap());
     assert!(cache.get(&key(2)).await.unwrap().content().is_none());
 }

@@ -30,7 +30,9 @@ fn opened(rig: &Rig) -> (Result<Cache, CacheError>, Vec<String>) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let cache = tracing::subscriber::with_default(subscriber, || Cache::open(&rig.dir, PLENTY, "5.1.9"));
+    let cache = tracing::subscriber::with_default(subscriber, || {
+        Cache::open(&rig.dir, PLENTY, "5.1.9", Events::default())
+    });
     let text = String::from_utf8(log.0.lock().clone()).unwrap();
     (cache, text.lines().map(str::to_owned).collect())
 }

@@ -1,0 +1,46 @@
+//! `GET /sd/prometheus`: the members as targets, for Prometheus's HTTP service discovery.
+
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use starling_overlay::{Member, MemberState};
+
+use super::{Body, respond};
+use crate::node::Node;
+
+/// One target, as Prometheus takes it. Labels that begin with `__meta_` are for its relabelling alone.
+#[derive(Serialize)]
+struct TargetGroup<'a> {
+    targets: [String; 1],
+    labels: Labels<'a>,
+}
+
+#[derive(Serialize)]
+struct Labels<'a> {
+    node: &'a str,
+    zone: &'a str,
+    #[serde(rename = "__meta_starling_state")]
+    state: String,
+    #[serde(rename = "__meta_starling_boot")]
+    boot: String,
+}
+
+/// A member that has failed stays a target until it is forgotten: that it is down is to be seen. One that has left is none.
+pub(super) fn prometheus(node: &Node) -> Response<Body> {
+    let view = node.view();
+    let groups: Vec<_> =
+        view.members().filter(|member| member.state != MemberState::Left).map(group).collect();
+    respond::json(StatusCode::OK, &groups)
+}
+
+fn group(member: &Member) -> TargetGroup<'_> {
+    let identity = &member.identity;
+    TargetGroup {
+        targets: [identity.http().to_string()],
+        labels: Labels {
+            node: identity.name.as_str(),
+            zone: identity.zone.as_str(),
+            state: member.state.to_string(),
+            boot: identity.boot.0.to_string(),
+        },
+    }
+}

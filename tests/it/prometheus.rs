@@ -1,0 +1,203 @@
+//! What is in `deploy/` for Prometheus and Grafana, by Prometheus itself: Debian's package.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use hyper::StatusCode;
+use serde_json::Value;
+
+use crate::support::{Cluster, Http, Node, eventually, skipped};
+
+fn deploy(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)
+}
+
+fn is_here(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = found.is_ok_and(|status| status.success());
+    if !found {
+        skipped(&format!("{program} is not installed (Debian's package prometheus)"));
+    }
+    found
+}
+
+/// Runs promtool, which has to find nothing.
+fn promtool(args: &[&str], input: &[u8]) {
+    let mut command = Command::new("promtool");
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.trim().is_empty(), "promtool {args:?}:\n{said}{out}");
+}
+
+/// Holds metrics against the conventions.
+pub(super) fn check_metrics(text: &[u8]) {
+    if is_here("promtool") {
+        promtool(&["check", "metrics"], text);
+    }
+}
+
+/// The expressions of the dashboard's panels, with what they are shown under.
+fn panels() -> Vec<(String, String)> {
+    let dashboard = std::fs::read(deploy("grafana/starling.json")).unwrap();
+    let dashboard: Value = serde_json::from_slice(&dashboard).unwrap();
+    let all = dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| {
+        let title = panel["title"].as_str().unwrap().to_owned();
+        let targets = panel["targets"].as_array().unwrap();
+        targets.iter().map(move |target| (title.clone(), target["expr"].as_str().unwrap().to_owned()))
+    });
+    all.collect()
+}
+
+/// Names of this project's metrics, and of the process's, in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("starling_") || word.starts_with("process_"))
+        .collect()
+}
+
+#[test]
+fn rules_and_panels_are_what_prometheus_takes_and_the_rules_fire_when_they_should() {
+    if !is_here("promtool") {
+        return;
+    }
+    let path = |file: &str| deploy(file).to_str().unwrap().to_owned();
+    promtool(&["check", "config", &path("prometheus/prometheus.yml")], b"");
+    promtool(&["check", "rules", &path("prometheus/starling.rules.yml")], b"");
+    promtool(&["test", "rules", &path("prometheus/starling.rules.test.yml")], b"");
+    let folder = tempfile::tempdir().unwrap();
+    let rules: Vec<Value> = (0..)
+        .zip(panels())
+        .map(|(number, (_, expr))| serde_json::json!({ "record": format!("panel:{number}"), "expr": expr }))
+        .collect();
+    // JSON is YAML.
+    let rules = serde_json::json!({ "groups": [{ "name": "panels", "rules": rules }] });
+    let file = folder.path().join("panels.yml");
+    std::fs::write(&file, rules.to_string()).unwrap();
+    promtool(&["check", "rules", file.to_str().unwrap()], b"");
+}
+
+#[tokio::test]
+async fn rules_and_panels_ask_for_what_there_is() {
+    let cluster = Cluster::start(&["FRA", "IAD"]).await;
+    let http = &cluster.nodes[0].http;
+    // Which uploads there are is known by those that came, and what is known of zones by gossip.
+    http.upload("no video".into()).await.assert_problem(415, "not-a-video");
+    let mut text = String::new();
+    eventually("what gossip tells is told", async || {
+        text = String::from_utf8(http.get("/metrics").await.body.to_vec()).unwrap();
+        ["rtt", "sample_age_max"]
+            .iter()
+            .all(|name| text.contains(&format!("# TYPE starling_zone_{name}_seconds ")))
+    })
+    .await;
+    let families: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let rules = std::fs::read_to_string(deploy("prometheus/starling.rules.yml")).unwrap();
+    let panels = panels();
+    let asked = panels.iter().flat_map(|(_, expr)| names(expr)).chain(names(&rules));
+    let mut count = 0;
+    for name in asked {
+        let family =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        assert!(families.contains(family) || families.contains(name), "{name} is none of\n{families:?}");
+        count += 1;
+    }
+    assert!(count > 50, "{count} names were found");
+}
+
+/// A Prometheus of the test's own; killed when dropped.
+struct Prometheus {
+    child: Child,
+    http: Http,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    /// One that has the rules of `deploy/`, which fire at once, and asks this node what there is to scrape.
+    fn start(node: &Node) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = std::fs::read_to_string(deploy("prometheus/starling.rules.yml")).unwrap();
+        let rules: String = rules
+            .lines()
+            .map(|line| {
+                if line.trim_start().starts_with("for: ") {
+                    "        for: 0s\n".to_owned()
+                } else {
+                    format!("{line}\n")
+                }
+            })
+            .collect();
+        std::fs::write(folder.path().join("starling.rules.yml"), rules).unwrap();
+        let config = std::fs::read_to_string(deploy("prometheus/prometheus.yml")).unwrap();
+        let config = config
+            .replace("127.0.0.1:5001", &node.http_address)
+            .replace("127.0.0.1:5002", &node.http_address)
+            .replace("_interval: 5s", "_interval: 1s")
+            .replace("_interval: 10s", "_interval: 1s");
+        let file = folder.path().join("prometheus.yml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        command.args(["--web.listen-address=127.0.0.1:0", "--log.format=json"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let listens = lines.by_ref().map(Result::unwrap).find(|line| line.contains("\"Listening on\""));
+        let listens: Value = serde_json::from_str(&listens.expect("Prometheus listens")).unwrap();
+        // Read on, so that it is not held up by what it says.
+        std::thread::spawn(move || lines.for_each(drop));
+        let http = Http::new(listens["address"].as_str().unwrap());
+        Self { child, http, _folder: folder }
+    }
+
+    /// Targets that are scraped without an error, by name and zone.
+    async fn up(&self) -> BTreeSet<(String, String)> {
+        let targets = self.http.json("/api/v1/targets").await;
+        let active = targets["data"]["activeTargets"].as_array().unwrap();
+        let label =
+            |target: &Value, name: &str| target["labels"][name].as_str().unwrap_or_default().to_owned();
+        let up = active.iter().filter(|target| target["health"] == "up" && target["lastError"] == "");
+        up.map(|target| (label(target, "instance"), label(target, "zone"))).collect()
+    }
+
+    /// The nodes that an alert tells to be down.
+    async fn down(&self) -> Vec<String> {
+        let alerts = self.http.json("/api/v1/alerts").await;
+        let alerts = alerts["data"]["alerts"].as_array().unwrap();
+        let is_down =
+            |alert: &&Value| alert["labels"]["alertname"] == "StarlingNodeDown" && alert["state"] == "firing";
+        let down = alerts.iter().filter(is_down);
+        down.map(|alert| alert["labels"]["instance"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::test]
+async fn a_prometheus_finds_the_nodes_by_itself_and_tells_of_one_that_is_killed() {
+    if !is_here("prometheus") {
+        return;
+    }
+    let mut cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    let prometheus = Prometheus::start(&cluster.nodes[0]);
+    eventually("it is ready", async || prometheus.http.get("/-/ready").await.status == StatusCode::OK).await;
+    let all = [("node1", "FRA"), ("node2", "IAD"), ("node3", "BOM")];
+    let all: BTreeSet<_> = all.map(|(name, zone)| (name.to_owned(), zone.to_owned())).into();
+    eventually("all nodes are scraped", async || prometheus.up().await == all).await;
+    // A machine that is busy may keep a scrape waiting for too long, so it is waited for what is told in the end.
+    eventually("all nodes are up", async || prometheus.down().await.is_empty()).await;
+    cluster.nodes[2].kill();
+    eventually("the alert fires", async || prometheus.down().await == ["node3"]).await;
+}
