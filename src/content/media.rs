@@ -28,9 +28,12 @@ pub struct MediaInfo {
 }
 
 impl MediaInfo {
-    /// Whether its container has an index that leads to the pictures of any time, as a rule.
+    /// Whether its container has an index that leads to the pictures of any time, as a rule: that of MP4 counts them where it is no file in
+    /// fragments, and that of Matroska is written when it is known how long all of it plays.
     pub fn has_index(&self) -> bool {
-        ["mov,", "matroska,"].iter().any(|names| self.container.starts_with(names))
+        let counted = self.video.as_ref().is_some_and(|video| video.counted);
+        (self.container.starts_with("mov,") && counted)
+            || (self.container.starts_with("matroska,") && self.duration.is_some())
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::hardware::HardwareEncoder;
-use super::{Plan, Sound, Video, preview};
+use super::{Plan, Sound, Video};
 use crate::content::MediaLimits;
 use crate::profile::{AudioCodec, Container, Effort, Profile, Recipe, VideoCodec};
 
@@ -130,12 +130,13 @@ impl Plan {
                     AudioCodec::Opus => args.opt("-f", "ogg"),
                 };
             }
-            Recipe::Poster { quality, .. } => {
+            Recipe::Poster { quality, .. } if self.preview.is_none() => {
                 args.opt("-frames:v", 1).opt("-c:v", "mjpeg").opt("-q:v", quality).opt("-f", "mjpeg");
             }
-            Recipe::Sprite { .. } | Recipe::Gif { .. } => {
-                let of_a_place = self.preview.as_ref().and_then(preview::Preview::pictures_of_a_place);
-                preview::keep(args, if self.from_start { Some(1) } else { of_a_place });
+            Recipe::Poster { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. } => {
+                if let Some(preview) = &self.preview {
+                    preview.keep(args, self.from_start);
+                }
             }
             // Its outputs were written already.
             Recipe::Hls { .. } => {}
@@ -283,7 +284,7 @@ pub(super) fn encode_sound(args: &mut Args, sound: &Sound, codec: AudioCodec) {
     }
 }
 
-const PROBE_ENTRIES: &str = "format=format_name,duration,nb_streams:stream=index,codec_type,codec_name,width,height,\
+const PROBE_ENTRIES: &str = "format=format_name,start_time,duration,nb_streams:stream=index,codec_type,codec_name,width,height,\
      sample_aspect_ratio,pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order,avg_frame_rate,\
      r_frame_rate,nb_frames,duration,channels,channel_layout,sample_rate:stream_disposition=default,comment,attached_pic,\
      visual_impaired,timed_thumbnails:stream_tags=language,title,DURATION,alpha_mode:stream_side_data=side_data_type,rotation,dv_profile,\

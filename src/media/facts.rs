@@ -36,6 +36,7 @@ struct Format {
     #[serde(rename = "format_name")]
     name: String,
     nb_streams: u32,
+    start_time: Option<String>,
     duration: Option<String>,
 }
 
@@ -105,12 +106,15 @@ pub(crate) fn read(
     let container = probed.format.name;
     let family = Family::of(&container);
     let counted_longest = probed.streams.iter().filter_map(counted_duration).max();
-    let duration =
-        seconds(probed.format.duration.as_deref()).max(counted_longest.filter(|_| family == Family::Avi));
+    // Where the clock of a Matroska file begins late, what it says counts from the clock's zero.
+    let begin = seconds(probed.format.start_time.as_deref()).filter(|_| family == Family::Matroska);
+    let begin = begin.unwrap_or_default();
+    let duration = seconds(probed.format.duration.as_deref()).map(|until| since(begin, until));
+    let duration = duration.max(counted_longest.filter(|_| family == Family::Avi));
     let counted = |stream: &Stream| stream.codec_type == "video" && stream.nb_frames.is_some();
     let counts_frames = family == Family::Mov && probed.streams.iter().any(counted);
     let is_picture_in_motion = matches!(container.as_str(), "gif" | "apng");
-    let file = File { family, duration, counts_frames, is_picture_in_motion, features };
+    let file = File { family, begin, duration, counts_frames, is_picture_in_motion, features };
     let of_kind = |kind: &'static str| probed.streams.iter().filter(move |stream| stream.codec_type == kind);
     let pictures = || of_kind("video").filter(|stream| stream.width > 0 && stream.height > 0);
     let (video, video_lack) = file.best(pictures().filter(|stream| !stream.is_still()));
@@ -158,6 +162,8 @@ impl Family {
 
 struct File<'a> {
     family: Family,
+    /// When its first packet is shown, where its durations count from before that.
+    begin: Duration,
     duration: Option<Duration>,
     /// Whether the index counts the frames of each stream; that of a file in fragments does not.
     counts_frames: bool,
@@ -259,7 +265,7 @@ impl File<'_> {
     /// How long a stream plays by the word of somebody who knows.
     fn stream_duration(&self, stream: &Stream) -> Option<Duration> {
         match self.family {
-            Family::Matroska => clock(stream.tags.duration.as_deref()),
+            Family::Matroska => clock(stream.tags.duration.as_deref()).map(|until| since(self.begin, until)),
             Family::Mov | Family::Other => seconds(stream.duration.as_deref()),
             // What its sound has left is no word of how much it had.
             Family::Avi if stream.codec_type == "audio" => None,
@@ -326,6 +332,11 @@ fn color(stream: &Stream) -> Color {
 /// "5.041667"; not "N/A", negative, or beyond a Duration.
 fn seconds(text: Option<&str>) -> Option<Duration> {
     Duration::try_from_secs_f64(text?.parse().ok()?).ok().filter(|duration| !duration.is_zero())
+}
+
+/// How long it is from one time to a later one; what is said not to be later is no time but a length.
+fn since(begin: Duration, until: Duration) -> Duration {
+    until.checked_sub(begin).filter(|length| !length.is_zero()).unwrap_or(until)
 }
 
 /// How long the frames play that a header counts.

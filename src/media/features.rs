@@ -17,6 +17,8 @@ pub struct Features {
     pub tonemap: bool,
     /// `bwdif`; `yadif` stands in.
     pub bwdif: bool,
+    /// `colormatrix`: the matrix of pictures whose size changes what they are taken for.
+    pub colormatrix: bool,
     /// `premultiply`.
     pub premultiply: bool,
     /// `thumbnail`.
@@ -46,6 +48,7 @@ impl Features {
             zscale: has("zscale"),
             tonemap: has("tonemap"),
             bwdif: has("bwdif"),
+            colormatrix: has("colormatrix"),
             premultiply: has("premultiply") && has("negate"),
             thumbnail: has("thumbnail"),
             blackframe: has("blackframe"),
@@ -91,6 +94,11 @@ impl Features {
             ("zscale", self.zscale, "HDR and wide colours stay as they are, and look pale on most displays"),
             ("tonemap", self.tonemap, "HDR stays as it is, and looks pale on most displays"),
             ("bwdif", self.bwdif, "interlaced pictures are deinterlaced by yadif, which is coarser"),
+            (
+                "colormatrix",
+                self.colormatrix,
+                "streams without tags that turn from SD to HD, or back, have wrong colours from there on",
+            ),
             (
                 "premultiply",
                 self.premultiply,

@@ -20,6 +20,7 @@ mod language;
 pub(crate) mod last_sample;
 mod packets;
 mod picture;
+mod places;
 mod plan;
 pub(crate) mod playlists;
 pub(crate) mod preview;

@@ -87,6 +87,7 @@ pub fn picture_filters(
         out
     } else {
         let out = kept(meant);
+        filters.extend(of_its_size(video, meant, features));
         let converted = of_each_picture(video, meant, out).unwrap_or_else(|| conversion(meant, out));
         filters.push(format!("scale={}{converted}", geometry.for_scale()));
         filters.push("format=yuv420p".to_owned());
@@ -144,6 +145,22 @@ fn of_each_picture(video: &VideoInfo, from: Color, to: Color) -> Option<String> 
     let matrix = swscale_matrix(to.matrix).filter(|_| tagged)?;
     let exact = if from.range == to.range { "" } else { ":flags=bicubic+accurate_rnd" };
     Some(format!(":in_color_matrix=auto:out_color_matrix={matrix}:out_range={}{exact}", to.range.as_str()))
+}
+
+/// Of a stream without tags, in a container that recordings are joined in: pictures whose size says another matrix than that of the first
+/// one. It is no work where there are none.
+fn of_its_size(video: &VideoInfo, from: Color, features: &Features) -> Option<String> {
+    let joined = matches!(video.codec.as_str(), "h264" | "hevc" | "mpeg2video") && !video.counted;
+    let guessed = video.color.matrix == Matrix::Unknown && from.range == Range::Limited;
+    if !joined || !guessed || !features.colormatrix {
+        return None;
+    }
+    let hd = format!("gte(w,{HD_WIDTH})+gt(h,{SD_HEIGHT_MAX})");
+    match from.matrix {
+        Matrix::Smpte170m => Some(format!("colormatrix=bt709:bt601:enable='{hd}'")),
+        Matrix::Bt709 => Some(format!("colormatrix=bt601:bt709:enable='not({hd})'")),
+        _ => None,
+    }
 }
 
 /// swscale's name of a matrix, where it has one.

@@ -1,6 +1,6 @@
 use super::ladder::Ladder;
 use super::preview::{self, Preview};
-use super::{Features, Rate, Surface, language, picture_filters, sound};
+use super::{Features, Rate, Surface, language, picture_filters, places, sound};
 use crate::content::{MediaInfo, VideoInfo};
 use crate::profile::{Audio, Profile, Recipe, Scale, Unsuitable};
 
@@ -97,8 +97,13 @@ impl Plan {
                 ..none
             },
             (Recipe::Audio { audio }, ..) => Self { sound: sound(info, *audio), ..none },
-            (Recipe::Poster { scale, .. }, Some(video), _) if !from_start => {
+            (Recipe::Poster { scale, quality }, Some(video), _) if !from_start => {
                 let (still, choice) = look_for(info, video, features);
+                let until_s = still.within_s.unwrap_or(choice.part_s);
+                let places = places::of_still(info, video, (choice.part_s, until_s));
+                if still.key_frames_only && !places.is_empty() {
+                    return Ok(still_of_places((places, choice), (video, *scale, *quality), features, none));
+                }
                 Self { video: Some(still_of(video, *scale, features, choice)), still: Some(still), ..none }
             }
             (Recipe::Poster { scale, .. }, Some(picture), _)
@@ -146,11 +151,14 @@ fn sound(info: &MediaInfo, audio: Audio) -> Option<Sound> {
     })
 }
 
-/// Filters around the chain of a still picture: which pictures go in, and which of them comes out.
+/// Filters around the chain of a still picture: which pictures go in, which of them are not black, and which one comes out.
 #[derive(Default)]
 struct Choice {
     before: Vec<String>,
-    after: Vec<String>,
+    lit: Vec<String>,
+    telling: Option<String>,
+    /// Length of the part that is looked at first, in seconds.
+    part_s: f64,
 }
 
 /// The most telling picture of a film's first tenth that is not black.
@@ -162,19 +170,39 @@ fn look_for(info: &MediaInfo, video: &VideoInfo, features: &Features) -> (Still,
         if key_frames_only { KEY_FRAME_DISTANCE_S } else { 1.0 / Rate::of(video, 60).nominal.value() };
     let samples = (part / distance).ceil().clamp(1.0, STILL_SAMPLES_MAX);
     let step = part / samples;
-    let mut choice = Choice::default();
+    let mut choice = Choice { part_s: part, ..Choice::default() };
     choice.before.push(format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t,{:.4})'", step * 0.999));
     if features.blackframe {
-        choice.after.push("blackframe=amount=0".to_owned());
-        choice
-            .after
-            .push("metadata=mode=select:key=lavfi.blackframe.pblack:value=98:function=less".to_owned());
+        choice.lit.push("blackframe=amount=0".to_owned());
+        choice.lit.push("metadata=mode=select:key=lavfi.blackframe.pblack:value=98:function=less".to_owned());
     }
     if features.thumbnail {
-        choice.after.push(format!("thumbnail=n={}", (samples as u32).max(2)));
+        choice.telling = Some(format!("thumbnail=n={}", (samples as u32).max(2)));
     }
     let within_s = (part * STILL_BLACK_PARTS).max(STILL_BLACK_MIN_S);
     (Still { within_s: Some(within_s), key_frames_only }, choice)
+}
+
+/// The same choice of pictures that are picked at some places alone.
+fn still_of_places(
+    (places, choice): (Vec<f64>, Choice),
+    (video, scale, quality): (&VideoInfo, Scale, u8),
+    features: &Features,
+    plan: Plan,
+) -> Plan {
+    let mut filters = picture_filters(video, scale, Surface::Jpeg, features);
+    let mut jpeg = filters.split_off(filters.len() - 2);
+    filters.extend(choice.lit);
+    if features.thumbnail {
+        jpeg.insert(0, format!("thumbnail=n={}", places::STILL_PLACES));
+    }
+    let (width, height) = video.shown_size();
+    Plan {
+        video: Some(preview::video(video.index, filters, scale.fit(width, height), video)),
+        still: Some(Still { within_s: Some(places::STILL_PLACE_S), key_frames_only: true }),
+        preview: Some(Preview::still(places, jpeg, quality)),
+        ..plan
+    }
 }
 
 fn still_of(picture: &VideoInfo, scale: Scale, features: &Features, choice: Choice) -> Video {
@@ -183,7 +211,8 @@ fn still_of(picture: &VideoInfo, scale: Scale, features: &Features, choice: Choi
     // The last two make a JPEG of what is chosen; the choice is made before.
     let jpeg = chain.split_off(chain.len() - 2);
     filters.extend(chain);
-    filters.extend(choice.after);
+    filters.extend(choice.lit);
+    filters.extend(choice.telling);
     filters.extend(jpeg);
     let (width, height) = picture.shown_size();
     Video { stream: picture.index, filters, rate: Rate::of(picture, 60), size: scale.fit(width, height) }

@@ -1,8 +1,8 @@
 //! Pictures out of a whole film that are put together: contact sheets, and moving previews.
 //!
-//! It takes two runs of ffmpeg. The first reads the file, picks pictures by their times and leaves them, small and without loss, in a
-//! file of its own; the second puts those together. In one run, pictures that change their size in the middle would not come out:
-//! ffmpeg then makes all filters anew, and forgets what they have gathered.
+//! It takes two runs of ffmpeg. The first reads the file, or each place of it that is shown, picks pictures by their times and leaves
+//! them, small and without loss, in a file of its own; the second puts those together. In one run, pictures that change their size in the
+//! middle would not come out: ffmpeg then makes all filters anew, and forgets what they have gathered.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,24 +11,23 @@ use std::time::Duration;
 use super::Features;
 use super::argv::{Args, OWN_DEMUXERS, guard_input};
 use super::picture::{Surface, picture_filters};
+use super::places::{self, GIF_PLACE_S, GIF_PLACES, STILL_PLACES};
 use super::plan::Video;
 use crate::content::{MediaInfo, MediaLimits, VideoInfo};
 use crate::profile::{Recipe, Scale};
 
 /// Distances of tiles, in milliseconds: the first one with which a film has no more than [`TILES_MAX`].
 const EVERY_MS: [u32; 9] = [500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000];
-const TILES_MAX: u64 = 200;
+const TILES_MAX: u32 = 200;
 /// In the first run so many pictures are picked for each tile: what is lost where pictures change their size is less than a tile.
 const PICKS_PER_TILE: u32 = 4;
 /// Tiles beside each other and below each other on one sheet, at most: what players' tools usually make.
 const SIDE_TILES_MAX: u32 = 10;
 
-/// A moving preview shows a shorter film whole, and of a longer one so many places for so long each.
+/// A moving preview shows a shorter film whole, and of a longer one some places.
 pub(crate) const GIF_TIME_MAX: Duration = Duration::from_secs(6);
-const GIF_PLACES: u32 = 6;
-const GIF_PLACE_S: f64 = 1.0;
-/// A longer film is not read whole for it, where its index leads to the places.
-const GIF_READ_WHOLE_MAX: Duration = Duration::from_secs(30);
+/// What the picture of each tile is called where each is a file of its own: all together, and one of them.
+const TILES: &str = "picked-%d.pgmyuv";
 
 /// What the second run puts together.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +49,8 @@ pub(crate) enum Kind {
     Sheets(Sheets),
     /// A GIF of so many pictures a second.
     Moving { fps: u32 },
+    /// The most telling one of some pictures.
+    Still { quality: u8 },
 }
 
 /// How tiles stand on sheets.
@@ -65,15 +66,18 @@ pub(crate) struct Sheets {
 }
 
 impl Sheets {
-    fn of(length: Duration, tile: (u32, u32), quality: u8) -> Self {
-        let ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    pub(super) fn of(length: Duration, tile: (u32, u32), quality: u8) -> Self {
         let longest = EVERY_MS[EVERY_MS.len() - 1];
-        let few = |every: &u32| ms.div_ceil(u64::from(*every)) <= TILES_MAX;
-        let every_ms = EVERY_MS.into_iter().find(few).unwrap_or(longest);
-        let tiles =
-            ms.div_ceil(u64::from(every_ms)).clamp(1, u64::from(SIDE_TILES_MAX * SIDE_TILES_MAX)) as u32;
+        let every_ms = EVERY_MS.into_iter().find(|every| tiles(length, *every) <= TILES_MAX);
+        let every_ms = every_ms.unwrap_or(longest);
+        let tiles = tiles(length, every_ms).min(SIDE_TILES_MAX * SIDE_TILES_MAX);
         let columns = tiles.min(SIDE_TILES_MAX);
         Self { every_ms, columns, rows: tiles.div_ceil(columns), tile, quality }
+    }
+
+    /// Tiles of a film of this length.
+    pub(super) fn tiles(&self, length: Duration) -> u32 {
+        tiles(length, self.every_ms)
     }
 
     /// Tiles on one sheet.
@@ -87,6 +91,12 @@ impl Sheets {
         let (x, y) = (on_sheet % self.columns, on_sheet / self.columns);
         (tile / self.per_sheet() + 1, (x * self.tile.0, y * self.tile.1))
     }
+}
+
+/// At least one; of the longest film by far still a number.
+fn tiles(length: Duration, every_ms: u32) -> u32 {
+    let ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    u32::try_from(ms.div_ceil(every_ms.into())).unwrap_or(u32::MAX).max(1)
 }
 
 /// What the first run picks, and what the second one makes of it. `from_start`: only the first picture that there is.
@@ -103,17 +113,27 @@ pub(super) fn plan(
     let (scale, surface, kind, mut picks): (Scale, _, _, Vec<String>) = match recipe {
         Recipe::Sprite { tile, quality } => {
             let sheets = Sheets::of(length, tile.fit(width, height), *quality);
-            let pick = format!("fps={}/{}:round=up", 1000 * PICKS_PER_TILE, sheets.every_ms);
+            if !from_start {
+                places = places::of_tiles(info, video, length, &sheets);
+            }
+            let pick = if places.is_empty() {
+                format!("fps={}/{}:round=up", 1000 * PICKS_PER_TILE, sheets.every_ms)
+            } else {
+                // The one that is shown at the begin of the place; it is known when the next one comes.
+                "fps=1:round=up:start_time=0".to_owned()
+            };
             (*tile, Surface::Jpeg, Kind::Sheets(sheets), vec![pick])
         }
         Recipe::Gif { scale, fps } => {
             let mut picks = vec![format!("fps={fps}:round=up")];
-            if !from_start && info.has_index() && length > GIF_READ_WHOLE_MAX {
+            if !from_start {
+                places = places::of_moving(info, length, *fps);
+            }
+            if places.is_empty() {
+                picks.extend(selected(length));
+            } else {
                 // Until then the picture before is shown, and the last one for as long as it takes.
                 picks = vec![format!("fps={fps}:round=up:start_time=0,tpad=stop_mode=clone:stop={fps}")];
-                places = begins(length, *fps);
-            } else {
-                picks.extend(selected(length));
             }
             (*scale, Surface::Rgb, Kind::Moving { fps: u32::from(*fps) }, picks)
         }
@@ -132,13 +152,6 @@ pub(super) fn plan(
     Some((picks, scale.fit(width, height), Preview { kind, surface, length, places }))
 }
 
-/// When the places of a longer film begin: at the times at which pictures are picked of a film that is read from its begin.
-fn begins(length: Duration, fps: u16) -> Vec<f64> {
-    let part = length.as_secs_f64() / f64::from(GIF_PLACES);
-    let begin = |place: u32| (f64::from(place) + 0.5) * part - GIF_PLACE_S / 2.0;
-    (0..GIF_PLACES).map(|place| (begin(place) * f64::from(fps)).ceil() / f64::from(fps)).collect()
-}
-
 /// Keeps some places of a longer film, one behind the other.
 fn selected(length: Duration) -> Vec<String> {
     if length <= GIF_TIME_MAX {
@@ -154,20 +167,46 @@ fn selected(length: Duration) -> Vec<String> {
     ]
 }
 
-/// How the first run keeps what it has picked.
-pub(super) fn keep(args: &mut Args, pictures: Option<u32>) {
-    if let Some(pictures) = pictures {
-        args.opt("-frames:v", pictures);
-    }
-    args.opt("-c:v", "ffv1").opt("-fps_mode:v", "passthrough").opt("-f", "matroska");
-}
-
 impl Preview {
+    /// The most telling of the pictures that are picked at these places, by a filter that chooses, and made a JPEG by the others.
+    pub(super) fn still(places: Vec<f64>, surface: Vec<String>, quality: u8) -> Self {
+        Self { kind: Kind::Still { quality }, surface, length: Duration::ZERO, places }
+    }
+
+    /// How the first run keeps what it has picked. `from_start`: of a whole file no more than one picture.
+    pub(super) fn keep(&self, args: &mut Args, from_start: bool) {
+        if let Some(pictures) = if from_start { Some(1) } else { self.pictures_of_a_place() } {
+            args.opt("-frames:v", pictures);
+        }
+        if self.is_of_single_tiles() {
+            args.opt("-c:v", "pgmyuv").opt("-f", "image2").opt("-update", 1);
+        } else {
+            args.opt("-c:v", "ffv1").opt("-fps_mode:v", "passthrough").opt("-f", "matroska");
+        }
+    }
+
+    /// Whether the second run reads a file for each tile: some hundred files would be too many inputs.
+    pub(crate) const fn is_of_single_tiles(&self) -> bool {
+        matches!(self.kind, Kind::Sheets(_)) && !self.places.is_empty()
+    }
+
+    /// What the file is called that keeps what was picked at one of the places.
+    pub(crate) fn file_of_a_place(&self, place: usize) -> String {
+        let place = place.to_string();
+        if self.is_of_single_tiles() { TILES.replace("%d", &place) } else { format!("picked-{place}.mkv") }
+    }
+
+    /// Whether the places that are left are not needed, after so many that gave so many files.
+    pub(crate) const fn has_enough(&self, tried: usize, picked: usize) -> bool {
+        matches!(self.kind, Kind::Still { .. }) && tried >= STILL_PLACES && picked > 0
+    }
+
     /// Pictures that the first run picks in one place.
-    pub(super) fn pictures_of_a_place(&self) -> Option<u32> {
+    const fn pictures_of_a_place(&self) -> Option<u32> {
         match self.kind {
-            Kind::Moving { fps } if !self.places.is_empty() => Some((f64::from(fps) * GIF_PLACE_S) as u32),
-            Kind::Moving { .. } | Kind::Sheets(_) => None,
+            _ if self.places.is_empty() => None,
+            Kind::Moving { fps } => Some((fps as f64 * GIF_PLACE_S) as u32),
+            Kind::Sheets(_) | Kind::Still { .. } => Some(1),
         }
     }
 
@@ -182,11 +221,21 @@ impl Preview {
         let mut args = Args::default();
         args.flags(&["-nostdin", "-hide_banner", "-nostats"]).opt("-v", "error").opt("-progress", "pipe:1");
         args.opt("-max_alloc", limits.alloc_bytes_max).opt("-filter_complex_threads", 1);
-        for picked in picked {
-            guard_input(&mut args, OWN_DEMUXERS, limits);
-            args.opt("-threads", 1).path("-i", picked.as_ref());
+        let tiles = picked.first().map(|first| first.as_ref().with_file_name(TILES));
+        match (&self.kind, tiles) {
+            (Kind::Sheets(sheets), Some(tiles)) if self.is_of_single_tiles() => {
+                guard_input(&mut args, OWN_DEMUXERS, limits);
+                args.opt("-f", "image2").opt("-framerate", format!("1000/{}", sheets.every_ms));
+                args.opt("-start_number", 0).opt("-threads", 1).path("-i", &tiles);
+            }
+            _ => {
+                for picked in picked {
+                    guard_input(&mut args, OWN_DEMUXERS, limits);
+                    args.opt("-threads", 1).path("-i", picked.as_ref());
+                }
+            }
         }
-        let joined = if picked.len() == 1 {
+        let joined = if picked.len() == 1 || self.is_of_single_tiles() {
             "[0:v]".to_owned()
         } else {
             let all: Vec<_> = (0..picked.len()).map(|place| format!("[{place}:v]")).collect();
@@ -220,6 +269,10 @@ impl Preview {
                 args.opt("-map", "[gif]").opt("-t", format!("{:.3}", GIF_TIME_MAX.as_secs_f64()));
                 args.opt("-loop", 0).opt("-c:v", "gif").opt("-f", "gif");
                 args.opt("-fs", limits.output_bytes_max);
+            }
+            Kind::Still { quality } => {
+                args.opt("-filter_complex", format!("{joined}{surface}[still]")).opt("-map", "[still]");
+                args.opt("-frames:v", 1).opt("-c:v", "mjpeg").opt("-q:v", quality).opt("-f", "mjpeg");
             }
         }
         args.path("-y", output);
@@ -255,7 +308,7 @@ mod tests {
             assert_eq!((sheets(seconds).every_ms, tiles(seconds)), (every_ms, count), "{seconds}");
         }
         for seconds in 1..=14_400 {
-            assert!(tiles(f64::from(seconds)) <= TILES_MAX as u32, "{seconds}");
+            assert!(tiles(f64::from(seconds)) <= TILES_MAX, "{seconds}");
         }
         assert_eq!(sheets(1e9).every_ms, 120_000);
         assert_eq!(sheets(0.0).per_sheet(), 1);
@@ -278,9 +331,6 @@ mod tests {
         assert_eq!(selected(Duration::from_secs(6)), Vec::<String>::new());
         let filters = selected(Duration::from_secs(60));
         assert_eq!(filters[0], "select='gte(mod(t,10.000000),4.500000)*lt(mod(t,10.000000),5.500000)'");
-        assert_eq!(begins(Duration::from_secs(60), 10), [4.5, 14.5, 24.5, 34.5, 44.5, 54.5]);
-        // The times between them that are picked of both are the same: tenths of a second.
-        assert_eq!(begins(Duration::from_secs_f64(60.2), 10), [4.6, 14.6, 24.6, 34.7, 44.7, 54.7]);
         assert_eq!(filters[1], "setpts='round((floor(T/10.000000)*1.0+mod(T,10.000000)-4.500000)/TB)'");
     }
 }

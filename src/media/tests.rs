@@ -66,6 +66,8 @@ fn kinds() -> Vec<(&'static str, VideoInfo)> {
     vec![
         ("HD without tags", hd()),
         ("SD without tags", VideoInfo { width: 640, height: 480, ..hd() }),
+        ("SD without tags in a stream", VideoInfo { width: 640, height: 480, counted: false, ..hd() }),
+        ("HD without tags in a stream", VideoInfo { counted: false, ..hd() }),
         ("PAL, wide pixels", VideoInfo { width: 720, height: 576, pixel_aspect: Ratio::new(64, 45), ..hd() }),
         ("HD with tags", VideoInfo { color: color("tv", "bt709", "bt709", "bt709"), ..hd() }),
         (

@@ -241,6 +241,9 @@ const PREVIEW_PICTURES: u64 = 600;
 /// Of a longer film so many seconds are decoded for a moving preview, about: its places, and what comes before them from the last picture
 /// on that needs no other.
 const PLACES_S: f64 = 60.0;
+/// And for a contact sheet, of each of some 150 tiles; to begin at each costs as much as so many pixels.
+const TILES_S: f64 = 400.0;
+const TILES_BEGIN_PIXELS: u64 = 12_000_000_000;
 
 impl Profile {
     /// What a job of this profile costs, in pixels that are decoded or (weighed) encoded; 0 where the input doesn't tell.
@@ -262,12 +265,15 @@ impl Profile {
             Recipe::Poster { scale, .. } => picture(scale, STILL_WEIGHT),
             // All of it is decoded, or some places, and little of that encoded.
             Recipe::Sprite { tile: scale, .. } | Recipe::Gif { scale, .. } => {
-                let places = matches!(self.recipe, Recipe::Gif { .. }) && info.has_index();
-                let most = if places { (video.fps * PLACES_S) as u64 } else { u64::MAX };
+                let pixels = |frames: u64| coded.saturating_mul(frames);
+                let of_places = |seconds: f64| pixels(((video.fps * seconds) as u64).max(PREVIEW_PICTURES));
+                let places = match self.recipe {
+                    _ if !info.has_index() => u64::MAX,
+                    Recipe::Gif { .. } => of_places(PLACES_S),
+                    _ => of_places(TILES_S).saturating_add(TILES_BEGIN_PIXELS),
+                };
                 let kept = video.frames.min(PREVIEW_PICTURES);
-                coded
-                    .saturating_mul(video.frames.min(most.max(PREVIEW_PICTURES)))
-                    .saturating_add(STILL_WEIGHT * scale.pixels(video) * kept)
+                pixels(video.frames).min(places).saturating_add(STILL_WEIGHT * scale.pixels(video) * kept)
             }
             Recipe::Audio { .. } => 0,
         }

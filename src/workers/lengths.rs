@@ -43,6 +43,8 @@ struct Beside {
     /// How long what was made of it plays.
     got: Duration,
     pictures: bool,
+    /// Packets of it, where the index of the input counts each with how long it lasts.
+    counted: Option<u64>,
     /// Whether it begins with the file, and not with its own first packet.
     from_zero: bool,
 }
@@ -91,6 +93,7 @@ fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Besid
             of_its_own: from.duration.is_some(),
             got: to.duration.or(result.duration).unwrap_or_default(),
             pictures: true,
+            counted: counted(input),
             // The first picture of a ladder is shown from the beginning on.
             from_zero: matches!(profile.recipe, Recipe::Hls { .. }),
         });
@@ -105,10 +108,28 @@ fn beside(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Vec<Besid
             of_its_own: from.duration.is_some(),
             got: got.unwrap_or_default(),
             pictures: false,
+            counted: None,
             from_zero: false,
         });
     }
     all
+}
+
+/// How many packets the pictures of an input are, where its index counts each with how long it lasts: that of an MP4.
+fn counted(input: &MediaInfo) -> Option<u64> {
+    let video = input.video.as_ref()?;
+    (video.counted && input.container.starts_with("mov,")).then_some(video.frames)
+}
+
+/// How long it is from the begin of an input until its pictures end. Where all are there that the index counts, the last one lasts until the end that it
+/// says: ffmpeg's demuxer does not tell of that where pictures are out of order.
+pub(super) fn pictures_end(input: &MediaInfo, packets: &Packets) -> Option<Duration> {
+    let video = input.video.as_ref()?;
+    let span = packets.span(video.index)?;
+    let says = video.duration.filter(|_| counted(input) == Some(span.packets));
+    let end = says.map_or(span.end, |says| span.end.max(span.start + says));
+    // On the clock of what comes out, which begins with the first packet.
+    Some(end.saturating_sub(packets.begin()))
 }
 
 /// What the packets of an input say of a result that is shorter than its headers do.
@@ -126,8 +147,15 @@ fn judge(beside: &Beside, says: Duration, packets: &Packets) -> Length {
     // What a header says may count from the begin of the file's clock, or from the first packet.
     let readable = if beside.of_its_own { Some(span.end) } else { packets.whole() };
     match readable {
-        Some(readable) if readable + tolerance(says) < says => Length::Lost { expected: says, got },
-        _ => Length::Whole,
+        Some(readable) if readable + tolerance(says) >= says => Length::Whole,
+        // Nothing that the index counts is missing.
+        Some(_) if beside.of_its_own && beside.counted == Some(span.packets) => {
+            let ahead =
+                if beside.from_zero { span.start.saturating_sub(packets.begin()) } else { Duration::ZERO };
+            Length::Held(ahead + says)
+        }
+        Some(_) => Length::Lost { expected: says, got },
+        None => Length::Whole,
     }
 }
 
@@ -139,6 +167,7 @@ pub(super) fn tolerance(expected: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::VideoInfo;
 
     fn secs(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
@@ -153,6 +182,7 @@ mod tests {
             of_its_own,
             got: secs(got),
             pictures,
+            counted: None,
             from_zero: false,
         };
         judge(&beside, secs(says), &read)
@@ -188,7 +218,15 @@ mod tests {
             let got = secs(got);
             let says = Some(secs(4.0));
             judge(
-                &Beside { stream: 0, says, of_its_own: false, got, pictures: true, from_zero: true },
+                &Beside {
+                    stream: 0,
+                    says,
+                    of_its_own: false,
+                    got,
+                    pictures: true,
+                    counted: None,
+                    from_zero: true,
+                },
                 secs(4.0),
                 &read,
             )
@@ -197,5 +235,37 @@ mod tests {
         assert_eq!(judged(2.0, "0,1,1\n0,2,2\n1,0,4\n"), Length::Held(secs(4.0)));
         assert_eq!(judged(2.0, "0,101,1\n0,102,2\n1,100,4\n"), Length::Held(secs(4.0)));
         assert_eq!(judged(4.0, "0,101,1\n0,102,2\n1,100,4\n"), Length::Whole);
+    }
+
+    #[test]
+    fn a_picture_is_held_where_all_that_the_index_counts_is_there() {
+        let mut packets = Packets::default();
+        // As ffprobe lists pictures out of order: it gives each a usual duration.
+        packets.feed(b"0,0.08,0.04\n0,0.2,0.04\n0,0.12,0.04\n0,0.16,0.04\n1,0,8\n");
+        let judged = |counted: u64, from_zero: bool| {
+            let (says, got) = (Some(secs(8.0)), secs(0.16));
+            let beside = Beside {
+                stream: 0,
+                says,
+                of_its_own: true,
+                got,
+                pictures: true,
+                counted: Some(counted),
+                from_zero,
+            };
+            judge(&beside, secs(8.0), &packets)
+        };
+        assert_eq!(judged(4, false), Length::Held(secs(8.0)));
+        assert_eq!(judged(4, true), Length::Held(secs(8.08)));
+        assert_eq!(judged(5, false), Length::Lost { expected: secs(8.0), got: secs(0.16) });
+        let video = VideoInfo { counted: true, frames: 4, duration: Some(secs(8.0)), ..VideoInfo::default() };
+        let mut info =
+            MediaInfo { container: "mov,mp4".to_owned(), video: Some(video), ..MediaInfo::default() };
+        assert_eq!(pictures_end(&info, &packets), Some(secs(8.08)));
+        info.container = "avi".to_owned();
+        assert_eq!(pictures_end(&info, &packets), Some(secs(0.24)));
+        let mut late = Packets::default();
+        late.feed(b"0,100.5,0.5\n1,100,1\n");
+        assert_eq!(pictures_end(&info, &late), Some(secs(1.0)));
     }
 }

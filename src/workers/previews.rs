@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::TranscodeError;
 use super::ffmpeg::Ffmpeg;
+use super::lengths;
 use super::progress::{Ear, Progress};
 use super::sets;
 use crate::content::MediaInfo;
@@ -22,19 +23,22 @@ impl Ffmpeg<'_> {
         let mut info = self.job.info.clone();
         let unknown = info.picture_duration().is_none_or(|duration| duration.is_zero());
         if self.job.profile.is_preview() && unknown {
-            info.duration = self.length_by_packets()?;
+            let length = self.length_by_packets()?;
+            // Of the pictures alone: that the file does not say it is a fact, too.
+            if let Some(video) = &mut info.video {
+                video.duration = length;
+            }
         }
         Ok(info)
     }
 
     /// How long the pictures of the input really play.
     fn length_by_packets(&self) -> Result<Option<Duration>, TranscodeError> {
-        let Some(video) = &self.job.info.video else { return Ok(None) };
         let packets = self.bench.prober.packets((*self.job.input).as_ref(), self.cancel);
         let packets = packets.map_err(|error| {
             if self.cancel.is_set() { TranscodeError::Cancelled } else { TranscodeError::Unverified(error) }
         })?;
-        Ok(packets.span(video.index).map(|span| span.end))
+        Ok(lengths::pictures_end(&self.job.info, &packets))
     }
 
     /// Reads the places of a preview one after the other, and puts together what it has picked there.
@@ -49,7 +53,10 @@ impl Ffmpeg<'_> {
         let count = preview.places.len() as f64;
         let length = preview.length.div_f64(count);
         for (number, from_s) in preview.places.iter().enumerate() {
-            let output = run.output.with_file_name(format!("picked-{number}.mkv"));
+            if preview.has_enough(number, picked.len()) {
+                break;
+            }
+            let output = run.output.with_file_name(preview.file_of_a_place(number));
             let of_all = |progress: Progress| {
                 let fraction = progress.fraction.map(|fraction| (number as f64 + fraction) / count);
                 on_progress(Progress { fraction, ..progress });
@@ -63,6 +70,13 @@ impl Ffmpeg<'_> {
             complaints = complaints.and(Complaints::read(&ended?.stderr));
             // Behind the end of what there is, nothing is picked.
             if ear.reported().is_some_and(|progress| progress.frames > 0) {
+                let missing = if preview.is_of_single_tiles() { picked.len()..number } else { 0..0 };
+                for place in missing {
+                    // Where nothing can be read the picture before is shown, or the first one that there is.
+                    let same = output.with_file_name(preview.file_of_a_place(place));
+                    std::fs::copy(picked.last().unwrap_or(&output), &same)?;
+                    picked.push(same);
+                }
                 picked.push(output);
             }
         }
@@ -84,7 +98,7 @@ impl Ffmpeg<'_> {
         let limits = self.bench.limits.clone();
         let mut ear = Ear::new(Some(preview.length), |_| {});
         match &preview.kind {
-            Kind::Moving { .. } => {
+            Kind::Moving { .. } | Kind::Still { .. } => {
                 let argv = preview.argv(picked, self.output, &limits);
                 self.run(argv, first, &mut ear).map(drop)
             }

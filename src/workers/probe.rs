@@ -349,6 +349,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_begins_late_makes_no_file_longer() {
+        let read = |start: &str, says: &str| {
+            let json = format!(
+                r#"{{"streams":[{{"codec_name":"h264","codec_type":"video","width":64,"height":64,
+                    "tags":{{"DURATION":"00:01:42.000000000"}}}}],
+                    "format":{{"nb_streams":1,"format_name":"matroska,webm","start_time":"{start}","duration":"{says}"}}}}"#
+            );
+            let info = parse(json.as_bytes()).unwrap();
+            (info.duration, info.video.unwrap().duration)
+        };
+        let secs = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(read("100.000000", "102.000000"), (secs(2), secs(2)));
+        assert_eq!(read("0.000000", "102.000000"), (secs(102), secs(102)));
+        assert_eq!(read("-1.000000", "102.000000"), (secs(102), secs(102)));
+        // A recorder that says a length.
+        assert_eq!(read("3600.000000", "50.000000"), (secs(50), secs(102)));
+    }
+
+    #[test]
     fn frames_are_reckoned_where_they_are_not_counted() {
         let json = CLIP.replace("\"nb_frames\":\"121\",", "");
         assert_eq!(parse(json.as_bytes()).unwrap().video.unwrap().frames, 121);

@@ -12,7 +12,6 @@ use crate::support::{Chromium, FileServer, Node, NodeOptions, made_by_ffmpeg, sk
 
 /// Farthest that a colour may be, in each of red, green and blue: Chromium itself shows limited range up to 8 too dark.
 const TOLERANCE: u64 = 12;
-const SECONDS: f64 = 30.0;
 /// The pitch of the film's sound.
 const HZ: f64 = 440.0;
 const PAGE: &str = "<!doctype html><meta charset=utf-8><body></body><script src=/hls.js></script><script src=/player.js></script>";
@@ -38,22 +37,39 @@ fn library() -> Option<String> {
     library
 }
 
-/// Half a minute of known colours, with so much noise between them that each size has a bit rate of its own.
-fn film() -> Bytes {
-    let folder = tempfile::tempdir().unwrap();
-    let graph = format!(
-        "{},split[a][b];[b]crop=640:144:320:288,noise=alls=60:allf=t+u[n];[a][n]overlay=320:288:format=gbrp,\
-         scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
-        pictures((1280, 720), "10", &SECONDS.to_string(), false)
-    );
-    let sound = format!("sine=frequency={HZ}:duration={SECONDS}");
-    let arguments = [
-        &["-f", "lavfi", "-i", &graph, "-f", "lavfi", "-i", &sound][..],
-        &["-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-c:a", "aac"],
-        &["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"],
-        &["-metadata:s:a:0", "language=ger"],
-    ];
-    made_by_ffmpeg(&folder.path().join("film.mp4"), arguments.concat())
+/// A film of known colours, and the sizes of its ladder, the smallest first.
+struct Film {
+    seconds: f64,
+    sizes: &'static [(u64, u64)],
+}
+
+/// So long that a player has the time to change its mind.
+const LONG: Film = Film { seconds: 30.0, sizes: &[(640, 360), (854, 480), (1280, 720)] };
+/// Of four segments.
+const SHORT: Film = Film { seconds: 19.0, sizes: &[(640, 360), (852, 480)] };
+
+impl Film {
+    /// The video, with so much noise between the colours that each size has a bit rate of its own.
+    fn make(&self) -> Bytes {
+        let folder = tempfile::tempdir().unwrap();
+        let (width, height) = self.sizes[self.sizes.len() - 1];
+        // The middle of the picture, beside the places that are looked at.
+        let (noise_width, noise_height) = (width / 4 * 2, height / 10 * 2);
+        let (x, y) = ((width - noise_width) / 4 * 2, (height - noise_height) / 4 * 2);
+        let graph = format!(
+            "{},split[a][b];[b]crop={noise_width}:{noise_height}:{x}:{y},noise=alls=60:allf=t+u[n];\
+             [a][n]overlay={x}:{y}:format=gbrp,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
+            pictures((width as u32, height as u32), "10", &self.seconds.to_string(), false)
+        );
+        let sound = format!("sine=frequency={HZ}:duration={}", self.seconds);
+        let arguments = [
+            &["-f", "lavfi", "-i", &graph, "-f", "lavfi", "-i", &sound][..],
+            &["-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-c:a", "aac"],
+            &["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"],
+            &["-metadata:s:a:0", "language=ger"],
+        ];
+        made_by_ffmpeg(&folder.path().join("film.mp4"), arguments.concat())
+    }
 }
 
 fn sizes(of: &Value) -> Vec<(u64, u64)> {
@@ -89,10 +105,8 @@ impl Player {
     }
 }
 
-const SIZES: [(u64, u64); 3] = [(640, 360), (854, 480), (1280, 720)];
-
 /// Plays all of a film as fast as can be; what is wrong with it, if anything is.
-fn play_all(player: &mut Player, url: &str, level: usize) -> Result<(), String> {
+fn play_all(player: &mut Player, film: &Film, url: &str, level: usize) -> Result<(), String> {
     // Nothing is tried again: here a part that can't be loaded never can.
     let once = json!({"default": {"maxTimeToFirstByteMs": 20_000, "maxLoadTimeMs": 20_000, "timeoutRetry": null, "errorRetry": null}});
     let described = player.load(url, &json!({"startLevel": level, "fragLoadPolicy": once}))?;
@@ -101,17 +115,17 @@ fn play_all(player: &mut Player, url: &str, level: usize) -> Result<(), String> 
     let ended = player.ask("ended(8)")?;
     let (at, duration) = (ended["at"].as_f64().unwrap(), ended["duration"].as_f64().unwrap());
     let near = |a: f64, b: f64| (a - b).abs() < 0.15;
-    if !near(said, SECONDS) || !near(at, said) || !near(duration, said) {
+    if !near(said, film.seconds) || !near(at, said) || !near(duration, said) {
         return Err(format!("{said} s by its playlist, and it ended at {ended}"));
     }
-    look(&player.ask("drawn(one.video)")?, SIZES[level])
+    look(&player.ask("drawn(one.video)")?, film.sizes[level])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ladder_plays_in_a_browser_from_a_nodes_own_urls() {
     let Some(library) = library() else { return };
     let node = Node::start(NodeOptions::new("node1", "FRA"));
-    let made = node.http.upload_with("/upload?profile=hls", &[], film()).await;
+    let made = node.http.upload_with("/upload?profile=hls", &[], LONG.make()).await;
     assert_eq!(made.status, 200, "{}", String::from_utf8_lossy(&made.body));
     let origin = format!("http://{}", node.http_address);
     let url = format!("{origin}{}/master.m3u8", made.header("content-location"));
@@ -124,8 +138,8 @@ async fn a_ladder_plays_in_a_browser_from_a_nodes_own_urls() {
         let described = player.load(&url, &eager).unwrap();
         assert_eq!(
             (sizes(&described["levels"]), sizes(&described["key_frames"])),
-            (SIZES.to_vec(), {
-                let mut largest_first = SIZES.to_vec();
+            (LONG.sizes.to_vec(), {
+                let mut largest_first = LONG.sizes.to_vec();
                 largest_first.reverse();
                 largest_first
             })
@@ -149,11 +163,11 @@ async fn a_ladder_plays_in_a_browser_from_a_nodes_own_urls() {
             let seen = player
                 .ask(&format!("to({level}, '{how}')"))
                 .unwrap_or_else(|error| panic!("{how} {level}: {error}"));
-            look(&seen, SIZES[level]).unwrap();
+            look(&seen, LONG.sizes[level]).unwrap();
         }
         let heard = player.ask("heard()").unwrap();
         assert!((heard["hz"].as_f64().unwrap() - HZ).abs() < 15.0, "{heard}");
-        for (seen, size) in player.ask("keyFrames(13)").unwrap().as_array().unwrap().iter().zip(&SIZES) {
+        for (seen, size) in player.ask("keyFrames(13)").unwrap().as_array().unwrap().iter().zip(LONG.sizes) {
             look(seen, *size).unwrap();
         }
         // By itself: from the largest size down on a line that becomes slow, and from the smallest one up on a fast one.
@@ -175,8 +189,8 @@ async fn a_ladder_plays_in_a_browser_from_a_nodes_own_urls() {
         player
             .ask("until('a larger one', () => one.switched.at(-1) > 0 && one.video.videoHeight > 360, 120)")
             .unwrap();
-        for level in 0..SIZES.len() {
-            play_all(&mut player, &url, level).unwrap_or_else(|error| panic!("{level}: {error}"));
+        for level in 0..LONG.sizes.len() {
+            play_all(&mut player, &LONG, &url, level).unwrap_or_else(|error| panic!("{level}: {error}"));
         }
     });
 }
@@ -197,14 +211,14 @@ async fn a_private_ladder_plays_on_a_page_of_another_site() {
         .arg(format!("--key-file={}", key.display()))
         .arg(format!("--allow-origin={}", site.origin));
     let node = Node::start(options);
-    let made = node.http.upload_with("/upload?profile=hls", &[], film()).await;
+    let made = node.http.upload_with("/upload?profile=hls", &[], SHORT.make()).await;
     let (path, token) = made.header("content-location").split_once("?token=").unwrap();
     let url = format!("http://{}{path};token={token}/master.m3u8", node.http_address);
     tokio::task::block_in_place(|| {
         let mut player = Player(Chromium::open(&format!("{}/", site.origin)));
-        play_all(&mut player, &url, 1).unwrap();
+        play_all(&mut player, &SHORT, &url, 1).unwrap();
         let strangers = url.replacen(token, &"0".repeat(token.len()), 1);
-        assert!(play_all(&mut player, &strangers, 1).unwrap_err().contains("manifestLoadError"));
+        assert!(play_all(&mut player, &SHORT, &strangers, 1).unwrap_err().contains("manifestLoadError"));
     });
 }
 
@@ -213,7 +227,7 @@ async fn a_private_ladder_plays_on_a_page_of_another_site() {
 async fn a_ladder_with_a_fault_does_not_pass() {
     let Some(library) = library() else { return };
     let node = Node::start(NodeOptions::new("node1", "FRA"));
-    let made = node.http.upload_with("/upload?profile=hls", &[], film()).await;
+    let made = node.http.upload_with("/upload?profile=hls", &[], SHORT.make()).await;
     let site = FileServer::start();
     site.put("/", "text/html", PAGE);
     site.put("/hls.js", "text/javascript", library);
@@ -249,7 +263,7 @@ async fn a_ladder_with_a_fault_does_not_pass() {
                     changed.map_or(&bytes[..], |(_, text)| text.as_bytes()),
                 );
             }
-            play_all(&mut player, &format!("{}/{fault}/master.m3u8", site.origin), 1)
+            play_all(&mut player, &SHORT, &format!("{}/{fault}/master.m3u8", site.origin), 1)
         };
         play("none", &[]).unwrap();
         for (fault, changed) in [

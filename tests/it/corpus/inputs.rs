@@ -44,7 +44,7 @@ pub struct Input {
     pub interlaced: bool,
     pub refuse: Option<u16>,
     #[serde(default)]
-    pub typical: bool,
+    pub tests: Option<Vec<String>>,
     #[serde(default)]
     pub damage: bool,
 }

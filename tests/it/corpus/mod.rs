@@ -1,8 +1,7 @@
 //! The corpus: every kind of input through the profiles, and the results measured from the outside.
 //!
-//! As a test, each input goes through the default profile and through one other, in turn, so that every profile sees every
-//! so-many-eth input; those that are `typical` go through all. `STARLING_CORPUS=all` (`make corpus`) runs the whole matrix,
-//! `STARLING_CORPUS=name,name` those inputs in all profiles, `STARLING_CORPUS_PROFILES=name,name` no other profiles,
+//! As a test, each input goes through the profiles that it names, one of each path through the code that it can show a fault of: the default
+//! one where it names none. `STARLING_CORPUS=all` (`make corpus`) runs the whole matrix, `STARLING_CORPUS=name,name` those inputs in all profiles, `STARLING_CORPUS_PROFILES=name,name` no other profiles,
 //! `STARLING_CORPUS_INPUTS=FILE` the inputs of another file, and `STARLING_CORPUS_KEEP=FOLDER` keeps inputs and results. The table of all verdicts is left in `target/tmp/corpus.md`.
 
 mod browser;
@@ -14,6 +13,7 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -69,20 +69,29 @@ fn chosen() -> (Vec<Arc<Input>>, bool) {
 }
 
 /// Which profiles an input goes through: see the module.
-fn through<'p>(
-    (at, input): (usize, &Input),
-    profiles: &'p [Arc<Profile>],
-    all: bool,
-) -> impl Iterator<Item = Arc<Profile>> + use<'p> {
-    let others = profiles.iter().filter(|profile| !profile.is_default).count();
-    let (all, turn) = (all || input.typical, at % others.max(1));
-    let mut other = 0;
-    let takes = move |profile: &&Arc<Profile>| {
-        let its_turn = !profile.is_default && other == turn;
-        other += usize::from(!profile.is_default);
-        all || profile.is_default || its_turn
+fn through(input: &Input, profiles: &[Arc<Profile>], all: bool) -> Vec<Arc<Profile>> {
+    let named = |profile: &Arc<Profile>| match &input.tests {
+        _ if all => true,
+        None => profile.is_default,
+        Some(names) => names.iter().any(|name| *name == profile.name || name == "all"),
     };
-    profiles.iter().filter(takes).cloned()
+    profiles.iter().filter(|profile| named(profile)).cloned().collect()
+}
+
+/// Whether each input names profiles that there are, and each profile is named by some inputs.
+fn assert_named(inputs: &[Arc<Input>], profiles: &[Arc<Profile>]) {
+    for input in inputs {
+        for name in input.tests.iter().flatten() {
+            let there = name == "all" || profiles.iter().any(|profile| profile.name == *name);
+            assert!(there, "{} names the profile {name}, which there is none of", input.name);
+        }
+    }
+    for profile in profiles {
+        let takes =
+            |input: &&Arc<Input>| through(input, profiles, false).iter().any(|one| one.name == profile.name);
+        let inputs = inputs.iter().filter(takes).count();
+        assert!(inputs >= 2, "{inputs} inputs go through {}: name it in inputs.toml", profile.name);
+    }
 }
 
 /// Where inputs and results lie; they are deleted in the end, unless they are to be kept.
@@ -105,6 +114,7 @@ async fn send(http: &Http, profile: &str, name: &str, video: Bytes) -> Answer {
 }
 
 async fn run(http: &Http, input: &Arc<Input>, file: &Path, profile: &Arc<Profile>, folder: &Path) -> Row {
+    let began = Instant::now();
     let video = Bytes::from(std::fs::read(file).unwrap());
     let answer = send(http, &profile.name, &input.name, video).await;
     // SVT-AV1 takes no smaller pictures, and says so.
@@ -123,7 +133,9 @@ async fn run(http: &Http, input: &Arc<Input>, file: &Path, profile: &Arc<Profile
         let (input, profile, folder) = (Arc::clone(input), Arc::clone(profile), folder.to_owned());
         tokio::task::spawn_blocking(move || judge(&input, &profile, &answer, &folder)).await.unwrap()
     };
-    Row { input: input.name.clone(), column: profile.name.clone(), verdict }
+    let row = Row { input: input.name.clone(), column: profile.name.clone(), verdict };
+    println!("{row} ({:.1} s)", began.elapsed().as_secs_f64());
+    row
 }
 
 fn judge(input: &Input, profile: &Profile, answer: &Answer, folder: &Path) -> Result<String, String> {
@@ -159,12 +171,15 @@ async fn every_input_is_right_in_every_profile() {
     let files = tokio::task::block_in_place(|| inputs::make(&inputs, &folder.0));
     let node = Node::start(NodeOptions::new("corpus", "z"));
     let profiles = profiles(&node.http).await;
+    if !all && std::env::var_os("STARLING_CORPUS_PROFILES").is_none() {
+        assert_named(&inputs, &profiles);
+    }
     let jobs: Vec<_> = inputs
         .iter()
         .zip(&files)
-        .enumerate()
-        .flat_map(|(at, (input, file))| {
-            through((at, input), &profiles, all).map(move |profile| (Arc::clone(input), file, profile))
+        .flat_map(|(input, file)| {
+            let through = through(input, &profiles, all).into_iter();
+            through.map(move |profile| (Arc::clone(input), file, profile))
         })
         .collect();
     let rows: Vec<Row> = stream::iter(jobs)

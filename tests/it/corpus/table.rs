@@ -1,7 +1,7 @@
 //! The table of verdicts.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 
 /// What came of one input in one profile, or in one other converter.
@@ -14,7 +14,14 @@ pub struct Row {
 impl Row {
     /// What is wrong, in a line.
     pub fn wrong(&self) -> Option<String> {
-        Some(format!("{} {}: {}", self.input, self.column, self.verdict.as_ref().err()?))
+        self.verdict.is_err().then(|| self.to_string())
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Ok(verdict) | Err(verdict)) = &self.verdict;
+        write!(f, "{} {}: {verdict}", self.input, self.column)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whether a file ends before what is in it does, of the kinds of file whose demuxers say nothing of that: by the lengths that their own
 //! structure tells.
 
+mod streams;
+
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -27,6 +29,9 @@ pub(super) fn ends_early(path: &Path, container: &str) -> io::Result<bool> {
         "asf" => asf(&file, length),
         "gif" => gif(BufReader::new(file)),
         "apng" => png(&file, length),
+        "mpegts" => streams::transport(&file, length),
+        "mpeg" => streams::program(&file, length),
+        "dv" => streams::dv(&file, length),
         _ => return Ok(false),
     };
     match found {
@@ -179,11 +184,65 @@ mod tests {
         assert!(!told(b"", "matroska,webm"));
     }
 
+    #[test]
+    fn a_stream_that_ends_within_a_packet_is_cut_off() {
+        for (bytes, before) in [(188, 0), (192, 4), (204, 0)] {
+            let packet = [&vec![9; before][..], b"\x47", &vec![7; bytes - before - 1]].concat();
+            let packets = packet.repeat(20);
+            for begin in [0, 1, 100] {
+                let whole = &packets[begin..];
+                assert!(!told(whole, "mpegts"), "{bytes} {begin}");
+                assert!(!told(&[whole, b"junk"].concat(), "mpegts") || before > 0, "{bytes} {begin}");
+                for cut in 1..before + 188 {
+                    let more = &packet[..cut];
+                    assert!(told(&[whole, more].concat(), "mpegts"), "{bytes} {begin} {cut}");
+                }
+            }
+            // The packet is there, and a part of its parity.
+            assert_eq!(told(&[&packets[..], &packet[..bytes - 1]].concat(), "mpegts"), bytes != 204);
+        }
+        assert!(!told(&[0; 4000], "mpegts"), "of no form that is known");
+    }
+
+    #[test]
+    fn a_program_stream_and_one_of_frames_tell_where_they_are_cut() {
+        let pack2 = [&b"\0\0\x01\xba\x44"[..], &[0; 8], &[0xfa, 0xff, 0xff]].concat();
+        let pack1 = [&b"\0\0\x01\xba\x21"[..], &[0; 7]].concat();
+        let packet = [&b"\0\0\x01\xe0\x01\x00"[..], &[7; 256]].concat();
+        for pack in [pack1, pack2] {
+            let one = [&pack[..], &packet.repeat(3)].concat();
+            let whole = one.repeat(3);
+            for behind in [&b""[..], b"\0\0\x01\xb9", b"\0\0\x01\xb9 and more", &[0; 2048], b"junk"] {
+                assert!(!told(&[&whole[..], behind].concat(), "mpeg"), "{behind:?}");
+            }
+            let last = 2 * one.len();
+            for cut in last + 4..whole.len() {
+                // Between two packets nothing tells, nor do a few bytes of the next one.
+                let between = (0..3).map(|packets| last + pack.len() + packets * packet.len());
+                let tells = !between.clone().any(|at| (at..at + 4).contains(&cut));
+                assert_eq!(told(&whole[..cut], "mpeg"), tells, "{cut}");
+            }
+        }
+        for (mark, kind, frame) in
+            [(0x3f, 0, 120_000), (0xbf, 0, 144_000), (0xbf, 4, 288_000), (0x3f, 0x14, 480_000)]
+        {
+            let mut one = vec![7; frame];
+            one[..4].copy_from_slice(&[0x1f, 0x07, 0, mark]);
+            one[5 * 80 + 48 + 3] = kind;
+            let two = one.repeat(2);
+            assert!(!told(&two, "dv") && !told(&[&two[..], b"junk"].concat(), "dv"), "{frame}");
+            for cut in [1, 4, frame / 2, frame - 1] {
+                assert!(told(&two[..frame + cut], "dv"), "{frame} {cut}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes: Vec<u8>, begin in 0usize..4) {
-            let begins: [&[u8]; 4] = [b"GIF89a", b"OggS\0", b"\x89PNG\r\n\x1a\n", &ASF_HEADER];
-            for container in ["ogg", "asf", "gif", "apng"] {
+        fn any_bytes_are_borne(bytes: Vec<u8>, begin in 0usize..5) {
+            let begins: [&[u8]; 5] =
+                [b"GIF89a", b"OggS\0", b"\x89PNG\r\n\x1a\n", &ASF_HEADER, b"\0\0\x01\xba\x44"];
+            for container in ["ogg", "asf", "gif", "apng", "mpegts", "mpeg", "dv"] {
                 told(&bytes, container);
                 told(&[begins[begin], &bytes].concat(), container);
             }
