@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{ClusterIdentity, Convergence, Identity, Incarnation, LoadSample, MemberState, Stats};
+use crate::members::Peer;
+use crate::{
+    ClusterIdentity, Convergence, Identity, Incarnation, LoadSample, MemberState, Stats, Swim, Time,
+};
 
 /// A consistent picture of the membership at one moment.
 #[derive(Clone, Debug)]
@@ -94,6 +97,36 @@ impl Rtt {
 }
 
 impl View {
+    /// What a state machine knows at a moment. `origin`: when its clock stood at [`Time::ZERO`].
+    pub fn of(swim: &Swim, origin: Instant, at: Instant) -> Self {
+        let instant = |time: Time| origin + time.since(Time::ZERO);
+        let load = |load: Option<(LoadSample, Time)>| {
+            load.map(|(sample, taken)| Load { sample, taken: instant(taken) })
+        };
+        let local = Member {
+            identity: swim.identity().clone(),
+            state: swim.state(),
+            incarnation: swim.incarnation(),
+            rtt: None,
+            load: load(swim.load()),
+            damping: None,
+            heard_at: None,
+        };
+        let member = |peer: &Peer| Member {
+            identity: peer.identity.clone(),
+            state: peer.state,
+            incarnation: peer.incarnation,
+            rtt: swim.rtt_to(peer),
+            load: load(peer.known.as_ref().and_then(|known| known.load)),
+            damping: swim.damping(peer).map(|(failures, until)| Damping { failures, until: instant(until) }),
+            heard_at: Some(peer.address()).filter(|address| *address != peer.identity.gossip),
+        };
+        let mut peers: Vec<Member> = swim.peers().map(member).collect();
+        peers.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));
+        let (cluster, converged) = (swim.cluster(), swim.converged());
+        Self { at, local, peers, cluster, converged, stats: *swim.stats() }
+    }
+
     /// This node and everyone else.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         std::iter::once(&self.local).chain(&self.peers)

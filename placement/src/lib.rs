@@ -11,7 +11,8 @@
 //! - [`standing`]: what a node holds against its peers;
 //! - [`error`]: how work ends where it has no result;
 //! - [`content`]: what a piece of video and its result are called, and whose it is;
-//! - [`profile`]: what a thing that can be made of it is called.
+//! - [`profile`]: what a thing that can be made of it is called;
+//! - `sim`, with the feature of that name: a whole cluster's work in virtual time.
 
 pub mod content;
 pub mod desk;
@@ -21,6 +22,8 @@ pub mod lease;
 mod once;
 pub mod policy;
 pub mod profile;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod standing;
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,7 @@
-//! `starling sim`: the overlay's protocol on thousands of simulated nodes.
+//! `starling sim`: the overlay's protocol on thousands of simulated nodes, or a whole cluster's work.
 
 mod table;
+mod workload;
 
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
@@ -15,7 +16,7 @@ use starling_overlay::sim::{
     FaultKind, Fired, MassDeathRow, Report, Scenario, Topology, lifeguard, mass_death, run, run_mixed,
 };
 
-/// Simulate the overlay: virtual time, the same state machine as the real node
+/// Simulate the overlay, or a cluster's work: virtual time, the same code as the real node
 #[derive(clap::Args)]
 #[command(after_help = ORDER)]
 pub struct Args {
@@ -71,7 +72,9 @@ pub struct Args {
         ]
     )]
     experiment: Option<Experiment>,
-    /// Print JSON, one object a seed (or, of an experiment, one a configuration)
+    #[command(flatten)]
+    work: workload::Args,
+    /// Print JSON, one object a seed (or, of an experiment, one a configuration; of a workload, one in all)
     #[arg(long)]
     json: bool,
 }
@@ -109,6 +112,9 @@ pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
+    if let Some(workload) = args.work.workload {
+        return workload::run(&args.work, workload, (args.nodes, args.seed, args.seeds), args.json);
+    }
     match args.experiment {
         Some(Experiment::Lifeguard) => run_lifeguard(args),
         Some(Experiment::MassDeath) => run_mass_death(args),

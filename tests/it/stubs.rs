@@ -130,7 +130,7 @@ async fn what_can_not_be_made_here_as_well_in_time_is_waited_for_elsewhere() {
     maker.busy(1, 0).await;
     let http = other.http.clone();
     let second =
-        tokio::spawn(async move { http.upload_with("/upload", &[("x-deadline-ms", "8000")], clip).await });
+        tokio::spawn(async move { http.upload_with("/upload", &[("x-deadline-ms", "12000")], clip).await });
     other.logged("not made here as well: waiting on", |_| true).await;
     std::fs::write(stub.path().join("go"), "").unwrap();
     let second = second.await.unwrap();

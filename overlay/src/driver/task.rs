@@ -18,11 +18,8 @@ use super::resolve::Seeds;
 use super::snapshot::Snapshot;
 use super::wall::Wall;
 use super::{StartError, address, errors, snapshot};
-use crate::members::Peer;
 use crate::wire::DATAGRAM_BYTES_MAX;
-use crate::{
-    Config, Damping, Event, Input, Keyring, Load, LoadSample, Member, Output, Stats, Swim, Time, View,
-};
+use crate::{Config, Event, Input, Keyring, LoadSample, Output, Swim, Time, View};
 
 /// Datagrams taken in before anything else gets a turn.
 const BURST_MAX: usize = 256;
@@ -95,7 +92,7 @@ impl Task {
         let start = Instant::now();
         let origin = start.checked_sub(BEFORE).unwrap_or(start);
         let swim = Swim::new(&config, seed, Time::ZERO + (start - origin));
-        let view = watch::Sender::new(Arc::new(view_of(&swim, origin, start)));
+        let view = watch::Sender::new(Arc::new(View::of(&swim, origin.into_std(), start.into_std())));
         Ok(Self {
             swim,
             socket,
@@ -341,7 +338,11 @@ impl Task {
     fn publish(&mut self) {
         self.publish_at = None;
         self.published = (self.swim.membership_version(), self.swim.detail_version());
-        self.view.send_replace(Arc::new(view_of(&self.swim, self.origin, Instant::now())));
+        self.view.send_replace(Arc::new(View::of(
+            &self.swim,
+            self.origin.into_std(),
+            Instant::now().into_std(),
+        )));
     }
 }
 
@@ -351,33 +352,4 @@ pub(super) async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-fn view_of(swim: &Swim, origin: Instant, at: Instant) -> View {
-    let instant = |time: Time| (origin + time.since(Time::ZERO)).into_std();
-    let load =
-        |load: Option<(LoadSample, Time)>| load.map(|(sample, taken)| Load { sample, taken: instant(taken) });
-    let local = Member {
-        identity: swim.identity().clone(),
-        state: swim.state(),
-        incarnation: swim.incarnation(),
-        rtt: None,
-        load: load(swim.load()),
-        damping: None,
-        heard_at: None,
-    };
-    let member = |peer: &Peer| Member {
-        identity: peer.identity.clone(),
-        state: peer.state,
-        incarnation: peer.incarnation,
-        rtt: swim.rtt_to(peer),
-        load: load(peer.known.as_ref().and_then(|known| known.load)),
-        damping: swim.damping(peer).map(|(failures, until)| Damping { failures, until: instant(until) }),
-        heard_at: Some(peer.address()).filter(|address| *address != peer.identity.gossip),
-    };
-    let mut peers: Vec<Member> = swim.peers().map(member).collect();
-    peers.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));
-    let stats: Stats = *swim.stats();
-    let (cluster, converged) = (swim.cluster(), swim.converged());
-    View { at: at.into_std(), local, peers, cluster, converged, stats }
 }

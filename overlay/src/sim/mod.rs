@@ -39,5 +39,6 @@ pub use mixed::{run_mixed, run_mixed_with_ids};
 pub use report::{Report, Spread};
 pub use scenario::{Scenario, run};
 pub use schedule::mixed_faults;
+pub use starling_netem::LinkProfile;
 pub use topology::Topology;
 pub use world::{Entry, World};

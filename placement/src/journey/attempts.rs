@@ -10,7 +10,7 @@ use starling_overlay::NodeName;
 
 use super::bids::Round;
 use super::offers::{Offer, Taken};
-use super::watch::{Motion, Stall, until_stalled};
+use super::watch::{Motion, Stall, patience_with, until_stalled};
 use super::{Done, Event, Journey, PeerError, Ports, What, clock, share};
 use crate::content::ContentId;
 use crate::error::WorkError;
@@ -246,7 +246,8 @@ impl<'a, P: Ports> Attempts<'a, P> {
         let (peer, motion) = (&candidate.identity, Motion::default());
         let life = ports.journeys().lives.enter(&job.key);
         // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
-        let patient_until = clock::now() + job.budget.left() / 2;
+        let (since, left) = (clock::now(), job.budget.left());
+        let patient_until = || since + patience_with(&*ports, job, left);
         let mut exchange = self.exchange(candidate, taken, motion.clone());
         let watch = until_stalled(&*ports, (peer, candidate.rtt), &job.key, (&motion, &life), patient_until);
         let stall = tokio::select! {

@@ -1,13 +1,13 @@
 //! Asking a content's home before work begins, and telling it how the work ended.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use starling_overlay::{Identity, MemberState, NodeName};
 
 use super::lease::Lease;
-use super::watch::{Motion, Watched, look_at};
+use super::watch::{Motion, Watched, look_at, patience_with};
 use super::{CacheState, Done, Event, Job, Journey, Outcome, PeerError, Ports, What, clock};
 use crate::content::Key;
 use crate::error::WorkError;
@@ -18,10 +18,6 @@ use crate::policy::RouteKind;
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 /// The same of this node's own questions: then the node that is said to be at work is asked how far it is, and the home again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Least time that another node's work is waited for, where there is as much: many times the longest that is usual.
-const PATIENCE_MIN: Duration = Duration::from_secs(60);
-/// And so many times what such work usually takes.
-const PATIENCE_SERVICES: u32 = 10;
 /// Longest wait of one question while the job is done here, too: its end is told after the answer.
 const HEDGED_WAIT: Duration = Duration::from_secs(1);
 /// Time to decide where a job goes whose home said nothing, and one that waited in vain for another node's work.
@@ -36,6 +32,8 @@ enum Claimed<P: Ports> {
     Leased(Lease<P>),
     /// Another node is at it, and that lasts; there is a place to do it here, too.
     Hedged(Lease<P>),
+    /// The home had not answered when it had to be decided, and this is what came of the job without its word.
+    Decided(Lease<P>, Outcome<P::Object>),
     /// To ask was not worth it, or there is no time left.
     Unasked,
 }
@@ -52,6 +50,7 @@ impl<P: Ports> Journey<P> {
             Claimed::Found(done) => return Ok(done),
             Claimed::Unasked => return self.make().await,
             Claimed::Leased(lease) => (lease, self.make().await?),
+            Claimed::Decided(lease, outcome) => (lease, outcome?),
             Claimed::Hedged(lease) => {
                 let done = self.make_beside(&lease).await?;
                 (lease, done)
@@ -61,8 +60,8 @@ impl<P: Ports> Journey<P> {
         Ok(done)
     }
 
-    /// Asks the home of the job's content, and waits while another node makes it. Answers [`Claimed::Leased`] rather than wait
-    /// for a home that does not answer: when it has to be decided, unless the job has a place then, which it keeps.
+    /// Asks the home of the job's content, and waits while another node makes it. A home that has not answered when it has to be
+    /// decided is waited for if the job has a place then, which it keeps; else the job is made elsewhere meanwhile, if a peer takes it.
     async fn claim(&mut self) -> Claimed<P> {
         let (ports, key) = (Arc::clone(&self.ports), self.job.key.clone());
         let (home, rtt) = home(&*ports, &key);
@@ -77,16 +76,20 @@ impl<P: Ports> Journey<P> {
         let in_time = clock::timeout_at(self.job.budget.decide_by(), &mut first).await;
         let mut answer = if let Ok(answer) = in_time {
             answer
-        } else {
-            if !self.reserve() {
-                drop(first);
-                self.job.budget.decide_within(DECIDED_AFTER_SILENCE);
-                return Claimed::Leased(lease.kept());
-            }
+        } else if self.reserve() {
             first.as_mut().await
+        } else {
+            self.job.budget.decide_within(DECIDED_AFTER_SILENCE);
+            match self.make_until_told(&lease, &mut first).await {
+                Told::Answer(answer) => answer,
+                Told::Outcome(outcome) => {
+                    drop(first);
+                    return Claimed::Decided(lease, outcome);
+                }
+            }
         };
         drop(first);
-        let patient_until = clock::now() + patience(self.job.budget.left(), usual);
+        let (waits_since, left_then) = (clock::now(), self.job.budget.left());
         let mut watched = Watched::new();
         loop {
             match answer {
@@ -103,6 +106,7 @@ impl<P: Ports> Journey<P> {
                     ports.journeys().leases.lost(&key);
                 }
                 Ok(Verdict::Busy { by }) => {
+                    let patient_until = self.patient_until(waits_since, left_then);
                     if let Some(claimed) = self.look_at_other(&by, &mut watched, patient_until).await {
                         return match claimed {
                             Other::Done(done) => Claimed::Found(done),
@@ -125,11 +129,35 @@ impl<P: Ports> Journey<P> {
                 return Claimed::Unasked;
             }
             // At the end of patience the answer is wanted at once.
-            let patient = clock::left(patient_until);
+            let patient = clock::left(self.patient_until(waits_since, left_then));
             let wait = if patient.is_zero() { LOOK_INTERVAL } else { patient.min(LOOK_INTERVAL) };
             answer = lease.ask(left.min(wait)).await;
             self.job.budget.decide_within(DECIDED_AFTER_WAIT);
         }
+    }
+
+    /// Does the job wherever there is a place for it, until the home says that another node makes it, or has. The answer comes late
+    /// where the home is far and no connection to it is open, and is as good as one in time: what was begun meanwhile ends.
+    async fn make_until_told(
+        &mut self,
+        lease: &Lease<P>,
+        answer: &mut (impl Future<Output = Result<Verdict, PeerError>> + Unpin),
+    ) -> Told<P> {
+        match select(Box::pin(self.make()), answer).await {
+            Either::Left((outcome, _)) => Told::Outcome(outcome),
+            Either::Right((answer @ Ok(Verdict::Busy { .. } | Verdict::Held { .. }), _)) => {
+                Told::Answer(answer)
+            }
+            Either::Right((Ok(Verdict::Yours) | Err(_), make)) => {
+                lease.keep();
+                Told::Outcome(make.await)
+            }
+        }
+    }
+
+    /// Until when another node's work is waited for that gets on, by what such work is known to take here by now.
+    fn patient_until(&self, since: Instant, left: Duration) -> Instant {
+        since + patience_with(&*self.ports, &self.job, left)
     }
 
     /// Looks at the work of the node that has the lease: whether it is waited for any longer. None: it is.
@@ -137,7 +165,7 @@ impl<P: Ports> Journey<P> {
         &mut self,
         by: &NodeName,
         watched: &mut Watched,
-        patient_until: std::time::Instant,
+        patient_until: Instant,
     ) -> Option<Other<P>> {
         // No place is held for what another node makes; unless that lasts, and it can be made here, too.
         self.reservation = None;
@@ -189,6 +217,14 @@ impl<P: Ports> Journey<P> {
     pub(super) fn tell(&self, what: What) {
         self.ports.tell(Event { content: self.job.content(), what });
     }
+}
+
+/// What came first.
+enum Told<P: Ports> {
+    /// The home's answer, by which the job is not this node's.
+    Answer(Result<Verdict, PeerError>),
+    /// What came of the job.
+    Outcome(Outcome<P::Object>),
 }
 
 /// Why another node's work is not waited for any longer.
@@ -310,12 +346,6 @@ fn is_worth_asking(rtt: Option<Duration>, service: Option<Duration>) -> bool {
     }
 }
 
-/// How long another node's work is waited for before it is done here, too, if it can be: what is left then is enough for
-/// a work that takes as long as this one was waited for.
-fn patience(left: Duration, usual: Option<Duration>) -> Duration {
-    (usual.unwrap_or_default() * PATIENCE_SERVICES).max(PATIENCE_MIN).min(left / 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,14 +361,5 @@ mod tests {
         assert!(
             is_worth_asking(None, ms(1)) && is_worth_asking(ms(900), None) && is_worth_asking(None, None)
         );
-    }
-
-    #[test]
-    fn another_nodes_work_is_never_waited_for_to_the_deadline() {
-        let seconds = Duration::from_secs;
-        assert_eq!(patience(seconds(40), None), seconds(20));
-        assert_eq!(patience(seconds(24 * 3600), None), PATIENCE_MIN);
-        assert_eq!(patience(seconds(24 * 3600), Some(seconds(1))), PATIENCE_MIN);
-        assert_eq!(patience(seconds(24 * 3600), Some(seconds(60))), seconds(600));
     }
 }

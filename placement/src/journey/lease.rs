@@ -65,11 +65,16 @@ impl<P: Ports> Lease<P> {
 
     /// Work begins: from now on it is renewed, also where the home's answer did not come.
     pub(super) fn kept(self) -> Self {
+        self.keep();
+        self
+    }
+
+    /// The same.
+    pub(super) fn keep(&self) {
         let (claimant, over) = (Arc::clone(&self.claimant), Arc::clone(&self.over));
         claimant.owed.store(true, Ordering::Relaxed);
         // Ends with the lease.
         self.claimant.ports.spawn(Box::pin(async move { claimant.renew_until(&over).await }));
-        self
     }
 
     /// The work succeeded: whoever asks next is sent to these nodes.

@@ -1,6 +1,5 @@
 //! Watching work that another node does: as long as something moves it is waited for.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use starling_overlay::{Identity, NodeName};
 
-use super::{Life, Ports, Progress, clock};
+use super::{Job, Life, Ports, Progress, clock};
 use crate::content::Key;
 
 /// How often it is looked whether anything moved.
@@ -17,6 +16,30 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// itself: it has not seen anything move, and this is no peer's fault.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 const STALLED_LOOKS: u32 = 4;
+
+/// Least time that work elsewhere which gets on is waited for, where there is as much: many times the longest that is usual.
+const PATIENCE_MIN: Duration = Duration::from_secs(60);
+/// And so many times what such work usually takes.
+const PATIENCE_SERVICES: u32 = 10;
+
+/// How long work elsewhere that gets on is waited for before it is begun once more: as long as there is time left then to do it here,
+/// half as long again as it usually takes, and a third of the time in any case, since a job may be no usual one. To begin it sooner is to
+/// do it twice, since what was begun before is likely to be done before. Where it is not known what it takes, half of the time is for the
+/// other node.
+fn patience(left: Duration, usual: Option<Duration>) -> Duration {
+    let last = usual.map_or(Duration::ZERO, |usual| left.saturating_sub(usual * 3 / 2).min(left * 2 / 3));
+    (usual.unwrap_or_default() * PATIENCE_SERVICES).max(PATIENCE_MIN).min(last.max(left / 2))
+}
+
+/// The same for a job with so much time left, by what is known here now.
+pub(super) fn patience_with<P: Ports>(ports: &P, job: &Job<P>, left: Duration) -> Duration {
+    // As such jobs usually take here; before enough of them were done to tell, as any job does, here or at the slowest peer.
+    let known = |ms: u32| Some(ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
+    let usual = ports.usual_service(job.client, &job.key.profile);
+    let here = || known(ports.own_load().service_ms);
+    let there = || ports.view().peers.iter().filter_map(|peer| known(peer.load?.sample.service_ms)).max();
+    patience(left, usual.or_else(here).or_else(there))
+}
 
 /// Bytes that went to a peer or came from it.
 #[derive(Clone, Debug, Default)]
@@ -150,22 +173,22 @@ impl Watched {
     }
 }
 
-/// Watches a job that a peer was given. Ends when nothing of it moves any more, with what was seen; or, with `patient_until`,
-/// when it has taken too long, whatever moves.
+/// Watches a job that a peer was given. Ends when nothing of it moves any more, with what was seen; or when it has taken too long,
+/// whatever moves: at `patient_until`, which is asked anew each time.
 pub(super) async fn until_stalled<P: Ports>(
     ports: &P,
     (peer, rtt): (&Identity, Option<Duration>),
     key: &Key,
     (motion, life): (&Motion, &Life),
-    patient_until: Instant,
+    patient_until: impl Fn() -> Instant,
 ) -> Stall {
     let mut watched = Watched::new();
-    let mut patience = pin!(clock::sleep_until(patient_until));
     loop {
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
-            () = &mut patience => return Stall::Slow,
+        let look = clock::now() + LOOK_INTERVAL;
+        let patient_until = patient_until();
+        clock::sleep_until(look.min(patient_until)).await;
+        if patient_until < look {
+            return Stall::Slow;
         }
         if motion.is_over() {
             std::future::pending::<()>().await;
@@ -217,6 +240,18 @@ pub(super) enum Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_elsewhere_is_waited_for_as_long_as_it_can_still_be_done_here() {
+        let seconds = Duration::from_secs;
+        assert_eq!(patience(seconds(40), None), seconds(20));
+        assert_eq!(patience(seconds(42), Some(seconds(4))), seconds(28));
+        assert_eq!(patience(seconds(40), Some(seconds(10))), seconds(25));
+        assert_eq!(patience(seconds(40), Some(seconds(20))), seconds(20), "never less than half of the time");
+        assert_eq!(patience(seconds(24 * 3600), None), PATIENCE_MIN);
+        assert_eq!(patience(seconds(24 * 3600), Some(seconds(1))), PATIENCE_MIN);
+        assert_eq!(patience(seconds(24 * 3600), Some(seconds(60))), seconds(600));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_moves_is_waited_for_and_what_does_not_is_not() {

@@ -65,6 +65,16 @@ impl Leases {
         self.entries.lock()
     }
 
+    /// Contents of which something is known.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Answers at once. `lives` tells whether a lessee is still believed to live.
     pub fn claim(
         &self,

@@ -140,6 +140,11 @@ impl Router {
         Handoff { router: self.clone(), peer, id }
     }
 
+    /// How many hand-offs are remembered.
+    pub fn handoffs(&self) -> usize {
+        self.lock().experience.ledger.len()
+    }
+
     /// What was learned so far.
     pub fn experience(&self) -> Experience {
         self.lock().experience.clone()

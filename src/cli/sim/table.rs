@@ -70,7 +70,7 @@ fn knowledge(rows: &mut Rows, report: &Report) {
     rows.spread("error of RTTs by coordinates", report.rtt_error.map(percent), "%");
 }
 
-fn new_table() -> Table {
+pub(super) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     table

@@ -1,0 +1,346 @@
+//! What must hold in every run, whatever goes wrong in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::node::SimNode;
+use super::setup::Setup;
+use super::workload::Workload;
+use crate::content::{ContentId, Key};
+
+/// Violations kept of one run.
+const VIOLATIONS_MAX: usize = 20;
+/// A timer is as fine as a millisecond, and an answer follows a timer.
+const TIMER_SLACK: Duration = Duration::from_millis(5);
+/// A refusal comes this soon after the video, or its announcement.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+/// What went wrong may be felt for so long: until all nodes see the same members again, and what was lost has been tried again.
+const TROUBLE_LASTS: Duration = Duration::from_secs(60);
+/// A client that comes back this much later than it was told is in time. A desk keeps the place for longer than that.
+const PROMISE_LASTS: Duration = Duration::from_secs(2);
+
+/// What a checker looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// No content is transcoded twice without a lost message or a death to explain it.
+    MadeOnce,
+    /// Every request is answered once.
+    AnsweredOnce,
+    /// And by its deadline.
+    AnsweredInTime,
+    /// A client that comes back when it was told to is taken.
+    PromiseKept,
+    /// A refusal comes within a second.
+    RefusedSoon,
+    /// Queues and tables stay within their bounds.
+    Bounded,
+    /// No place is held for a job that is not there.
+    PlaceOwned,
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub rule: Rule,
+    /// When, from the begin of the run.
+    pub at: Duration,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:.3} s: {:?}: {}", self.at.as_secs_f64(), self.rule, self.what)
+    }
+}
+
+/// One piece of work on a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    UnderWay { node: usize, since: Duration },
+    Done { node: usize, since: Duration },
+}
+
+/// A request on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub node: usize,
+    pub content: ContentId,
+    pub arrived: Duration,
+    /// When its video, or the announcement of it, was there.
+    pub ready: Duration,
+    pub deadline: Duration,
+    /// When it was told to come, if it was.
+    pub promised: Option<Duration>,
+}
+
+/// All checkers, and what they know.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    violations: Vec<Violation>,
+    runs: BTreeMap<ContentId, Vec<Run>>,
+    hedged: BTreeSet<ContentId>,
+    asked_home: BTreeSet<(usize, ContentId)>,
+    waits: BTreeSet<(usize, ContentId)>,
+    /// When anything last went wrong anywhere, or still did.
+    trouble: Option<Duration>,
+    /// When each node was last stopped or leaving, or gone.
+    held_up: BTreeMap<usize, Duration>,
+    /// For when each was made.
+    promises: BTreeMap<(usize, ContentId), Duration>,
+    owners: BTreeMap<(usize, Key), usize>,
+    open: BTreeMap<u64, Open>,
+    /// Jobs take what they are predicted to take: then a promise is never broken.
+    predictable: bool,
+}
+
+impl Check {
+    pub fn new(setup: &Setup) -> Self {
+        // A job of which nothing is known when it is booked may be much longer than such jobs usually are.
+        let Workload { estimate_sigma, service_sigma, foreign, .. } = setup.workload;
+        let predictable = estimate_sigma <= 0.1 && service_sigma <= 0.1 && foreign <= 0.0;
+        Self { predictable, ..Self::default() }
+    }
+
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    fn violated(&mut self, rule: Rule, at: Duration, what: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { rule, at, what });
+        }
+    }
+
+    /// Something goes wrong, or did until now.
+    pub fn troubled(&mut self, until: Duration) {
+        self.trouble = self.trouble.max(Some(until));
+    }
+
+    /// A node is stopped, or leaves, until then.
+    pub fn held_up(&mut self, node: usize, until: Duration) {
+        self.troubled(until);
+        let last = self.held_up.entry(node).or_default();
+        *last = until.max(*last);
+    }
+
+    pub fn died(&mut self, node: usize, at: Duration) {
+        self.held_up(node, at);
+        self.promises.retain(|(of, _), _| *of != node);
+        self.owners.retain(|(of, _), _| *of != node);
+    }
+
+    fn is_troubled(&self, since: Duration) -> bool {
+        self.trouble.is_some_and(|trouble| trouble + TROUBLE_LASTS >= since)
+    }
+
+    fn was_held_up(&self, node: usize, since: Duration) -> bool {
+        self.held_up.get(&node).is_some_and(|until| *until >= since)
+    }
+
+    /// A worker begins a content, for a request at another node perhaps.
+    pub fn begins(&mut self, at: Duration, (node, requester): (usize, usize), key: &Key) {
+        let content = key.content;
+        let runs = self.runs.entry(content).or_default();
+        let before = runs.first().copied();
+        runs.push(Run::UnderWay { node, since: at });
+        let Some(Run::UnderWay { node: other, since } | Run::Done { node: other, since }) = before else {
+            return;
+        };
+        // To ask the home was not worth it, or it was decided to begin it once more.
+        let on_purpose = !self.asked_home.contains(&(requester, content)) || self.hedged.contains(&content);
+        if !on_purpose && !self.is_troubled(since) {
+            let what = format!(
+                "node{} begins {} for node{}, and node{} had begun it at {:.3} s",
+                node + 1,
+                content.short(),
+                requester + 1,
+                other + 1,
+                since.as_secs_f64()
+            );
+            self.violated(Rule::MadeOnce, at, what);
+        }
+    }
+
+    pub fn ends(&mut self, node: usize, key: &Key, is_done: bool) {
+        let Some(runs) = self.runs.get_mut(&key.content) else { return };
+        let own = |run: &Run| matches!(run, Run::UnderWay { node: by, .. } if *by == node);
+        let Some(at) = runs.iter().position(own) else { return };
+        let Run::UnderWay { since, .. } = runs.remove(at) else { return };
+        if is_done {
+            runs.insert(0, Run::Done { node, since });
+        }
+    }
+
+    pub fn is_at_work(&self, requester: usize, key: &Key) -> bool {
+        let runs = self.runs.get(&key.content);
+        self.owners.contains_key(&(requester, key.clone()))
+            && runs.is_some_and(|runs| runs.iter().any(|run| matches!(run, Run::UnderWay { .. })))
+    }
+
+    pub fn asked_home(&mut self, node: usize, content: ContentId) {
+        self.asked_home.insert((node, content));
+    }
+
+    pub fn hedged(&mut self, content: ContentId) {
+        self.hedged.insert(content);
+    }
+
+    pub fn waits(&mut self, node: usize, content: ContentId) {
+        self.waits.insert((node, content));
+    }
+
+    pub fn promised(&mut self, node: usize, key: &Key, due: Duration) {
+        self.promises.insert((node, key.content), due);
+    }
+
+    pub fn owns(&mut self, node: usize, key: &Key) {
+        *self.owners.entry((node, key.clone())).or_default() += 1;
+    }
+
+    pub fn disowns(&mut self, node: usize, key: &Key) {
+        if let Some(count) = self.owners.get_mut(&(node, key.clone())) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.owners.remove(&(node, key.clone()));
+            }
+        }
+    }
+
+    /// A request has come to a node.
+    pub fn arrived(&mut self, number: u64, mut request: Open) {
+        // One that its own answer makes is for the next time.
+        request.promised = self.promises.remove(&(request.node, request.content));
+        self.open.insert(number, request);
+    }
+
+    /// Its video is there.
+    pub fn received(&mut self, number: u64, at: Duration) {
+        if let Some(open) = self.open.get_mut(&number) {
+            open.ready = at;
+        }
+    }
+
+    /// A request was answered; whether it was told that there is no place for it.
+    pub fn answered(&mut self, number: u64, at: Duration, is_refusal: bool) {
+        let Some(open) = self.open.remove(&number) else {
+            self.violated(Rule::AnsweredOnce, at, format!("request {number} is answered once more"));
+            return;
+        };
+        let Open { node, content, arrived, ready, deadline, promised } = open;
+        if self.was_held_up(node, arrived) {
+            return;
+        }
+        if at > deadline + TIMER_SLACK {
+            let what = format!(
+                "request {number} to node{}: {:?} after its deadline",
+                node + 1,
+                at.saturating_sub(deadline)
+            );
+            self.violated(Rule::AnsweredInTime, at, what);
+        }
+        if !is_refusal {
+            return;
+        }
+        let has_waited = self.waits.contains(&(node, content));
+        if !has_waited && at > ready + REFUSED_WITHIN {
+            let what =
+                format!("request {number} to node{}: refused after {:?}", node + 1, at.saturating_sub(ready));
+            self.violated(Rule::RefusedSoon, at, what);
+        }
+        let due = promised.filter(|due| (*due..=*due + PROMISE_LASTS).contains(&arrived));
+        // One that was taken, and overtaken in the line by others, was taken.
+        if due.is_some() && !has_waited && self.predictable && !self.is_troubled(arrived) {
+            let what =
+                format!("request {number} came back to node{} as it was told, and was refused", node + 1);
+            self.violated(Rule::PromiseKept, at, what);
+        }
+    }
+
+    /// The node that was asked is gone, and the answer with it.
+    pub fn broken(&mut self, number: u64, at: Duration) {
+        let Some(open) = self.open.remove(&number) else { return };
+        if !self.was_held_up(open.node, open.arrived) {
+            let what = format!("request {number} has no answer, and node{} is well", open.node + 1);
+            self.violated(Rule::AnsweredOnce, at, what);
+        }
+    }
+
+    /// A look at a node and what it holds.
+    pub fn look(&mut self, at: Duration, node: &SimNode, setup: &Setup) {
+        if node.process.is_stopped() {
+            return;
+        }
+        let (stats, workers) = {
+            let bench = node.bench();
+            (bench.desk.stats(crate::journey::clock::now()), bench.desk.workers())
+        };
+        let (answers, works) = node.journeys.under_way();
+        let idle = workers.saturating_sub(stats.running);
+        let open = self.open.values().filter(|open| open.node == node.index).count();
+        let places = setup.queue + idle;
+        let bounds = [
+            ("jobs and places in its queue", stats.queued + stats.reserved, places + workers),
+            ("jobs that run", stats.running, workers + 1),
+            ("offers that it holds", node.offers.len(), places + workers),
+            ("answers under way", answers, open + places),
+            ("pieces of work under way", works, places + workers + 1),
+            ("hand-offs that it remembers", node.handoffs(), 4096),
+            ("leases", node.journeys.leases.len(), 65_536),
+        ];
+        for (what, count, most) in bounds {
+            if count > most {
+                self.violated(
+                    Rule::Bounded,
+                    at,
+                    format!("node{}: {count} {what}, and {most} at most", node.index + 1),
+                );
+            }
+        }
+        let held: Vec<Key> = node.held_places.lock().values().cloned().collect();
+        for key in held {
+            let owned = self.owners.contains_key(&(node.index, key.clone())) || node.offers.has(&key);
+            if !owned {
+                let what = format!(
+                    "node{} holds a place for {}, and no such job is there",
+                    node.index + 1,
+                    key.content.short()
+                );
+                self.violated(Rule::PlaceOwned, at, what);
+            }
+        }
+    }
+
+    /// A look at all that is under way.
+    pub fn look_at_requests(&mut self, at: Duration) {
+        for (number, node) in self.overdue(at) {
+            let what =
+                format!("request {number} to node{} has no answer, and its deadline is over", node + 1);
+            self.violated(Rule::AnsweredInTime, at, what);
+        }
+    }
+
+    /// The run is over.
+    pub fn finish(&mut self, at: Duration) {
+        for (number, node) in self.overdue(Duration::MAX) {
+            self.violated(
+                Rule::AnsweredOnce,
+                at,
+                format!("request {number} to node{} was never answered", node + 1),
+            );
+        }
+    }
+
+    /// Requests whose deadline is over, to nodes that were well all the while.
+    fn overdue(&self, at: Duration) -> Vec<(u64, usize)> {
+        let is_late =
+            |open: &Open| at > open.deadline + 4 * TIMER_SLACK && !self.was_held_up(open.node, open.arrived);
+        self.open
+            .iter()
+            .filter(|(_, open)| is_late(open))
+            .map(|(number, open)| (*number, open.node))
+            .collect()
+    }
+}

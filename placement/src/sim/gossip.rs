@@ -1,0 +1,94 @@
+//! The overlay under the work: the real state machines of `starling-overlay` over its own simulated network. So what a node knows
+//! of the others is as old, and as wrong, as it truly would be.
+//!
+//! Two clocks go beside each other: tokio's paused one, by which journeys live, and the overlay's world. The world follows: whoever
+//! looks at it or tells it something first lets it run until now, and a task of the simulation lets it run on when nobody looks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use starling_overlay::sim::{Fault, Topology, World};
+use starling_overlay::{Identity, Input, LoadSample, Time, Timing, View};
+
+/// How old a picture may be in which nothing but loads and round-trip times has changed: as the driver does.
+const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A node's picture of the membership, and what it was made of.
+struct Picture {
+    view: Arc<View>,
+    versions: (u64, u64),
+}
+
+/// The overlay of all nodes.
+pub(super) struct Gossip {
+    world: World,
+    origin: Instant,
+    pictures: Vec<Option<Picture>>,
+    /// Entries of the world's log that were looked at.
+    seen: usize,
+}
+
+impl Gossip {
+    /// Nodes that have all known each other for long.
+    pub fn new(topology: Topology, seed: u64, nodes: usize, origin: Instant) -> Self {
+        let world = World::warm(topology, seed, nodes, Timing::Lan);
+        Self { world, origin, pictures: (0..nodes).map(|_| None).collect(), seen: 0 }
+    }
+
+    fn time(&self, now: Instant) -> Time {
+        Time::ZERO + now.saturating_duration_since(self.origin)
+    }
+
+    /// Lets it run until now. Which nodes have seen a member come or go meanwhile.
+    pub fn run(&mut self, now: Instant) -> Vec<usize> {
+        let now = self.time(now);
+        if now > self.world.now() {
+            self.world.run_until(now, |_| false);
+        }
+        let log = self.world.log();
+        let mut nodes: Vec<usize> = log[self.seen..].iter().map(|entry| entry.node).collect();
+        self.seen = log.len();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    pub fn identity(&self, node: usize) -> Option<Arc<Identity>> {
+        self.world.node(node).map(|swim| Arc::clone(swim.identity()))
+    }
+
+    /// What a node knows now; what it knew last, if it is down.
+    pub fn view(&mut self, node: usize, now: Instant) -> Option<Arc<View>> {
+        let picture = &mut self.pictures[node];
+        let Some(swim) = self.world.node(node) else {
+            return picture.as_ref().map(|picture| Arc::clone(&picture.view));
+        };
+        let versions = (swim.membership_version(), swim.detail_version());
+        let is_new = |picture: &Picture| {
+            picture.versions == versions
+                || (picture.versions.0 == versions.0
+                    && now.saturating_duration_since(picture.view.at) < DETAIL_INTERVAL)
+        };
+        if let Some(picture) = picture.as_ref().filter(|picture| is_new(picture)) {
+            return Some(Arc::clone(&picture.view));
+        }
+        let view = Arc::new(View::of(swim, self.origin, now));
+        *picture = Some(Picture { view: Arc::clone(&view), versions });
+        Some(view)
+    }
+
+    /// A node says how much it has to do.
+    pub fn tell_load(&mut self, node: usize, sample: LoadSample) {
+        if !self.world.is_paused(node) {
+            self.world.input(node, Input::Load(sample));
+        }
+    }
+
+    /// Something goes wrong, for the overlay's datagrams, too.
+    pub fn apply(&mut self, fault: &Fault) {
+        self.world.apply(fault);
+        if let Fault::Start(node) = fault {
+            self.pictures[*node] = None;
+        }
+    }
+}
