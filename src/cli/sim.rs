@@ -73,7 +73,7 @@ pub struct Args {
     )]
     experiment: Option<Experiment>,
     #[command(flatten)]
-    work: workload::Args,
+    work: workload::WorkloadArgs,
     /// Print JSON, one object a seed (or, of an experiment, one a configuration; of a workload, one in all)
     #[arg(long)]
     json: bool,

@@ -14,7 +14,7 @@ use super::{print, table, tell};
 const ALL: &str = "all";
 
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(super) struct WorkloadArgs {
     #[arg(
         long,
         value_name = "NAME",
@@ -69,7 +69,7 @@ fn parse_load(text: &str) -> Result<f64, String> {
 
 /// Runs the workload under each policy, and prints what came of it.
 pub(super) fn run(
-    args: &Args,
+    args: &WorkloadArgs,
     workload: Workload,
     (nodes, seed, seeds): (u32, u64, u64),
     as_json: bool,
