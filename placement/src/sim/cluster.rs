@@ -111,6 +111,12 @@ impl Cluster {
         self.gossip.lock().view(index, clock::now()).expect("a node that runs has a picture")
     }
 
+    /// Who is there, as a node sees it.
+    pub fn members(&self, index: usize) -> Arc<View> {
+        self.gossip();
+        self.gossip.lock().members(index, clock::now()).expect("a node that runs has a picture")
+    }
+
     pub fn tell_load(&self, index: usize, sample: LoadSample) {
         self.gossip();
         self.gossip.lock().tell_load(index, sample);

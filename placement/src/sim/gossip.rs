@@ -77,6 +77,17 @@ impl Gossip {
         Some(view)
     }
 
+    /// Who is there, as a node sees it now; loads and round-trip times in it may be older.
+    pub fn members(&mut self, node: usize, now: Instant) -> Option<Arc<View>> {
+        let version = self.world.node(node).map(starling_overlay::Swim::membership_version);
+        match &self.pictures[node] {
+            Some(picture) if version.is_none_or(|version| version == picture.versions.0) => {
+                Some(Arc::clone(&picture.view))
+            }
+            _ => self.view(node, now),
+        }
+    }
+
     /// A node says how much it has to do.
     pub fn tell_load(&mut self, node: usize, sample: LoadSample) {
         if !self.world.is_paused(node) {

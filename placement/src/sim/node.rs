@@ -235,7 +235,7 @@ impl Host for SimNode {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            if !lives(&self.view()) {
+            if !lives(&self.cluster.members(self.index)) {
                 return;
             }
             changed.await;

@@ -23,8 +23,8 @@ impl SimNode {
             let left = *task.left.lock();
             if task.running.load(Ordering::Relaxed) { running.push(left) } else { waiting.push(left) }
         }
-        let reserved = bench.desk.stats(crate::journey::clock::now()).reserved;
-        waiting.extend(std::iter::repeat_n(RESERVED_GUESS_S, reserved));
+        // Other places are kept for jobs that are at peers.
+        waiting.extend(std::iter::repeat_n(RESERVED_GUESS_S, self.offers.len()));
         // In microseconds, so that they can be put in order.
         let micros = |seconds: f64| (seconds * 1e6) as u64;
         let mut free: BinaryHeap<Reverse<u64>> =

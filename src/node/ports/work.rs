@@ -172,13 +172,18 @@ impl Node {
 }
 
 /// Tells what moves in a transcode, for as long as this is polled.
+///
+/// It may have been begun before this listens, and hang from its first moment: that it is begun is told in any case, since what is
+/// taken to wait for a worker is waited for.
 async fn follow(life: &Life, mut progress: watch::Receiver<workers::Progress>) {
-    while progress.changed().await.is_ok() {
+    loop {
         if progress.borrow_and_update().running {
             life.moves();
         }
+        if progress.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
-    std::future::pending::<()>().await;
 }
 
 /// The same body, counted as it goes by.
@@ -191,4 +196,30 @@ where
         motion.moves(number, frame.data_ref().map_or(0, Bytes::len));
         frame
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_placement::content::ContentId;
+    use starling_placement::journey::Lives;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_was_begun_before_it_is_listened_to_does_not_wait() {
+        let lives = Lives::default();
+        let key = Key {
+            content: ContentId::of(b"clip"),
+            profile: "360p".parse().unwrap(),
+            recipe: ContentId::of(b"recipe"),
+        };
+        let life = lives.enter(&key);
+        for (running, waits) in [(false, true), (true, false)] {
+            let progress = watch::Sender::new(workers::Progress { running, ..workers::Progress::default() });
+            let followed =
+                tokio::time::timeout(std::time::Duration::ZERO, follow(&life, progress.subscribe()));
+            followed.await.unwrap_err();
+            assert_eq!(lives.progress(&key).map(|progress| progress.waits), Some(waits));
+        }
+    }
 }
