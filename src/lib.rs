@@ -8,6 +8,7 @@ mod body;
 pub mod client;
 pub mod config;
 pub mod content;
+pub mod dashboard;
 pub mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -166,6 +166,15 @@ impl Feed {
         EventId { boot: self.boot, number: self.kept.lock().newest }
     }
 
+    pub(super) fn recent(&self, kind: Kind, count_max: usize) -> Vec<Arc<Entry>> {
+        let kept = self.kept.lock();
+        let ring = if kind == Kind::Membership { &kept.membership } else { &kept.other };
+        let of_kind = ring.entries.iter().rev().filter(|entry| entry.kind == kind);
+        let mut recent: Vec<_> = of_kind.take(count_max).cloned().collect();
+        recent.reverse();
+        recent
+    }
+
     /// Keeps an event.
     pub(super) fn push(&self, event: &NodeEvent<'_>) {
         let told = told(event);

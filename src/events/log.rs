@@ -145,7 +145,7 @@ fn of_home(content: &ContentId, what: &What) {
 /// What candidates do, this node among them.
 fn of_attempt(content: &ContentId, what: &What) {
     match what {
-        What::Ranked { scores } => tracing::debug!(%content, %scores, "candidates ranked"),
+        What::Ranked { scores, .. } => tracing::debug!(%content, %scores, "candidates ranked"),
         What::Refused { peer, reason, taken } => log_refusal(content, peer, reason, *taken),
         What::Lost { peer, reason } => tracing::info!(%content, %peer, reason, "peer lost: next candidate"),
         What::ResultNotTaken { peer, error } => {

@@ -56,6 +56,11 @@ impl Events {
         self.0.as_ref().map(|inner| Feed::listen(&inner.feed, after, kinds, follow))
     }
 
+    /// The newest events of this kind, oldest first, as many as `count_max`.
+    pub fn recent(&self, kind: Kind, count_max: usize) -> Vec<Arc<Entry>> {
+        self.0.as_ref().map_or_else(Vec::new, |inner| inner.feed.recent(kind, count_max))
+    }
+
     /// The id of the newest event.
     pub fn newest(&self) -> Option<EventId> {
         self.0.as_ref().map(|inner| inner.feed.newest())

@@ -242,7 +242,7 @@ fn of_home(content: &ContentId, what: &What) -> (&'static str, Fields) {
 fn of_attempt(content: &ContentId, what: &What) -> (&'static str, Fields) {
     let job = || Fields::default().content(content);
     match what {
-        What::Ranked { scores } => ("ranked", job().text("scores", scores)),
+        What::Ranked { scores, .. } => ("ranked", job().text("scores", scores)),
         What::Offered { peer, route, answer } => (
             "offered",
             job().text("peer", peer).text("route", route.as_str()).text("answer", answer.as_str()),

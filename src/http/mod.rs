@@ -3,6 +3,7 @@
 mod activity;
 pub(crate) mod conditional;
 mod cors;
+mod dashboard;
 mod discovery;
 mod disposition;
 mod error;

@@ -9,9 +9,10 @@ use hyper::{Method, Request, Response};
 
 use super::respond::problem;
 use super::{
-    ApiError, Body, cors, discovery, events, files, health, internal, members, objects, policy, profiles,
-    upload,
+    ApiError, Body, cors, dashboard, discovery, events, files, health, internal, members, objects, policy,
+    profiles, upload,
 };
+use crate::dashboard::Source;
 use crate::gate::Gate;
 use crate::node::Node;
 
@@ -78,6 +79,11 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         ["metrics"] if read => health::metrics(node, &request),
         ["sd", "prometheus"] if read => discovery::prometheus(node),
         ["events"] if read => events::events(node, client, &request),
+        ["dashboard", rest @ ..] if read => {
+            let source: Arc<dyn Source> = Arc::clone(node) as _;
+            dashboard::answer(&source, client, rest, &request)
+        }
+        [""] if read && dashboard::is_asked_for(&request) => dashboard::elsewhere(),
         ["objects", content, profile] if read => objects::object(node, content, profile, &request).await,
         ["objects", content, profile, ""] if read => files::listing(node, content, profile, &request).await,
         ["objects", content, profile, file] if read => {
@@ -85,6 +91,7 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         }
         ["health" | "ready" | "members" | "peers" | "profiles" | "metrics" | "events"]
         | ["sd", "prometheus"]
+        | ["dashboard", ..]
         | ["objects", _, _]
         | ["objects", _, _, _] => wrong_method(&path, "GET, HEAD"),
         _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),

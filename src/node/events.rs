@@ -65,6 +65,7 @@ impl Node {
         let running = self.begin_to_leave();
         self.events.tell(&NodeEvent::Leaving { bound, running });
         self.events.close();
+        self.board.close();
     }
 }
 

@@ -5,6 +5,7 @@
 //! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
 
 mod clients;
+mod dashboard;
 mod error;
 mod events;
 mod for_peers;
@@ -40,6 +41,7 @@ pub use start::{LEAVE_TIMEOUT, StartError, Started, start};
 use crate::auth::{Authority, ResultTokens};
 use crate::config::NodeConfig;
 use crate::content::ContentId;
+use crate::dashboard::{Board, Journal};
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::load::{MachineLoad, Sampler};
@@ -78,6 +80,9 @@ pub struct Node {
     journeys: Journeys<Object>,
     metrics: Arc<Metrics>,
     events: Events,
+    /// Its jobs and decisions, and its figures of the last minutes.
+    journal: Arc<Journal>,
+    board: Board,
     /// Who listens to events.
     listeners: Listeners,
     joined: AtomicBool,

@@ -15,11 +15,13 @@ use starling_placement::policy::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::dashboard::Hearers;
 use super::events::tell_of_membership;
-use super::{Clients, Listeners, Node, incoming, load};
+use super::{Clients, Listeners, Node, dashboard, incoming, load};
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
+use crate::dashboard::{Board, Journal, publish_regularly};
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::load::Sampler;
@@ -93,7 +95,9 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     let (data, located) = open_data(config.data_dir.clone()).await?;
     let boot = BootEpoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
     let metrics = Arc::new(Metrics::default());
-    let events = Events::new(config.name.clone(), boot, Arc::clone(&metrics) as _);
+    let journal = Arc::new(Journal::new(config.name.clone(), config.policy.kind.as_str()));
+    let hearers = Hearers { metrics: Arc::clone(&metrics), journal: Arc::clone(&journal) };
+    let events = Events::new(config.name.clone(), boot, Arc::new(hearers));
     // The cluster is joined meanwhile: until the first load sample nobody sends work.
     let tools_and_cache = blocking(open_store(&config, data.clone(), located, events.clone()));
     let bind = |what, address| move |source| StartError::Bind { what, address, source };
@@ -169,6 +173,8 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         journeys: Journeys::default(),
         metrics,
         events,
+        journal,
+        board: Board::default(),
         listeners: Listeners::default(),
         joined: AtomicBool::new(false),
         draining: AtomicBool::new(false),
@@ -180,6 +186,8 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     incoming::measure(&node).await;
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
     tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));
+    tasks.spawn(dashboard::read_regularly(Arc::clone(&node)));
+    tasks.spawn(publish_regularly(Arc::clone(&node) as _));
     Ok(Started { node, overlay, listeners, tasks })
 }
 

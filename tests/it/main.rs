@@ -10,6 +10,7 @@ mod busy;
 mod cli;
 mod compose;
 mod corpus;
+mod dashboard;
 mod events;
 mod failures;
 mod faults;

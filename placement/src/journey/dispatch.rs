@@ -230,7 +230,7 @@ impl<P: Ports> Journey<P> {
     /// `node1/FRA=0.120 node4/FRA=0.031 …`, best first.
     fn scores(&self, ranked: &[Candidate]) -> Arc<str> {
         let scores = scores_text(ranked);
-        self.tell(What::Ranked { scores: Arc::clone(&scores) });
+        self.tell(What::Ranked { scores: Arc::clone(&scores), candidates: ranked.into() });
         scores
     }
 }

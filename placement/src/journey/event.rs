@@ -8,10 +8,10 @@ use starling_overlay::NodeName;
 use super::PeerError;
 use crate::content::ContentId;
 use crate::error::WorkError;
-use crate::policy::RouteKind;
+use crate::policy::{Candidate, RouteKind};
 
 /// One thing that happened to the work on a content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// The content.
     pub content: ContentId,
@@ -20,7 +20,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// A request joined work under way.
     Joined,
@@ -82,6 +82,8 @@ pub enum What {
     Ranked {
         /// Their scores, best first.
         scores: Arc<str>,
+        /// All that were ranked, best first, with what the ranking is made of.
+        candidates: Arc<[Candidate]>,
     },
     /// A peer was offered the job.
     Offered {

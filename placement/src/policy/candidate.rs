@@ -68,7 +68,7 @@ pub enum Patience {
 }
 
 /// A node that could do the job, and what speaks for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// Which node.
     pub identity: Arc<Identity>,

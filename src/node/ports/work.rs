@@ -132,6 +132,7 @@ impl Node {
         };
         self.publish_load();
         let progress = ticket.progress();
+        self.journal.follow(&job.content(), job.input.profile.name.as_str(), progress.clone());
         let made = tokio::select! {
             made = ticket.wait() => made,
             // Never ends by itself.

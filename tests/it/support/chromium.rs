@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
@@ -14,6 +15,8 @@ pub struct Chromium {
     answers: BufReader<File>,
     session: String,
     count: u64,
+    /// What pages have complained of: exceptions that nobody caught, errors and warnings in the console.
+    complaints: Vec<String>,
     _folder: tempfile::TempDir,
 }
 
@@ -57,10 +60,14 @@ impl Chromium {
         let commands = File::options().write(true).open(&pipes[0]).unwrap();
         let answers = BufReader::new(File::open(&pipes[1]).unwrap());
         let session = String::new();
-        let mut this = Self { child, commands, answers, session, count: 0, _folder: folder };
+        let mut this =
+            Self { child, commands, answers, session, count: 0, complaints: Vec::new(), _folder: folder };
         let target = this.command("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
         let attached = this.command("Target.attachToTarget", &json!({"targetId": target, "flatten": true}));
         attached["sessionId"].as_str().unwrap().clone_into(&mut this.session);
+        for domain in ["Runtime.enable", "Log.enable"] {
+            this.command(domain, &json!({}));
+        }
         this.go(url);
         this
     }
@@ -93,6 +100,58 @@ impl Chromium {
         self.command("Network.emulateNetworkConditions", &line);
     }
 
+    /// What pages have complained of so far.
+    pub fn complaints(&self) -> &[String] {
+        &self.complaints
+    }
+
+    /// Shows pages in a window of this size, in light or dark, from now on.
+    pub fn look(&mut self, width: u32, height: u32, dark: bool) {
+        let phone = width < 600;
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone});
+        self.command("Emulation.setDeviceMetricsOverride", &size);
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.command("Emulation.setEmulatedMedia", &media);
+    }
+
+    /// Keeps a picture of what is seen, as PNG.
+    pub fn screenshot(&mut self, file: &Path) {
+        use base64::Engine as _;
+        let shot = self.command("Page.captureScreenshot", &json!({"format": "png"}));
+        let picture =
+            base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
+        std::fs::write(file, picture).unwrap();
+    }
+
+    /// Chooses files for an input of the page, as its user would.
+    pub fn choose(&mut self, selector: &str, files: &[&Path]) {
+        let root = self.command("DOM.getDocument", &json!({}))["root"]["nodeId"].clone();
+        let input =
+            self.command("DOM.querySelector", &json!({"nodeId": root, "selector": selector}))["nodeId"]
+                .clone();
+        self.command("DOM.setFileInputFiles", &json!({"nodeId": input, "files": files}));
+    }
+
+    fn heard(&mut self, event: &Value) {
+        let params = &event["params"];
+        let complaint = match event["method"].as_str() {
+            Some("Runtime.exceptionThrown") => Some(&params["exceptionDetails"]),
+            Some("Runtime.consoleAPICalled")
+                if matches!(params["type"].as_str(), Some("error" | "warning" | "assert")) =>
+            {
+                Some(&params["args"])
+            }
+            Some("Log.entryAdded")
+                if matches!(params["entry"]["level"].as_str(), Some("error" | "warning")) =>
+            {
+                Some(&params["entry"])
+            }
+            _ => None,
+        };
+        self.complaints.extend(complaint.map(ToString::to_string));
+    }
+
     fn command(&mut self, method: &str, params: &Value) -> Value {
         self.count += 1;
         let mut command = json!({"id": self.count, "method": method, "params": params});
@@ -112,6 +171,7 @@ impl Chromium {
                 assert!(message["error"].is_null(), "{method}: {message}");
                 return message["result"].take();
             }
+            self.heard(&message);
         }
     }
 }

@@ -1,0 +1,434 @@
+//! The jobs that a node has and had lately, and how it decided where they go: made of its events, as they happen.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use starling_overlay::NodeName;
+use starling_placement::journey::What;
+use starling_placement::policy::Candidate;
+use tokio::sync::watch;
+
+use super::explain;
+use super::state::{Decision, JobState, Work};
+use crate::content::ContentId;
+use crate::events::{NodeEvent, Observer};
+use crate::workers::Progress;
+
+/// Jobs and decisions that are remembered, and candidates of each decision.
+const JOBS_MAX: usize = 100;
+const DECISIONS_MAX: usize = 20;
+const CANDIDATES_MAX: usize = 9;
+/// A job that nothing is heard of for so long is told of no more.
+const SILENT_MAX: Duration = Duration::from_secs(600);
+/// Longest note.
+const NOTE_CHARS_MAX: usize = 160;
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Placing,
+    Waiting,
+    Running,
+    Sent,
+    Done,
+    Failed,
+}
+
+impl Stage {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Placing => "placing",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Sent => "sent",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed)
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    content: ContentId,
+    profile: Option<String>,
+    stage: Stage,
+    from: Option<NodeName>,
+    by: Option<NodeName>,
+    route: Option<&'static str>,
+    cache: Option<&'static str>,
+    progress: Option<watch::Receiver<Progress>>,
+    since: Instant,
+    heard: Instant,
+    took: Option<Duration>,
+    note: Option<String>,
+}
+
+/// A decision, and what the candidates answered.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub content: ContentId,
+    pub profile: Option<String>,
+    pub policy: &'static str,
+    pub at: Instant,
+    pub candidates: Arc<[Candidate]>,
+    /// Name, answer, and its words.
+    pub answers: Vec<(NodeName, String)>,
+    pub chosen: Option<NodeName>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    jobs: VecDeque<Entry>,
+    decisions: VecDeque<Decided>,
+}
+
+/// The jobs and decisions of one node.
+#[derive(Debug)]
+pub struct Journal {
+    node: NodeName,
+    /// By which policy it decides now.
+    policy: Mutex<&'static str>,
+    pages: Mutex<Pages>,
+}
+
+impl Journal {
+    /// Of this node, with nothing in it.
+    pub fn new(node: NodeName, policy: &'static str) -> Self {
+        Self { node, policy: Mutex::new(policy), pages: Mutex::default() }
+    }
+
+    /// A worker here is to make this; how far it is is heard from `progress`.
+    pub fn follow(&self, content: &ContentId, profile: &str, progress: watch::Receiver<Progress>) {
+        let mut pages = self.pages.lock();
+        pages.job(content, Some(profile)).progress = Some(progress);
+    }
+
+    /// All that is known.
+    pub fn work(&self) -> Work {
+        let now = Instant::now();
+        let mut pages = self.pages.lock();
+        pages.jobs.retain(|job| job.is_told(now));
+        Work {
+            jobs: pages.jobs.iter().map(|job| job.told(&self.node, now)).collect(),
+            decisions: pages.decisions.iter().map(|one| self.decision(one, now)).collect(),
+        }
+    }
+
+    fn decision(&self, one: &Decided, now: Instant) -> Decision {
+        Decision {
+            node: self.node.to_string(),
+            content: one.content.short(),
+            profile: one.profile.clone(),
+            policy: one.policy.to_owned(),
+            age_ms: now.saturating_duration_since(one.at).as_millis() as u64,
+            chosen: one.chosen.as_ref().map(ToString::to_string),
+            candidates: explain::candidates(one),
+        }
+    }
+
+    fn observe_job(&self, content: &ContentId, what: &What) {
+        let mut pages = self.pages.lock();
+        if let What::Ranked { candidates, .. } = what {
+            let policy = *self.policy.lock();
+            pages.decided(content, policy, candidates);
+            return;
+        }
+        let here = &self.node;
+        let job = pages.job(content, None);
+        match what {
+            What::Joined => job.cache = Some("joined"),
+            What::Offered { peer, route, answer } => {
+                if answer.as_str() == "accepted" {
+                    job.stage = Stage::Sent;
+                    job.by = Some(peer.clone());
+                    job.route = Some(route.as_str());
+                }
+                pages.answered(content, peer, answer.as_str());
+            }
+            What::HandedOver { peer, done: false, .. } => {
+                job.note = Some(format!("{peer} took it and did not do it"));
+            }
+            What::Refused { peer, reason, .. } | What::Lost { peer, reason } => {
+                let words = short(reason);
+                job.note = Some(format!("{peer}: {words}"));
+                pages.answered(content, peer, &words);
+            }
+            What::HedgedHere { by, .. } => job.note = Some(format!("{by} takes long: done here, too")),
+            What::Stalled { peer, .. } | What::Slow { peer } => {
+                job.note = Some(format!("{peer} takes long: tried elsewhere, too"));
+            }
+            What::FailedHere { error } | What::Crashed { error } => {
+                job.note = Some(format!("{here}: {}", error.code()));
+            }
+            _ => {}
+        }
+    }
+
+    fn observe_work(&self, event: &NodeEvent<'_>) {
+        let mut pages = self.pages.lock();
+        let here = self.node.clone();
+        match event {
+            NodeEvent::Enqueued { content, profile } => {
+                let job = pages.job(content, Some(profile.as_str()));
+                (job.stage, job.by) = (Stage::Waiting, Some(here));
+            }
+            NodeEvent::Begun { content, profile, .. } => {
+                let job = pages.job(content, Some(profile.as_str()));
+                (job.stage, job.by) = (Stage::Running, Some(here.clone()));
+                job.route.get_or_insert("local");
+                pages.chosen(content, &here);
+            }
+            NodeEvent::Made { content, profile, took, .. } => {
+                let job = pages.job(content, Some(profile.as_str()));
+                job.progress = None;
+                // An upload's own is done when it is answered.
+                if job.from.is_some() {
+                    (job.stage, job.took) = (Stage::Done, Some(*took));
+                }
+            }
+            NodeEvent::NotMade { content, profile, error, .. } => {
+                let job = pages.job(content, Some(profile.as_str()));
+                (job.stage, job.progress, job.note) = (Stage::Failed, None, Some(short(error.code())));
+            }
+            NodeEvent::Withdrawn { content, profile, why } => {
+                let job = pages.job(content, Some(profile.as_str()));
+                (job.stage, job.progress, job.note) =
+                    (Stage::Failed, None, Some(why.as_str().replace('_', " ")));
+            }
+            NodeEvent::OfferAccepted { from, content, profile } => {
+                let job = pages.job(content, Some(profile.as_str()));
+                (job.stage, job.from, job.by) = (Stage::Waiting, Some((*from).clone()), Some(here));
+            }
+            NodeEvent::OfferExpired { content, .. } => {
+                let job = pages.job(content, None);
+                (job.stage, job.note) = (Stage::Failed, Some("its video never came".to_owned()));
+            }
+            _ => {}
+        }
+    }
+
+    fn observe_answer(&self, event: &NodeEvent<'_>) {
+        let mut pages = self.pages.lock();
+        match event {
+            NodeEvent::UploadServed { content, served, profile, timings, .. } => {
+                let job = pages.job(content, Some(profile.as_str()));
+                job.stage = Stage::Done;
+                job.took = Some(timings.elapsed());
+                job.by = Some(served.by.name.clone());
+                job.route = Some(served.route.as_str());
+                job.cache = Some(served.cache.as_str());
+                if served.cache.as_str() != "hit" {
+                    pages.chosen(content, &served.by.name);
+                }
+            }
+            NodeEvent::PeersJobDone { from, content, route, served } => {
+                let job = pages.job(content, None);
+                job.stage = Stage::Done;
+                job.from = Some((*from).clone());
+                job.by = Some(served.by.name.clone());
+                job.route = Some(route.as_str());
+                job.cache = Some(served.cache.as_str());
+                job.took.get_or_insert(job.heard - job.since);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Observer for Journal {
+    fn observe(&self, event: &NodeEvent<'_>) {
+        match event {
+            NodeEvent::Job { content, what } => self.observe_job(content, what),
+            NodeEvent::UploadServed { .. } | NodeEvent::PeersJobDone { .. } => self.observe_answer(event),
+            NodeEvent::PolicyChanged { policy, .. } => *self.policy.lock() = policy.kind.as_str(),
+            _ => self.observe_work(event),
+        }
+    }
+}
+
+impl Pages {
+    /// The newest job of this content, or a new one. With a profile, that of this profile: one upload may be for several.
+    fn job(&mut self, content: &ContentId, profile: Option<&str>) -> &mut Entry {
+        let now = Instant::now();
+        let is = |job: &Entry| {
+            job.content == *content
+                && !job.stage.is_over()
+                && (profile.is_none() || job.profile.is_none() || job.profile.as_deref() == profile)
+        };
+        let place = if let Some(place) = self.jobs.iter().rposition(is) {
+            place
+        } else {
+            if self.jobs.len() >= JOBS_MAX {
+                // The oldest of those that are over, or the oldest.
+                let place = self.jobs.iter().position(|job| job.stage.is_over()).unwrap_or_default();
+                self.jobs.remove(place);
+            }
+            self.jobs.push_back(Entry::new(*content, now));
+            self.jobs.len() - 1
+        };
+        let job = &mut self.jobs[place];
+        job.heard = now;
+        if let Some(profile) = profile {
+            job.profile.get_or_insert_with(|| profile.to_owned());
+        }
+        job
+    }
+
+    fn decided(&mut self, content: &ContentId, policy: &'static str, candidates: &Arc<[Candidate]>) {
+        let profile = self.job(content, None).profile.clone();
+        if self.decisions.len() >= DECISIONS_MAX {
+            self.decisions.pop_front();
+        }
+        let candidates: Arc<[Candidate]> = candidates.iter().take(CANDIDATES_MAX).cloned().collect();
+        let (at, content) = (Instant::now(), *content);
+        let (answers, chosen) = (Vec::new(), None);
+        self.decisions.push_back(Decided { content, profile, policy, at, candidates, answers, chosen });
+    }
+
+    fn answered(&mut self, content: &ContentId, peer: &NodeName, words: &str) {
+        let Some(one) = self.decisions.iter_mut().rev().find(|one| one.content == *content) else { return };
+        if words == "accepted" {
+            one.chosen = Some(peer.clone());
+        }
+        // The words say more than the code that came before them.
+        if let Some((_, before)) = one.answers.iter_mut().find(|(name, _)| name == peer) {
+            words.clone_into(before);
+        } else if one.answers.len() < CANDIDATES_MAX {
+            one.answers.push((peer.clone(), words.to_owned()));
+        }
+    }
+
+    fn chosen(&mut self, content: &ContentId, node: &NodeName) {
+        if let Some(one) = self.decisions.iter_mut().rev().find(|one| one.content == *content) {
+            one.chosen = Some(node.clone());
+        }
+    }
+}
+
+impl Entry {
+    fn new(content: ContentId, now: Instant) -> Self {
+        Self {
+            content,
+            profile: None,
+            stage: Stage::Placing,
+            from: None,
+            by: None,
+            route: None,
+            cache: None,
+            progress: None,
+            since: now,
+            heard: now,
+            took: None,
+            note: None,
+        }
+    }
+
+    /// A job whose worker is gone without a word, or of which nothing is heard, is over in a way that was not told of.
+    fn is_told(&self, now: Instant) -> bool {
+        let works = self.progress.as_ref().is_some_and(|progress| progress.has_changed().is_ok());
+        works || now.saturating_duration_since(self.heard) < SILENT_MAX
+    }
+
+    fn told(&self, node: &NodeName, now: Instant) -> JobState {
+        let fraction = self.progress.as_ref().and_then(|progress| progress.borrow().fraction);
+        JobState {
+            node: node.to_string(),
+            content: self.content.short(),
+            profile: self.profile.clone(),
+            state: self.stage.as_str().to_owned(),
+            from: self.from.as_ref().map(ToString::to_string),
+            by: self.by.as_ref().map(ToString::to_string),
+            route: self.route.map(str::to_owned),
+            cache: self.cache.map(str::to_owned),
+            progress: fraction.filter(|_| self.stage == Stage::Running),
+            age_ms: now.saturating_duration_since(self.since).as_millis() as u64,
+            took_ms: self.took.map(|took| took.as_millis() as u64),
+            note: self.note.clone(),
+        }
+    }
+}
+
+fn short(words: &str) -> String {
+    crate::printable::line(&words.chars().take(NOTE_CHARS_MAX).collect::<String>()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_placement::journey::Answer;
+    use starling_placement::policy::RouteKind;
+
+    use super::*;
+
+    const CLIP: ContentId = ContentId([7; 32]);
+
+    fn journal() -> Journal {
+        Journal::new("node1".parse().unwrap(), "score")
+    }
+
+    fn tell(journal: &Journal, what: What) {
+        journal.observe(&NodeEvent::Job { content: &CLIP, what: &what });
+    }
+
+    #[test]
+    fn a_job_is_followed_to_its_end_here() {
+        let (journal, profile) = (journal(), "360p".parse().unwrap());
+        tell(&journal, What::Ranked { scores: "".into(), candidates: [].into() });
+        journal.observe(&NodeEvent::Enqueued { content: &CLIP, profile: &profile });
+        let progress = watch::Sender::new(Progress { fraction: Some(0.25), ..Progress::default() });
+        journal.follow(&CLIP, "360p", progress.subscribe());
+        let job = |journal: &Journal| journal.work().jobs.pop().unwrap();
+        assert_eq!((&*job(&journal).state, job(&journal).progress), ("waiting", None));
+        journal.observe(&NodeEvent::Begun {
+            content: &CLIP,
+            profile: &profile,
+            waited: Duration::ZERO,
+            predicted: None,
+            threads: 1,
+        });
+        let running = job(&journal);
+        assert_eq!((&*running.state, running.progress), ("running", Some(0.25)));
+        assert_eq!(
+            (running.route.as_deref(), running.by.as_deref(), running.profile.as_deref()),
+            (Some("local"), Some("node1"), Some("360p"))
+        );
+        assert_eq!(journal.work().jobs.len(), 1);
+        assert_eq!(journal.work().decisions[0].chosen.as_deref(), Some("node1"));
+    }
+
+    #[test]
+    fn a_peers_words_are_kept_with_the_decision() {
+        let journal = journal();
+        tell(&journal, What::Ranked { scores: "".into(), candidates: [].into() });
+        let (peer, route) = ("node2".parse::<NodeName>().unwrap(), RouteKind::CrossRegion);
+        tell(&journal, What::Offered { peer: peer.clone(), route, answer: Answer::Refused });
+        let reason = "its queue is full".to_owned();
+        tell(&journal, What::Refused { peer: peer.clone(), reason, taken: false });
+        let other: NodeName = "node3".parse().unwrap();
+        tell(&journal, What::Offered { peer: other, route, answer: Answer::Accepted });
+        let work = journal.work();
+        assert_eq!(work.decisions[0].chosen.as_deref(), Some("node3"));
+        assert_eq!((&*work.jobs[0].state, work.jobs[0].by.as_deref()), ("sent", Some("node3")));
+        assert_eq!(work.jobs[0].note.as_deref(), Some("node2: its queue is full"));
+        let answers = &journal.pages.lock().decisions[0].answers;
+        assert_eq!(answers[0], (peer, "its queue is full".to_owned()));
+    }
+
+    #[test]
+    fn no_load_makes_it_grow() {
+        let (journal, profile) = (journal(), "360p".parse().unwrap());
+        for n in 0..2 * JOBS_MAX {
+            let content = ContentId([n as u8; 32]);
+            journal.observe(&NodeEvent::Enqueued { content: &content, profile: &profile });
+            let what = What::Ranked { scores: "".into(), candidates: [].into() };
+            journal.observe(&NodeEvent::Job { content: &content, what: &what });
+        }
+        let work = journal.work();
+        assert_eq!((work.jobs.len(), work.decisions.len()), (JOBS_MAX, DECISIONS_MAX));
+    }
+}

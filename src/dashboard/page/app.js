@@ -1,0 +1,120 @@
+// The page: what of it is shown, and when.
+
+import { byId, h, nodeLink, show, time } from "./dom.js";
+import { live, onState, start } from "./live.js";
+import { showMap } from "./map.js";
+import { leaveNode, showNode, showNodes } from "./nodes.js";
+import { showCharts } from "./charts.js";
+import { showDecisions, showJobs, showTables } from "./work.js";
+import { showUpload } from "./upload.js";
+import { showLab } from "./lab.js";
+
+const EVENTS = {
+  joined: ["joined", "ok"],
+  suspected: ["is suspected", "warn"],
+  refuted: ["showed that it lives", "ok"],
+  failed: ["has failed", "bad"],
+  left: ["left", "gone"],
+  rejoined: ["is back", "ok"],
+  moved: ["has another address", "warn"],
+  elsewhere: ["answers from elsewhere", "warn"],
+  name_conflict: ["is the name of two nodes", "bad"],
+  thawed: ["runs again", "warn"],
+  not_converged: ["not at rest", "warn"],
+  converged: ["at rest", "ok"],
+};
+
+function detail(event) {
+  switch (event.event) {
+    case "suspected": return event.by ? ` by ${event.by}` : "";
+    case "moved": return ` (was ${event.from})`;
+    case "elsewhere": return `: ${event.heard_at}`;
+    case "converged": return ` with ${event.members} members after ${time(event.elapsed_ms)}`;
+    case "thawed": return ` after ${time(event.frozen_ms)}`;
+    case "not_converged": return ` for ${event.not_converged_s} s`;
+    default: return "";
+  }
+}
+
+/// One line of the timeline.
+export function sayEvent(event) {
+  const [words, level] = EVENTS[event.event] ?? [event.event.replaceAll("_", " "), "gone"];
+  const who = event.member ? nodeLink(event.member) : "The view";
+  const at = new Date(event.at);
+  return h(
+    "li",
+    { class: level },
+    h("time", { datetime: event.at }, at.toLocaleTimeString("en-GB")),
+    h("span", {}, who, event.member && event.zone ? ` (${event.zone})` : "", ` ${words}${detail(event)}`),
+  );
+}
+
+function showVerdict(state) {
+  const { level, sentence, blame } = state.verdict;
+  const place = byId("verdict");
+  if (place.className !== level) place.className = level;
+  const text = byId("sentence");
+  // What is said again is not read out again.
+  if (text.textContent !== sentence) text.textContent = sentence;
+  const kinds = { node: (one) => nodeLink(one.name), zone: (one) => `Zone ${one.name}`, link: (one) => `Link ${one.name}` };
+  const lines = blame.length < 2 ? [] : blame.slice(0, 12).map((one) => h("li", { class: one.level }, kinds[one.kind](one), ` ${one.why}`));
+  show(byId("blame"), lines, blame.length > 12 && h("li", {}, `and ${blame.length - 12} more`));
+  document.title = `${{ ok: "✓", warn: "!", bad: "✗" }[level]} Starling: ${sentence}`;
+}
+
+function showSource(state) {
+  const { kind, name, zone, version, policy } = state.source;
+  const what = kind === "monitor" ? `monitor ${name}` : `as ${name} in ${zone} sees it`;
+  show(byId("source"), `${what}${policy ? `, policy ${policy}` : ""}, ${version}`);
+}
+
+const page = () => {
+  const match = /^#node\/(.+)$/.exec(location.hash);
+  return match ? decodeURIComponent(match[1]) : null;
+};
+
+function render(state) {
+  showVerdict(state);
+  showSource(state);
+  const node = page();
+  byId("overview").hidden = node !== null;
+  byId("node-page").hidden = node === null;
+  if (node !== null) {
+    showNode(state, node, sayEvent);
+    return;
+  }
+  showMap(state);
+  showNodes(state);
+  show(byId("timeline"), [...state.events].reverse().map(sayEvent));
+  showCharts();
+  showJobs(state);
+  showDecisions(state);
+  showTables(state);
+  showUpload(state);
+  showLab(state);
+}
+
+let waiting = false;
+function soon() {
+  if (waiting || !live.state) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    if (live.state) render(live.state);
+  });
+}
+
+onState(soon);
+byId("filter").addEventListener("input", soon);
+addEventListener("resize", soon);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", soon);
+addEventListener("hashchange", () => {
+  const node = page();
+  if (node === null) leaveNode();
+  soon();
+  if (node !== null) {
+    scrollTo(0, 0);
+    byId("main").focus({ preventScroll: true });
+  }
+});
+start();

@@ -1,0 +1,224 @@
+//! The dashboard in a browser, while a lab is used and broken: what is seen of it, and that it is for everybody.
+//!
+//! Pictures of it stay in the target folder, `dashboard/`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use starling_netem::control::{Reply, Request};
+
+use crate::lab::Lab;
+use crate::support::{Chromium, Clip, PATIENCE, skipped};
+
+/// Sizes that it is looked at in: a desk, and a phone.
+const DESK: (u32, u32) = (1280, 900);
+const PHONE: (u32, u32) = (390, 844);
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
+}
+
+/// axe-core, where `scripts/deps.sh` has put it.
+fn axe() -> Option<String> {
+    let places = [target(), PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))];
+    let file = |target: &PathBuf| target.join("tools/player/node_modules/axe-core/axe.min.js");
+    places.iter().find_map(|target| std::fs::read_to_string(file(target)).ok())
+}
+
+/// The page, and where pictures of it go.
+struct Page {
+    browser: Chromium,
+    axe: String,
+    pictures: PathBuf,
+}
+
+impl Page {
+    fn open(url: &str, axe: String) -> Self {
+        let pictures = target().join("dashboard");
+        std::fs::create_dir_all(&pictures).unwrap();
+        let mut browser = Chromium::open("about:blank");
+        browser.look(DESK.0, DESK.1, false);
+        browser.go(url);
+        Self { browser, axe, pictures }
+    }
+
+    fn run(&mut self, expression: &str) -> Value {
+        self.browser.run(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    /// Waits until an expression is true, and tells what the page says if it does not come to be.
+    fn until(&mut self, what: &str, condition: &str) {
+        let wait = format!(
+            "new Promise((is, not) => {{
+                const end = performance.now() + {};
+                const look = () => {{
+                    if ({condition}) is(true);
+                    else if (performance.now() > end) not(new Error('still not so: ' + document.body.innerText.slice(0, 600)));
+                    else setTimeout(look, 50);
+                }};
+                look();
+            }})",
+            PATIENCE.as_millis()
+        );
+        self.browser.run(&wait).unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+
+    fn sentence(&mut self, what: &str, begin: &str) {
+        self.until(what, &format!("document.querySelector('#sentence').textContent.startsWith({begin:?})"));
+    }
+
+    /// What of the page is not for everybody, by axe's rules.
+    fn assert_for_everybody(&mut self, what: &str) {
+        if self.run("typeof axe").as_str() == Some("undefined") {
+            let library = format!("{};0", self.axe);
+            self.run(&library);
+        }
+        let found = self.run(
+            "axe.run().then((found) => found.violations.map((one) => \
+             one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))",
+        );
+        assert_eq!(found, Value::Array(Vec::new()), "{what}");
+    }
+
+    /// Keeps pictures of it as it is, in light and dark and on a phone, and looks whether all of it is reached.
+    fn look(&mut self, name: &str, everywhere: bool) {
+        self.picture(name);
+        if !everywhere {
+            return;
+        }
+        for (suffix, (width, height), dark) in
+            [("dark", DESK, true), ("phone", PHONE, false), ("wall", (2560, 1440), true)]
+        {
+            self.browser.look(width, height, dark);
+            self.run("new Promise((is) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(is)), 300))");
+            let wide = self.run("document.documentElement.scrollWidth - innerWidth");
+            assert!(wide.as_i64().unwrap() <= 0, "{suffix}: {wide} pixels too wide");
+            self.assert_for_everybody(suffix);
+            self.picture(&format!("{name}-{suffix}"));
+        }
+        self.browser.look(DESK.0, DESK.1, false);
+    }
+
+    fn picture(&mut self, name: &str) {
+        let file = self.pictures.join(format!("{name}.png"));
+        self.browser.screenshot(&file);
+    }
+}
+
+fn rows(state: &str) -> String {
+    format!("document.querySelectorAll('#nodes tbody .badge.{state}').length")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_is_used_and_broken_and_the_page_shows_it() {
+    let Some(axe) = axe() else {
+        return skipped("axe-core is not there: CI=true scripts/deps.sh test fetches it (npm)");
+    };
+    if !Chromium::is_installed() {
+        return skipped("chromium is not installed");
+    }
+    let mut lab = Lab::start(&["--", "--timing", "local", "--deadline", "5m"]);
+    if lab.report["isolation"] == "loopback" || lab.report["backend"] == "none" {
+        return skipped("no links to cut here");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("Kitten & friends.mp4");
+    std::fs::write(&clip, Clip { tag: 901, ..Clip::default() }.make()).unwrap();
+    let origin = lab.report["nodes"][0]["http"].as_str().unwrap().to_owned();
+    tokio::task::block_in_place(|| {
+        // A browser that asks for the root finds it.
+        let mut page = Page::open(&format!("http://{origin}/"), axe);
+        page.sentence("all is well", "All 5 nodes are well, in 3 zones");
+        assert_eq!(page.run("location.pathname"), "/dashboard");
+        page.until("five healthy nodes", &format!("{} === 5", rows("ok")));
+        page.until("links have round trips", "document.querySelectorAll('.link.well').length >= 2");
+        page.assert_for_everybody("light");
+        uploads(&mut page, &clip);
+        page.look("well", true);
+        breaks(&mut page, &lab);
+        one_node(&mut page);
+        crowd(&mut page);
+        assert_eq!(page.browser.complaints(), [] as [String; 0]);
+    });
+    lab.signal("-TERM");
+    lab.gone().await;
+}
+
+/// An upload by the page, which is made, decided about, shown, and played.
+fn uploads(page: &mut Page, clip: &Path) {
+    page.until("profiles are offered", "document.querySelectorAll('#profile option').length > 3");
+    page.browser.choose("#file", &[clip]);
+    page.until("the upload is done", "document.querySelector('.results li.ok video')");
+    let played = "(async () => { const video = document.querySelector('.results video'); video.muted = true; await video.play(); \
+                  await new Promise((is, not) => { video.ontimeupdate = () => video.currentTime > 0.1 && is(); video.onended = is; \
+                  video.onerror = () => not(video.error); }); return [video.videoWidth, video.videoHeight]; })()";
+    assert!(page.run(played)[0].as_u64().unwrap() > 0);
+    page.until("the job is told of", "document.querySelector('#jobs-body .badge.ok')");
+    page.until("and decided about", "document.querySelector('#decisions-body tr.won')");
+    let why = page.run("[...document.querySelectorAll('#decisions-body details[open] tbody tr td:last-child')].map((td) => td.textContent)");
+    let why = why.as_array().unwrap();
+    assert!(why.len() >= 2 && why.iter().all(|why| !why.as_str().unwrap().is_empty()), "{why:?}");
+}
+
+/// A zone that is cut off, and a node that is killed.
+fn breaks(page: &mut Page, lab: &Lab) {
+    let mut netem = lab.netem();
+    let partition = Request::Partition { groups: "IAD".into(), for_ms: None, lease: false };
+    assert!(matches!(netem.ask(&partition), Ok(Reply::Fault(_))));
+    page.until("the map shows the cut", "document.querySelectorAll('.link.cut').length === 2");
+    page.sentence("the zone is to blame", "Zone IAD is cut off or down");
+    page.look("partition", false);
+    assert!(matches!(netem.ask(&Request::Heal { id: None }), Ok(Reply::Healed(1))));
+    page.sentence("all is well again", "All 5 nodes are well, in 3 zones");
+    page.until("no link is cut", "document.querySelectorAll('.link.cut').length === 0");
+    lab.ctl(&["kill", "node3"]).unwrap();
+    page.sentence("the killed node is to blame", "node3 has failed");
+    page.until("it is shown as failed", &format!("{} === 1 && {} === 4", rows("bad"), rows("ok")));
+    page.until(
+        "the timeline tells of it",
+        "document.querySelector('#timeline li.bad')?.textContent.includes('node3')",
+    );
+    page.look("failed", false);
+}
+
+/// A node's own page, by the keyboard.
+fn one_node(page: &mut Page) {
+    page.run("document.querySelector('#nodes th a').focus()");
+    page.run("document.activeElement.click()");
+    page.until(
+        "the node's own page",
+        "document.querySelector('#node-page h2')?.textContent.startsWith('node1')",
+    );
+    page.until("its figures", "document.querySelectorAll('#node-page tbody tr').length > 10");
+    page.assert_for_everybody("a node's own page");
+    page.look("node", false);
+    page.run("location.hash = ''");
+    page.until("back", "!document.querySelector('#overview').hidden");
+}
+
+/// Five hundred nodes, made of the ones that there are.
+fn crowd(page: &mut Page) {
+    page.run(
+        "import('/dashboard/live.js').then(({ live, take, stop }) => {
+            stop();
+            const many = structuredClone(live.state);
+            const [one] = many.nodes.filter((node) => node.state === 'alive');
+            many.nodes = Array.from({ length: 500 }, (_, index) => ({
+                ...structuredClone(one), name: 'node' + (index + 1), zone: ['FRA', 'IAD', 'BOM'][index % 3],
+                cpu: (index % 100) / 100, queued: index % 7 ? 0 : index % 64,
+                state: index % 97 === 5 ? 'dead' : index % 89 === 7 ? 'suspect' : 'alive',
+            }));
+            take(many);
+        })",
+    );
+    page.until("a grid of them", "document.querySelectorAll('#nodes .cell').length === 500");
+    let (columns, height) = (
+        page.run("document.documentElement.scrollWidth"),
+        page.run("document.querySelector('#nodes').offsetHeight"),
+    );
+    assert!(columns.as_u64().unwrap() <= DESK.0.into(), "{columns}");
+    assert!(height.as_u64().unwrap() < u64::from(DESK.1), "all nodes are seen at once: {height}");
+    page.assert_for_everybody("500 nodes");
+    page.run("document.querySelector('#nodes').scrollIntoView()");
+    page.look("crowd", true);
+}
