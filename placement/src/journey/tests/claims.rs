@@ -1,10 +1,18 @@
 use std::time::Duration;
 
+use starling_overlay::BootEpoch;
+
 use super::*;
-use crate::lease::Lessee;
+use crate::content::{ContentId, Key};
+use crate::journey::give_lease;
+use crate::lease::{LEASE_MAX, Lessee};
 
 fn busy(by: &str) -> Verdict {
     Verdict::Busy { by: by.parse().unwrap() }
+}
+
+fn lessee(name: &str, boot: u64) -> Lessee {
+    Lessee { name: name.parse().unwrap(), boot: BootEpoch(boot) }
 }
 
 fn held(by: &str) -> Verdict {
@@ -40,8 +48,7 @@ async fn the_own_table_is_asked_where_this_node_is_the_home() {
     let key = job.key.clone();
     assert!(stage.answer(job).await.0.is_ok());
     stage.settle().await;
-    let other = Lessee { name: "b".parse().unwrap(), boot: starling_overlay::BootEpoch(1) };
-    let told = stage.lease(&key, &other);
+    let told = stage.lease(&key, &lessee("b", 1));
     assert_eq!(told, held("a"), "who asks next is sent here");
 }
 
@@ -143,6 +150,96 @@ async fn what_the_own_table_says_wrongly_is_forgotten() {
     stage.lease_ended(&job.key, "b");
     assert_eq!(stage.answer(job).await.0.unwrap().object, "a's");
     assert_eq!(stage.done()[..2], ["fetch b", "place"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_made_in_place_of_a_lost_result_is_known_to_be_under_way() {
+    let stage = Stage::new(&["b", "c"], |_| {});
+    let job = stage.job("a", 40 * SECOND);
+    let key = job.key.clone();
+    stage.lease_ended(&key, "b");
+    let meanwhile = async {
+        tokio::time::sleep(500 * MS).await;
+        assert_eq!(stage.lease(&key, &lessee("c", 1)), busy("a"), "and not held by the node that lost it");
+    };
+    let ((answer, _), ()) = tokio::join!(stage.answer(job), meanwhile);
+    assert_eq!(answer.unwrap().object, "a's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_node_that_has_started_again_is_over() {
+    let stage = Stage::new(&["b", "c"], |_| {});
+    let key = stage.key("a");
+    let other = Key { recipe: ContentId::of(b"another recipe"), ..key.clone() };
+    let claim = async |key: &Key, lessee| give_lease(&*stage, key, &lessee, LEASE_MAX, Duration::ZERO).await;
+    assert_eq!(claim(&key, lessee("b", 1)).await, Verdict::Yours);
+    assert_eq!(claim(&key, lessee("c", 1)).await, busy("b"));
+    stage.gossip("b", |member| std::sync::Arc::make_mut(&mut member.identity).boot = BootEpoch(2));
+    assert_eq!(claim(&key, lessee("c", 1)).await, Verdict::Yours);
+    // This node was another boot, too, when it had that.
+    assert_eq!(claim(&other, lessee("a", 0)).await, Verdict::Yours);
+    assert_eq!(claim(&other, lessee("c", 1)).await, Verdict::Yours);
+    assert_eq!(claim(&other, lessee("b", 2)).await, busy("c"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_taken_while_the_home_was_silent_is_free_while_another_node_works() {
+    let stage = Stage::new(&["b", "c"], |script| {
+        peer(script, "b").home = [
+            Reply::after(SECOND, Ok(busy("c"))),
+            Reply::at_once(Ok(busy("c"))),
+            Reply::at_once(Ok(held("c"))),
+        ]
+        .into();
+        peer(script, "c").fetch = Reply::at_once(Ok(Some(()))).into();
+    });
+    let look = async {
+        tokio::time::sleep(900 * MS).await;
+        assert_eq!(stage.taken(), 1, "it is to be made here, unless the home says otherwise");
+        tokio::time::sleep(200 * MS).await;
+        assert_eq!(stage.taken(), 0, "it does");
+    };
+    let ((answer, _), ()) = tokio::join!(stage.answer(stage.job("b", 40 * SECOND)), look);
+    assert_eq!(answer.unwrap().object, "held by c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_a_hedge_did_not_need_is_free_while_the_other_node_is_waited_for() {
+    // c gets on, and takes long; b, which a gives it to meanwhile, ends it.
+    let gets_on = |moved| Reply::at_once(Ok(Some(Progress { moved, waits: false })));
+    let stage = Stage::new(&["b", "c"], |script| {
+        script.ranked = vec!["b", "a"];
+        peer(script, "b").home = Reply::at_once(Ok(busy("c"))).into();
+        peer(script, "b").work = Reply::at_once(Err(PeerError::Ended(WorkError::TooLate))).into();
+        peer(script, "c").progress = stage::Replies::of((0..60).map(gets_on).collect());
+    });
+    let done = async {
+        tokio::time::sleep(30 * SECOND).await;
+        assert!(stage.told(|what| matches!(what, What::HedgeFailed { .. })), "{:?}", stage.done());
+        assert_eq!(stage.taken(), 0);
+        let script = &mut stage.script();
+        peer(script, "b").home = Reply::at_once(Ok(held("c"))).into();
+        peer(script, "c").fetch = Reply::at_once(Ok(Some(()))).into();
+    };
+    let ((answer, _), ()) = tokio::join!(stage.answer(stage.job("b", 40 * SECOND)), done);
+    assert_eq!(answer.unwrap().object, "held by c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_home_is_not_asked_again_and_again_for_a_request_whose_time_is_over() {
+    let stage = Stage::new(&["b", "c"], |script| {
+        script.places = 0;
+        // Each answer has its way.
+        peer(script, "b").home = Reply::after(10 * MS, Ok(busy("c"))).into();
+    });
+    let (short, long) = (stage.job("b", 10 * SECOND), stage.job("b", 20 * SECOND));
+    let (short, long) = tokio::join!(stage.answer(short), stage.answer(long));
+    assert_eq!((short.0.unwrap_err(), short.1), (WorkError::TooLate, 10 * SECOND));
+    assert_eq!((long.0.unwrap_err(), long.1), (WorkError::TooLate, 20 * SECOND));
+    // The second one joined the first, and then went on by itself.
+    let asked = stage.events().iter().filter(|what| matches!(what, What::HomeAsked { .. })).count();
+    assert_eq!(asked, 2);
+    assert!(stage.count("ask b") <= 16, "{:?}", stage.done());
 }
 
 #[tokio::test(start_paused = true)]

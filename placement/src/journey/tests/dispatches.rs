@@ -281,3 +281,43 @@ async fn a_profile_that_can_not_be_made_here_is_made_elsewhere() {
         assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap_err(), answer);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_not_trusted_is_offered_nothing() {
+    type Change = fn(&mut Script);
+    let without_a_place = |script: &mut Script| script.places = 0;
+    let unseen = |script: &mut Script| script.probe = Reply::at_once(Err(WorkError::fault("ffprobe"))).into();
+    let failing = |script: &mut Script| script.run = Reply::at_once(Err(WorkError::DiskFull)).into();
+    let fine = |_: &mut Script| {};
+    let situations: [(Change, Option<WorkError>); 4] = [
+        (fine, None),
+        (without_a_place, Some(saturated(5 * SECOND))),
+        (unseen, Some(WorkError::fault("ffprobe"))),
+        (failing, Some(WorkError::DiskFull)),
+    ];
+    for (change, error) in situations {
+        let stage = Stage::new(&["b"], |script| {
+            (script.ranked, script.distrusted) = (vec!["b", "a"], vec!["b"]);
+            change(script);
+        });
+        assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.err(), error);
+        let offered = |what: &String| what.starts_with("offer");
+        assert!(!stage.done().iter().any(offered), "{error:?}: {:?}", stage.done());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_peer_is_asked_any_more_when_it_has_to_be_decided() {
+    let names = ["b", "c", "d", "e", "f", "g", "h", "i"];
+    let stage = Stage::new(&names, |script| {
+        script.places = 0;
+        for name in names {
+            peer(script, name).offer = Reply::never().into();
+        }
+    });
+    let (_, took) = stage.answer(stage.job("a", 40 * SECOND)).await;
+    stage.settle().await;
+    let asked = stage.done().iter().filter(|what| what.starts_with("offer")).count();
+    // Half of 700 ms for the first, half of the rest for the next, and so on; no time is left for the last ones.
+    assert!((took, asked) == (700 * MS, 4), "{took:?}: {:?}", stage.done());
+}

@@ -59,6 +59,16 @@ async fn a_booked_job_is_handed_on_too_and_so_is_one_that_peers_refused_before()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_is_not_trusted_gets_no_job_even_then() {
+    let stage = Stage::new(&["b"], |script| {
+        leaves(script);
+        script.distrusted.push("b");
+    });
+    assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap_err(), WorkError::Draining);
+    assert!(!stage.done().iter().any(|what| what.starts_with("offer")), "{:?}", stage.done());
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_jobs_are_spread_over_the_peers() {
     let stage = Stage::new(&["b", "c"], |script| {
         leaves(script);

@@ -107,7 +107,7 @@ impl Host for Stage {
                 score: 0.0,
                 rtt: member.rtt.map(|rtt| rtt.mean),
                 load: member.load.map(|load| load.sample),
-                concern: Concern::None,
+                concern: if script.distrusted.contains(name) { Concern::Distrusted } else { Concern::None },
                 patience: Patience::LessThanHere,
                 work: SECOND,
                 forecast: forecast(name),
