@@ -229,7 +229,10 @@ impl<'a, P: Ports> Attempts<'a, P> {
         };
         let peer = &round.peers[place];
         match self.hand_over(peer, taken).await {
-            None => Err(Attempt::Elsewhere),
+            None => {
+                self.journey.doubts.stall();
+                Err(if self.journey.doubts.have_stalled() { self.for_itself() } else { Attempt::Elsewhere })
+            }
             Some(Ok(done)) => {
                 self.journey.job.timings.mark("peer");
                 Ok(done)

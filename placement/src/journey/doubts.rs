@@ -22,6 +22,8 @@ pub(super) struct Doubts {
     verdicts: Vec<(Arc<Identity>, String)>,
     /// Peers on which a tool came to grief over it.
     crashes: usize,
+    /// Peers at which it stood still.
+    stalls: usize,
     /// Whose work was not waited for any longer, and since when the peer had it.
     slow: Vec<(Arc<Identity>, Instant)>,
     /// When the last attempt began.
@@ -37,6 +39,16 @@ impl Doubts {
     /// A peer says that a tool came to grief over it.
     pub(super) const fn crash(&mut self) {
         self.crashes += 1;
+    }
+
+    /// It stands still at a peer.
+    pub(super) const fn stall(&mut self) {
+        self.stalls += 1;
+    }
+
+    /// Whether it has stood still at so many that this node is next: whoever has many names has one more for each try.
+    pub(super) const fn have_stalled(&self) -> bool {
+        self.stalls >= DOUBTS_MAX
     }
 
     /// A peer has had the job since then, and says that it gets on, and is not done.

@@ -108,3 +108,18 @@ async fn who_takes_a_job_and_then_refuses_it_is_held_to_it() {
     assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "a's");
     assert!(!stage.did("held against b: reneged"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn however_many_names_stall_a_job_it_is_soon_done_here() {
+    let names = ["b", "c", "d", "e", "f", "g"];
+    let stage = Stage::new(&names, |script| {
+        script.ranked = names.into_iter().chain(["a"]).collect();
+        for name in names {
+            peer(script, name).work = Reply::never().into();
+            peer(script, name).progress = still().into();
+        }
+    });
+    let (answer, took) = stage.answer(stage.job("a", 40 * SECOND)).await;
+    assert_eq!(answer.unwrap().object, "a's");
+    assert!(took < 16 * SECOND && !stage.did("offer d"), "{took:?}: {:?}", stage.done());
+}
