@@ -217,10 +217,15 @@ impl MediaInfo {
 impl VideoInfo {
     /// Width and height of a picture as it is shown: upright, in square pixels.
     pub fn shown_size(&self) -> (u32, u32) {
-        let aspect = self.pixel_aspect.map_or(1.0, Ratio::value);
-        let aspect = if (1.0 / PIXEL_ASPECT_MAX..=PIXEL_ASPECT_MAX).contains(&aspect) { aspect } else { 1.0 };
+        let aspect = self.pixel_aspect.filter(|_| !self.has_absurd_pixels()).map_or(1.0, Ratio::value);
         let width = (f64::from(self.width) * aspect).round().max(1.0) as u32;
         if self.is_sideways() { (self.height, width) } else { (width, self.height) }
+    }
+
+    /// Whether the file says of its pixels what can't be: they are taken for square.
+    pub fn has_absurd_pixels(&self) -> bool {
+        let sane = 1.0 / PIXEL_ASPECT_MAX..=PIXEL_ASPECT_MAX;
+        self.pixel_aspect.is_some_and(|aspect| !sane.contains(&aspect.value()))
     }
 
     /// Whether upright it is as wide as it is coded high.

@@ -227,8 +227,15 @@ fn mp4_ticks_per_s(video: &Video) -> u32 {
 /// How long each lasts then, and the ticks a second that this is in.
 pub(super) fn last_picture_duration(video: &Video) -> (String, u32) {
     let ticks_per_s = mp4_ticks_per_s(video);
-    let frame = (f64::from(ticks_per_s) / video.rate.nominal.value()).round();
-    let until = format!("ld(0)+{frame}-STARTPTS-DTS+STARTDTS");
+    let ticks = |seconds: f64| (f64::from(ticks_per_s) * seconds).round();
+    let frame = ticks(1.0 / video.rate.nominal.value());
+    // Of a rate that varies the mean says little of the last picture. How long all of them last says more, within what a picture may last:
+    // of a file that lost its end it says too much.
+    let lasts = video.rate.length_s.map_or_else(
+        || frame.to_string(),
+        |all| format!("clip(STARTPTS+{}-ld(0),{},{frame})", ticks(all), ticks(1.0 / video.rate.peak())),
+    );
+    let until = format!("ld(0)+{lasts}-STARTPTS-DTS+STARTDTS");
     (format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)"), ticks_per_s)
 }
 

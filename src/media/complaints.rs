@@ -6,7 +6,7 @@ const CUT: [&str; 4] =
 
 /// Words for what could not be read, or only with guesses. Not those for what stands before the first whole picture of a
 /// recording that was begun in the middle.
-const LOST: [&str; 10] = [
+const LOST: [&str; 14] = [
     "error while decoding MB",
     "concealing",
     "corrupt decoded frame",
@@ -17,6 +17,11 @@ const LOST: [&str; 10] = [
     "Error splitting the input into NAL units",
     "Error parsing the packet header",
     "CRC mismatch",
+    // Of demuxers that look for the next thing that they know: Matroska's, FLV's, that of ASF, and GIF's.
+    "invalid as first byte of an EBML number",
+    "Packet mismatch",
+    "ff asf bad header",
+    "invalid block label",
 ];
 
 /// Words for pictures that need others which are not there, as at the begin of a recording that was begun in the middle.
@@ -81,5 +86,15 @@ mod tests {
         let begun = Complaints::read(begun_in_the_middle);
         assert!(!begun.any() && begun.explain_less());
         assert!(!Complaints::read("").explain_less());
+        for hole in [
+            "[matroska,webm @ 0x1] 0x00 at pos 80308 (0x139b4) invalid as first byte of an EBML number",
+            "[flv @ 0x1] Packet mismatch 0 842 74389",
+            "[asf @ 0x1] ff asf bad header 0  at:200135",
+            "[gif @ 0x1] invalid block label",
+        ] {
+            assert_eq!(Complaints::read(hole).lost, 1, "{hole}");
+        }
+        // A stream that nobody asked for.
+        assert!(!Complaints::read("[asf @ 0x1] ff asf skip 3191 (unknown stream)").any());
     }
 }

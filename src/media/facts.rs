@@ -111,13 +111,20 @@ pub(crate) fn read(
     let begin = begin.unwrap_or_default();
     let duration = seconds(probed.format.duration.as_deref()).map(|until| since(begin, until));
     let duration = duration.max(counted_longest.filter(|_| family == Family::Avi));
+    let unknown = family == Family::Mov && duration.is_some_and(is_mark_of_unknown);
+    let longest = || probed.streams.iter().filter_map(|stream| seconds(stream.duration.as_deref())).max();
+    let duration = if unknown { longest().filter(|longest| !is_mark_of_unknown(*longest)) } else { duration };
     let counted = |stream: &Stream| stream.codec_type == "video" && stream.nb_frames.is_some();
     let counts_frames = family == Family::Mov && probed.streams.iter().any(counted);
     let is_picture_in_motion = matches!(container.as_str(), "gif" | "apng");
     let file = File { family, begin, duration, counts_frames, is_picture_in_motion, features };
     let of_kind = |kind: &'static str| probed.streams.iter().filter(move |stream| stream.codec_type == kind);
     let pictures = || of_kind("video").filter(|stream| stream.width > 0 && stream.height > 0);
-    let (video, video_lack) = file.best(pictures().filter(|stream| !stream.is_still()));
+    let moving = || pictures().filter(|stream| !stream.is_still());
+    let has_film = moving().any(|stream| stream.counted().is_some_and(|frames| frames > 1));
+    // A single picture beside a film is its thumbnail, wherever it stands and whatever it is marked as.
+    let is_thumbnail = |stream: &&Stream| has_film && stream.counted() == Some(1);
+    let (video, video_lack) = file.best(moving().filter(|stream| !is_thumbnail(stream)));
     let (audio, audio_lack) = file.best(of_kind("audio"));
     let cover = pictures().find(|stream| stream.disposition.attached_pic != 0 && file.lack(stream).is_none());
     let info = MediaInfo {
@@ -216,7 +223,7 @@ impl File<'_> {
         let on_ticks = ratio(&stream.r_frame_rate);
         let fps = average.map_or_else(|| on_ticks.map_or(0.0, usual_rate), Ratio::value);
         let duration = self.stream_duration(stream);
-        let counted = stream.nb_frames.as_deref().and_then(|text| text.parse().ok());
+        let counted = stream.counted();
         let frames = counted
             .or_else(|| Some((duration.or(self.duration)?.as_secs_f64() * fps).round() as u64))
             .unwrap_or(0);
@@ -265,7 +272,11 @@ impl File<'_> {
     /// How long a stream plays by the word of somebody who knows.
     fn stream_duration(&self, stream: &Stream) -> Option<Duration> {
         match self.family {
-            Family::Matroska => clock(stream.tags.duration.as_deref()).map(|until| since(self.begin, until)),
+            Family::Matroska => {
+                // Tags may be those of a longer file that this one was cut from; its header is of all that it has.
+                let own = clock(stream.tags.duration.as_deref()).map(|until| since(self.begin, until));
+                own.map(|own| self.duration.map_or(own, |all| own.min(all)))
+            }
             Family::Mov | Family::Other => seconds(stream.duration.as_deref()),
             // What its sound has left is no word of how much it had.
             Family::Avi if stream.codec_type == "audio" => None,
@@ -275,6 +286,11 @@ impl File<'_> {
 }
 
 impl Stream {
+    /// How many frames the container counts in it.
+    fn counted(&self) -> Option<u64> {
+        self.nb_frames.as_deref()?.parse().ok()
+    }
+
     /// One picture, and not a film of one.
     const fn is_still(&self) -> bool {
         self.disposition.attached_pic != 0 || self.disposition.timed_thumbnails != 0
@@ -334,6 +350,17 @@ fn seconds(text: Option<&str>) -> Option<Duration> {
     Duration::try_from_secs_f64(text?.parse().ok()?).ok().filter(|duration| !duration.is_zero())
 }
 
+/// More ticks a second no clock of a movie has.
+const TICKS_PER_S_MAX: f64 = 1e6;
+
+/// Whether a length is what ffprobe reads where an MP4 says that it does not know one: all bits of a number of 32, in some ticks a second.
+fn is_mark_of_unknown(length: Duration) -> bool {
+    let (mark, length_s) = (f64::from(u32::MAX), length.as_secs_f64());
+    let ticks_per_s = (mark / length_s).round();
+    // ffprobe writes microseconds.
+    ticks_per_s <= TICKS_PER_S_MAX && (ticks_per_s * length_s - mark).abs() <= ticks_per_s * 1e-6
+}
+
 /// How long it is from one time to a later one; what is said not to be later is no time but a length.
 fn since(begin: Duration, until: Duration) -> Duration {
     until.checked_sub(begin).filter(|length| !length.is_zero()).unwrap_or(until)
@@ -341,8 +368,10 @@ fn since(begin: Duration, until: Duration) -> Duration {
 
 /// How long the frames play that a header counts.
 fn counted_duration(stream: &Stream) -> Option<Duration> {
-    let frames: u32 = stream.nb_frames.as_deref()?.parse().ok()?;
-    let rate = ratio(&stream.r_frame_rate).filter(|_| stream.codec_type == "video")?;
+    let frames = u32::try_from(stream.counted()?).ok()?;
+    // That of the header, which is what it counts in: pictures out of order may take two of its ticks each.
+    let rate = ratio(&stream.avg_frame_rate).or_else(|| ratio(&stream.r_frame_rate));
+    let rate = rate.filter(|_| stream.codec_type == "video")?;
     Duration::try_from_secs_f64(f64::from(frames) / rate.value()).ok()
 }
 

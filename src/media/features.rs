@@ -25,6 +25,8 @@ pub struct Features {
     pub thumbnail: bool,
     /// `blackframe`.
     pub blackframe: bool,
+    /// `alimiter`.
+    pub alimiter: bool,
 }
 
 impl Default for Features {
@@ -52,6 +54,7 @@ impl Features {
             premultiply: has("premultiply") && has("negate"),
             thumbnail: has("thumbnail"),
             blackframe: has("blackframe"),
+            alimiter: has("alimiter"),
             decoded: (!decoded.is_empty()).then_some(decoded),
             decoders,
             encoders: (!encoders.is_empty()).then_some(encoders),
@@ -106,6 +109,7 @@ impl Features {
             ),
             ("thumbnail", self.thumbnail, "a poster is the first picture that is not black"),
             ("blackframe", self.blackframe, "a poster may be black"),
+            ("alimiter", self.alimiter, "loud sound of many channels is distorted where AAC has two"),
         ];
         let filters = filters
             .into_iter()

@@ -79,6 +79,10 @@ pub fn picture_filters(
     let meant = meaning(video);
     let geometry = Geometry::of(video, scale);
     let mut filters = Vec::new();
+    if video.has_absurd_pixels() {
+        // Else each picture would still be fitted in the shape that it says.
+        filters.push("setsar=1".to_owned());
+    }
     filters.extend(deinterlaced(video, features));
     filters.extend(on_backdrop(video, features));
     let out = if is_wide(meant) && features.zscale && (features.tonemap || !meant.transfer.is_hdr()) {

@@ -88,15 +88,15 @@ impl Plan {
         Ok(match (&profile.recipe, &info.video, &info.cover) {
             (Recipe::Video { scale, fps_max, audio, .. }, Some(video), _) => Self {
                 video: Some(moving(video, *scale, u32::from(*fps_max), features)),
-                sound: sound(info, *audio),
+                sound: sound(info, *audio, features),
                 ..none
             },
             (Recipe::Hls { rungs, preset, fps_max, audio, .. }, Some(video), _) => Self {
                 ladder: Some(Ladder::plan(video, rungs, (*preset, *fps_max), features)),
-                sound: sound(info, *audio),
+                sound: sound(info, *audio, features),
                 ..none
             },
-            (Recipe::Audio { audio }, ..) => Self { sound: sound(info, *audio), ..none },
+            (Recipe::Audio { audio }, ..) => Self { sound: sound(info, *audio, features), ..none },
             (Recipe::Poster { scale, quality }, Some(video), _) if !from_start => {
                 let (still, choice) = look_for(info, video, features);
                 let until_s = still.within_s.unwrap_or(choice.part_s);
@@ -141,10 +141,10 @@ fn moving(video: &VideoInfo, scale: Scale, fps_max: u32, features: &Features) ->
     Video { stream: video.index, filters, rate, size: scale.fit(width, height) }
 }
 
-fn sound(info: &MediaInfo, audio: Audio) -> Option<Sound> {
+fn sound(info: &MediaInfo, audio: Audio, features: &Features) -> Option<Sound> {
     info.audio.as_ref().map(|stream| Sound {
         stream: stream.index,
-        filters: sound::filters(stream, audio),
+        filters: sound::filters(stream, audio, features.alimiter),
         kbps: sound::kbps(stream, audio),
         // A peer may have looked at it.
         language: stream.language.as_deref().and_then(language::three_letters),

@@ -12,7 +12,7 @@ use super::Features;
 use super::argv::{Args, OWN_DEMUXERS, guard_input};
 use super::picture::{Surface, picture_filters};
 use super::places::{self, GIF_PLACE_S, GIF_PLACES, STILL_PLACES};
-use super::plan::Video;
+use super::plan::{Plan, Video};
 use crate::content::{MediaInfo, MediaLimits, VideoInfo};
 use crate::profile::{Recipe, Scale};
 
@@ -26,6 +26,8 @@ const SIDE_TILES_MAX: u32 = 10;
 
 /// A moving preview shows a shorter film whole, and of a longer one some places.
 pub(crate) const GIF_TIME_MAX: Duration = Duration::from_secs(6);
+/// A last picture that is held for less, in seconds, is none that a preview misses.
+const HELD_MIN_S: f64 = 0.3;
 /// What the picture of each tile is called where each is a file of its own: all together, and one of them.
 const TILES: &str = "picked-%d.pgmyuv";
 
@@ -201,6 +203,22 @@ impl Preview {
         matches!(self.kind, Kind::Still { .. }) && tried >= STILL_PLACES && picked > 0
     }
 
+    /// Whether the one run of a moving preview that is read whole has picked fewer pictures than its film is long, by more than what rounding
+    /// makes of it.
+    pub(crate) fn lacks(&self, picked: u64) -> bool {
+        match self.kind {
+            Kind::Moving { fps } if self.places.is_empty() => {
+                (picked as f64 + f64::from(fps) * HELD_MIN_S) < self.length.as_secs_f64() * f64::from(fps)
+            }
+            Kind::Moving { .. } | Kind::Sheets(_) | Kind::Still { .. } => false,
+        }
+    }
+
+    /// Whether it is a moving one.
+    pub(crate) const fn is_moving(&self) -> bool {
+        matches!(self.kind, Kind::Moving { .. })
+    }
+
     /// Pictures that the first run picks in one place.
     const fn pictures_of_a_place(&self) -> Option<u32> {
         match self.kind {
@@ -280,6 +298,25 @@ impl Preview {
     }
 }
 
+impl Plan {
+    /// The same plan of a moving preview, with the last picture of the film shown until `end` of it; none of anything else.
+    pub(crate) fn held_until(&self, end: Duration) -> Option<Self> {
+        let mut plan = self.clone();
+        let (Some(video), Some(Preview { kind: Kind::Moving { fps }, places, .. })) =
+            (&mut plan.video, &plan.preview)
+        else {
+            return None;
+        };
+        let end = end.as_secs_f64();
+        // At a place, times are counted from there.
+        let part = if places.is_empty() { format!("end={end:.6}") } else { "start=0".to_owned() };
+        let pick = video.filters.first_mut()?;
+        // Behind the pictures of a constant rate: of a rate that varies `tpad` would make as many as its clock has ticks.
+        *pick = format!("fps={fps}:round=up,tpad=stop_mode=clone:stop_duration={end:.6},trim={part}");
+        Some(plan)
+    }
+}
+
 /// As part of a plan.
 pub(super) fn video(stream: u32, filters: Vec<String>, size: (u32, u32), source: &VideoInfo) -> Video {
     Video { stream, filters, rate: super::Rate::of(source, 60), size }
@@ -324,6 +361,22 @@ mod tests {
         assert_eq!((many.columns, many.rows, many.per_sheet()), (10, 10, 100));
         assert_eq!(many.place(99), (1, (9 * 160, 9 * 90)));
         assert_eq!(many.place(100), (2, (0, 0)));
+    }
+
+    #[test]
+    fn a_preview_that_is_shorter_than_its_film_lacks_pictures() {
+        let preview = |places: Vec<f64>| Preview {
+            kind: Kind::Moving { fps: 10 },
+            surface: Vec::new(),
+            length: GIF_TIME_MAX,
+            places,
+        };
+        assert_eq!(
+            [20, 56, 57, 60].map(|picked| preview(Vec::new()).lacks(picked)),
+            [true, true, false, false]
+        );
+        // Of places, each is counted by itself.
+        assert!(!preview(vec![4.5]).lacks(0));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Rate {
     pub thinning: Thinning,
     /// Whether every frame lasts as long, as far as the file tells.
     pub constant: bool,
+    /// Of a rate that varies: how long all of them last, in seconds, where the file says so of this very stream.
+    pub length_s: Option<f64>,
 }
 
 /// Which frames are left out of a stream that may have more of them than it should.
@@ -50,7 +52,10 @@ impl Rate {
                 Self::constant(rate, cap, video.counted)
             }
             Some(rate) => Self::capped(rate, cap),
-            None => Self::variable(video.fps, cap),
+            None => {
+                let length_s = video.duration.map(|duration| duration.as_secs_f64());
+                Self { length_s, ..Self::variable(video.fps, cap) }
+            }
         }
     }
 
@@ -60,7 +65,7 @@ impl Rate {
         // Of a file that counts no frames the rate is that of its first seconds.
         let thinning =
             if counted { Thinning::None } else { Thinning::Over(f64::from(cap).max(rate.value())) };
-        Self { nominal: rate, tick: tick.unwrap_or_else(fine), thinning, constant: true }
+        Self { nominal: rate, tick: tick.unwrap_or_else(fine), thinning, constant: true, length_s: None }
     }
 
     /// Every second, third, … frame of a constant rate, where that comes near the cap; else as many as the cap allows.
@@ -85,6 +90,7 @@ impl Rate {
             tick: fine(),
             thinning: Thinning::Over(cap.into()),
             constant: false,
+            length_s: None,
         }
     }
 

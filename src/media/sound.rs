@@ -6,17 +6,23 @@ const MIXED_CHANNELS_MAX: u32 = 8;
 /// A shorter gap than this, in seconds, stays until it and others are as long: more than clocks of containers jitter by, and less
 /// than is seen at lips.
 const GAP_MIN_S: f64 = 0.04;
+/// The loudest sample that a mix of several channels has before an AAC encoder: of what is beyond full scale ffmpeg's makes all of it quieter,
+/// and one side more than the other.
+const MIXED_MAX: f64 = 0.95;
 /// More channels than ffmpeg can address are of no file that was recorded.
 const CHANNELS_MAX: u32 = 64;
 
 /// The filters that make of a stream what a profile asks for: gaps filled, so that a sound is heard when it was recorded;
-/// no more than the channels that are asked for; 48 kHz at most; as loud as it was.
-pub(super) fn filters(stream: &AudioInfo, audio: Audio) -> Vec<String> {
+/// no more than the channels that are asked for; 48 kHz at most; as loud as it was, but for peaks that a mix would have beyond full scale, where
+/// there is a limiter.
+pub(super) fn filters(stream: &AudioInfo, audio: Audio, has_limiter: bool) -> Vec<String> {
     let layout = layout(stream, audio.channels);
     let mut filters = Vec::new();
-    if let Some(pan) = pan(stream, layout) {
-        filters.push(pan);
-    }
+    let pan = pan(stream, layout);
+    // `pan` keeps within full scale by itself.
+    let kept = if layout == "5.1" { 6 } else { 2 };
+    let may_exceed = stream.channels > kept && pan.is_none();
+    filters.extend(pan);
     filters.push(format!("aresample=async=1:min_hard_comp={GAP_MIN_S}:first_pts=0"));
     // Of floats: mixing whole numbers, ffmpeg makes all of it quieter for the sake of the loudest that might be.
     let samples = match audio.codec {
@@ -25,6 +31,10 @@ pub(super) fn filters(stream: &AudioInfo, audio: Audio) -> Vec<String> {
     };
     let rate = sample_rate(stream, audio.codec);
     filters.push(format!("aformat=sample_fmts={samples}:sample_rates={rate}:channel_layouts={layout}"));
+    if may_exceed && has_limiter && audio.codec == AudioCodec::Aac {
+        // 5 ms later, which is what it looks ahead.
+        filters.push(format!("alimiter=limit={MIXED_MAX}:level=0:attack=5:release=50"));
+    }
     filters
 }
 
@@ -75,7 +85,7 @@ mod tests {
 
     #[test]
     fn sound_is_mixed_to_what_is_asked_for() {
-        let said = |stream: &AudioInfo, audio| filters(stream, audio).last().unwrap().clone();
+        let said = |stream: &AudioInfo, audio| filters(stream, audio, false).last().unwrap().clone();
         let mono = stream(1, false, 16_000);
         assert_eq!(said(&mono, AAC), "aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=mono");
         assert_eq!(kbps(&mono, AAC), 64);
@@ -87,10 +97,23 @@ mod tests {
     }
 
     #[test]
+    fn a_mix_of_many_channels_keeps_within_full_scale() {
+        let limits = |stream: &AudioInfo, audio| {
+            filters(stream, audio, true).last().unwrap().starts_with("alimiter=limit=0.95:level=0")
+        };
+        let film = stream(6, true, 48_000);
+        assert!(limits(&film, AAC) && !limits(&film, SURROUND));
+        assert!(!limits(&film, Audio { codec: AudioCodec::Opus, ..AAC }), "libopus takes what is louder");
+        assert!(!limits(&stream(2, true, 48_000), AAC), "as loud as it was");
+        assert!(!limits(&stream(5, false, 48_000), AAC), "mixed by shares");
+        assert!(!filters(&film, AAC, false).iter().any(|filter| filter.starts_with("alimiter")));
+    }
+
+    #[test]
     fn channels_that_nobody_knows_the_places_of_are_shared_out() {
-        assert_eq!(filters(&stream(5, false, 48_000), AAC)[0], "pan=stereo|c0<c0+c2+c4|c1<c1+c3");
-        assert!(filters(&stream(6, true, 48_000), AAC)[0].starts_with("aresample="));
-        assert!(filters(&stream(16, true, 48_000), AAC)[0].starts_with("pan=stereo|c0<c0+c2+"));
-        assert!(filters(&stream(u32::MAX, false, 0), AAC)[0].len() < 400);
+        assert_eq!(filters(&stream(5, false, 48_000), AAC, true)[0], "pan=stereo|c0<c0+c2+c4|c1<c1+c3");
+        assert!(filters(&stream(6, true, 48_000), AAC, true)[0].starts_with("aresample="));
+        assert!(filters(&stream(16, true, 48_000), AAC, true)[0].starts_with("pan=stereo|c0<c0+c2+"));
+        assert!(filters(&stream(u32::MAX, false, 0), AAC, true)[0].len() < 400);
     }
 }

@@ -108,6 +108,27 @@ fn kinds() -> Vec<(&'static str, VideoInfo)> {
 }
 
 #[test]
+fn a_shape_of_pixels_that_can_not_be_is_no_ones() {
+    let filters = |aspect| {
+        let video = VideoInfo { pixel_aspect: Ratio::new(aspect, 1), ..hd() };
+        picture_filters(&video, Scale::ShortSide(360), Surface::Video, &Features::default())
+    };
+    assert_eq!(filters(100)[0], "setsar=1");
+    assert!(filters(2)[0].starts_with("scale="), "{:?}", filters(2));
+}
+
+#[test]
+fn the_last_picture_of_a_rate_that_varies_lasts_until_the_end_that_is_told() {
+    let mut info = clip();
+    let lasts = |info: &MediaInfo| line("360p", info).contains("clip(STARTPTS+450000-ld(0),1500,3000)");
+    assert!(!lasts(&info), "of a constant rate it lasts as long as the others");
+    info.video.as_mut().unwrap().constant_rate = None;
+    assert!(lasts(&info), "{}", line("360p", &info));
+    info.video.as_mut().unwrap().duration = None;
+    assert!(!lasts(&info));
+}
+
+#[test]
 fn filters_of_many_kinds() {
     let mut told = Vec::new();
     for (kind, video) in kinds() {

@@ -110,7 +110,12 @@ impl<'a> Ffmpeg<'a> {
         if let Some(what) = ear.beyond() {
             return Err(TranscodeError::LargerThanSaid { what });
         }
-        let outcome = ended?;
+        let mut outcome = ended?;
+        let held = if from_start { None } else { self.plan_for_missing(&plan, ear.reported())? };
+        if let Some(held) = held {
+            ear = Ear::new(total, &mut on_progress);
+            outcome = self.run(held.argv(&job.profile, &run), file, &mut ear)?;
+        }
         match ear.reported() {
             Some(progress) if !sound_alone && progress.frames == 0 => return Err(TranscodeError::NoPicture),
             Some(progress) if sound_alone && progress.encoded.is_zero() => {

@@ -132,6 +132,14 @@ pub(super) fn pictures_end(input: &MediaInfo, packets: &Packets) -> Option<Durat
     Some(end.saturating_sub(packets.begin()))
 }
 
+/// Until when the last picture of an input is held, from its begin on, where ffmpeg's demuxer does not tell of that: of an MP4 with pictures out
+/// of order it gives the last one a usual duration.
+pub(super) fn silently_held(input: &MediaInfo, packets: &Packets) -> Option<Duration> {
+    let span = packets.span(input.video.as_ref()?.index)?;
+    let told = span.end.saturating_sub(packets.begin());
+    pictures_end(input, packets).filter(|end| *end > told + tolerance(*end))
+}
+
 /// What the packets of an input say of a result that is shorter than its headers do.
 fn judge(beside: &Beside, says: Duration, packets: &Packets) -> Length {
     let got = beside.got;
@@ -262,8 +270,10 @@ mod tests {
         let mut info =
             MediaInfo { container: "mov,mp4".to_owned(), video: Some(video), ..MediaInfo::default() };
         assert_eq!(pictures_end(&info, &packets), Some(secs(8.08)));
+        assert_eq!(silently_held(&info, &packets), Some(secs(8.08)));
         info.container = "avi".to_owned();
         assert_eq!(pictures_end(&info, &packets), Some(secs(0.24)));
+        assert_eq!(silently_held(&info, &packets), None);
         let mut late = Packets::default();
         late.feed(b"0,100.5,0.5\n1,100,1\n");
         assert_eq!(pictures_end(&info, &late), Some(secs(1.0)));

@@ -11,7 +11,7 @@ use super::progress::{Ear, Progress};
 use super::sets;
 use crate::content::MediaInfo;
 use crate::media::preview::{Kind, Preview, Sheets};
-use crate::media::{Complaints, Plan, Run};
+use crate::media::{Complaints, Packets, Plan, Run};
 use crate::store::files::{FileName, pack};
 
 /// What ffmpeg calls the sheets while they are made, by their number.
@@ -34,11 +34,30 @@ impl Ffmpeg<'_> {
 
     /// How long the pictures of the input really play.
     fn length_by_packets(&self) -> Result<Option<Duration>, TranscodeError> {
+        Ok(lengths::pictures_end(&self.job.info, &self.packets()?))
+    }
+
+    fn packets(&self) -> Result<Packets, TranscodeError> {
         let packets = self.bench.prober.packets((*self.job.input).as_ref(), self.cancel);
-        let packets = packets.map_err(|error| {
+        packets.map_err(|error| {
             if self.cancel.is_set() { TranscodeError::Cancelled } else { TranscodeError::Unverified(error) }
-        })?;
-        Ok(lengths::pictures_end(&self.job.info, &packets))
+        })
+    }
+
+    /// The plan of a moving preview with the last picture held until the end, where ffmpeg does not see by itself that it is.
+    fn plan_for_held(&self, plan: &Plan) -> Result<Option<Plan>, TranscodeError> {
+        Ok(lengths::silently_held(&self.job.info, &self.packets()?).and_then(|end| plan.held_until(end)))
+    }
+
+    /// The same where so little was picked that the preview would be shorter than its film.
+    pub(super) fn plan_for_missing(
+        &self,
+        plan: &Plan,
+        picked: Option<Progress>,
+    ) -> Result<Option<Plan>, TranscodeError> {
+        let picked = picked.map_or(0, |progress| progress.frames);
+        let lacks = plan.preview.as_ref().is_some_and(|preview| preview.lacks(picked));
+        if lacks { self.plan_for_held(plan) } else { Ok(None) }
     }
 
     /// Reads the places of a preview one after the other, and puts together what it has picked there.
@@ -52,24 +71,28 @@ impl Ffmpeg<'_> {
         let (mut picked, mut complaints) = (Vec::new(), Complaints::default());
         let count = preview.places.len() as f64;
         let length = preview.length.div_f64(count);
+        let mut held = None;
         for (number, from_s) in preview.places.iter().enumerate() {
             if preview.has_enough(number, picked.len()) {
                 break;
             }
             let output = run.output.with_file_name(preview.file_of_a_place(number));
-            let of_all = |progress: Progress| {
+            let mut of_all = |progress: Progress| {
                 let fraction = progress.fraction.map(|fraction| (number as f64 + fraction) / count);
                 on_progress(Progress { fraction, ..progress });
             };
-            let mut ear = Ear::new(Some(length), of_all).within(&self.job.info);
-            let argv = plan.argv_from(&self.job.profile, &Run { output: &output, ..*run }, Some(*from_s));
-            let ended = self.run(argv, run.input, &mut ear);
-            if let Some(what) = ear.beyond() {
-                return Err(TranscodeError::LargerThanSaid { what });
+            let run = Run { output: &output, ..*run };
+            let mut place =
+                self.pick_place(held.as_ref().unwrap_or(plan), &run, (*from_s, length), &mut of_all)?;
+            if place.0 == 0 && preview.is_moving() && held.is_none() {
+                held = self.plan_for_held(plan)?;
+                if let Some(held) = &held {
+                    place = self.pick_place(held, &run, (*from_s, length), &mut of_all)?;
+                }
             }
-            complaints = complaints.and(Complaints::read(&ended?.stderr));
+            complaints = complaints.and(place.1);
             // Behind the end of what there is, nothing is picked.
-            if ear.reported().is_some_and(|progress| progress.frames > 0) {
+            if place.0 > 0 {
                 let missing = if preview.is_of_single_tiles() { picked.len()..number } else { 0..0 };
                 for place in missing {
                     // Where nothing can be read the picture before is shown, or the first one that there is.
@@ -85,6 +108,23 @@ impl Ffmpeg<'_> {
         }
         self.put_together(preview, info, &picked)?;
         Ok(complaints)
+    }
+
+    /// How many pictures were picked at a place, in seconds from the begin, and what was complained of.
+    fn pick_place(
+        &mut self,
+        plan: &Plan,
+        run: &Run<'_>,
+        (from_s, length): (f64, Duration),
+        on_progress: impl FnMut(Progress),
+    ) -> Result<(u64, Complaints), TranscodeError> {
+        let mut ear = Ear::new(Some(length), on_progress).within(&self.job.info);
+        let argv = plan.argv_from(&self.job.profile, run, Some(from_s));
+        let ended = self.run(argv, run.input, &mut ear);
+        if let Some(what) = ear.beyond() {
+            return Err(TranscodeError::LargerThanSaid { what });
+        }
+        Ok((ear.reported().map_or(0, |progress| progress.frames), Complaints::read(&ended?.stderr)))
     }
 
     /// Puts together what the first run, or each of them, has picked.

@@ -14,7 +14,6 @@ use super::cancel::{Cancel, CancelOnDrop};
 use super::child::{self, Ended, Listener};
 use super::fault::{FaultClass, fault_class, reason};
 use super::gate::Gate;
-use super::own_time::{OwnTime, Pulse};
 use super::protected;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
@@ -29,10 +28,8 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const PACKETS_TIME_MAX: Duration = Duration::from_secs(120);
 /// What ffprobe says of a file with more streams than it is allowed, before it complains of want of memory.
 const TOO_MANY_STREAMS: &str = "exceeds max_streams";
-/// An ffprobe that ran into its time limit and used less of it than this part waited for something that did not come.
+/// An ffprobe that ran into its time limit and used less of it than this part was kept from its work.
 const IDLE_PART_MAX: f64 = 0.25;
-/// How many times its time limit a child may take in all, where the machine keeps from it what it needs.
-const STARVED_TIMES_MAX: u32 = 12;
 
 /// Runs ffprobe, a bounded number at once. Clones share the bound.
 #[derive(Clone, Debug)]
@@ -162,20 +159,21 @@ impl Prober {
             packets.feed(format!("0,0,{seconds}\n").as_bytes());
             return Ok(packets);
         }
-        let mut times = Timed::new(Times(Packets::default()), PACKETS_TIME_MAX);
+        let mut times = Times(Packets::default());
         let allowed = allowed(path, PACKETS_TIME_MAX);
         let mut command =
             self.sandbox.command(&self.tools.ffprobe, packets_argv(path, &self.limits), &allowed);
-        let deadline = Instant::now() + PACKETS_TIME_MAX * STARVED_TIMES_MAX;
+        let deadline = Instant::now() + PACKETS_TIME_MAX;
         let outcome = child::run(&mut command, deadline, cancel, &mut times).map_err(ProbeError::Tool)?;
-        let Times(packets) = times.listener;
+        let packets = times.0;
         self.cpu.add(matches!(outcome.ended, Ended::Exited(_)), outcome.cpu);
         match outcome.ended {
             // It ends with an error where the file does; what it read before is what there is.
             Ended::Exited(status) if status.success() || packets.whole().is_some() => Ok(packets),
             Ended::Exited(status) => Err(failure(status, &outcome.stderr, path)),
-            Ended::Deadline => Err(starved(PACKETS_TIME_MAX * STARVED_TIMES_MAX, outcome.cpu)),
-            Ended::Hung | Ended::Cancelled | Ended::Refused => Err(timed_out(PACKETS_TIME_MAX, outcome.cpu)),
+            Ended::Deadline | Ended::Hung | Ended::Cancelled | Ended::Refused => {
+                Err(timed_out(PACKETS_TIME_MAX, outcome.cpu))
+            }
         }
     }
 
@@ -194,14 +192,13 @@ impl Prober {
 
     /// What a child that looks at a file writes of it.
     fn written_by(&self, command: &mut Command, path: &Path, cancel: &Cancel) -> Result<Vec<u8>, ProbeError> {
-        let max = self.limits.probe_time_max;
-        let mut json = Timed::new(Json(Vec::new()), max);
-        let deadline = Instant::now() + max * STARVED_TIMES_MAX;
+        let mut json = Json(Vec::new());
+        let deadline = Instant::now() + self.limits.probe_time_max;
         let outcome = child::run(command, deadline, cancel, &mut json).map_err(ProbeError::Tool)?;
         let done = matches!(outcome.ended, Ended::Exited(status) if status.success());
         self.cpu.add(done, outcome.cpu);
         match outcome.ended {
-            Ended::Exited(status) if status.success() => Ok(json.listener.0),
+            Ended::Exited(status) if status.success() => Ok(json.0),
             Ended::Exited(_) if outcome.stderr.contains(TOO_MANY_STREAMS) => {
                 let max = self.limits.streams_max;
                 let (found, max) = (format!("more than {max}"), max.to_string());
@@ -213,8 +210,9 @@ impl Prober {
                 }
                 Err(failure(status, &outcome.stderr, path))
             }
-            Ended::Deadline => Err(starved(max * STARVED_TIMES_MAX, outcome.cpu)),
-            Ended::Hung | Ended::Cancelled => Err(timed_out(max, outcome.cpu)),
+            Ended::Deadline | Ended::Hung | Ended::Cancelled => {
+                Err(timed_out(self.limits.probe_time_max, outcome.cpu))
+            }
             Ended::Refused => {
                 Err(ProbeError::Refused { reason: "it describes far too many streams".to_owned() })
             }
@@ -230,33 +228,6 @@ const fn allowed(path: &Path, cpu_max: Duration) -> Allowed<'_> {
         file_bytes_max: 0,
         cpu_seconds_max: cpu_max.as_secs(),
         device: None,
-    }
-}
-
-/// A listener to a child that has so much time of its own.
-struct Timed<L> {
-    listener: L,
-    max: Duration,
-    begun: Instant,
-    time: OwnTime,
-}
-
-impl<L> Timed<L> {
-    fn new(listener: L, max: Duration) -> Self {
-        let now = Instant::now();
-        Self { listener, max, begun: now, time: OwnTime::since(now) }
-    }
-}
-
-impl<L: Listener> Listener for Timed<L> {
-    fn hears(&mut self, bytes: &[u8]) -> bool {
-        self.listener.hears(bytes)
-    }
-
-    fn is_hung(&mut self, pulse: Pulse) -> bool {
-        let now = Instant::now();
-        self.begun = (self.begun + self.time.kept(now, pulse)).min(now);
-        now.saturating_duration_since(self.begun) >= self.max
     }
 }
 
@@ -290,12 +261,6 @@ fn timed_out(max: Duration, cpu: Duration) -> ProbeError {
         };
     }
     ProbeError::TimedOut(max)
-}
-
-/// It would have worked, and the machine let it hardly do so.
-fn starved(max: Duration, cpu: Duration) -> ProbeError {
-    let what = format!("in {max:?} it got {cpu:?} of CPU: this machine does too much else");
-    ProbeError::Tool(io::Error::new(io::ErrorKind::TimedOut, what))
 }
 
 /// Whether the kernel ended it, since it had used the CPU time that it gets. The kernel's own count may be a tick behind.
@@ -384,6 +349,53 @@ mod tests {
     }
 
     #[test]
+    fn a_single_picture_beside_a_film_is_its_thumbnail() {
+        let used = |frames: u32| {
+            let json = format!(
+                r#"{{"streams":[
+                {{"index":0,"codec_name":"mjpeg","codec_type":"video","width":160,"height":90,"nb_frames":"1","disposition":{{"default":1}}}},
+                {{"index":1,"codec_name":"h264","codec_type":"video","width":640,"height":360,"nb_frames":"{frames}"}}],
+                "format":{{"nb_streams":2,"format_name":"mov,mp4,m4a,3gp,3g2,mj2"}}}}"#
+            );
+            parse(json.as_bytes()).unwrap().video.unwrap().index
+        };
+        assert_eq!(used(50), 1);
+        assert_eq!(used(1), 0, "of two films of one picture, the one that is marked as default");
+    }
+
+    #[test]
+    fn an_avi_counts_in_the_rate_of_its_header() {
+        // Pictures out of order, in chunks of which every second is empty.
+        let json = br#"{"streams":[{"codec_name":"h264","codec_type":"video","width":64,"height":64,"nb_frames":"100",
+            "r_frame_rate":"25/1","avg_frame_rate":"50/1","duration":"2.000000"}],"format":{"nb_streams":1,"format_name":"avi"}}"#;
+        assert_eq!(parse(json).unwrap().video.unwrap().duration, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn tags_of_a_longer_file_do_not_count() {
+        let json = br#"{"streams":[{"codec_name":"h264","codec_type":"video","width":64,"height":64,
+            "tags":{"DURATION":"00:00:08.021000000"}}],"format":{"nb_streams":1,"format_name":"matroska,webm","duration":"2.021000"}}"#;
+        assert_eq!(parse(json).unwrap().video.unwrap().duration, Some(Duration::from_millis(2021)));
+    }
+
+    #[test]
+    fn a_length_that_an_mp4_does_not_know_is_that_of_its_streams() {
+        let says = |says: &str, stream: &str| {
+            let json = format!(
+                r#"{{"streams":[{{"codec_name":"h264","codec_type":"video","width":64,"height":64,"duration":"{stream}"}}],
+                "format":{{"nb_streams":1,"format_name":"mov,mp4,m4a,3gp,3g2,mj2","duration":"{says}"}}}}"#
+            );
+            parse(json.as_bytes()).unwrap().duration.map(|duration| duration.as_secs())
+        };
+        // All bits of 32, in 1000, 600 and 90000 ticks a second.
+        for mark in ["4294967.295000", "7158278.825000", "47721.858833"] {
+            assert_eq!(says(mark, "2.000000"), Some(2), "{mark}");
+            assert_eq!(says(mark, mark), None, "{mark}");
+        }
+        assert_eq!(says("47721.000000", "2.000000"), Some(47_721));
+    }
+
+    #[test]
     fn a_clock_that_begins_late_makes_no_file_longer() {
         let read = |start: &str, says: &str| {
             let json = format!(
@@ -399,7 +411,7 @@ mod tests {
         assert_eq!(read("0.000000", "102.000000"), (secs(102), secs(102)));
         assert_eq!(read("-1.000000", "102.000000"), (secs(102), secs(102)));
         // A recorder that says a length.
-        assert_eq!(read("3600.000000", "50.000000"), (secs(50), secs(102)));
+        assert_eq!(read("3600.000000", "50.000000"), (secs(50), secs(50)));
     }
 
     #[test]

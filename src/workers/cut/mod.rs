@@ -1,6 +1,7 @@
-//! Whether a file ends before what is in it does, of the kinds of file whose demuxers say nothing of that: by the lengths that their own
-//! structure tells.
+//! Whether a file ends before what is in it does, or has a hole, of the kinds of file whose demuxers say nothing of that: by the lengths that
+//! their own structure tells.
 
+mod mxf;
 mod streams;
 
 use std::fs::File;
@@ -20,7 +21,7 @@ const ASF_DATA: [u8; 16] = *b"\x36\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x
 const ASF_DATA_HEAD_BYTES: u64 = 50;
 const PNG_SIGNATURE_BYTES: u64 = 8;
 
-/// Whether the file is cut off, as far as its structure tells. `container`: ffprobe's name of it.
+/// Whether the file is cut off or has a hole, as far as its structure tells. `container`: ffprobe's name of it.
 pub(super) fn ends_early(path: &Path, container: &str) -> io::Result<bool> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -32,6 +33,7 @@ pub(super) fn ends_early(path: &Path, container: &str) -> io::Result<bool> {
         "mpegts" => streams::transport(&file, length),
         "mpeg" => streams::program(&file, length),
         "dv" => streams::dv(&file, length),
+        "mxf" => mxf::broken(&mut BufReader::new(file), length),
         _ => return Ok(false),
     };
     match found {

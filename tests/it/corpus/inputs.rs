@@ -143,6 +143,12 @@ impl Input {
             let (step, with) = step.split_once(' ').unwrap_or((step, ""));
             match step {
                 "cut" => bytes.truncate((bytes.len() as f64 * with.parse::<f64>().unwrap()) as usize),
+                "hole" => {
+                    let (from, to) = with.split_once(' ').unwrap();
+                    let at = |share: &str| (bytes.len() as f64 * share.parse::<f64>().unwrap()) as usize;
+                    let hole = at(from)..at(to);
+                    bytes[hole].fill(0);
+                }
                 "drop-front" => drop(bytes.drain(..with.parse::<usize>().unwrap())),
                 "append-noise" => bytes.extend(noise(with.parse().unwrap())),
                 "packets-204" => {

@@ -5,7 +5,6 @@
 mod bids;
 mod claims;
 mod dispatches;
-mod doubts;
 mod handovers;
 mod hedges;
 mod refusals;
