@@ -163,8 +163,9 @@ impl Journal {
             What::Stalled { peer, .. } | What::Slow { peer } => {
                 job.note = Some(format!("{peer} takes long: tried elsewhere, too"));
             }
-            What::FailedHere { error } | What::Crashed { error } => {
-                job.note = Some(format!("{here}: {}", error.code()));
+            What::FailedHere { error } => job.note = Some(format!("{here}: {}", error.code())),
+            What::Crashed { on: node, error } | What::Doubted { peer: node, error } => {
+                job.note = Some(format!("{node}: {}", error.code()));
             }
             _ => {}
         }

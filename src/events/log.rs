@@ -154,7 +154,10 @@ fn of_attempt(content: &ContentId, what: &What) {
         What::FailedHere { error } => {
             tracing::error!(%content, %error, "can't do it here: next candidate");
         }
-        What::Crashed { error } => tracing::warn!(%content, %error, "one more node may try"),
+        What::Doubted { peer, error } => {
+            tracing::info!(%content, %peer, %error, "a peer refuses the video: this node sees for itself");
+        }
+        What::Crashed { on, error } => tracing::warn!(%content, node = %on, %error, "one more node may try"),
         What::Stalled { peer, seen } => {
             tracing::info!(%content, %peer, seen, "job stalled on a peer: tried elsewhere as well");
         }

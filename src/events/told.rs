@@ -264,7 +264,8 @@ fn of_attempt(content: &ContentId, what: &What) -> (&'static str, Fields) {
             ("result_not_taken", job().text("peer", peer).text("reason", reason(error)))
         }
         What::FailedHere { error } => ("failed_here", job().text("outcome", error.code())),
-        What::Crashed { error } => ("crashed", job().text("outcome", error.code())),
+        What::Doubted { peer, error } => ("doubted", job().text("peer", peer).text("outcome", error.code())),
+        What::Crashed { on, error } => ("crashed", job().text("node", on).text("outcome", error.code())),
         What::Stalled { peer, seen } => ("stalled", job().text("peer", peer).text("seen", seen)),
         What::Slow { peer } => ("slow", job().text("peer", peer)),
         What::StragglerFailed { error } => ("straggler_failed", job().text("reason", reason(error))),

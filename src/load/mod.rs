@@ -14,7 +14,7 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use tokio::sync::watch;
 
 use cgroup::Cgroup;
-pub use process::{CpuUse, cpu_time};
+pub use process::{CpuUse, cpu_time, is_ready};
 
 /// One reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,17 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, rustix::param::clock_ticks_per_second())
 }
 
+/// Whether a thread of a process runs, or would if it got a core or its disk (`proc_pid_stat(5)`: R and D). No such process: false.
+pub fn is_ready(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        // Threads come and go meanwhile.
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        matches!(state, Some('R' | 'D'))
+    })
+}
+
 /// Fields 14 and 15 of `proc_pid_stat(5)`; the second, the name, may hold anything.
 fn parse(stat: &str, ticks_per_s: u64) -> Option<Duration> {
     let (_, after_name) = stat.rsplit_once(')')?;

@@ -82,7 +82,7 @@ impl Host for Node {
         self.peers.standings().is_distrusted(Instant::now(), peer)
     }
 
-    fn stalled(&self, peer: &Identity, seen: &str) {
-        self.peers.report(peer, Fault::Stalled, seen);
+    fn hold_against(&self, peer: &Identity, fault: Fault, seen: &str) {
+        self.peers.report(peer, fault, seen);
     }
 }

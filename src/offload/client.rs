@@ -253,7 +253,12 @@ impl PeerClient {
         }
         let status = delivery.response.status();
         let body = self.small_body(peer, delivery.response, delivery.promised).await?;
-        Err(refusal(status, &body))
+        if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
+            return Err(refusal(problem));
+        }
+        // No node answers so.
+        let seen = format!("it answered {status} and no problem document");
+        Err(self.faulty(peer, Fault::Unproven, seen))
     }
 
     /// A request and its answer, whose head has to prove where it comes from.
@@ -345,10 +350,7 @@ fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Res
 }
 
 /// What a peer's error answer means for the job.
-fn refusal(status: StatusCode, body: &[u8]) -> PeerError {
-    let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
-        return PeerError::Unreachable(format!("answered {status} and no problem document"));
-    };
+fn refusal(problem: Problem) -> PeerError {
     match ended(&problem) {
         Some(ended) if ended.is_of_the_job() => PeerError::Ended(ended),
         ended => {

@@ -12,6 +12,7 @@ use rustix::process::{
 };
 
 use super::cancel::Cancel;
+use super::own_time::Pulse;
 
 /// How much of a child's stderr is kept: the end of it, where the reason stands.
 const STDERR_TAIL_BYTES: usize = 4096;
@@ -38,9 +39,9 @@ pub(super) trait Listener {
     /// It wrote this to its stdout. False: that is enough of it.
     fn hears(&mut self, bytes: &[u8]) -> bool;
 
-    /// Asked every [`PULSE_INTERVAL`], with the CPU that the child has used: whether it has stopped working.
-    fn is_hung(&mut self, cpu: Duration) -> bool {
-        let _ = cpu;
+    /// Asked every [`PULSE_INTERVAL`]: whether it has stopped working.
+    fn is_hung(&mut self, pulse: Pulse) -> bool {
+        let _ = pulse;
         false
     }
 }
@@ -207,8 +208,7 @@ fn watch(
         }
         if now >= pulse {
             pulse = now + PULSE_INTERVAL;
-            // Where the system does not say what it used, its output alone has to tell.
-            if listener.is_hung(crate::load::cpu_time(group.child.id()).unwrap_or_default()) {
+            if listener.is_hung(Pulse::of(group.child.id())) {
                 return Ok(Some(Ended::Hung));
             }
         }

@@ -17,6 +17,7 @@ mod ladders;
 mod larger;
 mod lengths;
 pub(crate) mod mp4_boxes;
+mod own_time;
 mod pool;
 mod previews;
 pub mod probe;

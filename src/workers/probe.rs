@@ -14,6 +14,7 @@ use super::cancel::{Cancel, CancelOnDrop};
 use super::child::{self, Ended, Listener};
 use super::fault::{FaultClass, fault_class, reason};
 use super::gate::Gate;
+use super::own_time::{OwnTime, Pulse};
 use super::protected;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
@@ -28,8 +29,10 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const PACKETS_TIME_MAX: Duration = Duration::from_secs(120);
 /// What ffprobe says of a file with more streams than it is allowed, before it complains of want of memory.
 const TOO_MANY_STREAMS: &str = "exceeds max_streams";
-/// An ffprobe that ran into its time limit and used less of it than this part was kept from its work.
+/// An ffprobe that ran into its time limit and used less of it than this part waited for something that did not come.
 const IDLE_PART_MAX: f64 = 0.25;
+/// How many times its time limit a child may take in all, where the machine keeps from it what it needs.
+const STARVED_TIMES_MAX: u32 = 12;
 
 /// Runs ffprobe, a bounded number at once. Clones share the bound.
 #[derive(Clone, Debug)]
@@ -159,21 +162,20 @@ impl Prober {
             packets.feed(format!("0,0,{seconds}\n").as_bytes());
             return Ok(packets);
         }
-        let mut times = Times(Packets::default());
+        let mut times = Timed::new(Times(Packets::default()), PACKETS_TIME_MAX);
         let allowed = allowed(path, PACKETS_TIME_MAX);
         let mut command =
             self.sandbox.command(&self.tools.ffprobe, packets_argv(path, &self.limits), &allowed);
-        let deadline = Instant::now() + PACKETS_TIME_MAX;
+        let deadline = Instant::now() + PACKETS_TIME_MAX * STARVED_TIMES_MAX;
         let outcome = child::run(&mut command, deadline, cancel, &mut times).map_err(ProbeError::Tool)?;
-        let packets = times.0;
+        let Times(packets) = times.listener;
         self.cpu.add(matches!(outcome.ended, Ended::Exited(_)), outcome.cpu);
         match outcome.ended {
             // It ends with an error where the file does; what it read before is what there is.
             Ended::Exited(status) if status.success() || packets.whole().is_some() => Ok(packets),
             Ended::Exited(status) => Err(failure(status, &outcome.stderr, path)),
-            Ended::Deadline | Ended::Hung | Ended::Cancelled | Ended::Refused => {
-                Err(timed_out(PACKETS_TIME_MAX, outcome.cpu))
-            }
+            Ended::Deadline => Err(starved(PACKETS_TIME_MAX * STARVED_TIMES_MAX, outcome.cpu)),
+            Ended::Hung | Ended::Cancelled | Ended::Refused => Err(timed_out(PACKETS_TIME_MAX, outcome.cpu)),
         }
     }
 
@@ -192,13 +194,14 @@ impl Prober {
 
     /// What a child that looks at a file writes of it.
     fn written_by(&self, command: &mut Command, path: &Path, cancel: &Cancel) -> Result<Vec<u8>, ProbeError> {
-        let mut json = Json(Vec::new());
-        let deadline = Instant::now() + self.limits.probe_time_max;
+        let max = self.limits.probe_time_max;
+        let mut json = Timed::new(Json(Vec::new()), max);
+        let deadline = Instant::now() + max * STARVED_TIMES_MAX;
         let outcome = child::run(command, deadline, cancel, &mut json).map_err(ProbeError::Tool)?;
         let done = matches!(outcome.ended, Ended::Exited(status) if status.success());
         self.cpu.add(done, outcome.cpu);
         match outcome.ended {
-            Ended::Exited(status) if status.success() => Ok(json.0),
+            Ended::Exited(status) if status.success() => Ok(json.listener.0),
             Ended::Exited(_) if outcome.stderr.contains(TOO_MANY_STREAMS) => {
                 let max = self.limits.streams_max;
                 let (found, max) = (format!("more than {max}"), max.to_string());
@@ -210,9 +213,8 @@ impl Prober {
                 }
                 Err(failure(status, &outcome.stderr, path))
             }
-            Ended::Deadline | Ended::Hung | Ended::Cancelled => {
-                Err(timed_out(self.limits.probe_time_max, outcome.cpu))
-            }
+            Ended::Deadline => Err(starved(max * STARVED_TIMES_MAX, outcome.cpu)),
+            Ended::Hung | Ended::Cancelled => Err(timed_out(max, outcome.cpu)),
             Ended::Refused => {
                 Err(ProbeError::Refused { reason: "it describes far too many streams".to_owned() })
             }
@@ -228,6 +230,33 @@ const fn allowed(path: &Path, cpu_max: Duration) -> Allowed<'_> {
         file_bytes_max: 0,
         cpu_seconds_max: cpu_max.as_secs(),
         device: None,
+    }
+}
+
+/// A listener to a child that has so much time of its own.
+struct Timed<L> {
+    listener: L,
+    max: Duration,
+    begun: Instant,
+    time: OwnTime,
+}
+
+impl<L> Timed<L> {
+    fn new(listener: L, max: Duration) -> Self {
+        let now = Instant::now();
+        Self { listener, max, begun: now, time: OwnTime::since(now) }
+    }
+}
+
+impl<L: Listener> Listener for Timed<L> {
+    fn hears(&mut self, bytes: &[u8]) -> bool {
+        self.listener.hears(bytes)
+    }
+
+    fn is_hung(&mut self, pulse: Pulse) -> bool {
+        let now = Instant::now();
+        self.begun = (self.begun + self.time.kept(now, pulse)).min(now);
+        now.saturating_duration_since(self.begun) >= self.max
     }
 }
 
@@ -261,6 +290,12 @@ fn timed_out(max: Duration, cpu: Duration) -> ProbeError {
         };
     }
     ProbeError::TimedOut(max)
+}
+
+/// It would have worked, and the machine let it hardly do so.
+fn starved(max: Duration, cpu: Duration) -> ProbeError {
+    let what = format!("in {max:?} it got {cpu:?} of CPU: this machine does too much else");
+    ProbeError::Tool(io::Error::new(io::ErrorKind::TimedOut, what))
 }
 
 /// Whether the kernel ended it, since it had used the CPU time that it gets. The kernel's own count may be a tick behind.

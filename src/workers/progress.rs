@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::child::Listener;
 use super::larger;
+use super::own_time::{OwnTime, Pulse};
 use crate::content::MediaInfo;
 
 /// How far a transcode has come.
@@ -24,7 +25,7 @@ pub struct Progress {
 }
 
 /// An ffmpeg that has written no progress for so long, and used less CPU than [`IDLE_PART_MAX`] of that time, hangs: it waits for
-/// something that does not come. One that is short of CPU still gets more than that.
+/// something that does not come. Time that the machine kept from it does not count, here and below.
 const HUNG_AFTER: Duration = Duration::from_secs(20);
 const IDLE_PART_MAX: f64 = 0.01;
 /// And one that has got no further for so long, whatever it uses, goes in a circle.
@@ -37,6 +38,7 @@ pub(super) struct Ear<F> {
     /// When it last got further, and what CPU it had used by then; and the same of when it last used more than next to none.
     further: Instant,
     busy: (Instant, Duration),
+    time: OwnTime,
     on_progress: F,
     /// What the input says of itself, and in which way it went beyond that.
     said: Option<MediaInfo>,
@@ -51,6 +53,7 @@ impl<F: FnMut(Progress)> Ear<F> {
             reported: false,
             further: now,
             busy: (now, Duration::ZERO),
+            time: OwnTime::since(now),
             on_progress,
             said: None,
             beyond: None,
@@ -72,14 +75,17 @@ impl<F: FnMut(Progress)> Ear<F> {
         self.reported.then(|| self.reader.now())
     }
 
-    fn is_hung_at(&mut self, now: Instant, cpu: Duration) -> bool {
+    fn is_hung_at(&mut self, now: Instant, pulse: Pulse) -> bool {
+        let (kept, cpu) = (self.time.kept(now, pulse), pulse.cpu);
+        self.further = (self.further + kept).min(now);
+        self.busy.0 = (self.busy.0 + kept).min(now);
         let (since, used) = self.busy;
         if cpu.saturating_sub(used) >= (now - since).mul_f64(IDLE_PART_MAX).max(MOVED_CPU_MIN) {
             self.busy = (now, cpu);
             self.reader.now.cpu = cpu;
             (self.on_progress)(self.reader.now());
         }
-        let further = now - self.further;
+        let further = now.saturating_duration_since(self.further);
         (further >= HUNG_AFTER && now - self.busy.0 >= HUNG_AFTER) || further >= CIRCLING_AFTER
     }
 }
@@ -101,8 +107,8 @@ impl<F: FnMut(Progress)> Listener for Ear<F> {
         self.beyond.is_none()
     }
 
-    fn is_hung(&mut self, cpu: Duration) -> bool {
-        self.is_hung_at(Instant::now(), cpu)
+    fn is_hung(&mut self, pulse: Pulse) -> bool {
+        self.is_hung_at(Instant::now(), pulse)
     }
 }
 
@@ -202,9 +208,10 @@ mod tests {
     fn one_that_neither_works_nor_says_anything_hangs() {
         let begun = Instant::now();
         let second = Duration::from_secs(1);
+        let pulse = |cpu| Pulse { cpu, ready: false };
         let hung_after = |cpu_a_second: Duration| {
             let mut ear = Ear::new(None, |_| {});
-            (1..=300u32).find(|&s| ear.is_hung_at(begun + second * (s + 1), cpu_a_second * s))
+            (1..=300u32).find(|&s| ear.is_hung_at(begun + second * (s + 1), pulse(cpu_a_second * s)))
         };
         assert_eq!(hung_after(Duration::ZERO), Some(20));
         // Starved of CPU among many, and at a picture that takes its time.
@@ -214,8 +221,17 @@ mod tests {
         // Frozen in the middle of its work.
         let mut ear = Ear::new(None, |_| {});
         ear.hears(REPORT.as_bytes());
-        let frozen = (1..=300u32).find(|&s| ear.is_hung_at(begun + second * (s + 1), second * s.min(30)));
-        assert_eq!(frozen, Some(50));
+        let frozen = |s: &u32| ear.is_hung_at(begun + second * (*s + 1), pulse(second * (*s).min(30)));
+        assert_eq!((1..=300u32).find(frozen), Some(50));
+        // On a machine that gives it 4 ms a second it is starved, however long, and does not hang; one that goes in a circle on half
+        // of a core has done so when it has worked for as long as one that has all of it.
+        let starved_until = |cpu_a_second: Duration| {
+            let mut ear = Ear::new(None, |_| {});
+            let pulse = |s: u32| Pulse { cpu: cpu_a_second * s, ready: true };
+            (1..=3_000u32).find(|&s| ear.is_hung_at(begun + second * (s + 1), pulse(s)))
+        };
+        assert_eq!(starved_until(Duration::from_millis(4)), None);
+        assert!(starved_until(second / 2).is_some_and(|s| (235..=245).contains(&s)));
         // What it says counts, whatever it uses.
         let mut told = 0;
         let mut ear = Ear::new(None, |_| told += 1);

@@ -114,6 +114,29 @@ async fn a_members_word_for_a_result_is_not_believed() {
     assert_eq!(node.metric("starling_peer_faults_total{fault=\"doubtful\"}").await, 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_members_word_against_a_video_is_not_believed() {
+    let node = node();
+    let cases = [
+        ("refuser", 422, r#"{"code":"unusable","why":"so says the liar"}"#, "contradicted", 1),
+        ("reneger", 503, r#"{"code":"saturated","retry_after_ms":1000}"#, "reneged", 3),
+    ];
+    for (at, (name, status, ended, fault, jobs)) in cases.into_iter().enumerate() {
+        let plays = move |path: &str| path.starts_with("/internal/jobs/").then(|| Play::ended(status, ended));
+        let rogue = Rogue::join(&node, name, None, plays).await;
+        for tag in 0..jobs {
+            assert_made_here(&node.http.upload(clip(700 + 10 * at as u32 + tag).make()).await);
+        }
+        let seen = told_of(&node, name, fault).await;
+        assert!(seen.starts_with("it said that a video") || seen.starts_with("it took a job"), "{seen}");
+        assert_eq!(rogue.jobs(), jobs as usize, "each was sent to it first");
+        // Avoided, it is sent nothing more.
+        assert_made_here(&node.http.upload(clip(750 + at as u32).make()).await);
+        assert_eq!(rogue.jobs(), jobs as usize);
+        rogue.leave(&node).await;
+    }
+}
+
 #[tokio::test]
 async fn a_home_that_lies_neither_has_a_wrong_result_taken_nor_makes_anybody_wait() {
     let node = node();

@@ -11,7 +11,7 @@ use starling_overlay::NodeName;
 use super::bids::Round;
 use super::offers::{Offer, Taken};
 use super::watch::{Motion, Stall, patience_with, until_stalled};
-use super::{Done, Event, Journey, PeerError, Ports, What, clock, share};
+use super::{Done, Event, Fault, Journey, PeerError, Ports, What, clock, share};
 use crate::content::ContentId;
 use crate::error::WorkError;
 use crate::policy::{Candidate, Handoff, Outcome, RouteKind};
@@ -82,6 +82,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
 
     /// Does it on this node.
     pub(super) async fn here(&mut self) -> Result<Done<P::Object>, Attempt> {
+        self.journey.doubts.begins();
         let mut stragglers = std::mem::take(&mut self.stragglers);
         let (ports, content) = (Arc::clone(&self.journey.ports), self.journey.job.content());
         let attempt = hedged((&*ports, content), &mut stragglers, Box::pin(self.here_alone())).await;
@@ -91,6 +92,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
 
     /// Has a peer do it: that of the round, or the one of them that is done first.
     pub(super) async fn there(&mut self, round: &Round) -> Result<Done<P::Object>, Attempt> {
+        self.journey.doubts.begins();
         self.asked += round.peers.len();
         let mut stragglers = std::mem::take(&mut self.stragglers);
         let (ports, content) = (Arc::clone(&self.journey.ports), self.journey.job.content());
@@ -115,7 +117,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
     }
 
     async fn here_alone(&mut self) -> Result<Done<P::Object>, Attempt> {
-        let Journey { ports, job, reservation } = &mut *self.journey;
+        let Journey { ports, job, reservation, .. } = &mut *self.journey;
         let result = share::work_here(ports, job, reservation.take()).await;
         job.timings.mark(if result.is_ok() { "here" } else { "not-here" });
         match result {
@@ -146,16 +148,75 @@ impl<'a, P: Ports> Attempts<'a, P> {
         }
     }
 
-    /// A tool came to grief over it, here or there.
+    /// A tool came to grief over it here.
     fn crashed(&mut self, how: String) -> Attempt {
         match self.journey.job.crashed(how) {
             error @ WorkError::Crashed { .. } => {
-                self.journey.tell(What::Crashed { error: error.clone() });
+                let on = self.journey.ports.identity().name.clone();
+                self.journey.tell(What::Crashed { on, error: error.clone() });
                 self.crash = Some(error);
                 Attempt::Elsewhere
             }
             verdict => Attempt::Final(verdict),
         }
+    }
+
+    /// A peer says that one did there. It is the video when one did here, too; two peers that say so are no proof yet.
+    fn crashed_there(&mut self, peer: NodeName, how: String) -> Attempt {
+        let error = self.journey.job.crashed(how.clone());
+        if self.has_crashed_here() && matches!(error, WorkError::Unusable { .. }) {
+            return Attempt::Final(error);
+        }
+        self.journey.doubts.crash();
+        let error = WorkError::Crashed { how };
+        self.journey.tell(What::Crashed { on: peer, error: error.clone() });
+        self.crash = Some(error);
+        if self.journey.doubts.are_enough() { self.for_itself() } else { Attempt::Elsewhere }
+    }
+
+    /// A peer says that the video can't be used. What it says is the verdict where a tool of this node's came to grief over it, too;
+    /// else this node sees for itself.
+    fn doubted(&mut self, candidate: &Candidate, why: String) -> Attempt {
+        self.journey.doubts.verdict(&candidate.identity, &why);
+        let error = WorkError::Unusable { why };
+        if self.has_crashed_here() {
+            return Attempt::Final(error);
+        }
+        self.journey.tell(What::Doubted { peer: candidate.identity.name.clone(), error });
+        self.for_itself()
+    }
+
+    /// This node is next, if it has not failed at it by its own fault.
+    const fn for_itself(&self) -> Attempt {
+        if self.fault.is_none() { Attempt::Here } else { Attempt::Elsewhere }
+    }
+
+    const fn has_crashed_here(&self) -> bool {
+        matches!(self.fault, Some(WorkError::Crashed { .. }))
+    }
+
+    /// What this node's own look at the video says against it, where peers spoke against it and it has not looked yet.
+    pub(super) async fn own_verdict(&mut self) -> Option<WorkError> {
+        let Journey { ports, job, doubts, .. } = &mut *self.journey;
+        if job.facts.is_some() || doubts.last().is_none() {
+            return None;
+        }
+        match ports.probe(job).await {
+            Ok(facts) => {
+                job.facts = Some(facts);
+                None
+            }
+            Err(verdict @ WorkError::Unusable { .. }) => Some(verdict),
+            // It can't tell.
+            Err(_) => None,
+        }
+    }
+
+    /// The end of a job that this node can't do, and of which peers say that nobody can: not their word for it, since no tool of this
+    /// node's agrees, but that it may be so.
+    pub(super) fn undecided(&self) -> Option<WorkError> {
+        let why = self.journey.doubts.last()?;
+        Some(WorkError::Crashed { how: format!("another node says that it can't be used: {why}") })
     }
 
     async fn there_alone(&mut self, round: &Round) -> Result<Done<P::Object>, Attempt> {
@@ -168,7 +229,10 @@ impl<'a, P: Ports> Attempts<'a, P> {
         };
         let peer = &round.peers[place];
         match self.hand_over(peer, taken).await {
-            None => Err(Attempt::Elsewhere),
+            None => {
+                self.journey.doubts.stall();
+                Err(if self.journey.doubts.have_stalled() { self.for_itself() } else { Attempt::Elsewhere })
+            }
             Some(Ok(done)) => {
                 self.journey.job.timings.mark("peer");
                 Ok(done)
@@ -182,9 +246,14 @@ impl<'a, P: Ports> Attempts<'a, P> {
         self.journey.job.timings.mark("no-peer");
         let peer = candidate.identity.name.clone();
         match error {
-            PeerError::Ended(WorkError::Crashed { how }) => return self.crashed(how),
+            PeerError::Ended(WorkError::Crashed { how }) => return self.crashed_there(peer, how),
+            PeerError::Ended(WorkError::Unusable { why }) => return self.doubted(candidate, why),
             PeerError::Ended(error) => return Attempt::Final(error),
             PeerError::Refused { reason, retry_after } => {
+                if taken {
+                    let seen = format!("it took a job, and refused it then: {reason:.100}");
+                    self.journey.ports.hold_against(&candidate.identity, Fault::Reneged, &seen);
+                }
                 self.journey.tell(What::Refused { peer, reason, taken });
                 return self.refused_for(retry_after);
             }
@@ -211,7 +280,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
 
     /// An offer of it, that is not on its way yet.
     pub(super) fn offer_to(&self, candidate: &Candidate) -> Offer<P> {
-        let Journey { ports, job, reservation } = &*self.journey;
+        let Journey { ports, job, reservation, .. } = &*self.journey;
         // A node that is leaving, or has failed at it, has no place to compare with.
         let backlog = (!self.leaving && self.fault.is_none())
             .then(|| candidate.backlog_max(ports.backlog(job.client, reservation.as_ref())))
@@ -258,10 +327,13 @@ impl<'a, P: Ports> Attempts<'a, P> {
         let name = peer.name.clone();
         match stall {
             Stall::Still(seen) => {
-                ports.stalled(peer, &seen);
+                ports.hold_against(peer, Fault::Stalled, &seen);
                 self.journey.tell(What::Stalled { peer: name, seen });
             }
-            Stall::Slow => self.journey.tell(What::Slow { peer: name }),
+            Stall::Slow => {
+                self.journey.doubts.slow(peer, since);
+                self.journey.tell(What::Slow { peer: name });
+            }
         }
         self.journey.job.timings.mark("stalled");
         self.stragglers.push(exchange);

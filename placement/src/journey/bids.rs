@@ -140,7 +140,7 @@ impl<P: Ports> Attempts<'_, P> {
 
     /// From now to the result, if this node does it.
     fn here_after(&self, here: &Candidate) -> Duration {
-        let Journey { ports, job, reservation } = &*self.journey;
+        let Journey { ports, job, reservation, .. } = &*self.journey;
         let wait = ports.backlog(job.client, reservation.as_ref()).wait_ms;
         let wait = wait.map(|ms| Duration::from_millis(ms.into()));
         let thought = || here.forecast.map_or(Duration::ZERO, |forecast| forecast.wait);

@@ -19,6 +19,9 @@ impl<P: Ports> Journey<P> {
     /// Does the job wherever there is a place for it: here, or, without one, at a peer that takes it as it is.
     pub(super) async fn make(&mut self) -> Outcome<P::Object> {
         let outcome = self.make_somewhere().await;
+        if let Ok(done) = &outcome {
+            self.doubts.settle(&*self.ports, &done.by);
+        }
         // What was not used.
         self.reservation = None;
         outcome
@@ -41,7 +44,7 @@ impl<P: Ports> Journey<P> {
 
     /// Takes a place here for a job of which no more is known than its content. False: there is none.
     pub(super) fn reserve(&mut self) -> bool {
-        let Self { ports, job, reservation } = self;
+        let Self { ports, job, reservation, .. } = self;
         if ports.can_make(&job.key.profile).is_err() {
             return false;
         }
@@ -142,9 +145,18 @@ impl<P: Ports> Journey<P> {
             if let Some(outcome) = decided(attempts.there(&Round::of_one(candidate, deadline)).await) {
                 return outcome;
             }
+            if let Some(verdict) = attempts.own_verdict().await {
+                return Err(verdict);
+            }
+            if attempts.journey.doubts.are_enough() {
+                break;
+            }
         }
         if let Some(outcome) = attempts.last_chance().await {
             return outcome;
+        }
+        if let Some(undecided) = attempts.undecided() {
+            return Err(undecided);
         }
         match (attempts.fault, attempts.retry_after) {
             // There is a node that can, and it will have time.
@@ -178,8 +190,14 @@ impl<P: Ports> Journey<P> {
             if let Some(outcome) = decided(attempts.there(&round).await) {
                 return Ok(outcome);
             }
+            if let Some(verdict) = attempts.own_verdict().await {
+                return Ok(Err(verdict));
+            }
+            if attempts.journey.doubts.are_enough() {
+                break;
+            }
             attempts.willing.drain(..).rev().for_each(|peer| open.push_front(peer));
-            if attempts.has_stragglers() {
+            if attempts.has_stragglers() || attempts.journey.doubts.are_any() {
                 // It was taken, so it is no refusal that is waited for now.
                 decide_by = clock::now() + HEDGE_DECIDED_AFTER;
             }
@@ -210,7 +228,7 @@ impl<P: Ports> Journey<P> {
 
     /// The best candidates for the job, with the place that it has here if it has one; this node among them.
     fn rank(&self, count_max: usize) -> Vec<Candidate> {
-        let Self { ports, job, reservation } = self;
+        let Self { ports, job, reservation, .. } = self;
         let demand = job.demand();
         let service = match demand.work_pixels {
             Some(pixels) => ports.estimate(job.client, &job.key.profile, pixels).service,
@@ -249,6 +267,9 @@ impl<P: Ports> Attempts<'_, P> {
             }
             if let Some(outcome) = decided(self.there(&Round::of_one(&candidate, deadline)).await) {
                 return outcome;
+            }
+            if let Some(verdict) = self.own_verdict().await {
+                return Err(verdict);
             }
         }
         self.last_chance().await.unwrap_or(Err(WorkError::Draining))

@@ -144,8 +144,17 @@ pub enum What {
         /// Which one.
         error: WorkError,
     },
+    /// A peer says that the video can't be used: this node sees for itself before its client is told so.
+    Doubted {
+        /// The peer.
+        peer: NodeName,
+        /// What it says.
+        error: WorkError,
+    },
     /// A tool came to grief over it: one more node may try.
     Crashed {
+        /// On which node.
+        on: NodeName,
         /// How.
         error: WorkError,
     },

@@ -21,6 +21,7 @@ mod budget;
 mod claim;
 pub mod clock;
 mod dispatch;
+mod doubts;
 mod event;
 mod flights;
 mod handover;
@@ -107,4 +108,6 @@ struct Journey<P: Ports> {
     job: Job<P>,
     /// The place here, until work takes it.
     reservation: Option<P::Reservation>,
+    /// What peers said of it that is not believed yet.
+    doubts: doubts::Doubts,
 }

@@ -7,10 +7,14 @@ use crate::error::WorkError;
 pub enum Fault {
     /// No connection, a broken one, or no answer.
     Unreachable,
+    /// It took a job, and did not do it: it refused it then, or was not done when another node was long since.
+    Reneged,
     /// Its result does not fit to what the input says of itself.
     Doubtful,
     /// It took a job, and then nothing moved.
     Stalled,
+    /// It said of a video that it can't be used, and another node made it.
+    Contradicted,
     /// Its answer does not prove to come from a member.
     Unproven,
     /// Its result is not what was asked for.
@@ -19,14 +23,24 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Unreachable, Self::Doubtful, Self::Stalled, Self::Unproven, Self::Lied];
+    pub const ALL: [Self; 7] = [
+        Self::Unreachable,
+        Self::Reneged,
+        Self::Doubtful,
+        Self::Stalled,
+        Self::Contradicted,
+        Self::Unproven,
+        Self::Lied,
+    ];
 
     /// The word in the log and the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Reneged => "reneged",
             Self::Doubtful => "doubtful",
             Self::Stalled => "stalled",
+            Self::Contradicted => "contradicted",
             Self::Unproven => "unproven",
             Self::Lied => "lied",
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use starling_overlay::{Identity, LoadSample, NodeName, View};
 
-use super::{CacheState, Event, Job, Journeys, Life, Motion, PeerError, Progress, Proposal, clock};
+use super::{CacheState, Event, Fault, Job, Journeys, Life, Motion, PeerError, Progress, Proposal, clock};
 use crate::content::{ClientTag, Key};
 use crate::desk::{Backlog, Estimate, Ready};
 use crate::error::WorkError;
@@ -74,8 +74,8 @@ pub trait Host: Things {
     fn avoided(&self) -> Vec<Avoided>;
     /// Whether a peer has done worse lately than not to answer, for which it is not even asked.
     fn is_distrusted(&self, peer: &Identity) -> bool;
-    /// Holds it against a peer that a job of which it said yes does not move.
-    fn stalled(&self, peer: &Identity, seen: &str);
+    /// Holds something against a peer that had a job; `seen` is what was seen of it, for the log.
+    fn hold_against(&self, peer: &Identity, fault: Fault, seen: &str);
 }
 
 /// The own desk.

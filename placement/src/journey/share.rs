@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::doubts::Doubts;
 use super::flights::{Flights, Role};
 use super::{CacheState, Done, Event, Job, Journey, Outcome, Ports, Served, What, clock};
 use crate::content::Key;
@@ -35,7 +36,7 @@ impl<O> Ended<O> {
 /// The result of a job: from the cache, from work under way, or made for it by the best node there is.
 pub async fn answer<P: Ports>(ports: &Arc<P>, job: Job<P>) -> Result<Served<P::Object>, WorkError> {
     let begin = |job: Job<P>, reservation| {
-        let journey = Journey { ports: Arc::clone(ports), job, reservation };
+        let journey = Journey { ports: Arc::clone(ports), job, reservation, doubts: Doubts::default() };
         // Boxed: what it holds while it waits is large.
         Box::pin(journey.run())
     };

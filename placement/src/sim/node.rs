@@ -273,8 +273,8 @@ impl Host for SimNode {
         self.standings.is_distrusted(clock::now(), peer)
     }
 
-    fn stalled(&self, peer: &Identity, _: &str) {
+    fn hold_against(&self, peer: &Identity, fault: Fault, _: &str) {
         // What a node would log of it is no part of a run.
-        self.standings.report(clock::now(), peer, Fault::Stalled);
+        self.standings.report(clock::now(), peer, fault);
     }
 }

@@ -23,16 +23,17 @@ const fn pauses(fault: Fault) -> (Duration, Duration) {
         // Gossip finds it dead or well in that time.
         Fault::Unreachable => (5, 60),
         Fault::Doubtful | Fault::Stalled => (5, 600),
-        Fault::Unproven => (10, 600),
+        Fault::Reneged | Fault::Contradicted | Fault::Unproven => (10, 600),
         Fault::Lied => (30, 3600),
     };
     (Duration::from_secs(first_s), Duration::from_secs(longest_s))
 }
 
-/// How many of them are for nothing: an input that is odd makes an honest result doubtful.
+/// How many of them are for nothing: an input that is odd makes an honest result doubtful, and what an honest peer has taken it may
+/// have to give back, when it leaves or its disk is full.
 const fn forgiven(fault: Fault) -> u32 {
     match fault {
-        Fault::Doubtful => 2,
+        Fault::Doubtful | Fault::Reneged => 2,
         _ => 0,
     }
 }

@@ -60,6 +60,15 @@ impl Play {
         Self::Answer(head(bytes).body(StreamBody::new(frames).boxed_unsync()).unwrap())
     }
 
+    /// Work that ended without a result, as such an answer says it.
+    pub fn ended(status: u16, ended: &str) -> Self {
+        let problem = format!(
+            r#"{{"type":"https://starling.invalid/problems/x","title":"x","status":{status},"detail":"x","ended":{ended}}}"#
+        );
+        let response = Response::builder().status(status).header("content-type", "application/problem+json");
+        Self::Answer(response.body(Full::new(Bytes::from(problem)).boxed_unsync()).unwrap())
+    }
+
     pub fn nothing() -> Self {
         Self::Answer(Response::builder().status(404).body(Full::default().boxed_unsync()).unwrap())
     }

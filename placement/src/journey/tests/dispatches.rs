@@ -63,18 +63,6 @@ async fn a_peer_that_dies_with_the_job_is_followed_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_of_a_peer_is_final() {
-    let verdict = || WorkError::unusable("no video");
-    let stage = Stage::new(&["b"], |script| {
-        script.ranked = vec!["b", "a"];
-        peer(script, "b").work = Reply::at_once(Err(PeerError::Ended(verdict()))).into();
-    });
-    assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap_err(), verdict());
-    assert!(!stage.did("run in its place"));
-    assert_eq!(stage.taken(), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_crash_is_tried_on_one_more_node_and_is_the_videos_fault_then() {
     let stage = Stage::new(&["b"], |script| {
         script.run = Reply::at_once(Err(crashed())).into();

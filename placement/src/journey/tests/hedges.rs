@@ -20,7 +20,7 @@ async fn a_job_that_stalls_at_a_peer_is_done_here_beside_it() {
     let (answer, took) = stage.answer(stage.job("a", 40 * SECOND)).await;
     assert_eq!(answer.unwrap().object, "a's");
     assert!((7 * SECOND..9 * SECOND).contains(&took), "{took:?}");
-    assert!(stage.did("held against b"));
+    assert!(stage.did("held against b: stalled"));
     let events = stage.events();
     let stalled = events.iter().position(|what| matches!(what, What::Stalled { .. })).unwrap();
     let won = events.iter().position(|what| *what == What::HedgeWon).unwrap();
@@ -34,7 +34,7 @@ async fn a_job_that_stalls_at_a_peer_is_done_here_beside_it() {
         }
     });
     assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "a's");
-    assert!(stage.did("held against b") && stage.did("held against c"));
+    assert!(stage.did("held against b: stalled") && stage.did("held against c: stalled"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,7 +65,8 @@ async fn a_peer_that_gets_on_is_waited_for_half_of_the_time() {
     let (answer, took) = stage.answer(stage.job("a", 40 * SECOND)).await;
     assert_eq!(answer.unwrap().object, "a's");
     assert!((20 * SECOND..22 * SECOND).contains(&took), "{took:?}");
-    assert!(stage.told(|what| matches!(what, What::Slow { .. })) && !stage.did("held against b"));
+    assert!(stage.told(|what| matches!(what, What::Slow { .. })) && !stage.did("held against b: stalled"));
+    assert!(stage.did("held against b: reneged"), "what it had for 20 s took this node one");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 mod bids;
 mod claims;
 mod dispatches;
+mod doubts;
 mod handovers;
 mod hedges;
 mod refusals;

@@ -12,8 +12,8 @@ use crate::content::{ClientTag, Key};
 use crate::desk::{Backlog, Estimate, Ready};
 use crate::error::WorkError;
 use crate::journey::{
-    Accepted, CacheState, Event, Host, Job, Journeys, Life, Motion, OwnDesk, PeerError, Peers, Progress,
-    Proposal, Things, Work,
+    Accepted, CacheState, Event, Fault, Host, Job, Journeys, Life, Motion, OwnDesk, PeerError, Peers,
+    Progress, Proposal, Things, Work,
 };
 use crate::lease::Verdict;
 use crate::policy::{
@@ -120,8 +120,8 @@ impl Host for Stage {
         self.script().distrusted.contains(&peer.name.as_str())
     }
 
-    fn stalled(&self, peer: &Identity, _: &str) {
-        self.did_now(format!("held against {}", peer.name));
+    fn hold_against(&self, peer: &Identity, fault: Fault, _: &str) {
+        self.did_now(format!("held against {}: {}", peer.name, fault.as_str()));
     }
 }
 
