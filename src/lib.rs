@@ -15,6 +15,7 @@ pub mod events;
 pub mod fuzzing;
 pub mod gate;
 pub mod http;
+pub mod jobs;
 pub mod lab;
 pub mod load;
 pub mod media;

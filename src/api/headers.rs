@@ -24,6 +24,10 @@ pub mod HEADER {
     pub const FILENAME: &str = "x-filename";
     /// Profile asked for.
     pub const PROFILE: &str = "x-profile";
+    /// `interactive` or `batch`: which jobs come first.
+    pub const PRIORITY: &str = "x-priority";
+    /// A client's own name of a request (draft-ietf-httpapi-idempotency-key-header).
+    pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
     /// SHA-256 of the upload in hex, when the client knows it.
     pub const CONTENT_SHA256: &str = "x-content-sha256";
 }

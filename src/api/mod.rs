@@ -1,11 +1,12 @@
 //! What travels between processes: documents and headers that server, clients and peers read and write alike.
 //!
-//! - for clients: [`Problem`], [`MembersJson`], [`ProfilesJson`], [`FilesJson`], [`HEADER`], and what downloads are called;
-//! - between nodes: [`Offer`], [`OfferEnd`], [`Claim`], [`End`] and their answers. A node that refuses, or whose work ended without a result, says
+//! - for clients: [`JobJson`], [`Problem`], [`MembersJson`], [`ProfilesJson`], [`FilesJson`], [`HEADER`], and what downloads are called;
+//! - between nodes: [`Offer`], [`OfferEnd`], [`Claim`], [`End`], [`JobQuestion`] and their answers. A node that refuses, or whose work ended without a result, says
 //!   so in [`Problem::ended`]: a code and its figures.
 
 mod files;
 mod headers;
+mod jobs;
 mod leases;
 mod members;
 mod naming;
@@ -16,6 +17,9 @@ mod profiles;
 
 pub use files::{FileJson, FilesJson};
 pub use headers::{AUTHENTICATION_INFO, HEADER};
+pub use jobs::{
+    JobAnswer, JobFilter, JobJson, JobProgress, JobQuestion, JobState, JobsJson, OutputJson, Priority,
+};
 pub use leases::{Claim, End};
 pub use members::{LoadJson, MemberJson, MembersJson, PeersJson};
 pub use naming::{result_name, several_name};

@@ -1,6 +1,7 @@
 //! The command line: a file a subcommand.
 
 mod events;
+mod job;
 mod key;
 mod lab;
 mod load;
@@ -43,6 +44,8 @@ enum Command {
     Members(members::Args),
     /// Show what happens, as one node sees it: members that fail and come back, uploads, jobs
     Events(events::Args),
+    /// List, show, watch and cancel jobs: uploads whose answer is fetched later
+    Job(job::Args),
     /// Send many uploads at once, each to a random node, and report what came of them
     Load(Box<load::Args>),
     /// Show what can be asked for and what it makes; check a profile file
@@ -78,6 +81,7 @@ impl Cli {
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
             Command::Events(args) => runtime::block_on(events::run(args)),
+            Command::Job(args) => runtime::block_on(job::run(args)),
             Command::Profiles(args) => profiles::run(args),
             Command::Policy(args) => runtime::block_on(policy::run(args)),
         };

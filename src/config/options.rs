@@ -111,6 +111,8 @@ options! {
     deadline: String, env "STARLING_DEADLINE", value "TIME";
     /// Most time that a request may ask for in X-Deadline-Ms [default: 1h, or --deadline where that is more]
     deadline_max: String, env "STARLING_DEADLINE_MAX", value "TIME";
+    /// Time that a job's results are kept after it has come to its end [default: 24h]
+    job_retention: String, env "STARLING_JOB_RETENTION", value "TIME";
     /// Time running jobs get to finish after SIGTERM [default: 30s]
     drain: String, env "STARLING_DRAIN", value "TIME";
     /// Timing of failure detection: local, lan or wan [default: lan]

@@ -73,6 +73,8 @@ pub struct NodeConfig {
     pub deadline: Duration,
     /// Most time that a request may ask for.
     pub deadline_max: Duration,
+    /// How long a job's results are kept after its end.
+    pub job_retention: Duration,
     /// Time for running jobs after SIGTERM.
     pub drain: Duration,
     /// Failure detection's timing.
@@ -339,6 +341,7 @@ impl NodeConfig {
             policy: Policy { kind: parse("policy", options.policy, PolicyKind::default())?, weights },
             deadline,
             deadline_max,
+            job_retention: duration("job-retention", options.job_retention, DEADLINE_MAX)?,
             drain: duration("drain", options.drain, Duration::from_secs(30))?,
             timing: parse("timing", options.timing, Timing::default())?,
             cluster: cluster_name(options.cluster)?,

@@ -8,7 +8,9 @@ use starling_placement::journey::{Fault, Served, Timings, What};
 use starling_placement::policy::{Policy, RouteKind};
 use starling_placement::standing::Avoidance;
 
+use crate::api::JobState;
 use crate::content::ContentId;
+use crate::jobs::JobId;
 use crate::profile::ProfileName;
 use crate::store::Object;
 use crate::workers::TranscodeError;
@@ -185,6 +187,22 @@ pub enum NodeEvent<'a> {
         entry: &'a str,
         /// Why.
         error: &'a dyn Display,
+    },
+    /// A job is accepted: it is kept, and will be done.
+    JobAccepted {
+        /// Its name.
+        id: &'a JobId,
+        /// The upload.
+        content: &'a ContentId,
+    },
+    /// A job has come to its end.
+    JobEnded {
+        /// Its name.
+        id: &'a JobId,
+        /// The upload.
+        content: &'a ContentId,
+        /// Which end.
+        state: JobState,
     },
     /// The node decides by another routing policy from now on.
     PolicyChanged {

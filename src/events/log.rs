@@ -56,6 +56,10 @@ pub(super) fn line(event: &NodeEvent<'_>) {
             let (peer, fault) = (&peer.name, fault.as_str());
             tracing::debug!(%peer, fault, seen, "a peer's fault, told of before or forgiven");
         }
+        NodeEvent::JobAccepted { id, content } => tracing::info!(job = %id, %content, "job accepted"),
+        NodeEvent::JobEnded { id, content, state } => {
+            tracing::info!(job = %id, %content, state = state.as_str(), "job ended");
+        }
         NodeEvent::PolicyChanged { policy, before } => {
             let (load_weight, rtt_weight) = (policy.weights.load(), policy.weights.rtt());
             let (before, policy) = (before.kind.as_str(), policy.kind.as_str());

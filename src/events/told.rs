@@ -12,6 +12,7 @@ use starling_placement::journey::{PeerError, What};
 
 use super::NodeEvent;
 use crate::content::ContentId;
+use crate::jobs::JobId;
 use crate::printable;
 
 /// Longest text of a field: peers choose some of them.
@@ -360,6 +361,10 @@ fn of_node(event: &NodeEvent<'_>) -> Told {
         }
         NodeEvent::ResultDamaged { .. } => (Kind::Cache, "result_damaged", Fields::default()),
         NodeEvent::NotCached { .. } => (Kind::Cache, "not_cached", Fields::default()),
+        NodeEvent::JobAccepted { id, content } => (Kind::Job, "job_accepted", of_kept(id, content)),
+        NodeEvent::JobEnded { id, content, state } => {
+            (Kind::Job, "job_ended", of_kept(id, content).text("state", state))
+        }
         NodeEvent::PolicyChanged { policy, before } => (
             Kind::Node,
             "policy_changed",
@@ -373,6 +378,14 @@ fn of_node(event: &NodeEvent<'_>) -> Told {
         _ => (Kind::Node, "other", Fields::default()),
     };
     Told { kind, name, fields }
+}
+
+/// Digits of a job's number that are told: all of them would fetch its result.
+const NUMBER_DIGITS: usize = 16;
+
+fn of_kept(id: &JobId, content: &ContentId) -> Fields {
+    let number = id.number.to_string();
+    Fields::default().text("job", &number[..NUMBER_DIGITS]).content(content)
 }
 
 fn with_prediction(fields: Fields, predicted: Option<Duration>) -> Fields {

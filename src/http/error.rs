@@ -5,14 +5,15 @@ use std::time::Duration;
 use hyper::StatusCode;
 use starling_placement::error::WorkError;
 
-use crate::api::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
+use crate::api::{JobState, PROBLEM_TYPE_BASE, Problem, wait_seconds};
 use crate::auth::AuthError;
 use crate::config::DEADLINE_MAX;
 use crate::gate::GateError;
+use crate::jobs::JobError;
 use crate::node::{ListenError, NotAll, ProfileError, RefusedOffer};
 use crate::printable;
 use crate::profile::ProfileName;
-use crate::store::{IngestError, NoRoom};
+use crate::store::{IngestError, NoRoom, is_full};
 
 /// When there may be room for uploads again: those under way are done within seconds, mostly.
 const INCOMING_RETRY: Duration = Duration::from_secs(5);
@@ -181,6 +182,34 @@ pub enum ApiError {
         /// From its arrival to its result, as estimated.
         needs: Duration,
     },
+    /// A job that another node keeps, which does not answer.
+    #[error("the job is kept by {node}, which does not answer now: {why}; ask again when it is back")]
+    JobElsewhere {
+        /// The node.
+        node: String,
+        /// What was seen of it.
+        why: String,
+    },
+    /// The job has no result, or none yet.
+    #[error("the job is {state}: there is no such result{hint}")]
+    NoOutput {
+        /// How far it is.
+        state: JobState,
+        /// What to do.
+        hint: String,
+    },
+    /// The client's name of the request stands for another one.
+    #[error("the Idempotency-Key was given to another request before: give each request a name of its own")]
+    KeyOfAnother,
+    /// Too many jobs wait or run here.
+    #[error("{0}")]
+    TooManyJobs(String),
+    /// A job's node has ended too often while it was at it.
+    #[error("its node ended {times} times while it was at it: it may be the video's fault")]
+    Interrupted {
+        /// How often.
+        times: u32,
+    },
     /// No space left for the upload or its result.
     #[error("this node's disk is full: try another node or later")]
     DiskFull,
@@ -280,6 +309,17 @@ impl ApiError {
             Self::DeadlineTooShort { .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, "deadline-too-short", "Deadline too short")
             }
+            Self::JobElsewhere { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "job-elsewhere", "The job's node does not answer")
+            }
+            Self::NoOutput { .. } => (StatusCode::NOT_FOUND, "no-output", "No such result of the job"),
+            Self::KeyOfAnother => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "Idempotency-Key used before")
+            }
+            Self::TooManyJobs(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-jobs", "Too many jobs"),
+            Self::Interrupted { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "interrupted", "The node ended while it was at it")
+            }
             Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
             Self::Crashed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "crashed", "ffmpeg crashed"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
@@ -309,7 +349,9 @@ impl ApiError {
             | Self::TooManyConnections { .. }
             | Self::TooManyOffers { .. }
             | Self::ConnectionsFull => Some(Duration::from_secs(1)),
-            Self::IncomingFull | Self::Listeners(_) => Some(INCOMING_RETRY),
+            Self::IncomingFull | Self::Listeners(_) | Self::JobElsewhere { .. } | Self::TooManyJobs(_) => {
+                Some(INCOMING_RETRY)
+            }
             _ => None,
         }
     }
@@ -398,6 +440,19 @@ impl ApiError {
         match profile {
             Some(profile) => error.in_profile(&profile),
             None => error,
+        }
+    }
+}
+
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::TooMany { .. } | JobError::TooManyOfClient { .. } => {
+                Self::TooManyJobs(error.to_string())
+            }
+            JobError::KeyOfAnother => Self::KeyOfAnother,
+            JobError::Io(io) if is_full(&io) => Self::DiskFull,
+            error => Self::Internal(error.to_string()),
         }
     }
 }

@@ -15,8 +15,10 @@ use starling_placement::error::WorkError;
 use starling_placement::journey::TimeBudget;
 
 use super::respond::{json, problem, problem_of, set_header};
-use super::{ApiError, Body, full_body, objects, request};
-use crate::api::{AUTHENTICATION_INFO, Claim, End, HEADER, Offer, OfferEnd, OfferId, Problem, ProgressQuery};
+use super::{ApiError, Body, full_body, jobs, objects, request};
+use crate::api::{
+    AUTHENTICATION_INFO, Claim, End, HEADER, JobQuestion, Offer, OfferEnd, OfferId, Problem, ProgressQuery,
+};
 use crate::auth::{Admission, AuthError};
 use crate::content::ContentId;
 use crate::node::{Node, PeersJobError, RefusedOffer, Served};
@@ -113,6 +115,30 @@ pub(super) async fn result(
         Err(error) => return problem(&error.into()),
     };
     match held(node, content, profile, recipe).await {
+        Ok(object) => delivered(&admission, &object),
+        Err(error) => proved(&admission, problem(&error)).await,
+    }
+}
+
+/// `POST /internal/kept`: what another node asks about jobs that this one keeps.
+pub(super) async fn kept(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    exchange(node, request, async |question: JobQuestion| {
+        jobs::answer(node, question).await.map_err(Said::from)
+    })
+    .await
+}
+
+/// `GET /internal/kept/{job}/{number}`: a result that this node keeps for a job.
+pub(super) async fn kept_output(
+    node: &Arc<Node>,
+    (job, at): (&str, &str),
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let admission = match member(node, request.method(), request.uri().path(), request.headers()) {
+        Ok(admission) => admission,
+        Err(error) => return problem(&error.into()),
+    };
+    match jobs::kept(node, job, at).await {
         Ok(object) => delivered(&admission, &object),
         Err(error) => proved(&admission, problem(&error)).await,
     }

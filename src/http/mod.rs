@@ -12,6 +12,7 @@ mod files;
 mod form_digest;
 mod health;
 mod internal;
+mod jobs;
 mod members;
 pub(crate) mod multipart;
 mod objects;

@@ -7,7 +7,7 @@ use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use super::{ApiError, multipart};
-use crate::api::HEADER;
+use crate::api::{HEADER, Priority};
 use crate::content::{ContentId, parse_digest};
 
 /// RFC 9530: digest of the body as it is sent.
@@ -79,6 +79,9 @@ fn asked_deadline(head: &Parts) -> Result<Option<Duration>, ApiError> {
     })
 }
 
+/// Longest name that a client gives a request.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
 /// The most profiles of one upload that one request may ask for.
 pub const PROFILES_MAX: usize = 8;
 
@@ -126,6 +129,37 @@ pub fn profile(head: &Parts) -> Result<Option<String>, ApiError> {
         Some(name) => Ok(Some(name.into_owned())),
         None => Ok(header(head, HEADER::PROFILE)?.map(str::to_owned)),
     }
+}
+
+/// Whether the client wants to come back for the answer: `Prefer: respond-async` (RFC 7240).
+pub fn prefers_async(head: &Parts) -> bool {
+    let values = head.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = values.flat_map(|value| value.split(','));
+    preferences.any(|preference| {
+        let name = preference.split([';', '=']).next().unwrap_or_default();
+        name.trim().eq_ignore_ascii_case("respond-async")
+    })
+}
+
+/// Which jobs come first.
+pub fn priority(head: &Parts) -> Result<Priority, ApiError> {
+    let text = header(head, HEADER::PRIORITY)?;
+    let bad = |error| ApiError::BadRequest(format!("{}: {error}", HEADER::PRIORITY));
+    text.map_or(Ok(Priority::default()), |text| text.trim().parse().map_err(bad))
+}
+
+/// The client's own name of the request, with or without the quotes of a structured field.
+pub fn idempotency_key(head: &Parts) -> Result<Option<String>, ApiError> {
+    let Some(text) = header(head, HEADER::IDEMPOTENCY_KEY)? else { return Ok(None) };
+    let text = text.trim();
+    let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+        return Err(ApiError::BadRequest(format!(
+            "{}: give 1 to {IDEMPOTENCY_KEY_BYTES_MAX} characters, a new UUID for each request, say",
+            HEADER::IDEMPOTENCY_KEY
+        )));
+    }
+    Ok(Some(key.to_owned()))
 }
 
 /// Whether a video that could be read only in part is to be refused: `strict=1` in the query.

@@ -9,8 +9,8 @@ use hyper::{Method, Request, Response};
 
 use super::respond::problem;
 use super::{
-    ApiError, Body, cors, dashboard, discovery, events, files, health, internal, members, objects, policy,
-    profiles, upload,
+    ApiError, Body, cors, dashboard, discovery, events, files, health, internal, jobs, members, objects,
+    policy, profiles, upload,
 };
 use crate::dashboard::Source;
 use crate::gate::Gate;
@@ -65,11 +65,26 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         ["internal", "results", content, profile, recipe] if method == Method::GET => {
             internal::result(node, (content, profile, Some(recipe)), request).await
         }
+        ["internal", "kept"] if post => internal::kept(node, request).await,
+        ["internal", "kept", job, at] if method == Method::GET => {
+            internal::kept_output(node, (job, at), request).await
+        }
+        ["jobs"] if post => jobs::create(node, client, request).await,
+        ["jobs"] if read => jobs::list(node, client, &request).await,
+        ["jobs", id] if read => jobs::show(node, id).await,
+        ["jobs", id] if method == Method::DELETE => jobs::cancel(node, id).await,
+        ["jobs", id, "events"] if read => jobs::events(node, client, id, &request).await,
+        ["jobs", id, "output"] if read => jobs::output(node, (id, None), &request).await,
+        ["jobs", id, "output", profile] if read => jobs::output(node, (id, Some(profile)), &request).await,
+        ["jobs"] => wrong_method(&path, "GET, HEAD, POST"),
+        ["jobs", _] => wrong_method(&path, "GET, HEAD, DELETE"),
         ["upload"]
-        | ["internal", "offers" | "leases" | "progress"]
+        | ["internal", "offers" | "leases" | "progress" | "kept"]
         | ["internal", "leases" | "offers", "end"]
         | ["internal", "jobs", _] => wrong_method(&path, "POST"),
-        ["internal", "results", _, _] | ["internal", "results", _, _, _] => wrong_method(&path, "GET"),
+        ["internal", "results" | "kept", _, _] | ["internal", "results", _, _, _] => {
+            wrong_method(&path, "GET")
+        }
         ["internal", "policy"] => wrong_method(&path, "GET, POST"),
         ["health"] if read => health::health(node),
         ["ready"] if read => health::ready(node),
@@ -91,6 +106,8 @@ async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> 
         }
         ["health" | "ready" | "members" | "peers" | "profiles" | "metrics" | "events"]
         | ["sd", "prometheus"]
+        | ["jobs", _, "events" | "output"]
+        | ["jobs", _, "output", _]
         | ["dashboard", ..]
         | ["objects", _, _]
         | ["objects", _, _, _] => wrong_method(&path, "GET, HEAD"),

@@ -18,7 +18,7 @@ use super::multipart::{self, MultipartError};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
-use super::{ApiError, Body, objects, request, several};
+use super::{ApiError, Body, jobs, objects, request, several};
 use crate::api::{HEADER, result_name};
 use crate::content::{ClientTag, ContentId};
 use crate::node::{ClientSlot, Input, Node, Served};
@@ -33,14 +33,14 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
 const FORM_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// An upload whose head is in order; nothing of its body was read.
-struct Admitted {
+pub(super) struct Admitted {
     address: IpAddr,
-    client: ClientTag,
-    deadline: Deadline,
+    pub(super) client: ClientTag,
+    pub(super) deadline: Deadline,
     /// Those asked for in the head, if any; a form may name some yet.
     profiles: Option<Vec<Arc<Profile>>>,
     /// Whether a result of a damaged video is refused.
-    strict: bool,
+    pub(super) strict: bool,
     announced: Option<ContentId>,
     /// The same of the whole form, if it is one.
     form_announced: Option<ContentId>,
@@ -73,10 +73,13 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     let arrived = Instant::now();
     let timings = Timings::new(arrived);
     let (head, body) = request.into_parts();
+    if request::prefers_async(&head) {
+        return jobs::accept(node, client, head, body).await;
+    }
     // Held until the answer.
     let slot = node.clients().enter(client);
     let admitted = match &slot {
-        Some(_) => admit(node, client, &head, &body, arrived),
+        Some(_) => admit(node, client, &head, &body, (arrived, node.config().deadline)),
         None => Err(ApiError::TooManyUploads { max: node.config().uploads_per_client }),
     };
     let (body, body_return) = returnable(body);
@@ -111,12 +114,13 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     response
 }
 
-fn admit(
+/// Whether an upload is taken, by its head; it may take so long unless it says otherwise.
+pub(super) fn admit(
     node: &Node,
     client: IpAddr,
     head: &Parts,
     body: &Incoming,
-    arrived: Instant,
+    (arrived, usual): (Instant, Duration),
 ) -> Result<Admitted, ApiError> {
     if node.is_draining() {
         return Err(ApiError::Draining);
@@ -133,7 +137,7 @@ fn admit(
     Ok(Admitted {
         address: client,
         client: ClientTag::of_address(&node.config().cluster, client),
-        deadline: request::deadline(head, node.config().deadline, node.config().deadline_max, arrived)?,
+        deadline: request::deadline(head, usual, node.config().deadline_max, arrived)?,
         profiles: request::profile(head)?.map(|names| profiles(node, Some(&names))).transpose()?,
         strict: request::strict(head)?,
         announced: request::content_sha256(head)?,
@@ -241,7 +245,7 @@ async fn refuse_unread(
     longest
 }
 
-async fn receive(
+pub(super) async fn receive(
     node: &Node,
     admitted: Admitted,
     body: ReturnableBody,
@@ -305,7 +309,7 @@ async fn result(node: &Node, answered: &Answered) -> Result<Response<Body>, ApiE
 }
 
 /// Reads on of an upload with this outcome, unless nothing more will come.
-fn linger(head: &Parts, body: Incoming, outcome: &Result<Answered, ApiError>) {
+pub(super) fn linger<T>(head: &Parts, body: Incoming, outcome: &Result<T, ApiError>) {
     if !matches!(outcome, Err(ApiError::ClientTooSlow(_) | ApiError::BodyBroken(_))) {
         read_on(head, body);
     }

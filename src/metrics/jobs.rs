@@ -11,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use starling_placement::journey::{Answer, CacheState, Served, Timings, What};
 use starling_placement::policy::RouteKind;
 
+use crate::api::JobState;
 use crate::events::{Departure, NodeEvent};
 use crate::store::Object;
 
@@ -61,6 +62,11 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
 /// All of it.
 #[derive(Debug)]
 pub(super) struct Jobs {
@@ -85,6 +91,8 @@ pub(super) struct Jobs {
     responses: Count<RouteLabel>,
     hedges: Counter<u64, AtomicU64>,
     hedges_won: Counter<u64, AtomicU64>,
+    accepted: Counter<u64, AtomicU64>,
+    ended: Count<StateLabel>,
 }
 
 impl Default for Jobs {
@@ -112,6 +120,8 @@ impl Default for Jobs {
             responses: Family::default(),
             hedges: Counter::default(),
             hedges_won: Counter::default(),
+            accepted: Counter::default(),
+            ended: Family::default(),
         };
         jobs.at_zero();
         jobs
@@ -126,6 +136,9 @@ impl Jobs {
         }
         for reason in Departure::ALL.map(Departure::as_str).into_iter().chain(["begun"]) {
             drop(self.dequeued.get_or_create(&ReasonLabel { reason }));
+        }
+        for state in JobState::ALL.into_iter().filter(|state| state.is_over()).map(JobState::as_str) {
+            drop(self.ended.get_or_create(&StateLabel { state }));
         }
         for answer in Answer::ALL.map(Answer::as_str) {
             drop(self.offers_sent.get_or_create(&AnswerLabel { answer }));
@@ -162,6 +175,10 @@ impl Jobs {
             NodeEvent::Begun { waited, .. } => {
                 self.dequeued("begun");
                 self.queue_wait.observe(waited.as_secs_f64());
+            }
+            NodeEvent::JobAccepted { .. } => drop(self.accepted.inc()),
+            NodeEvent::JobEnded { state, .. } => {
+                self.ended.get_or_create(&StateLabel { state: state.as_str() }).inc();
             }
             NodeEvent::Made { took, predicted, .. } => self.made(*took, *predicted),
             NodeEvent::Evicted { bytes, .. } => {
@@ -253,6 +270,9 @@ impl Jobs {
         registry.register("enqueued_jobs", "Jobs that came into the queue", self.enqueued.clone());
         let help = "Jobs that left the queue: begun by a worker, or why not";
         registry.register("dequeued_jobs", help, self.dequeued.clone());
+        let help = "Jobs accepted: kept until they are done";
+        registry.register("accepted_jobs", help, self.accepted.clone());
+        registry.register("ended_jobs", "Jobs that came to their end, by which", self.ended.clone());
         self.register_offloads(registry);
     }
 

@@ -11,6 +11,7 @@ mod events;
 mod for_peers;
 mod incoming;
 mod job;
+mod jobs;
 mod listeners;
 mod load;
 mod policy;
@@ -44,6 +45,7 @@ use crate::content::ContentId;
 use crate::dashboard::{Board, Journal};
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::jobs::Jobs;
 use crate::load::{MachineLoad, Sampler};
 use crate::metrics::{Format, Host, Metrics, Reading};
 use crate::offload::{Offers, PeerClient};
@@ -78,6 +80,7 @@ pub struct Node {
     /// Whose offers are held.
     offerers: Clients,
     journeys: Journeys<Object>,
+    jobs: Jobs,
     metrics: Arc<Metrics>,
     events: Events,
     /// Its jobs and decisions, and its figures of the last minutes.
@@ -243,6 +246,7 @@ impl Node {
     /// Lets what runs finish, until `bound`; what waits is finished, too, or answered for its owners to give it to a peer.
     pub async fn drain(&self, bound: Duration, queued: Queued) {
         self.pool.drain(bound, queued).await;
+        self.jobs.leave().await;
     }
 
     /// Takes the key file's new content; one that can't be used changes nothing.

@@ -17,13 +17,14 @@ use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
 use super::events::tell_of_membership;
-use super::{Clients, Listeners, Node, dashboard, incoming, load};
+use super::{Clients, Listeners, Node, dashboard, incoming, jobs, load};
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
 use crate::dashboard::{Board, Journal, publish_regularly};
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::jobs::{JobError, Jobs};
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
@@ -53,6 +54,11 @@ pub enum StartError {
     /// The cache can't be opened.
     #[error(transparent)]
     Cache(#[from] crate::store::CacheError),
+    /// The journal of jobs can't be opened.
+    #[error(
+        "{0}; check the disk, or move that file away (its jobs are lost then), or give another --data-dir"
+    )]
+    Jobs(#[from] JobError),
     /// ffmpeg or ffprobe is missing or does not run.
     #[error(transparent)]
     Tools(#[from] crate::workers::ToolsError),
@@ -122,7 +128,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     let mut overlay = Overlay::start(overlay_config, gossip)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(tell_of_membership(events.clone(), overlay.events_from_start()));
-    let (tools, store, guarantees) = match tools_and_cache.await {
+    let Opened { tools, store, jobs, guarantees } = match tools_and_cache.await {
         Ok(opened) => opened,
         Err(error) => {
             overlay.leave(LEAVE_TIMEOUT).await;
@@ -171,6 +177,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         offers: Offers::new(events.clone()),
         offerers: Clients::new(super::for_peers::offers_per_peer_max(&config)),
         journeys: Journeys::default(),
+        jobs,
         metrics,
         events,
         journal,
@@ -184,6 +191,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     });
     warn_of_lacks(&node);
     incoming::measure(&node).await;
+    jobs::begin(&node, &mut tasks).await?;
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
     tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));
     tasks.spawn(dashboard::read_regularly(Arc::clone(&node)));
@@ -231,22 +239,32 @@ async fn open_data(path: PathBuf) -> Result<(DataDir, Located), StartError> {
     blocking(open).await
 }
 
+/// What blocks to be opened.
+struct Opened {
+    tools: Tools,
+    store: Store,
+    jobs: Jobs,
+    guarantees: Option<Guarantees>,
+}
+
 /// The encoder's version, which is part of every key of the cache, and the cache.
 fn open_store(
     config: &NodeConfig,
     data: DataDir,
     located: Located,
     events: Events,
-) -> impl FnOnce() -> Result<(Tools, Store, Option<Guarantees>), StartError> + Send + use<> {
+) -> impl FnOnce() -> Result<Opened, StartError> + Send + use<> {
     let (budget, mode) = (config.cache_bytes, config.sandbox);
+    let (name, retention) = (config.name.clone(), config.job_retention);
     move || {
         let guarantees = try_sandbox(mode)?;
         let tools = located.ask_version()?;
         for warning in tools.warnings() {
             tracing::warn!("{warning}");
         }
-        let store = Store::open(data, budget, &tools.version.to_string(), events)?;
-        Ok((tools, store, guarantees))
+        let store = Store::open(data, budget, &tools.version.to_string(), events.clone())?;
+        let jobs = Jobs::open(name, store.clone(), events, retention)?;
+        Ok(Opened { tools, store, jobs, guarantees })
     }
 }
 

@@ -22,8 +22,8 @@ use starling_placement::journey::{Fault, PeerError};
 use starling_placement::standing::Standings;
 
 use crate::api::{
-    AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, Offer, OfferEnd, OfferId, Problem, Progress,
-    ProgressQuery, Verdict,
+    AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, JobAnswer, JobQuestion, Offer, OfferEnd, OfferId,
+    Problem, Progress, ProgressQuery, Verdict,
 };
 use crate::auth::{Authority, Signed};
 use crate::body::{Body, full_body};
@@ -44,8 +44,8 @@ const PROGRESS_TIMEOUT_MAX: Duration = Duration::from_secs(2);
 const TOLD_CHARS_MAX: usize = 200;
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest small answer (an acceptance, a problem) that is read.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Longest small answer (an acceptance, a problem, a page of jobs) that is read.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// The head of a result on its way, proved to come from a member where there is a key.
 #[derive(Debug)]
@@ -154,6 +154,11 @@ impl PeerClient {
         self.question(peer, "/internal/progress", &query, bound).await
     }
 
+    /// Asks a peer about jobs that it keeps. Nothing is held against one that does not answer: no job waits for it.
+    pub async fn ask_jobs(&self, peer: &Identity, question: &JobQuestion) -> Result<JobAnswer, PeerError> {
+        self.question(peer, "/internal/kept", question, PROGRESS_TIMEOUT_MAX).await
+    }
+
     /// Sends a small document and reads the small answer; takes note of a peer that can't be reached.
     async fn exchange_documents<Q: Serialize, A: DeserializeOwned>(
         &self,
@@ -217,7 +222,20 @@ impl PeerClient {
         peer: &Identity,
         Key { content, profile, recipe }: &Key,
     ) -> Result<Option<Delivery>, PeerError> {
-        let path = format!("/internal/results/{content}/{profile}/{recipe}");
+        self.held(peer, format!("/internal/results/{content}/{profile}/{recipe}")).await
+    }
+
+    /// Asks a peer for a result that it keeps for a job; `None` if it does not.
+    pub async fn fetch_output(
+        &self,
+        peer: &Identity,
+        job: &str,
+        at: usize,
+    ) -> Result<Option<Delivery>, PeerError> {
+        self.held(peer, format!("/internal/kept/{job}/{at}")).await
+    }
+
+    async fn held(&self, peer: &Identity, path: String) -> Result<Option<Delivery>, PeerError> {
         let signed = self.authority.sign(peer, &Method::GET, &path, None);
         let request = request(peer, &Method::GET, &path, &signed)?
             .body(full_body(""))

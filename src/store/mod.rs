@@ -3,6 +3,7 @@
 //! - the data folder ([`DataDir`]): files in the making, locked to one node, swept at the start (`folder/`);
 //! - bodies to disk, hashed on the way, within the budget for uploads (`receive/`);
 //! - finished results, found by what they were made of; small ones that were asked for lately also in memory (`cache/`);
+//! - what jobs keep: their journal, their videos, their results (`kept.rs`);
 //! - [`files`]: a result is a set of named files; the form in which several of them lie in one.
 //!
 //! It knows nothing of HTTP, of peers or of what is in a video.
@@ -10,6 +11,7 @@
 mod cache;
 pub mod files;
 mod folder;
+mod kept;
 mod receive;
 
 use std::error::Error;
@@ -74,6 +76,12 @@ impl Store {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         receive::receive_result(body, &self.folder, limits).await
+    }
+
+    /// A result of a peer's that was received for one answer, and is not kept.
+    pub fn borrowed(received: Received, meta: Meta) -> io::Result<Object> {
+        let file = std::fs::File::open(&received.file)?;
+        Ok(Object::held_by(file, meta, cache::Hold::Uncached { file: std::sync::Arc::new(received.file) }))
     }
 
     /// The result of this key, if it is here: verified by its digest when it is first used since the start or was changed, else by its

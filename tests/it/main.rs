@@ -18,6 +18,7 @@ mod hardware;
 mod hls;
 mod hostile;
 mod http;
+mod jobs;
 mod kernel;
 mod keys;
 mod lab;

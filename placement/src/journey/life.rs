@@ -16,6 +16,20 @@ pub struct Progress {
     pub moved: u64,
     /// It waits for a worker; nothing has to move meanwhile.
     pub waits: bool,
+    /// What is done of it, for people; none where that is not known, or the node is of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// What is done of a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Of the whole, in thousandths; none while the whole is not known.
+    pub permille: Option<u16>,
+    /// Pictures encoded.
+    pub frames: u64,
+    /// Playing time encoded, in milliseconds.
+    pub encoded_ms: u64,
 }
 
 /// The work under way, by what is made of what.
@@ -28,6 +42,7 @@ pub struct Life {
     moved: AtomicU64,
     /// Whether it waits for a worker: then nothing has to move.
     waits: AtomicBool,
+    part: Mutex<Option<Part>>,
     key: Key,
     table: Weak<Mutex<BTreeMap<Key, Weak<Life>>>>,
 }
@@ -45,6 +60,7 @@ impl Lives {
         let life = Arc::new(Life {
             moved: AtomicU64::new(0),
             waits: AtomicBool::new(true),
+            part: Mutex::default(),
             key: key.clone(),
             table: Arc::downgrade(&self.0),
         });
@@ -58,6 +74,7 @@ impl Lives {
         Some(Progress {
             moved: life.moved.load(Ordering::Relaxed),
             waits: life.waits.load(Ordering::Relaxed),
+            part: *life.part.lock(),
         })
     }
 }
@@ -67,6 +84,11 @@ impl Life {
     pub fn moves(&self) {
         self.waits.store(false, Ordering::Relaxed);
         self.moved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So much of it is done.
+    pub fn has_come_to(&self, part: Part) {
+        *self.part.lock() = Some(part);
     }
 
     /// It waits for a worker, here or on the node that it was given to.
@@ -105,13 +127,13 @@ mod tests {
         };
         assert_eq!(lives.progress(&key), None);
         let (first, second) = (lives.enter(&key), lives.enter(&key));
-        assert_eq!(lives.progress(&key), Some(Progress { moved: 0, waits: true }));
+        assert_eq!(lives.progress(&key), Some(Progress { moved: 0, waits: true, part: None }));
         first.moves();
         second.moves();
-        assert_eq!(lives.progress(&key), Some(Progress { moved: 2, waits: false }));
+        assert_eq!(lives.progress(&key), Some(Progress { moved: 2, waits: false, part: None }));
         second.waits();
         drop(second);
-        assert_eq!(lives.progress(&key), Some(Progress { moved: 2, waits: true }));
+        assert_eq!(lives.progress(&key), Some(Progress { moved: 2, waits: true, part: None }));
         drop(first);
         assert_eq!(lives.progress(&key), None);
         assert!(lock(&lives.0).is_empty());

@@ -43,7 +43,7 @@ use std::sync::Arc;
 pub use budget::TimeBudget;
 pub use event::{Answer, Event, What};
 pub use job::{CacheState, Done, Job, Outcome, Proposal, Served};
-pub use life::{Life, Lives, Progress};
+pub use life::{Life, Lives, Part, Progress};
 pub use peer::{Fault, PeerError};
 pub use ports::{Accepted, Facts, Host, OwnDesk, Peers, Ports, Reservation, Things, Work};
 pub use refuse::refuse_unread;

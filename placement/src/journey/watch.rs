@@ -204,8 +204,13 @@ pub(super) async fn until_stalled<P: Ports>(
         if watched.still == 0 {
             life.moves();
         }
-        if watched.progress.is_some_and(|progress| progress.waits) {
-            life.waits();
+        if let Some(progress) = watched.progress {
+            if progress.waits {
+                life.waits();
+            }
+            if let Some(part) = progress.part {
+                life.has_come_to(part);
+            }
         }
         if watched.has_stalled() {
             return Stall::Still(watched.seen());
@@ -257,9 +262,9 @@ mod tests {
     async fn what_moves_is_waited_for_and_what_does_not_is_not() {
         type Answer = fn(u64) -> Result<Option<Progress>, String>;
         let cases: [(&str, Answer, bool); 5] = [
-            ("gets on", |moved| Ok(Some(Progress { moved, waits: false })), false),
-            ("waits in its queue", |_| Ok(Some(Progress { moved: 0, waits: true })), false),
-            ("hangs", |_| Ok(Some(Progress { moved: 7, waits: false })), true),
+            ("gets on", |moved| Ok(Some(Progress { moved, waits: false, part: None })), false),
+            ("waits in its queue", |_| Ok(Some(Progress { moved: 0, waits: true, part: None })), false),
+            ("hangs", |_| Ok(Some(Progress { moved: 7, waits: false, part: None })), true),
             ("has no such work", |_| Ok(None), true),
             ("says nothing", |_| Err("no answer".to_owned()), true),
         ];

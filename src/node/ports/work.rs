@@ -9,7 +9,7 @@ use hyper::body::{Body, Frame};
 use starling_overlay::Identity;
 use starling_placement::content::Key;
 use starling_placement::error::WorkError;
-use starling_placement::journey::{CacheState, Life, Motion, PeerError, Work};
+use starling_placement::journey::{CacheState, Life, Motion, Part, PeerError, Work};
 use tokio::sync::watch;
 
 use crate::api::HEADER;
@@ -178,8 +178,14 @@ impl Node {
 /// taken to wait for a worker is waited for.
 async fn follow(life: &Life, mut progress: watch::Receiver<workers::Progress>) {
     loop {
-        if progress.borrow_and_update().running {
+        let now = *progress.borrow_and_update();
+        if now.running {
             life.moves();
+            life.has_come_to(Part {
+                permille: now.fraction.map(|fraction| (fraction.clamp(0.0, 1.0) * 1000.0) as u16),
+                frames: now.frames,
+                encoded_ms: now.encoded.as_millis() as u64,
+            });
         }
         if progress.changed().await.is_err() {
             std::future::pending::<()>().await;

@@ -31,26 +31,43 @@ pub(super) fn open_verified(
     meta: &Meta,
     verified: Option<Stamp>,
 ) -> io::Result<(File, Stamp)> {
-    let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut file = open(File::options().read(true), &folder.join(DATA))?;
+    let file = open(File::options().read(true), &folder.join(DATA))?;
     let stamp = Stamp::of(&file)?;
     if stamp.bytes != meta.bytes {
         return Err(damaged("its length is wrong"));
     }
     if verified != Some(stamp) {
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                n => hash.update(&buffer[..n]),
-            }
-        }
-        if ContentId(hash.finalize().into()) != meta.sha256 {
-            return Err(damaged("its SHA-256 is wrong"));
-        }
+        check_digest(&file, meta)?;
     }
     Ok((file, stamp))
+}
+
+/// Reads a result through: whether it is what its description says.
+pub fn check(file: &File, meta: &Meta) -> io::Result<()> {
+    if file.metadata()?.len() != meta.bytes {
+        return Err(damaged("its length is wrong"));
+    }
+    check_digest(file, meta)
+}
+
+fn check_digest(mut file: &File, meta: &Meta) -> io::Result<()> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => hash.update(&buffer[..n]),
+        }
+    }
+    if ContentId(hash.finalize().into()) == meta.sha256 {
+        Ok(())
+    } else {
+        Err(damaged("its SHA-256 is wrong"))
+    }
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
 /// The time of an entry's last use is its description's time on disk, so that it outlives the node.

@@ -45,11 +45,11 @@ impl Cache {
                 // The file lies in the entry now, under another name.
                 drop(result);
                 self.evict_down_to(self.0.budget_bytes);
-                Hold::Cached { _pin: pin }
+                Hold::Cached { pin }
             }
             Err(error) => {
                 self.0.events.tell(&NodeEvent::NotCached { entry: &name, error: &error });
-                Hold::Uncached { _file: Arc::new(result.into_file()) }
+                Hold::Uncached { file: Arc::new(result.into_file()) }
             }
         };
         Ok(Object { file: Arc::new(file), meta, hold, content: None })

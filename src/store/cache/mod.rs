@@ -19,7 +19,9 @@ mod results;
 mod tests;
 mod version;
 
+pub(super) use disk::check;
 pub use hot::ENTRIES_MAX as OPEN_RESULTS_MAX;
 pub use key::{Key, Meta};
+pub(super) use object::Hold;
 pub use object::Object;
 pub use results::{Cache, CacheError, CacheStats};

@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,17 +26,25 @@ pub struct Object {
 
 /// What keeps the file there.
 #[derive(Clone, Debug)]
-pub(super) enum Hold {
+pub(in crate::store) enum Hold {
     Cached {
-        _pin: Arc<Pin>,
+        pin: Arc<Pin>,
     },
     /// The cache could not take it; it goes with its last reader.
     Uncached {
-        _file: Arc<Scratch>,
+        file: Arc<Scratch>,
+    },
+    /// A job keeps it, here.
+    Kept {
+        path: PathBuf,
     },
 }
 
 impl Object {
+    pub(in crate::store) fn held_by(file: File, meta: Meta, hold: Hold) -> Self {
+        Self { file: Arc::new(file), meta: Arc::new(meta), hold, content: None }
+    }
+
     /// The open file. Read it with positioned reads: all clones share one file position.
     pub const fn file(&self) -> &Arc<File> {
         &self.file

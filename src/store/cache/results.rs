@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::task::spawn_blocking;
 
-use super::disk::{Steps, open_verified, touch};
+use super::disk::{DATA, Steps, open_verified, touch};
 use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
 use super::index::{Index, Stamp};
 use super::key::{Key, Meta};
@@ -73,7 +73,7 @@ pub struct CacheStats {
 
 /// Keeps an entry from eviction while it lives.
 #[derive(Debug)]
-pub(super) struct Pin {
+pub(in crate::store) struct Pin {
     pub(super) cache: Cache,
     pub(super) name: String,
     pub(super) meta: Arc<Meta>,
@@ -141,7 +141,7 @@ impl Cache {
                 let folder = self.folder(&pin.name);
                 drop(spawn_blocking(move || touch(&folder)));
             }
-            let (meta, hold) = (Arc::clone(&pin.meta), Hold::Cached { _pin: pin });
+            let (meta, hold) = (Arc::clone(&pin.meta), Hold::Cached { pin });
             return Some(Object { file: hot.file, meta, hold, content: Some(hot.content) });
         }
         let opened = spawn_blocking(move || pin.cache.open_pinned(&pin, verified)).await;
@@ -196,6 +196,15 @@ impl Cache {
         self.0.dir.objects().join(name.get(..2).unwrap_or("xx")).join(name)
     }
 
+    /// Where the file of a result lies that is open.
+    pub fn path_of(&self, result: &Object) -> PathBuf {
+        match &result.hold {
+            Hold::Cached { pin } => self.folder(&pin.name).join(DATA),
+            Hold::Uncached { file } => file.to_path_buf(),
+            Hold::Kept { path } => path.clone(),
+        }
+    }
+
     fn open_pinned(&self, pin: &Arc<Pin>, verified: Option<Stamp>) -> Option<Object> {
         let folder = self.folder(&pin.name);
         match open_verified(&folder, &pin.meta, verified) {
@@ -206,7 +215,7 @@ impl Cache {
                 touch(&folder);
                 let file = Arc::new(file);
                 let content = self.heat(pin, &file);
-                let hold = Hold::Cached { _pin: Arc::clone(pin) };
+                let hold = Hold::Cached { pin: Arc::clone(pin) };
                 Some(Object { file, meta: Arc::clone(&pin.meta), hold, content })
             }
             Err(error) => {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::content::ContentId;
+use crate::jobs::JobNumber;
 use crate::profile::ProfileName;
 
 /// The mark: a file of this name, whatever it says.
@@ -18,6 +19,11 @@ pub(super) const MARK_TEXT: &str = "The data folder of a Starling node: while th
 pub(super) const LOCK: &str = "lock";
 pub(super) const TMP: &str = "tmp";
 pub(super) const OBJECTS: &str = "objects";
+pub(super) const JOBS: &str = "jobs";
+/// In `jobs/`: the journal, and what the names of jobs' videos and results end with.
+pub const JOURNAL: &str = "journal.redb";
+pub const INPUT_SUFFIX: &str = ".input";
+pub const OUTPUT_SUFFIX: &str = ".output";
 /// In `objects/`, beside the shelves: of which version the entries are.
 pub const VERSION: &str = "version";
 /// The addresses of the members last known, and what becomes that file; the overlay writes them.
@@ -40,6 +46,15 @@ pub(super) fn is_scratch(name: &str) -> bool {
 /// Whether names in the making begin so.
 pub(super) fn is_scratch_prefix(prefix: &str) -> bool {
     SCRATCH_PREFIXES.contains(&prefix)
+}
+
+/// The job that a file in `jobs/` is kept for, if its name is such a file's: `NUMBER.input` or `NUMBER.0.output`.
+pub fn job_of(name: &str) -> Option<JobNumber> {
+    let number = name.strip_suffix(INPUT_SUFFIX).or_else(|| {
+        let (number, at) = name.strip_suffix(OUTPUT_SUFFIX)?.split_once('.')?;
+        (!at.is_empty() && at.bytes().all(|digit| digit.is_ascii_digit())).then_some(number)
+    })?;
+    number.parse().ok().filter(|_| number.bytes().all(is_digit))
 }
 
 /// Whether a folder with entries may have this name: two hex digits.
@@ -72,10 +87,10 @@ pub(super) fn stranger(root: &Path) -> io::Result<Option<PathBuf>> {
     if fs::symlink_metadata(root.join(MARK)).is_ok_and(|mark| mark.is_file()) {
         // Its own, whatever else lies in it; but what it works in has to be in it.
         let linked = |name: &&&str| fs::symlink_metadata(root.join(name)).is_ok_and(|meta| !meta.is_dir());
-        return Ok([TMP, OBJECTS].iter().find(linked).map(|name| root.join(name)));
+        return Ok([TMP, OBJECTS, JOBS].iter().find(linked).map(|name| root.join(name)));
     }
     let top = find(root, |name, meta| match name {
-        TMP | OBJECTS => meta.is_dir(),
+        TMP | OBJECTS | JOBS => meta.is_dir(),
         LOST_AND_FOUND => true,
         _ => meta.is_file() && (name == LOCK || MEMBERS.contains(&name)),
     })?;
@@ -85,6 +100,11 @@ pub(super) fn stranger(root: &Path) -> io::Result<Option<PathBuf>> {
     let tmp = find(&root.join(TMP), |name, meta| is_scratch(name) && !meta.is_symlink())?;
     if tmp.is_some() {
         return Ok(tmp);
+    }
+    let jobs =
+        find(&root.join(JOBS), |name, meta| (name == JOURNAL || job_of(name).is_some()) && meta.is_file())?;
+    if jobs.is_some() {
+        return Ok(jobs);
     }
     let objects = root.join(OBJECTS);
     let shelf = find(&objects, |name, meta| match name {

@@ -17,7 +17,8 @@ use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 use tempfile::{TempDir, TempPath};
 use tokio::runtime::Handle;
 
-/// The folder in which a node keeps its files: `tmp/` for what is in the making, `objects/` for finished results.
+/// The folder in which a node keeps its files: `tmp/` for what is in the making, `objects/` for finished results, `jobs/` for the
+/// journal of jobs and what they keep.
 ///
 /// One node a folder: it is locked for as long as any clone lives. What a killed run left in `tmp/` is swept when the
 /// folder is opened. It bears a mark; a folder without one is taken only if nothing in it is a stranger's.
@@ -29,6 +30,7 @@ struct Inner {
     root: PathBuf,
     tmp: PathBuf,
     objects: PathBuf,
+    jobs: PathBuf,
     reserve: Mutex<Option<Weak<dyn Reserve>>>,
     /// Held for its lock alone.
     _lock: File,
@@ -94,12 +96,14 @@ impl DataDir {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(root.join(layout::LOCK))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        let (tmp, objects) = (root.join(layout::TMP), root.join(layout::OBJECTS));
+        let (tmp, objects, jobs) =
+            (root.join(layout::TMP), root.join(layout::OBJECTS), root.join(layout::JOBS));
         fs::create_dir_all(&tmp)?;
         sweep(&tmp)?;
         fs::create_dir_all(&objects)?;
+        fs::create_dir_all(&jobs)?;
         mark(&root)?;
-        Ok(Self(Arc::new(Inner { root, tmp, objects, reserve: Mutex::default(), _lock: lock })))
+        Ok(Self(Arc::new(Inner { root, tmp, objects, jobs, reserve: Mutex::default(), _lock: lock })))
     }
 
     /// The folder itself, absolute.
@@ -115,6 +119,11 @@ impl DataDir {
     /// Where finished results live.
     pub fn objects(&self) -> &Path {
         &self.0.objects
+    }
+
+    /// Where the journal of jobs lies, and what they keep; on the same file system as `tmp`.
+    pub fn jobs(&self) -> &Path {
+        &self.0.jobs
     }
 
     /// Bytes that are free on its disk, for this user, and bytes that the disk has in all. Asks the file system, which is quick.

@@ -15,5 +15,6 @@ mod tests;
 pub use budget::{Budget, NoRoom, PerClient, Room, Share};
 pub use error::IngestError;
 pub use rate::Rate;
+pub(super) use sniff::HEAD_BYTES_MAX;
 pub use sniff::{Container, NotVideo, sniff};
 pub use stream::{Limits, Received, Upload, receive, receive_result};

@@ -46,7 +46,7 @@ pub struct NotVideo;
 pub(super) const HEAD_BYTES: usize = 1024;
 /// With this many it is final for all else: as far as ffmpeg looks for the first packet of a transport stream that was cut, and some
 /// packets.
-pub(super) const HEAD_BYTES_MAX: usize = (64 << 10) + SYNCS_CUT * 204;
+pub(in crate::store) const HEAD_BYTES_MAX: usize = (64 << 10) + SYNCS_CUT * 204;
 /// Sync bytes in a row by which a stream is known that begins anywhere.
 const SYNCS_CUT: usize = 5;
 /// With fewer than these a format can be taken for another.

@@ -100,6 +100,13 @@ impl Answer {
         assert!(self.header("x-processing-latency").parse::<f64>().is_ok(), "{:?}", self.headers);
     }
 
+    /// Asserts that the body has this SHA-256.
+    #[track_caller]
+    pub fn assert_body_is(&self, sha256: &Value) {
+        assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(starling::content::ContentId::of(&self.body).to_string(), sha256.as_str().unwrap());
+    }
+
     /// Asserts a problem document of this status and type.
     #[track_caller]
     pub fn assert_problem(&self, status: u16, slug: &str) {

@@ -228,6 +228,12 @@ impl Node {
         value.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
     }
 
+    /// The names of what it keeps for jobs.
+    pub fn kept_files(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.options.data_dir.as_ref().unwrap().join("jobs")).unwrap();
+        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
     /// How many descriptors it has open.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()

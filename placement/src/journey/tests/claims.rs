@@ -206,7 +206,7 @@ async fn a_place_taken_while_the_home_was_silent_is_free_while_another_node_work
 #[tokio::test(start_paused = true)]
 async fn a_place_that_a_hedge_did_not_need_is_free_while_the_other_node_is_waited_for() {
     // c gets on, and takes long; b, which a gives it to meanwhile, ends it.
-    let gets_on = |moved| Reply::at_once(Ok(Some(Progress { moved, waits: false })));
+    let gets_on = |moved| Reply::at_once(Ok(Some(Progress { moved, waits: false, part: None })));
     let stage = Stage::new(&["b", "c"], |script| {
         script.ranked = vec!["b", "a"];
         peer(script, "b").home = Reply::at_once(Ok(busy("c"))).into();

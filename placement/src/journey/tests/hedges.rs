@@ -55,7 +55,7 @@ async fn a_job_that_moves_again_may_be_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_gets_on_is_waited_for_half_of_the_time() {
-    let gets_on = |moved| Reply::at_once(Ok(Some(Progress { moved, waits: false })));
+    let gets_on = |moved| Reply::at_once(Ok(Some(Progress { moved, waits: false, part: None })));
     let stage = Stage::new(&["b"], |script| {
         script.ranked = vec!["b", "a"];
         peer(script, "b").work = Reply::never().into();
@@ -218,7 +218,7 @@ async fn where_another_nodes_work_stalls_and_there_is_no_place_peers_are_asked()
 
 #[tokio::test(start_paused = true)]
 async fn work_that_moves_is_waited_for_half_of_the_time_and_then_done_here_too() {
-    let gets_on = |moved| Reply::at_once(Ok(Some(Progress { moved, waits: false })));
+    let gets_on = |moved| Reply::at_once(Ok(Some(Progress { moved, waits: false, part: None })));
     let stage = Stage::new(&["b", "c"], |script| {
         peer(script, "b").home = busy("c").into();
         peer(script, "c").progress = stage::Replies::of((0..100).map(gets_on).collect());

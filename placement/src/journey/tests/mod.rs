@@ -37,7 +37,7 @@ const fn saturated(retry_after: std::time::Duration) -> WorkError {
 
 /// Work of which nothing moves.
 fn still() -> Reply<Result<Option<Progress>, PeerError>> {
-    Reply::at_once(Ok(Some(Progress { moved: 7, waits: false })))
+    Reply::at_once(Ok(Some(Progress { moved: 7, waits: false, part: None })))
 }
 
 fn peer<'a>(script: &'a mut Script, name: &str) -> &'a mut Peer {

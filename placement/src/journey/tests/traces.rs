@@ -41,7 +41,7 @@ fn write(rng: &mut StdRng, script: &mut Script) {
         let holders = vec![PEERS[rng.random_range(0..PEERS.len())].parse().unwrap()];
         let failures = [gone(), refused(Some(SECOND)), PeerError::Ended(crashed())];
         let failed = failures[rng.random_range(0..failures.len())].clone();
-        let moving = Progress { moved: rng.random_range(0..3), waits: rng.random_ratio(1, 4) };
+        let moving = Progress { moved: rng.random_range(0..3), waits: rng.random_ratio(1, 4), part: None };
         let peer = peer(script, name);
         peer.offer = reply(rng, &[Ok(()), Ok(()), Err(failed.clone())]);
         let said = |rng: &mut StdRng| rng.random_ratio(3, 4).then(|| rng.random_range(0..6_000));

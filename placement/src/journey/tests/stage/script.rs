@@ -95,7 +95,7 @@ impl Default for Peer {
             ready: Ready::default(),
             thought: (Duration::ZERO, Duration::ZERO),
             work: Reply::after(SECOND, Ok(())).into(),
-            progress: Reply::at_once(Ok(Some(Progress { moved: 0, waits: true }))).into(),
+            progress: Reply::at_once(Ok(Some(Progress { moved: 0, waits: true, part: None }))).into(),
             fetch: Reply::at_once(Ok(None)).into(),
             home: Reply::at_once(Ok(Verdict::Yours)).into(),
         }

@@ -1,0 +1,228 @@
+//! Jobs as clients see them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use starling_overlay::NodeName;
+
+use super::Problem;
+use crate::content::{ClientTag, ContentId};
+use crate::jobs::JobId;
+use crate::profile::ProfileName;
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits for its turn, or for a node that has a place.
+    Queued,
+    /// A node is at it.
+    Running,
+    /// It has its results.
+    Done,
+    /// It has none, and will have none.
+    Failed,
+    /// Its client did not want it any more.
+    Cancelled,
+}
+
+impl JobState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing of it changes any more.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl FromStr for JobState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
+            let all = Self::ALL.map(Self::as_str).join(", ");
+            format!("{text:.80}: no state of a job; there are {all}")
+        })
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which jobs come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits for it.
+    #[default]
+    Interactive,
+    /// Nobody does: whenever nothing interactive waits.
+    Batch,
+}
+
+impl FromStr for Priority {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "interactive" => Ok(Self::Interactive),
+            "batch" => Ok(Self::Batch),
+            _ => Err(format!("{text:.80}: no priority; give interactive or batch")),
+        }
+    }
+}
+
+/// A job: the answer of `GET /jobs/{id}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobJson {
+    /// Its name.
+    pub id: JobId,
+    /// How far it is.
+    pub state: JobState,
+    /// The node that took it, and keeps it.
+    pub node: NodeName,
+    /// SHA-256 of the video.
+    pub content: ContentId,
+    /// Length of the video.
+    pub bytes: u64,
+    /// What the client calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// What is to be made of it.
+    pub profiles: Vec<ProfileName>,
+    /// What comes first.
+    pub priority: Priority,
+    /// When it was accepted, in milliseconds since 1970.
+    pub accepted_ms: u64,
+    /// When work on it was begun the last time; none while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_ms: Option<u64>,
+    /// When it came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// How often work on it was begun.
+    pub begun: u32,
+    /// How often its node ended while it was at it.
+    pub interrupted: u32,
+    /// How far the work is; while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<JobProgress>,
+    /// Its results, one for each profile in their order; once it is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputJson>,
+    /// Why it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// How far the work on a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobProgress {
+    /// Of the whole, 0 to 100; none while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
+    /// Pictures encoded a second, since it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Playing time encoded in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
+    /// Seconds until it is likely to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_s: Option<f64>,
+    /// Whether it waits for a worker.
+    pub waits: bool,
+}
+
+/// A result of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputJson {
+    /// What it is.
+    pub profile: ProfileName,
+    /// Where it is fetched, from any node.
+    pub href: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: ContentId,
+    /// Content-Type.
+    pub media_type: String,
+    /// File name extension, without the dot.
+    pub extension: String,
+    /// The node that made it, or held it.
+    pub served_by: NodeName,
+    /// The nodes and zones that the job went through.
+    pub route: String,
+    /// What the cache had to do with it.
+    pub cache: String,
+    /// What of the video could not be read, as the header X-Input-Damage has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
+}
+
+/// Some jobs: the answer of `GET /jobs`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobsJson {
+    /// The newest first.
+    pub jobs: Vec<JobJson>,
+    /// Where the next page begins, as `?after=`; none on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<JobId>,
+    /// Nodes that did not answer: jobs that they keep are missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<NodeName>,
+}
+
+/// What one node asks another one about jobs that it keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum JobQuestion {
+    /// One of them.
+    Show {
+        /// Which.
+        id: JobId,
+    },
+    /// One of them is not wanted any more, or is to be forgotten.
+    Cancel {
+        /// Which.
+        id: JobId,
+    },
+    /// Some of them, the newest first.
+    List(JobFilter),
+}
+
+/// Which jobs are listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFilter {
+    /// This client's alone; none: everybody's.
+    pub client: Option<ClientTag>,
+    /// In this state alone.
+    pub state: Option<JobState>,
+    /// Older than this one alone.
+    pub after: Option<JobId>,
+    /// So many at the most.
+    pub limit: u16,
+}
+
+/// The answer to a [`JobQuestion`]: none where there is no such job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobAnswer {
+    /// The jobs.
+    pub jobs: Vec<JobJson>,
+}

@@ -1,0 +1,129 @@
+//! `starling job`: uploads whose answer is fetched later.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use starling::api::{JobJson, JobState};
+use starling::client::{Client, Endpoint, Jobs, job_progress, job_table};
+use starling::jobs::JobId;
+
+use super::out;
+
+/// How often `watch` asks.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
+
+/// List, show, watch and cancel jobs: uploads whose answer is fetched later
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List jobs, the newest first: your own, or everybody's when you ask on the node's own machine
+    List {
+        /// Only these: queued, running, done, failed or cancelled
+        #[arg(long, value_name = "STATE")]
+        state: Option<JobState>,
+
+        /// Older than this job alone
+        #[arg(long, value_name = "ID")]
+        after: Option<JobId>,
+
+        /// So many at the most
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+        limit: u16,
+
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Show a job
+    Show {
+        /// Its name, as it came with the answer 202
+        id: JobId,
+
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Follow a job to its end; the exit status is 0 if it has its results
+    Watch {
+        /// Its name, as it came with the answer 202
+        id: JobId,
+
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Cancel a job, or forget one that has come to its end
+    Cancel {
+        /// Its name, as it came with the answer 202
+        id: JobId,
+
+        #[command(flatten)]
+        node: Node,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Node {
+    /// The node to ask; any will do: http://HOST:PORT or HOST:PORT
+    #[arg(long, env = "STARLING_NODE", default_value = "http://127.0.0.1:5001", value_name = "URL")]
+    node: Endpoint,
+
+    /// Print the node's own JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let client = Client::new();
+    match args.command {
+        Command::List { state, after, limit, node } => {
+            let page = Jobs::of(&client, &node.node).list(state, after.as_ref(), limit).await?;
+            if node.json {
+                out::json(&page)?;
+            } else {
+                out::lines(&job_table(&page.jobs).to_string())?;
+                if let Some(next) = &page.next {
+                    out::complain(format_args!("there are more: --after {next}"));
+                }
+            }
+            for name in &page.missing {
+                out::complain(format_args!("{name} does not answer: jobs that it keeps are missing"));
+            }
+        }
+        Command::Show { id, node } => print(&Jobs::of(&client, &node.node).show(&id).await?, &node)?,
+        Command::Cancel { id, node } => print(&Jobs::of(&client, &node.node).cancel(&id).await?, &node)?,
+        Command::Watch { id, node } => return watch(&client, &id, &node).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn watch(client: &Client, id: &JobId, node: &Node) -> anyhow::Result<ExitCode> {
+    let mut told = None;
+    loop {
+        let job = Jobs::of(client, &node.node).show(id).await?;
+        let line = (job.state, job_progress(&job));
+        if told.as_ref() != Some(&line) {
+            print(&job, node)?;
+            told = Some(line);
+        }
+        match job.state {
+            JobState::Done => return Ok(ExitCode::SUCCESS),
+            state if state.is_over() => return Ok(ExitCode::FAILURE),
+            _ => tokio::time::sleep(WATCH_PERIOD).await,
+        }
+    }
+}
+
+fn print(job: &JobJson, node: &Node) -> anyhow::Result<()> {
+    if node.json {
+        return Ok(out::json(job)?);
+    }
+    out::lines(format!("{} {} {}", job.id, job.state, job_progress(job)).trim_end())?;
+    for output in &job.outputs {
+        out::lines(&format!("  {} {} bytes {}", output.profile, output.bytes, node.node.uri(&output.href)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Jobs of a cluster, asked of one of its nodes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use comfy_table::{Table, presets};
+use http_body_util::{BodyExt, Empty};
+use hyper::{Method, Request};
+
+use super::http::{broken, nonsense, read, refuse};
+use super::{Client, ClientError, Endpoint};
+use crate::api::{JobJson, JobState, JobsJson};
+use crate::jobs::JobId;
+use crate::printable;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks for jobs.
+#[derive(Clone, Debug)]
+pub struct Jobs<'a> {
+    client: &'a Client,
+    endpoint: &'a Endpoint,
+}
+
+impl<'a> Jobs<'a> {
+    /// Of the cluster that this node belongs to.
+    pub const fn of(client: &'a Client, endpoint: &'a Endpoint) -> Self {
+        Self { client, endpoint }
+    }
+
+    /// One of them.
+    pub async fn show(&self, id: &JobId) -> Result<JobJson, ClientError> {
+        self.ask(Method::GET, &format!("/jobs/{id}")).await
+    }
+
+    /// It is not wanted any more; one that has come to its end is forgotten.
+    pub async fn cancel(&self, id: &JobId) -> Result<JobJson, ClientError> {
+        self.ask(Method::DELETE, &format!("/jobs/{id}")).await
+    }
+
+    /// A page of them, the newest first: those of this client, or of everybody where it asks on the node's own machine.
+    pub async fn list(
+        &self,
+        state: Option<JobState>,
+        after: Option<&JobId>,
+        limit: u16,
+    ) -> Result<JobsJson, ClientError> {
+        let state = state.map(|state| format!("&state={state}")).unwrap_or_default();
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let path = format!("/jobs?limit={limit}{state}{after}");
+        self.ask(Method::GET, &path).await
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        let endpoint = self.endpoint;
+        let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed();
+        let request = Request::builder().method(method).uri(endpoint.uri(path)).body(body);
+        let request = request.map_err(|error| broken(endpoint, &error))?;
+        let exchange = async {
+            let response = refuse(endpoint, self.client.send(endpoint, request).await?).await?;
+            read(endpoint, response).await
+        };
+        let late = |_| ClientError::TimedOut { endpoint: endpoint.clone(), after: TIMEOUT };
+        let body = tokio::time::timeout(TIMEOUT, exchange).await.map_err(late)??;
+        serde_json::from_slice(&body).map_err(|error| nonsense(endpoint, &error))
+    }
+}
+
+/// A table of them for people.
+pub fn job_table(jobs: &[JobJson]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["JOB", "STATE", "PROFILES", "FILE", "PROGRESS"]);
+    for job in jobs {
+        let profiles: Vec<_> = job.profiles.iter().map(crate::profile::ProfileName::as_str).collect();
+        let file = printable::line(job.filename.as_deref().unwrap_or("-")).into_owned();
+        table.add_row([
+            job.id.to_string(),
+            job.state.to_string(),
+            profiles.join(","),
+            file,
+            job_progress(job),
+        ]);
+    }
+    table
+}
+
+/// How far a job is, in a few words.
+pub fn job_progress(job: &JobJson) -> String {
+    if let Some(problem) = &job.problem {
+        return printable::line(&problem.detail).into_owned();
+    }
+    let Some(progress) = &job.progress else { return String::new() };
+    if progress.waits {
+        return "waits for a worker".to_owned();
+    }
+    let mut parts = Vec::new();
+    parts.extend(progress.percent.map(|percent| format!("{percent:.0} %")));
+    parts.extend(progress.fps.map(|fps| format!("{fps:.0} fps")));
+    parts.extend(progress.speed.map(|speed| format!("{speed:.2}x")));
+    parts.extend(progress.eta_s.map(|eta| format!("{eta:.0} s left")));
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{JobProgress, Priority};
+    use crate::content::ContentId;
+
+    #[test]
+    fn a_table_has_a_line_a_job_and_says_how_far_each_is() {
+        let mut job = JobJson {
+            id: "0193f0000000000000000000000000ab-node1".parse().unwrap(),
+            state: JobState::Running,
+            node: "node1".parse().unwrap(),
+            content: ContentId::of(b"a"),
+            bytes: 1,
+            filename: Some("a\u{1b}[2J.mp4".into()),
+            profiles: vec!["360p".parse().unwrap(), "poster".parse().unwrap()],
+            priority: Priority::Batch,
+            accepted_ms: 1,
+            began_ms: None,
+            ended_ms: None,
+            begun: 1,
+            interrupted: 0,
+            progress: Some(JobProgress {
+                percent: Some(12.4),
+                fps: Some(48.0),
+                speed: Some(1.9),
+                eta_s: Some(30.2),
+                waits: false,
+            }),
+            outputs: Vec::new(),
+            problem: None,
+        };
+        let text = job_table(std::slice::from_ref(&job)).to_string();
+        assert!(text.contains("360p,poster") && !text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("12 %, 48 fps, 1.90x, 30 s left"), "{text}");
+        job.progress = Some(JobProgress { percent: None, fps: None, speed: None, eta_s: None, waits: true });
+        assert_eq!(job_progress(&job), "waits for a worker");
+    }
+}

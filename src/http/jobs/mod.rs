@@ -1,0 +1,232 @@
+//! `/jobs`: uploads whose answer is fetched later. Any node answers for any job: a job's name says which node keeps it.
+
+mod json;
+mod output;
+mod stream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LOCATION, LOCATION};
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode};
+use starling_overlay::Identity;
+use starling_placement::journey::Timings;
+
+use super::respond::{json, problem, set_header};
+use super::returnable::{ReturnableBody, returnable};
+use super::upload::{Admitted, admit, linger};
+use super::{ApiError, Body, request, upload};
+use crate::api::{JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
+use crate::content::ClientTag;
+use crate::jobs::{Accepted, Ask, JobId};
+use crate::node::Node;
+
+pub(super) use output::{kept, output};
+pub(super) use stream::events;
+
+/// Jobs on a page, unless the client says otherwise, and at the most.
+const PAGE_JOBS: u16 = 50;
+const PAGE_JOBS_MAX: u16 = 200;
+
+/// `POST /jobs`: an upload, answered as soon as it is safe.
+pub(super) async fn create(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    accept(node, client, head, body).await
+}
+
+/// The same of an upload that prefers it.
+pub(super) async fn accept(node: &Arc<Node>, client: IpAddr, head: Parts, body: Incoming) -> Response<Body> {
+    let arrived = Instant::now();
+    // Held until the answer.
+    let slot = node.clients().enter(client);
+    let admitted = match &slot {
+        Some(_) => admit(node, client, &head, &body, (arrived, node.config().deadline_max)),
+        None => Err(ApiError::TooManyUploads { max: node.config().uploads_per_client }),
+    };
+    let (body, body_return) = returnable(body);
+    let outcome = match admitted {
+        Ok(admitted) => take(node, &head, admitted, body).await,
+        Err(error) => {
+            drop(body);
+            Err(error)
+        }
+    };
+    if let Some(rest) = body_return.take_back() {
+        linger(&head, rest, &outcome);
+    }
+    match outcome {
+        Ok(accepted) => answer_accepted(node, &head, &accepted),
+        Err(error) => {
+            node.tell_refused((error.status().as_u16(), error.slug()), &error, &Timings::new(arrived));
+            problem(&error)
+        }
+    }
+}
+
+async fn take(
+    node: &Arc<Node>,
+    head: &Parts,
+    admitted: Admitted,
+    body: ReturnableBody,
+) -> Result<Accepted, ApiError> {
+    let (client, strict, allowed) = (admitted.client, admitted.strict, admitted.deadline.allowed);
+    let (priority, idempotency_key) = (request::priority(head)?, request::idempotency_key(head)?);
+    let mut filename = request::filename(head);
+    // However long the body takes: what a job may take counts from when it is begun.
+    let (upload, profiles) = upload::receive(node, admitted, body, &mut filename).await?;
+    let ask = Ask {
+        content: upload.content,
+        bytes: upload.bytes,
+        filename,
+        profiles: profiles.iter().map(|profile| profile.name.clone()).collect(),
+        strict,
+        priority,
+        allowed_ms: allowed.as_millis() as u64,
+        idempotency_key,
+    };
+    Ok(node.jobs().accept(client, ask, upload).await?)
+}
+
+fn answer_accepted(node: &Node, head: &Parts, Accepted { record, new }: &Accepted) -> Response<Body> {
+    let job = json::of(node, record);
+    let status = if *new || !job.state.is_over() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let mut response = json(status, &job);
+    let location = format!("/jobs/{}", job.id);
+    set_header(&mut response, LOCATION, &location);
+    set_header(&mut response, CONTENT_LOCATION, &location);
+    if request::prefers_async(head) {
+        set_header(&mut response, "preference-applied", "respond-async");
+    }
+    response
+}
+
+/// `GET /jobs/{id}`.
+pub(super) async fn show(node: &Arc<Node>, id: &str) -> Response<Body> {
+    match find(node, id).await {
+        Ok(job) => json(StatusCode::OK, &job),
+        Err(error) => problem(&error),
+    }
+}
+
+/// `DELETE /jobs/{id}`: it is cancelled, or forgotten where it has come to its end.
+pub(super) async fn cancel(node: &Arc<Node>, id: &str) -> Response<Body> {
+    match ask(node, id, |id| JobQuestion::Cancel { id }).await {
+        Ok(job) => json(StatusCode::OK, &job),
+        Err(error) => problem(&error),
+    }
+}
+
+/// A job, wherever it is kept.
+async fn find(node: &Arc<Node>, id: &str) -> Result<JobJson, ApiError> {
+    ask(node, id, |id| JobQuestion::Show { id }).await
+}
+
+async fn ask(
+    node: &Arc<Node>,
+    text: &str,
+    question: impl FnOnce(JobId) -> JobQuestion,
+) -> Result<JobJson, ApiError> {
+    let id = named(text)?;
+    let not_found = || ApiError::NotFound(format!("/jobs/{id}"));
+    let question = question(id.clone());
+    let answered = if id.node == node.identity().name {
+        answer(node, question).await?
+    } else {
+        let peer = keeper(node, &id)?;
+        node.ask_jobs(&peer, &question)
+            .await
+            .map_err(|error| ApiError::JobElsewhere { node: id.node.to_string(), why: error.to_string() })?
+    };
+    answered.jobs.into_iter().next().ok_or_else(not_found)
+}
+
+fn named(text: &str) -> Result<JobId, ApiError> {
+    text.parse().map_err(|error: crate::jobs::JobIdError| ApiError::BadRequest(error.to_string()))
+}
+
+/// The other node that keeps a job.
+fn keeper(node: &Node, id: &JobId) -> Result<Arc<Identity>, ApiError> {
+    let view = node.view();
+    let keeper = view.peers.iter().find(|peer| peer.identity.name == id.node && peer.state.is_live());
+    keeper.map(|peer| Arc::clone(&peer.identity)).ok_or_else(|| ApiError::JobElsewhere {
+        node: id.node.to_string(),
+        why: "it is no live member".to_owned(),
+    })
+}
+
+/// What this node says of jobs that it keeps.
+pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<JobAnswer, ApiError> {
+    let records = match question {
+        JobQuestion::Show { id } => node.jobs().find(id.number).await?.into_iter().collect(),
+        JobQuestion::Cancel { id } => node.jobs().cancel(id.number).await?.into_iter().collect(),
+        JobQuestion::List(filter) => {
+            node.jobs().list(JobFilter { limit: filter.limit.min(PAGE_JOBS_MAX), ..filter }).await?
+        }
+    };
+    Ok(JobAnswer { jobs: records.iter().map(|record| json::of(node, record)).collect() })
+}
+
+/// `GET /jobs`: the jobs of the client that asks, on all nodes; of everybody, where it asks from the node's own machine.
+pub(super) async fn list(node: &Arc<Node>, client: IpAddr, request: &Request<Incoming>) -> Response<Body> {
+    match listed(node, client, request.uri().query().unwrap_or_default()).await {
+        Ok(jobs) => json(StatusCode::OK, &jobs),
+        Err(error) => problem(&error),
+    }
+}
+
+async fn listed(node: &Arc<Node>, client: IpAddr, query: &str) -> Result<JobsJson, ApiError> {
+    let everybodys = client.to_canonical().is_loopback();
+    let own = (!everybodys).then(|| ClientTag::of_address(&node.config().cluster, client));
+    let filter = filter(query, own)?;
+    let view = node.view();
+    let peers: Vec<_> = view.peers.iter().filter(|peer| peer.state.is_live()).collect();
+    let asked = peers.iter().map(|peer| async {
+        let answer = node.ask_jobs(&peer.identity, &JobQuestion::List(filter.clone())).await;
+        answer.map_err(|error| {
+            tracing::debug!(peer = %peer.identity.name, %error, "a node did not list its jobs");
+            peer.identity.name.clone()
+        })
+    });
+    let (own, others) = tokio::join!(answer(node, JobQuestion::List(filter.clone())), join_all(asked));
+    let (mut jobs, mut missing) = (own?.jobs, Vec::new());
+    for answer in others {
+        match answer {
+            Ok(answer) => jobs.extend(answer.jobs),
+            Err(name) => missing.push(name),
+        }
+    }
+    jobs.sort_by(|job, other| other.id.cmp(&job.id));
+    let limit = usize::from(filter.limit);
+    let next = if jobs.len() > limit { jobs.get(limit - 1).map(|job| job.id.clone()) } else { None };
+    jobs.truncate(limit);
+    Ok(JobsJson { jobs, next, missing })
+}
+
+fn filter(query: &str, client: Option<ClientTag>) -> Result<JobFilter, ApiError> {
+    let mut filter = JobFilter { client, state: None, after: None, limit: PAGE_JOBS };
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "state" => filter.state = Some(value.parse().map_err(ApiError::BadRequest)?),
+            "after" => filter.after = Some(named(&value)?),
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=PAGE_JOBS_MAX).contains(limit));
+                filter.limit = limit.ok_or_else(|| {
+                    ApiError::BadRequest(format!("limit={value:.80}: give 1 to {PAGE_JOBS_MAX}"))
+                })?;
+            }
+            _ => {
+                return Err(ApiError::BadRequest(format!(
+                    "{name:.80}: unknown query parameter; there are state, after and limit alone"
+                )));
+            }
+        }
+    }
+    Ok(filter)
+}
+
+/// How often it is looked how far a job is.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);

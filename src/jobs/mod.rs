@@ -1,0 +1,452 @@
+//! Jobs: uploads whose answer outlives their connection. Accepted, kept on disk, done, fetched.
+//!
+//! ```text
+//!  accept   the video and the entry in the journal (journal.rs) are safe on disk before the client is told
+//!   -> next        line.rs         interactive ones first, clients by turns; whoever has no place is tried again later
+//!   -> put_off | finish             src/node/jobs.rs does the work: the journey that an upload makes
+//!   -> forget                       some time after its end, with its results
+//! ```
+//!
+//! The jobs that have not come to their end are in memory, too; the others are in the journal alone. A node that ends, however it
+//! ends, begins them again when it starts.
+
+mod id;
+mod journal;
+mod line;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use starling_overlay::NodeName;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+pub use id::{JobId, JobIdError, JobNumber};
+pub use journal::{Journal, JournalError, Taken};
+use line::{Line, Waiting};
+pub use record::{Ask, Failure, Output, Record, Stage, now_ms};
+
+use crate::api::{JobFilter, JobState};
+use crate::content::ClientTag;
+use crate::events::{Events, NodeEvent};
+use crate::store::{Room, Store, Upload};
+
+/// Jobs of a node that have not come to their end, at the most: all of them are in memory.
+const UNFINISHED_MAX: usize = 10_000;
+/// And of one client.
+const UNFINISHED_PER_CLIENT_MAX: usize = UNFINISHED_MAX / 2;
+/// A node that has ended so often while it was at a job does not begin it again: the job may be why.
+const INTERRUPTED_MAX: u32 = 3;
+/// When a change that the disk refused is tried again.
+const JOURNAL_RETRY: Duration = Duration::from_secs(2);
+
+/// The jobs of a node.
+#[derive(Debug)]
+pub struct Jobs {
+    node: NodeName,
+    journal: Journal,
+    store: Store,
+    events: Events,
+    /// How long a job is kept that has come to its end.
+    retention: Duration,
+    board: Mutex<Board>,
+    /// Something waits that did not, or work has ended.
+    woken: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    unfinished: BTreeMap<JobNumber, Unfinished>,
+    by_client: BTreeMap<ClientTag, usize>,
+    line: Line,
+    running: usize,
+}
+
+#[derive(Debug)]
+struct Unfinished {
+    record: Record,
+    /// What its video takes of the room for uploads.
+    _room: Option<Room>,
+    /// Ends the work on it.
+    cancel: CancellationToken,
+    /// Its end is being written.
+    ends: bool,
+}
+
+/// A job that is begun.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// As it is now.
+    pub record: Record,
+    /// Cancelled when it is not wanted any more.
+    pub cancel: CancellationToken,
+}
+
+/// Why a job is not accepted, not found or not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// There are too many.
+    #[error("{max} jobs wait or run here, and no more may: wait until some are done, or use other nodes too")]
+    TooMany {
+        /// How many there may be.
+        max: usize,
+    },
+    /// The client has too many.
+    #[error("you have {max} jobs waiting or running here: wait until some are done, or use other nodes too")]
+    TooManyOfClient {
+        /// How many it may have.
+        max: usize,
+    },
+    /// Its name stands for another request.
+    #[error("the Idempotency-Key was given to another request before: give each request a name of its own")]
+    KeyOfAnother,
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The disk.
+    #[error("what a job keeps on disk can't be written or read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A job that is accepted, and whether it is new.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The job.
+    pub record: Record,
+    /// False: it was accepted before.
+    pub new: bool,
+}
+
+impl Jobs {
+    /// Opens the journal. What was under way is begun again; [`Self::resume`] has to be called for that.
+    /// Blocks on the disk.
+    pub fn open(node: NodeName, store: Store, events: Events, retention: Duration) -> Result<Self, JobError> {
+        let journal = Journal::open(&store.journal_path())?;
+        let (board, woken) = (Mutex::default(), Notify::new());
+        Ok(Self { node, journal, store, events, retention, board, woken })
+    }
+
+    /// Takes up what was not at its end when the node ended, and deletes what no job needs. `room`: what a client's video takes of the
+    /// room for uploads, if there is any.
+    pub async fn resume(&self, room: impl Fn(ClientTag, u64) -> Option<Room>) -> Result<(), JobError> {
+        let journal = self.journal.clone();
+        let records = blocking(move || Ok(journal.unfinished()?)).await?;
+        let jobs = records.len();
+        for mut record in records {
+            if matches!(record.stage, Stage::Running { .. }) {
+                record.interrupted += 1;
+                record.stage = Stage::Queued;
+            }
+            let (number, times) = (record.number, record.interrupted);
+            self.write(&record).await?;
+            let room = room(record.client, record.ask.bytes);
+            self.enter(record, room);
+            if times >= INTERRUPTED_MAX {
+                let why = Failure::Interrupted { times };
+                self.finish(number, Stage::Failed { at_ms: now_ms(), why }).await;
+            }
+        }
+        let journal = self.journal.clone();
+        // What the journal can't say is kept.
+        let swept = self.store.sweep_kept(move |job| !matches!(journal.get(job), Ok(None))).await?;
+        if jobs + swept > 0 {
+            tracing::info!(jobs, swept_files = swept, "jobs taken up again");
+        }
+        Ok(())
+    }
+
+    /// A job's name.
+    pub fn id(&self, number: JobNumber) -> JobId {
+        JobId { number, node: self.node.clone() }
+    }
+
+    /// A job that was accepted before and is the same: its video need not be kept.
+    pub async fn before(&self, client: ClientTag, ask: &Ask) -> Result<Option<Record>, JobError> {
+        let (journal, ask) = (self.journal.clone(), ask.clone());
+        match blocking(move || Ok(journal.before(client, &ask)?)).await? {
+            Taken::New => Ok(None),
+            Taken::Before(record) => Ok(Some(self.newest(*record))),
+            Taken::KeyOfAnother => Err(JobError::KeyOfAnother),
+        }
+    }
+
+    /// Accepts a job: it is safe on disk when this returns.
+    pub async fn accept(
+        &self,
+        client: ClientTag,
+        ask: Ask,
+        mut upload: Upload,
+    ) -> Result<Accepted, JobError> {
+        if let Some(record) = self.before(client, &ask).await? {
+            return Ok(Accepted { record, new: false });
+        }
+        self.has_room(client)?;
+        let record = Record {
+            number: JobNumber::of_now(),
+            client,
+            ask,
+            accepted_ms: now_ms(),
+            begun: 0,
+            interrupted: 0,
+            stage: Stage::Queued,
+        };
+        let number = record.number;
+        self.store.keep_input(number, &upload).await?;
+        let (journal, entry) = (self.journal.clone(), record.clone());
+        let taken = blocking(move || Ok(journal.take(&entry)?)).await;
+        let before = match taken {
+            Ok(Taken::New) => {
+                self.events
+                    .tell(&NodeEvent::JobAccepted { id: &self.id(number), content: &record.ask.content });
+                self.enter(record.clone(), upload.room.take());
+                return Ok(Accepted { record, new: true });
+            }
+            Ok(Taken::Before(record)) => Ok(Accepted { record: self.newest(*record), new: false }),
+            Ok(Taken::KeyOfAnother) => Err(JobError::KeyOfAnother),
+            Err(error) => Err(error),
+        };
+        self.store.drop_input(number).await?;
+        before
+    }
+
+    fn has_room(&self, client: ClientTag) -> Result<(), JobError> {
+        let board = self.board.lock();
+        if board.unfinished.len() >= UNFINISHED_MAX {
+            return Err(JobError::TooMany { max: UNFINISHED_MAX });
+        }
+        match board.by_client.get(&client) {
+            Some(count) if *count >= UNFINISHED_PER_CLIENT_MAX => {
+                Err(JobError::TooManyOfClient { max: UNFINISHED_PER_CLIENT_MAX })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn enter(&self, record: Record, room: Option<Room>) {
+        let mut board = self.board.lock();
+        board.line.push(waiting(&record));
+        *board.by_client.entry(record.client).or_default() += 1;
+        let unfinished = Unfinished { record, _room: room, cancel: CancellationToken::new(), ends: false };
+        board.unfinished.insert(unfinished.record.number, unfinished);
+        drop(board);
+        self.woken.notify_one();
+    }
+
+    /// The next job, if fewer than so many run. It is written down as begun.
+    pub async fn next(&self, running_max: usize) -> Option<Begun> {
+        let begun = {
+            let mut board = self.board.lock();
+            if board.running >= running_max {
+                return None;
+            }
+            let next = board.line.pop(Instant::now())?;
+            let Unfinished { record, cancel, .. } = board.unfinished.get_mut(&next.number)?;
+            record.begun += 1;
+            record.stage = Stage::Running { since_ms: now_ms() };
+            let begun = Begun { record: record.clone(), cancel: cancel.clone() };
+            board.running += 1;
+            begun
+        };
+        // If that is lost with the node, it is begun again all the same, as one that was not interrupted.
+        if let Err(error) = self.write(&begun.record).await {
+            tracing::warn!(%error, "it is not written down that a job was begun");
+        }
+        Some(begun)
+    }
+
+    /// Resolves when there may be a job for [`Self::next`].
+    pub async fn woken(&self) {
+        let due = self.board.lock().line.next_at();
+        let due = async {
+            match due {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.woken.notified() => {}
+            () = due => {}
+        }
+    }
+
+    /// The work on a job that was begun is over, however it ended.
+    pub fn rests(&self) {
+        self.board.lock().running -= 1;
+        self.woken.notify_one();
+    }
+
+    /// Nobody had a place for it: it is begun again then.
+    pub async fn put_off(&self, number: JobNumber, wait: Duration) {
+        let record = {
+            let mut board = self.board.lock();
+            let Some(job) = board.unfinished.get_mut(&number).filter(|job| !job.ends) else { return };
+            job.record.stage = Stage::Queued;
+            let record = job.record.clone();
+            board.line.push_later(waiting(&record), Instant::now() + wait);
+            record
+        };
+        if let Err(error) = self.write(&record).await {
+            tracing::warn!(%error, "it is not written down that a job waits again");
+        }
+    }
+
+    /// A job has come to its end. Written down before it is told, however long the disk refuses; false: it had come to another one before.
+    pub async fn finish(&self, number: JobNumber, stage: Stage) -> bool {
+        let Some(record) = self.begin_to_end(number, stage) else { return false };
+        while let Err(error) = self.write(&record).await {
+            tracing::error!(%error, job = %self.id(number), "a job's end can't be written down: tried again");
+            tokio::time::sleep(JOURNAL_RETRY).await;
+        }
+        self.ended(&record).await;
+        true
+    }
+
+    fn begin_to_end(&self, number: JobNumber, stage: Stage) -> Option<Record> {
+        let mut board = self.board.lock();
+        let job = board.unfinished.get_mut(&number).filter(|job| !job.ends)?;
+        job.ends = true;
+        let record = Record { stage, ..job.record.clone() };
+        board.line.remove(number);
+        Some(record)
+    }
+
+    async fn ended(&self, record: &Record) {
+        let job = {
+            let mut board = self.board.lock();
+            if let Some(count) = board.by_client.get_mut(&record.client) {
+                *count -= 1;
+                if *count == 0 {
+                    board.by_client.remove(&record.client);
+                }
+            }
+            board.unfinished.remove(&record.number)
+        };
+        if let Some(job) = &job {
+            job.cancel.cancel();
+        }
+        if let Err(error) = self.store.drop_input(record.number).await {
+            tracing::warn!(%error, "a job's video can't be deleted: the next start does it");
+        }
+        let (state, id) = (record.stage.state(), self.id(record.number));
+        self.events.tell(&NodeEvent::JobEnded { id: &id, content: &record.ask.content, state });
+    }
+
+    /// A client does not want a job any more. One that has come to its end is forgotten. The job as it was or is now, if there is one.
+    pub async fn cancel(&self, number: JobNumber) -> Result<Option<Record>, JobError> {
+        let stage = Stage::Cancelled { at_ms: now_ms() };
+        if let Some(record) = self.begin_to_end(number, stage) {
+            if let Err(error) = self.write(&record).await {
+                // It goes on as it was.
+                let mut board = self.board.lock();
+                if let Some(job) = board.unfinished.get_mut(&number) {
+                    job.ends = false;
+                    if job.record.stage == Stage::Queued {
+                        let waiting = waiting(&job.record);
+                        board.line.push(waiting);
+                    }
+                }
+                drop(board);
+                self.woken.notify_one();
+                return Err(error);
+            }
+            self.ended(&record).await;
+            return Ok(Some(record));
+        }
+        let found = self.find(number).await?;
+        match &found {
+            Some(record) if record.stage.state().is_over() => self.forget(vec![record.clone()]).await?,
+            _ => {}
+        }
+        Ok(found)
+    }
+
+    /// A job.
+    pub async fn find(&self, number: JobNumber) -> Result<Option<Record>, JobError> {
+        if let Some(job) = self.board.lock().unfinished.get(&number) {
+            return Ok(Some(job.record.clone()));
+        }
+        let journal = self.journal.clone();
+        blocking(move || Ok(journal.get(number)?)).await
+    }
+
+    /// Jobs, the newest first.
+    pub async fn list(&self, filter: JobFilter) -> Result<Vec<Record>, JobError> {
+        let journal = self.journal.clone();
+        let records = blocking(move || Ok(journal.list(&filter)?)).await?;
+        Ok(records.into_iter().map(|record| self.newest(record)).collect())
+    }
+
+    /// The record as it is in memory, where that is newer.
+    fn newest(&self, record: Record) -> Record {
+        match self.board.lock().unfinished.get(&record.number) {
+            Some(job) => job.record.clone(),
+            None => record,
+        }
+    }
+
+    /// Forgets what has come to its end long enough ago.
+    pub async fn sweep(&self) -> Result<(), JobError> {
+        let (journal, before) =
+            (self.journal.clone(), now_ms().saturating_sub(self.retention.as_millis() as u64));
+        let old = blocking(move || Ok(journal.ended_before(before)?)).await?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(jobs = old.len(), "jobs forgotten");
+        self.forget(old).await
+    }
+
+    async fn forget(&self, records: Vec<Record>) -> Result<(), JobError> {
+        for record in &records {
+            self.store.drop_kept(record.number, record.ask.profiles.len()).await?;
+        }
+        let journal = self.journal.clone();
+        blocking(move || Ok(journal.forget(&records)?)).await
+    }
+
+    /// The node leaves: what it is at is not held against its jobs when they are begun again.
+    pub async fn leave(&self) {
+        let running: Vec<_> = {
+            let board = self.board.lock();
+            let running =
+                board.unfinished.values().filter(|job| job.record.stage.state() == JobState::Running);
+            running.map(|job| Record { stage: Stage::Queued, ..job.record.clone() }).collect()
+        };
+        for record in running {
+            if let Err(error) = self.write(&record).await {
+                tracing::warn!(%error, "a job counts as interrupted when the node starts again");
+            }
+        }
+    }
+
+    /// How many wait or run, and how many of them run.
+    pub fn unfinished(&self) -> (usize, usize) {
+        let board = self.board.lock();
+        (board.unfinished.len(), board.running)
+    }
+
+    async fn write(&self, record: &Record) -> Result<(), JobError> {
+        let (journal, record) = (self.journal.clone(), record.clone());
+        blocking(move || {
+            journal.put(&record)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+const fn waiting(record: &Record) -> Waiting {
+    Waiting { number: record.number, client: record.client, priority: record.ask.priority }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
+) -> Result<T, JobError> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,161 @@
+//! What jobs keep on disk: their videos until they are done, and their results until they are forgotten.
+//!
+//! In `jobs/`, beside the journal: `NUMBER.input`, and `NUMBER.0.output` for the first result and so on. Files are linked, not
+//! copied: a video that was received and a result that is cached lie on the same disk already.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use super::cache::Hold;
+use super::folder::layout;
+use super::receive::HEAD_BYTES_MAX;
+use super::{DataDir, Meta, Object, Room, Scratch, Store, Upload, sniff};
+use crate::content::ContentId;
+use crate::jobs::JobNumber;
+
+impl Store {
+    /// Where the journal of jobs lies.
+    pub fn journal_path(&self) -> PathBuf {
+        self.folder.jobs().join(layout::JOURNAL)
+    }
+
+    /// Keeps a video for a job: safe on disk when this returns, whatever becomes of the upload.
+    pub async fn keep_input(&self, job: JobNumber, upload: &Upload) -> io::Result<()> {
+        let (dir, from) = (self.folder.clone(), upload.file.to_owned());
+        blocking(move || {
+            let to = input_path(&dir, job);
+            dir.with_room(0, || {
+                link(&from, &to)?;
+                File::open(&to)?.sync_all()?;
+                File::open(dir.jobs())?.sync_all()
+            })
+            .inspect_err(|_| drop(fs::remove_file(&to)))
+        })
+        .await
+    }
+
+    /// The video of a job, as an upload of its own: what is kept stays, whatever becomes of that.
+    pub async fn kept_input(
+        &self,
+        job: JobNumber,
+        content: ContentId,
+        room: Option<Room>,
+    ) -> io::Result<Upload> {
+        let dir = self.folder.clone();
+        blocking(move || {
+            let (_, scratch) = dir.scratch_file("upload-")?;
+            // A link needs a name that is free.
+            let path = scratch.into_temp_path();
+            fs::remove_file(&path)?;
+            link(&input_path(&dir, job), &path)?;
+            let file = Scratch::new(path);
+            let opened = File::open(&file)?;
+            let bytes = opened.metadata()?.len();
+            let mut head = vec![0; HEAD_BYTES_MAX.min(bytes as usize)];
+            opened.read_exact_at(&mut head, 0)?;
+            let container =
+                sniff(&head).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            Ok(Upload { content, bytes, file, container, head: Bytes::from(head), room })
+        })
+        .await
+    }
+
+    /// Keeps a result for a job, whatever becomes of it in the cache.
+    pub async fn keep_output(&self, job: JobNumber, at: usize, result: &Object) -> io::Result<()> {
+        let (dir, result, cache) = (self.folder.clone(), result.clone(), self.cache.clone());
+        blocking(move || {
+            let to = output_path(&dir, job, at);
+            dir.with_room(0, || {
+                link(&cache.path_of(&result), &to)?;
+                File::open(&to)?.sync_all()?;
+                File::open(dir.jobs())?.sync_all()
+            })
+        })
+        .await
+    }
+
+    /// A result that is kept for a job, read through and found to be what it was.
+    pub async fn kept_output(&self, job: JobNumber, at: usize, meta: Meta) -> io::Result<Object> {
+        let dir = self.folder.clone();
+        blocking(move || {
+            let path = output_path(&dir, job, at);
+            let file = File::open(&path)?;
+            super::cache::check(&file, &meta)?;
+            Ok(Object::held_by(file, meta, Hold::Kept { path }))
+        })
+        .await
+    }
+
+    /// Deletes a job's video; one that is not there is none to delete.
+    pub async fn drop_input(&self, job: JobNumber) -> io::Result<()> {
+        let dir = self.folder.clone();
+        blocking(move || remove(input_path(&dir, job))).await
+    }
+
+    /// Deletes all that is kept of a job, which has so many results.
+    pub async fn drop_kept(&self, job: JobNumber, outputs: usize) -> io::Result<()> {
+        let dir = self.folder.clone();
+        blocking(move || {
+            remove(input_path(&dir, job))?;
+            (0..outputs).try_for_each(|at| remove(output_path(&dir, job, at)))
+        })
+        .await
+    }
+
+    /// Deletes what is kept of jobs that are not known: of such as were not accepted before the node ended, or are forgotten.
+    pub async fn sweep_kept(
+        &self,
+        is_known: impl Fn(JobNumber) -> bool + Send + 'static,
+    ) -> io::Result<usize> {
+        let dir = self.folder.clone();
+        blocking(move || {
+            let mut swept = 0;
+            for (name, path, meta) in layout::list(dir.jobs())? {
+                match layout::job_of(&name) {
+                    Some(job) if !is_known(job) => {
+                        layout::remove(&path, &meta)?;
+                        swept += 1;
+                    }
+                    _ => {}
+                }
+            }
+            Ok(swept)
+        })
+        .await
+    }
+}
+
+fn input_path(dir: &DataDir, job: JobNumber) -> PathBuf {
+    dir.jobs().join(format!("{job}{}", layout::INPUT_SUFFIX))
+}
+
+fn output_path(dir: &DataDir, job: JobNumber, at: usize) -> PathBuf {
+    dir.jobs().join(format!("{job}.{at}{}", layout::OUTPUT_SUFFIX))
+}
+
+/// Links a file; where there is one of that name, it is what another try has left.
+fn link(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(to)?;
+            fs::hard_link(from, to)
+        }
+        done => done,
+    }
+}
+
+fn remove(path: PathBuf) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,141 @@
+//! `/jobs`: accepted, kept through a crash, watched, fetched and cancelled, at any node.
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::support::{Answer, Clip, Cluster, Http, Node, NodeOptions, Stub, eventually};
+
+fn clip(tag: u32) -> Bytes {
+    Clip { tag, audio: false, ..Clip::default() }.make()
+}
+
+async fn post(http: &Http, query: &str, headers: &[(&str, &str)], video: Bytes) -> Answer {
+    http.upload_with(&format!("/jobs{query}"), headers, video).await
+}
+
+/// The path of a job that was accepted just now.
+#[track_caller]
+fn accepted(answer: &Answer) -> String {
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", String::from_utf8_lossy(&answer.body));
+    let location = answer.header("location").to_owned();
+    assert_eq!(location, format!("/jobs/{}", answer.json()["id"].as_str().unwrap()));
+    location
+}
+
+async fn in_state(http: &Http, job: &str, state: &str) -> Value {
+    let mut found = Value::Null;
+    eventually(&format!("{job} is {state}"), async || {
+        found = http.json(job).await;
+        found["state"] == state
+    })
+    .await;
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_watched_and_fetched_at_any_node() {
+    let cluster = Cluster::start(&["FRA", "IAD"]).await;
+    let (own, other) = (&cluster.nodes[0].http, &cluster.nodes[1].http);
+    let video = clip(1);
+    let answer =
+        own.upload_with("/upload?profile=360p,poster", &[("prefer", "respond-async")], video.clone()).await;
+    let job = accepted(&answer);
+    assert_eq!(answer.header("preference-applied"), "respond-async");
+    // Told to its end: each event is the whole job.
+    let told = other.get(&format!("{job}/events")).await;
+    assert_eq!(told.header("content-type"), "text/event-stream");
+    let told = String::from_utf8(told.body.to_vec()).unwrap();
+    let last = told.rsplit("data: ").next().unwrap().trim();
+    let done: Value = serde_json::from_str(last).unwrap();
+    assert!(told.contains("event: done\n") && done["state"] == "done", "{told}");
+    assert_eq!(done, other.json(&job).await);
+    let outputs = done["outputs"].as_array().unwrap();
+    assert_eq!(outputs.iter().map(|output| &output["profile"]).collect::<Vec<_>>(), ["360p", "poster"]);
+    // The result, whole and in part, from either node.
+    let href = outputs[0]["href"].as_str().unwrap();
+    let whole = own.get(href).await;
+    assert_eq!((whole.status, whole.header("content-type")), (StatusCode::OK, "video/mp4"));
+    let range = [("range", "bytes=10-19")];
+    for http in [own, other] {
+        assert_eq!(http.get(href).await.body, whole.body);
+        let part = http.send(Method::GET, href, &range, Bytes::new()).await.unwrap();
+        assert_eq!((part.status, &part.body), (StatusCode::PARTIAL_CONTENT, &whole.body.slice(10..20)));
+    }
+    assert!(whole.header("content-disposition").contains("clip.360p.mp4"), "{:?}", whole.headers);
+    other.get(&format!("{job}/output")).await.assert_problem(404, "no-output");
+    // The same again is the same job, and so is another request of the same name; another video under that name is refused.
+    let again = post(own, "?profile=360p,poster", &[], video.clone()).await;
+    assert_eq!((again.status, again.header("location")), (StatusCode::OK, job.as_str()));
+    let key = [("idempotency-key", "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"")];
+    let named = accepted(&post(own, "", &key, clip(2)).await);
+    post(own, "", &key, clip(3)).await.assert_problem(422, "idempotency-key-reused");
+    // Both are listed at either node, the newest first; a page at a time.
+    let list = other.json("/jobs?limit=1").await;
+    let newest = list["jobs"][0]["id"].as_str().unwrap();
+    assert_eq!(format!("/jobs/{newest}"), named);
+    let next = other.json(&format!("/jobs?after={newest}")).await;
+    assert_eq!(format!("/jobs/{}", next["jobs"][0]["id"].as_str().unwrap()), job);
+    // Deleted, it is gone with its results.
+    let deleted = other.send(Method::DELETE, &job, &[], Bytes::new()).await.unwrap();
+    assert_eq!(deleted.status, StatusCode::OK);
+    other.get(&job).await.assert_problem(404, "not-found");
+    other.get("/jobs/xyz").await.assert_problem(400, "bad-request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepted_jobs_survive_kill_9() {
+    let stub = Stub::holding();
+    let options = NodeOptions::new("node1", "FRA").tools(&stub).arg("--workers=1").arg("--queue=1");
+    let mut node = Node::start(options);
+    let mut jobs = Vec::new();
+    for tag in 10..16 {
+        jobs.push(accepted(&post(&node.http, "", &[("x-priority", "batch")], clip(tag)).await));
+    }
+    let refused =
+        post(&node.http, "?strict=1", &[], Bytes::from_static(b"no video at all, and long enough")).await;
+    refused.assert_problem(415, "not-a-video");
+    in_state(&node.http, &jobs[0], "running").await;
+    node.kill_and_restart();
+    // One is not wanted any more: at work or not.
+    let cancelled = node.http.send(Method::DELETE, &jobs[5], &[], Bytes::new()).await.unwrap();
+    assert_eq!(cancelled.json()["state"], "cancelled");
+    stub.release();
+    for job in &jobs[..5] {
+        let done = in_state(&node.http, job, "done").await;
+        node.http.get(&format!("{job}/output")).await.assert_body_is(&done["outputs"][0]["sha256"]);
+    }
+    let first = node.http.json(&jobs[0]).await;
+    assert_eq!(first["interrupted"], 1, "{first}");
+    assert_eq!(node.metric("starling_transcodes_total").await, 5, "none is done twice");
+    node.http.get(&format!("{}/output", jobs[5])).await.assert_problem(404, "no-output");
+    // What has come to its end is there after another crash, its results with it, and nothing else is left on the disk.
+    node.kill_and_restart();
+    let done = in_state(&node.http, &jobs[0], "done").await;
+    node.http.get(&format!("{}/output", jobs[0])).await.assert_body_is(&done["outputs"][0]["sha256"]);
+    let list = node.http.json("/jobs?state=cancelled").await;
+    assert_eq!(list["jobs"].as_array().unwrap().len(), 1, "{list}");
+    let kept = node.kept_files();
+    assert!(kept.iter().all(|name| !name.ends_with(".input")), "{kept:?}");
+    assert_eq!(kept.len(), 1 + 5, "the journal and the results: {kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_made_fails_as_an_upload_would_and_may_be_tried_again() {
+    let stub = Stub::new("8.1");
+    let node = Node::start(NodeOptions::new("node1", "FRA").tools(&stub));
+    stub.plays("echo 'in: Invalid data found when processing input' >&2; exit 1");
+    let video = clip(20);
+    let job = accepted(&post(&node.http, "", &[], video.clone()).await);
+    let failed = in_state(&node.http, &job, "failed").await;
+    assert_eq!(
+        (&failed["problem"]["status"], failed["outputs"].is_null()),
+        (&Value::from(422), true),
+        "{failed}"
+    );
+    node.http.get(&format!("{job}/output")).await.assert_problem(404, "no-output");
+    stub.plays_itself();
+    let again = accepted(&post(&node.http, "", &[], video).await);
+    assert_ne!(again, job);
+    in_state(&node.http, &again, "done").await;
+}
