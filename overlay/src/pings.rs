@@ -7,8 +7,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use siphasher::sip::SipHasher13;
-
 use crate::{NodeKey, Time};
 
 /// Most pings remembered; the oldest is forgotten first.
@@ -72,34 +70,41 @@ pub(crate) struct Pings {
     last: Cell<(u32, u32)>,
 }
 
-/// A permutation of the 32-bit numbers that nobody knows without the key: Luby and Rackoff's four rounds over a hash.
+/// A permutation of the 32-bit numbers that nobody knows without the key: Speck32/64 (Beaulieu and others, The Simon and
+/// Speck Families of Lightweight Block Ciphers, 2013), a few additions and rotations for each ping.
 #[derive(Debug)]
-struct Cipher(SipHasher13);
+struct Cipher([u16; Cipher::ROUNDS]);
 
 impl Cipher {
-    const ROUNDS: u8 = 4;
+    const ROUNDS: usize = 22;
 
-    fn new(key: (u64, u64)) -> Self {
-        Self(SipHasher13::new_with_keys(key.0, key.1))
-    }
-
-    fn round(&self, round: u8, half: u16) -> u16 {
-        let [low, high] = half.to_le_bytes();
-        self.0.hash(&[round, low, high]) as u16
+    fn new(key: u64) -> Self {
+        let word = |number: u32| (key >> (16 * number)) as u16;
+        let (mut round_key, mut rest) = (word(0), [word(1), word(2), word(3)]);
+        let mut keys = [0; Self::ROUNDS];
+        for (number, place) in (0u16..).zip(&mut keys) {
+            *place = round_key;
+            let next = round_key.wrapping_add(rest[0].rotate_right(7)) ^ number;
+            rest = [rest[1], rest[2], next];
+            round_key = round_key.rotate_left(2) ^ next;
+        }
+        Self(keys)
     }
 
     fn encipher(&self, place: u32) -> u32 {
         let (mut left, mut right) = ((place >> 16) as u16, place as u16);
-        for round in 0..Self::ROUNDS {
-            (left, right) = (right, left ^ self.round(round, right));
+        for key in self.0 {
+            left = left.rotate_right(7).wrapping_add(right) ^ key;
+            right = right.rotate_left(2) ^ left;
         }
         u32::from(left) << 16 | u32::from(right)
     }
 
     fn decipher(&self, number: u32) -> u32 {
         let (mut left, mut right) = ((number >> 16) as u16, number as u16);
-        for round in (0..Self::ROUNDS).rev() {
-            (left, right) = (right ^ self.round(round, left), left);
+        for key in self.0.into_iter().rev() {
+            right = (right ^ left).rotate_right(2);
+            left = (left ^ key).wrapping_sub(right).rotate_left(7);
         }
         u32::from(left) << 16 | u32::from(right)
     }
@@ -107,7 +112,7 @@ impl Cipher {
 
 impl Pings {
     /// No pings yet; `key` is the secret that their numbers are made with.
-    pub fn new(key: (u64, u64)) -> Self {
+    pub fn new(key: u64) -> Self {
         let cipher = Cipher::new(key);
         let last = Cell::new((cipher.encipher(0), 0));
         Self { cipher, first: 0, sent: VecDeque::new(), last }
@@ -163,7 +168,7 @@ mod tests {
 
     #[test]
     fn numbers_wrap_and_old_ones_are_forgotten() {
-        let mut pings = Pings { first: u32::MAX - 1, ..Pings::new((7, 8)) };
+        let mut pings = Pings { first: u32::MAX - 1, ..Pings::new(7) };
         let to = ([10, 0, 0, 1], 5000).into();
         let ping = |ms| {
             let sent = Time::from_micros(ms * 1000);
@@ -183,8 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn the_cipher_is_the_published_one() {
+        let cipher = Cipher::new(0x1918_1110_0908_0100);
+        assert_eq!(cipher.encipher(0x6574_694c), 0xa868_42f2);
+        assert_eq!(cipher.decipher(0xa868_42f2), 0x6574_694c);
+    }
+
+    #[test]
     fn a_number_does_not_tell_the_next_one() {
-        let cipher = Cipher::new((1, 2));
+        let cipher = Cipher::new(1);
         let numbers: Vec<u32> = (0..10_000).map(|place| cipher.encipher(place)).collect();
         assert!(numbers.iter().zip(0..).all(|(number, place)| cipher.decipher(*number) == place));
         let near = numbers.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 1 << 16).count();
@@ -193,7 +205,7 @@ mod tests {
             numbers
                 .iter()
                 .zip(0..)
-                .all(|(number, place)| Cipher::new((1, 3)).encipher(place) != *number || place == 0)
+                .all(|(number, place)| Cipher::new(2).encipher(place) != *number || place == 0)
         );
     }
 }

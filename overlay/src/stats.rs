@@ -41,6 +41,8 @@ pub struct Stats {
     pub unheard_members: u64,
     /// Turns to ping a member that this node left out because it was behind with its work.
     pub turns_shed: u64,
+    /// Pings for others that were left out for the same reason: a nack was sent at once.
+    pub relays_shed: u64,
 }
 
 /// How often each [`Event`] happened.

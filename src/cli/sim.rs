@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use serde::Serialize;
 use serde_json::{Value, json};
 use starling_overlay::Timing;
 use starling_overlay::sim::{
-    FaultKind, Fired, MassDeathRow, Report, Scenario, Topology, lifeguard, mass_death, run, run_mixed,
+    CrowdRow, FaultKind, Fired, MassDeathRow, Report, Scenario, Topology, crowd, lifeguard, mass_death, run,
+    run_mixed,
 };
 
 /// Simulate the overlay, or a cluster's work: virtual time, the same code as the real node
@@ -63,7 +65,8 @@ pub struct Args {
     )]
     mixed: bool,
     /// Run an experiment instead: the Lifeguard paper's slow members, with each part of the failure detector on and off,
-    /// each run for --duration; or all members but a few gone at once, for --seeds
+    /// each run for --duration; or all members but a few gone at once, for --seeds; or a crowd that starts at once with
+    /// little CPU time, for --seeds
     #[arg(
         long,
         value_enum,
@@ -89,6 +92,7 @@ enum Links {
 enum Experiment {
     Lifeguard,
     MassDeath,
+    Crowd,
 }
 
 /// What a run consists of, and how it ends.
@@ -118,35 +122,41 @@ pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
     match args.experiment {
         Some(Experiment::Lifeguard) => run_lifeguard(args),
         Some(Experiment::MassDeath) => run_mass_death(args),
+        Some(Experiment::Crowd) => run_crowd(args),
         None => run_seeds(args, seeds),
     }
 }
 
 fn run_lifeguard(args: &Args) -> anyhow::Result<ExitCode> {
     let rows = lifeguard(args.seed, args.duration, |row| tell(&format!("done: {}", row.configuration)));
-    if args.json {
-        for row in &rows {
-            if !print(&serde_json::to_string(row)?)? {
-                break;
-            }
-        }
-    } else {
-        print(&table::lifeguard(&rows))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    print_rows(args, &rows, table::lifeguard)
 }
 
 fn run_mass_death(args: &Args) -> anyhow::Result<ExitCode> {
     let done = |row: &MassDeathRow| tell(&format!("done: {} of {}", row.survivors, row.nodes));
     let rows = mass_death(args.seed, args.seeds, done);
+    print_rows(args, &rows, table::mass_death)
+}
+
+fn run_crowd(args: &Args) -> anyhow::Result<ExitCode> {
+    let done = |row: &CrowdRow| {
+        let shedding = if row.shedding { "with" } else { "without" };
+        tell(&format!("done: {} ms a datagram, {shedding} shedding", row.cost_ms));
+    };
+    let rows = crowd(args.seed, args.seeds, done);
+    print_rows(args, &rows, table::crowd)
+}
+
+/// Prints what an experiment found.
+fn print_rows<T: Serialize>(args: &Args, rows: &[T], table: fn(&[T]) -> String) -> anyhow::Result<ExitCode> {
     if args.json {
-        for row in &rows {
+        for row in rows {
             if !print(&serde_json::to_string(row)?)? {
                 break;
             }
         }
     } else {
-        print(&table::mass_death(&rows))?;
+        print(&table(rows))?;
     }
     Ok(ExitCode::SUCCESS)
 }

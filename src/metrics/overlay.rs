@@ -46,6 +46,8 @@ pub(super) fn register(registry: &mut Registry, stats: &Stats) {
     registry.register("freezes", help, ConstCounter::new(stats.freezes));
     let help = "Turns to ping a member that this node left out because it was behind with its work";
     registry.register("turns_shed", help, ConstCounter::new(stats.turns_shed));
+    let help = "Pings for other members that this node left out for the same reason";
+    registry.register("relays_shed", help, ConstCounter::new(stats.relays_shed));
     let help =
         "Members believed alive of which nothing was heard, while this node has not converged for long";
     registry.register("unheard_members", help, ConstGauge::new(stats.unheard_members.cast_signed()));
@@ -135,6 +137,7 @@ mod tests {
                 "starling_membership_events_total{event=\"suspected\"} 0",
                 "starling_probes_failed_total 0",
                 "starling_refutations_total 0",
+                "starling_relays_shed_total 0",
                 "starling_suspicions_total 0",
                 "starling_turns_shed_total 0",
                 "starling_unheard_members 0",

@@ -108,8 +108,12 @@ impl Log {
                     more,
                     unheard,
                     not_converged_s = time.as_secs(),
-                    "not converged for {} s: {unheard} members not heard of",
-                    time.as_secs()
+                    "not converged for {} s: {}",
+                    time.as_secs(),
+                    match unheard {
+                        0 => "all members are heard of, but not all hold the same ones live: compare the nodes' /members".to_owned(),
+                        _ => format!("{unheard} members not heard of"),
+                    }
                 );
             }
             Event::Converged(convergence) => tracing::info!(

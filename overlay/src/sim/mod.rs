@@ -7,6 +7,7 @@
 mod check;
 mod contact;
 mod cpu;
+mod crowd;
 mod fault;
 mod fired;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod world;
 mod tests;
 
 pub use check::{Checker, Violation};
+pub use crowd::{CrowdRow, crowd};
 pub use fault::Fault;
 pub use fired::Fired;
 pub use kind::{FaultKind, FaultKindError};

@@ -26,7 +26,7 @@ impl Swim {
     /// Hears one piece of news; at first hand if its subject says it itself.
     pub(super) fn learn(&mut self, update: &Update<Record<'_>>, first_hand: bool) {
         let (key, boot) = subject_of(update);
-        if !self.is_believable(boot, update.incarnation, first_hand) {
+        if !self.is_believable(key, boot, update.incarnation, first_hand) {
             return;
         }
         if key == self.key {
@@ -191,6 +191,9 @@ impl Swim {
             MemberState::Dead if before == MemberState::Suspect && self.is_overloaded() => {
                 self.members.set(slot, MemberState::Suspect, update.incarnation, self.now);
                 self.confirm_fully(slot);
+                if let Some(suspicion) = self.suspicions.get_mut(&slot) {
+                    suspicion.verdict_told = true;
+                }
             }
             MemberState::Dead => self.bury(slot, update.incarnation),
             // Only a member itself knows that it leaves.

@@ -35,6 +35,7 @@ mod tests;
 mod timers;
 mod watch;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,8 +68,8 @@ use crate::members::{Members, Peer, Slot};
 use crate::pings::{Pings, Purpose};
 use crate::wire::{Lists, Seal};
 use crate::{
-    Config, Convergence, Coordinate, DecodeError, Event, Identity, Incarnation, LoadSample, NodeKey, Parts,
-    Rtt, Stats, Time,
+    BootEpoch, Config, Convergence, Coordinate, DecodeError, Event, Identity, Incarnation, LoadSample,
+    NodeKey, Parts, Rtt, Stats, Time,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,8 @@ pub struct Swim {
     strangers: Strangers,
     hosts: Hosts,
     pings: Pings,
+    /// This node's part in the digest of the live set, and the boot that it is for: it stands in each datagram.
+    own_part: Cell<Option<(BootEpoch, u64)>>,
     probes: Vec<Probe>,
     relays: VecDeque<Relay>,
     /// Who last got an answer for this node that it did not get itself.
@@ -187,6 +190,8 @@ impl Swim {
         if has_seeds {
             timers.set(Timer::Join, now);
         }
+        // Of two numbers, so that the seeds of older simulations make the same choices still.
+        let (pings_key, _): (u64, u64) = rng.random();
         Self {
             now,
             wall: WallClock::new(config.identity.boot, now),
@@ -215,7 +220,8 @@ impl Swim {
             flaps: Flaps::default(),
             strangers: Strangers::default(),
             hosts: Hosts::default(),
-            pings: Pings::new(rng.random()),
+            pings: Pings::new(pings_key),
+            own_part: Cell::default(),
             probes: Vec::new(),
             relays: VecDeque::new(),
             relayed_by: None,

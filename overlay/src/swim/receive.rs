@@ -39,7 +39,7 @@ impl Swim {
         if self.phase == Phase::Gone {
             return;
         }
-        if !self.is_believable(datagram.head.boot(), datagram.head.incarnation(), true) {
+        if self.is_beyond_belief(datagram.head.boot(), datagram.head.incarnation()) {
             self.stats.rejected.count(Rejection::Ahead);
             self.rejected = Some(DecodeError::Ahead);
             return;
@@ -75,9 +75,10 @@ impl Swim {
         let credible = credible || !self.parts.own_silence;
         for update in &datagram.lists.updates {
             let doubts = matches!(update.state, MemberState::Suspect | MemberState::Dead);
-            let of = subject_of(update).0;
+            let (of, boot) = subject_of(update);
             if credible || !doubts || of == self.key {
-                self.learn(update, of == datagram.head.from());
+                // A node speaks for itself as what it is now: what it says of another boot of its own is hearsay.
+                self.learn(update, (of, boot) == (datagram.head.from(), datagram.head.boot()));
             }
         }
         if let Some(peer) = sender.and_then(|slot| self.members.get_mut(slot))

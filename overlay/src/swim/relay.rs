@@ -23,10 +23,18 @@ pub(super) struct Relay {
 impl Swim {
     /// Only members are served, and only members are pinged for them.
     pub(super) fn on_ping_req(&mut self, sender: Option<Slot>, seq: u32, target: NodeKey) {
-        let Some(sender) = sender.and_then(|slot| self.members.get(slot)) else { return };
-        let origin = sender.key;
+        let Some(from) = sender else { return };
+        let Some((origin, back)) = self.members.get(from).map(|peer| (peer.key, peer.address())) else {
+            return;
+        };
         let Some(slot) = self.members.find(target) else { return };
         let Some(to) = self.members.get(slot).map(Peer::address) else { return };
+        if self.is_overloaded() {
+            // That it has no answer can be said at once: others may have time to look for one.
+            self.stats.relays_shed += 1;
+            self.send(back, Some(from), &Message::Nack { seq });
+            return;
+        }
         if self.relays.len() >= RELAYS_MAX {
             return;
         }

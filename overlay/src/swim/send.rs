@@ -114,7 +114,19 @@ impl Swim {
 
     /// Digest of the live set, this node included: the lower half, which is enough to see whether two sets differ.
     pub(super) fn live_digest(&self) -> u32 {
-        (self.members.digest() ^ self.key.live_part(self.me.boot)) as u32
+        (self.members.digest() ^ self.own_part()) as u32
+    }
+
+    /// This node's part in it.
+    pub(super) fn own_part(&self) -> u64 {
+        match self.own_part.get() {
+            Some((boot, part)) if boot == self.me.boot => part,
+            _ => {
+                let part = self.key.live_part(self.me.boot);
+                self.own_part.set(Some((self.me.boot, part)));
+                part
+            }
+        }
     }
 
     /// Whoever is doubted hears it first, so that it can refute.

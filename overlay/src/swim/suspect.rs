@@ -25,6 +25,9 @@ pub(super) struct Suspicion {
     pub confirmations_beyond: usize,
     /// Others say that the member has left.
     pub farewell: bool,
+    /// Another node has declared the member dead while this one doubted it. A node with time for its work believes that;
+    /// an overloaded one looks into it first.
+    pub verdict_told: bool,
 }
 
 impl Suspicion {
@@ -87,6 +90,7 @@ impl Swim {
             by: by.into_iter().collect(),
             confirmations_beyond: 0,
             farewell,
+            verdict_told: false,
         };
         self.suspicions.insert(slot, suspicion);
         self.reckon(slot);
@@ -208,10 +212,14 @@ impl Swim {
                 self.bury(slot, incarnation);
                 continue;
             }
-            // No silence is a verdict on hearsay alone, nor after fewer unanswered pings than chance explains.
-            let farewell = self.suspicions.get(&slot).is_some_and(|suspicion| suspicion.farewell);
-            let enough =
-                if farewell { self.loss.attempts_to_suspect() } else { self.loss.attempts_to_verdict() };
+            // No silence is a verdict on hearsay alone, nor after fewer unanswered pings than chance explains. Where another
+            // node has found out by as many, or the member is said to have left, as many as raise a suspicion confirm it.
+            let told = |suspicion: &Suspicion| suspicion.farewell || suspicion.verdict_told;
+            let enough = if self.suspicions.get(&slot).is_some_and(told) {
+                self.loss.attempts_to_suspect()
+            } else {
+                self.loss.attempts_to_verdict()
+            };
             match self.attempts_since_answer(slot) {
                 Some(attempts) if attempts >= enough => {
                     self.bury(slot, incarnation);

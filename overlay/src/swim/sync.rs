@@ -150,7 +150,7 @@ impl Swim {
     }
 
     fn digest_of(&self, range: RangeInclusive<u64>) -> u64 {
-        let mine = if range.contains(&self.key.0) { self.key.live_part(self.me.boot) } else { 0 };
+        let mine = if range.contains(&self.key.0) { self.own_part() } else { 0 };
         let live = self.members.range(range).filter(|(_, peer)| peer.is_live());
         live.fold(mine, |digest, (_, peer)| digest ^ peer.key.live_part(peer.identity.boot))
     }

@@ -88,7 +88,7 @@ impl Encoder {
     pub fn message(&mut self, message: &Message<'_>) {
         self.purpose = message.purpose();
         let start = self.bytes.len();
-        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
         let kind = match message {
             Message::News => {
                 self.bytes.truncate(start);
@@ -143,7 +143,7 @@ impl Encoder {
     /// The sender's own load and its age.
     pub fn load(&mut self, sample: &LoadSample, age: Duration) {
         let start = self.bytes.len();
-        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
         let with = if sample.backlog_ms > 0 { WITH_BACKLOG } else { 0 };
         self.put(&(age_to_wire(age), WireLoad::new(sample, with)));
         if with != 0 {
@@ -153,7 +153,7 @@ impl Encoder {
         // Few nodes have any: it costs the others nothing.
         if sample.hardware != 0 {
             let start = self.bytes.len();
-            self.bytes.extend([0; SECTION_HEAD_BYTES]);
+            self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
             self.put(&sample.hardware);
             self.close(kind::HARDWARE, start);
         }
@@ -162,7 +162,7 @@ impl Encoder {
     /// Where the sender is.
     pub fn coordinate(&mut self, coordinate: &Coordinate) {
         let start = self.bytes.len();
-        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
         self.put(&WireCoordinate::from(coordinate));
         self.close(kind::COORDINATE, start);
     }
@@ -170,7 +170,7 @@ impl Encoder {
     /// When the sender will be heard of again; zero if it keeps an earlier promise.
     pub fn promise(&mut self, within: Duration) {
         let start = self.bytes.len();
-        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
         self.put(&u16::try_from(within.as_millis().div_ceil(10)).unwrap_or(u16::MAX));
         self.close(kind::PROMISE, start);
     }
@@ -178,7 +178,7 @@ impl Encoder {
     /// Which cluster the sender belongs to.
     pub fn cluster(&mut self, claim: &ClusterClaim) {
         let start = self.bytes.len();
-        self.bytes.extend([0; SECTION_HEAD_BYTES]);
+        self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
         let settled = if claim.identity.settled { CLUSTER_SETTLED } else { 0 };
         let exact = if claim.exact { CLUSTER_EXACT } else { 0 };
         self.put(&(claim.identity.id.0.to_le_bytes(), settled | exact));
@@ -250,7 +250,7 @@ impl Encoder {
         let before = self.bytes.len();
         let (_, start, entries) = *self.list.get_or_insert((kind, before, 0));
         if start == before {
-            self.bytes.extend([0; SECTION_HEAD_BYTES]);
+            self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
         }
         write(self);
         if self.bytes.len() > self.end_max || entries == entries_max {
@@ -270,7 +270,7 @@ impl Encoder {
         let backlogs = std::mem::replace(&mut self.backlogs, Backlogs::NONE);
         if kind == kind::LOADS && !backlogs.said().is_empty() {
             let start = self.bytes.len();
-            self.bytes.extend([0; SECTION_HEAD_BYTES]);
+            self.bytes.extend_from_slice(&[0; SECTION_HEAD_BYTES]);
             self.bytes.extend(backlogs.said().iter().flat_map(|backlog| backlog.to_le_bytes()));
             self.close(kind::BACKLOGS, start);
         }

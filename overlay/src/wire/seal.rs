@@ -93,12 +93,12 @@ impl Seal {
     pub fn begin(&self, version: u8, bytes: &mut Vec<u8>, rng: &mut impl RngCore) {
         debug_assert!(self.versions.contains(version), "nobody sends what it does not speak");
         match self.mode {
-            Mode::Plain(_) => bytes.extend([version, MODE_PLAIN]),
+            Mode::Plain(_) => bytes.extend_from_slice(&[version, MODE_PLAIN]),
             Mode::Sealed { .. } => {
                 let mut nonce = [0; NONCE_BYTES];
                 rng.fill_bytes(&mut nonce);
-                bytes.extend([version, MODE_SEALED]);
-                bytes.extend(nonce);
+                bytes.extend_from_slice(&[version, MODE_SEALED]);
+                bytes.extend_from_slice(&nonce);
             }
         }
     }
@@ -116,7 +116,7 @@ impl Seal {
         match &self.mode {
             Mode::Plain(key) => {
                 let checksum = siphash(*key, bytes);
-                bytes.extend(checksum.to_le_bytes());
+                bytes.extend_from_slice(&checksum.to_le_bytes());
             }
             Mode::Sealed { keys, additional } => {
                 let additional = &additional[usize::from(bytes[0] - self.versions.oldest())];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::Table;
-use starling_overlay::sim::{Fired, LifeguardRow, MassDeathRow, Report, Spread};
+use starling_overlay::sim::{CrowdRow, Fired, LifeguardRow, MassDeathRow, Report, Spread};
 
 /// What one run found: a row for each thing that was measured.
 pub(super) fn report(report: &Report, wall: Duration) -> String {
@@ -168,6 +168,37 @@ pub(super) fn mass_death(rows: &[MassDeathRow]) -> String {
             row.never.to_string(),
             row.false_failures.to_string(),
             format!("{:.0}/s", row.datagrams_per_node_per_s),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// What a crowd with little CPU time did.
+pub(super) fn crowd(rows: &[CrowdRow]) -> String {
+    let mut table = new_table();
+    table.set_header([
+        "ms a datagram",
+        "shedding",
+        "runs",
+        "suspicions",
+        "wrong",
+        "first knows, s",
+        "all know, s: median",
+        "most",
+        "never",
+    ]);
+    let seconds = |ms: Option<f64>| ms.map_or("-".into(), |ms| format!("{:.1}", ms / 1e3));
+    for row in rows {
+        table.add_row([
+            row.cost_ms.to_string(),
+            if row.shedding { "yes" } else { "no" }.to_owned(),
+            row.seeds.to_string(),
+            row.suspicions.to_string(),
+            row.false_failures.to_string(),
+            seconds(row.first_ms.map(|spread| spread.median)),
+            seconds(row.all_ms.map(|spread| spread.median)),
+            seconds(row.all_ms.map(|spread| spread.max)),
+            row.never.to_string(),
         ]);
     }
     table.trim_fmt()

@@ -21,7 +21,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::nodes::address_of;
-use super::{Checker, Entry, Fault, Fired, Topology, World};
+use super::{Checker, Entry, Fault, Fired, Topology, World, crowd};
 use crate::wire::{Encoder, Head, Message, Seal, Subject, Update};
 use crate::{
     Event, Incarnation, Input, KEY_BYTES, Keyring, MemberState, NodeKey, Output, Time, Timing, Versions,

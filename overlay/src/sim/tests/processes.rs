@@ -70,53 +70,31 @@ fn members_starved_of_cpu_fail_nobody_else() {
     }
 }
 
-/// A crowd that has started at once, a minute ago, and has hardly the CPU time for what comes in.
-fn crowd(seed: u64, cost: Duration, shedding: bool) -> World {
-    let nodes = 100;
-    let mut world = World::ring(Topology::flat(MS), seed, nodes, Timing::Lan);
-    (0..nodes).for_each(|index| world.config_mut(index).parts.shedding = shedding);
-    world.apply(&Fault::Busy((0..nodes).collect(), cost));
-    world.start_all();
-    world.run(60 * SECOND);
-    assert!(world.fired().backlogged > 10_000, "seed {seed}: more comes in than is read");
-    world
-}
-
+/// 100 nodes that started at once from a ring of single seeds a minute ago, with hardly the CPU time for what comes in.
 #[test]
 fn a_crowd_that_starts_at_once_with_little_cpu_sheds_its_work_before_it_accuses() {
-    let suspicions = |world: &World| {
-        world.log().iter().filter(|entry| matches!(entry.event, Event::Suspected { .. })).count()
-    };
     let mut without = (0, 0);
-    for (seed, cost) in [(0, 8), (1, 15), (2, 25)] {
-        let world = crowd(seed, cost * MS, false);
-        without = (without.0 + suspicions(&world), without.1 + failures(world.log()).len());
-        let mut world = crowd(seed, cost * MS, true);
-        assert_eq!(failures(world.log()), [], "seed {seed}, {cost} ms a datagram");
-        assert!(suspicions(&world) <= 300, "seed {seed}, {cost} ms: {} suspicions", suspicions(&world));
-        let shed: u64 = (0..100).map(|index| world.node(index).unwrap().stats().turns_shed).sum();
-        assert!(shed > 0, "seed {seed}, {cost} ms: no turns were left out");
-        // It is careful, not blind. Where hardly anything gets done the last members take minutes (docs/EXPERIMENTS.md).
-        if cost > 15 {
-            continue;
-        }
-        world.kill(40);
-        let killed = world.now();
-        let is_known = |world: &World| {
-            let views = (0..100).filter_map(|index| world.node(index));
-            let dead = |swim: &crate::Swim| {
-                swim.peers()
-                    .any(|peer| peer.identity.name.as_str() == "node41" && peer.state == MemberState::Dead)
-            };
-            views.into_iter().all(dead)
+    for (seed, cost) in [(0, 8), (1, 15), (1, 25)] {
+        let bare = crowd::look(&crowd::begin(seed, cost * MS, false));
+        without = (without.0 + bare.suspicions, without.1 + bare.false_failures);
+        let mut world = crowd::begin(seed, cost * MS, true);
+        assert!(world.fired().backlogged > 10_000, "seed {seed}: more comes in than is read");
+        let begun = crowd::look(&world);
+        assert!(begun.suspicions <= 300, "seed {seed}, {cost} ms a datagram: {begun:?}");
+        assert_eq!(begun.false_failures, 0, "seed {seed}, {cost} ms a datagram");
+        // It is careful, not blind: a death is known, and few are taken for dead with it.
+        let run = crowd::die(&mut world);
+        println!("seed {seed}, {cost} ms a datagram: {run:?}");
+        assert!(run.all.is_some_and(|time| time < 60 * SECOND), "seed {seed}, {cost} ms: {run:?}");
+        assert!(run.false_failures < 300, "seed {seed}, {cost} ms: {run:?}");
+        let shed = |of: fn(&crate::Stats) -> u64| -> u64 {
+            (0..world.len()).filter_map(|index| world.node(index)).map(|swim| of(swim.stats())).sum()
         };
-        let mut time = Duration::ZERO;
-        while !is_known(&world) && time < 120 * SECOND {
-            world.run(SECOND);
-            time = world.now().since(killed);
-        }
-        println!("seed {seed}, {cost} ms a datagram: a death is known after {time:?}");
-        assert!(time < 120 * SECOND, "seed {seed}, {cost} ms: a death is not known");
+        assert!(shed(|stats| stats.turns_shed) > 0, "seed {seed}, {cost} ms: no turns were left out");
+        assert!(
+            cost == 8 || shed(|stats| stats.relays_shed) > 0,
+            "seed {seed}, {cost} ms: no relay was spared"
+        );
     }
     assert!(without.0 > 2_000 && without.1 > 100, "without shedding there is a storm: {without:?}");
 }

@@ -175,3 +175,23 @@ fn a_refused_datagram_makes_this_node_look_closer_whatever_it_was() {
     us.0.handle(ms(3), Input::Refused("10.0.0.99:1".parse().unwrap()));
     assert_eq!(us.0.probes.len(), 1);
 }
+
+#[test]
+fn an_overloaded_node_pings_nobody_for_others_and_says_so_at_once() {
+    let mut us = Alone::new();
+    let (target, origin) = (identity("target", 1, "10.0.0.2:1"), identity("origin", 1, "10.0.0.3:1"));
+    us.joined(ms(1), &target);
+    us.joined(ms(1), &origin);
+    us.0.probes.clear();
+    us.told(ms(10), &origin, |_| ());
+    us.sent();
+    let (late, period) = (us.0.params.period / 2, us.0.params.period);
+    (0..20).for_each(|_| us.0.backlog.observe(late, period));
+    let asked = datagram(&origin, |say| say.message(&Message::PingReq { seq: 77, target: key("target") }));
+    us.hears(ms(10), "10.0.0.3:1", asked);
+    let mut sent = us.sent();
+    assert_eq!(sent.len(), 1, "and nothing to the target");
+    let (to, bytes) = &mut sent[0];
+    assert!(*to == origin.gossip && matches!(read(bytes).message, Message::Nack { seq: 77 }));
+    assert_eq!((us.0.relays.len(), us.0.stats.relays_shed), (0, 1));
+}

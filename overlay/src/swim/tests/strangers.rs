@@ -253,3 +253,55 @@ fn a_member_at_a_host_that_was_sent_enough_is_met_when_it_speaks() {
     }
     assert!(us.0.members.by_key(key("told")).unwrap().is_proven(told.gossip));
 }
+
+/// Milliseconds of an hour.
+const HOUR: u64 = 3_600_000;
+
+/// A source address can be forged, and a member's name taken: a boot that its true bearer could not outbid is believed of neither.
+#[test]
+fn a_boot_that_its_bearer_could_not_outbid_is_believed_of_nobody() {
+    let mut us = Alone::new();
+    let member = identity("member", 1, "10.0.0.2:1");
+    us.joined(ms(1), &member);
+    let known = |us: &Alone| {
+        let peer = us.0.members.by_key(key("member")).unwrap();
+        (peer.identity.boot, peer.identity.gossip, peer.incarnation)
+    };
+    let before = known(&us);
+    let now = ms(2);
+    for (hours, state) in
+        [(47, MemberState::Left), (25, MemberState::Left), (47, MemberState::Dead), (47, MemberState::Alive)]
+    {
+        // In the member's name, from its address, as what it is now: and it says of a boot to come that it has left.
+        let to_come = identity("member", hours * HOUR, "10.0.0.2:1");
+        us.told(now, &member, |say| assert!(say.update(&about(&to_come, INCARNATION_MAX.0, state))));
+        assert_eq!((known(&us), us.state_of("member")), (before, MemberState::Alive), "{hours} h, {state}");
+        // The same name elsewhere, where it answers.
+        let stranger = identity("member", hours * HOUR, "10.0.0.66:1");
+        us.joined(now, &stranger);
+        assert_eq!((known(&us), us.state_of("member")), (before, MemberState::Alive), "{hours} h, elsewhere");
+    }
+    // What lies within a day its bearer outbids; so it is believed, but not that such a boot has left.
+    let to_come = identity("member", 23 * HOUR, "10.0.0.2:1");
+    us.told(now, &member, |say| assert!(say.update(&about(&to_come, 0, MemberState::Left))));
+    assert!(us.0.members.by_key(key("member")).unwrap().is_live());
+    // Where it is, and only there, the member may be further ahead: it has had to outbid somebody.
+    let outbid = identity("member", 30 * HOUR, "10.0.0.2:1");
+    us.joined(now, &outbid);
+    assert_eq!(known(&us).0, outbid.boot);
+}
+
+#[test]
+fn what_others_may_believe_of_a_node_it_outbids_and_they_believe_that() {
+    // Their clocks are hours ahead of this one: what is within a day for them is more than a day here.
+    let mut us = Alone::new();
+    let other = identity("other", 1, "10.0.0.2:1");
+    us.joined(ms(1), &other);
+    let former = identity("us", 30 * HOUR, US);
+    us.told(ms(2), &other, |say| assert!(say.update(&about(&former, 0, MemberState::Dead))));
+    assert_eq!(us.0.identity().boot, BootEpoch(30 * HOUR + 1));
+    // It does not let itself be driven to where they would not believe it.
+    let beyond = identity("us", 40 * HOUR, US);
+    us.told(ms(3), &other, |say| assert!(say.update(&about(&beyond, 0, MemberState::Dead))));
+    assert_eq!(us.0.identity().boot, BootEpoch(30 * HOUR + 1));
+}
