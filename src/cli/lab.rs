@@ -31,7 +31,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct LabArgs {
     /// Nodes to start with; they are spread over the zones in turn
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)), value_name = "N")]
+    #[arg(long, default_value_t = 5, value_parser = nodes, value_name = "N")]
     nodes: u8,
 
     /// Zone file: zones, their subnets, the links between them [default: the paper's FRA, IAD, BOM]
@@ -84,9 +84,9 @@ struct LabArgs {
     #[arg(long, requires = "run")]
     once: bool,
 
-    /// Give up when the cluster is not ready by then
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
-    ready_within: Duration,
+    /// Give up when the cluster is not ready by then [default: 60s, or 3s for each node if that is longer]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    ready_within: Option<Duration>,
 
     /// The supervisor of the lab with this id: what the lab starts itself
     #[arg(long, hide = true, value_name = "ID")]
@@ -115,6 +115,9 @@ struct CtlArgs {
     request: Request,
 }
 
+/// How long a cluster gets until it is ready, at the least, and for each of its nodes.
+const READY_WITHIN_MIN: Duration = Duration::from_secs(60);
+const READY_WITHIN_PER_NODE: Duration = Duration::from_secs(3);
 /// Exit status for a folder that is no lab's.
 const EXIT_USAGE: u8 = 2;
 
@@ -159,7 +162,8 @@ impl LabArgs {
         say("base-port", self.base_port.to_string());
         say("dir", path(&base_folder)?);
         say("backend", self.backend.name().to_owned());
-        say("ready-within", humantime::format_duration(self.ready_within).to_string());
+        let ready_within = self.ready_within.unwrap_or_else(|| ready_within(self.nodes));
+        say("ready-within", humantime::format_duration(ready_within).to_string());
         for (name, file) in [("zones", &self.zones), ("logs", &self.logs)] {
             if let Some(file) = file {
                 say(name, path(file)?);
@@ -191,7 +195,7 @@ impl LabArgs {
             json: self.json,
             run: self.run,
             once: self.once,
-            ready_within: self.ready_within,
+            ready_within,
             user: self.user,
             key: !self.no_key,
             node_args: self.node_args,
@@ -209,6 +213,18 @@ async fn ctl(args: CtlArgs) -> anyhow::Result<ExitCode> {
         Answer::Refused(reason) => bail!(reason),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What so many nodes may take on a machine of two cores or more.
+fn ready_within(nodes: u8) -> Duration {
+    READY_WITHIN_MIN.max(READY_WITHIN_PER_NODE * u32::from(nodes))
+}
+
+fn nodes(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(nodes @ 1..=NODES_MAX) => Ok(nodes),
+        _ => Err(format!("expected a number of nodes from 1 to {NODES_MAX}")),
+    }
 }
 
 fn cpus(text: &str) -> Result<f64, String> {

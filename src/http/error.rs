@@ -213,6 +213,15 @@ pub enum ApiError {
     /// No space left for the upload or its result.
     #[error("this node's disk is full: try another node or later")]
     DiskFull,
+    /// Bigger than what this node's disk has for one client's uploads, however empty it is otherwise.
+    #[error(
+        "this node has room for uploads of at most {max} bytes (--incoming-bytes and --incoming-bytes-per-client, by default a part \
+         of what its disk has free): send it to a node with more"
+    )]
+    NoRoomEver {
+        /// The biggest that there is room for, in bytes.
+        max: u64,
+    },
     /// ffprobe or ffmpeg came to grief over this video here; the log has the details. When they do so on a second node, too,
     /// it is the video.
     #[error("not done, and it may be the video's fault: {0}")]
@@ -321,6 +330,9 @@ impl ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "interrupted", "The node ended while it was at it")
             }
             Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
+            Self::NoRoomEver { .. } => {
+                (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "No room for that much")
+            }
             Self::Crashed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "crashed", "ffmpeg crashed"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
@@ -398,7 +410,8 @@ impl From<IngestError> for ApiError {
             IngestError::TimedOut { what, limit } => Self::ClientTooSlow(format!("{what} {limit:.0?}")),
             IngestError::NoRoom(NoRoom::OfClient) => Self::TooMuchIncoming,
             IngestError::NoRoom(NoRoom::OfAll) => Self::IncomingFull,
-            IngestError::DiskFull | IngestError::NoRoom(NoRoom::Ever) => Self::DiskFull,
+            IngestError::NoRoom(NoRoom::Ever { max }) => Self::NoRoomEver { max },
+            IngestError::DiskFull => Self::DiskFull,
             IngestError::DigestMismatch { announced, got } => {
                 Self::DigestMismatch { expected: announced.to_string(), actual: got.to_string() }
             }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{LabError, Report};
 
-/// Longest request and answer: fifty nodes' rows are far below it.
+/// Longest request and answer: the rows of the largest lab are far below it.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest time a request takes: an added node joins within seconds.
 const TIMEOUT: Duration = Duration::from_secs(90);

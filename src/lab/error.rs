@@ -62,10 +62,10 @@ pub enum LabError {
     #[error("no port is left for {0}: choose a lower --base-port")]
     NoPort(String),
     /// More nodes than a lab can have.
-    #[error("a lab has at most {max} nodes", max = super::NODES_MAX)]
+    #[error("a lab has at most {max} nodes: each has an address of its own in its zone's /24", max = super::NODES_MAX)]
     TooManyNodes,
     /// The zone file is not usable.
-    #[error("zone file: {0}")]
+    #[error("zones: {0}")]
     Zones(String),
     /// The zone file cannot be read; the text names it.
     #[error("--zones: {0}")]

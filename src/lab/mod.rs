@@ -21,6 +21,7 @@ mod cgroup;
 mod command;
 mod ctl;
 mod error;
+mod files;
 mod folder;
 mod isolation;
 mod launch;

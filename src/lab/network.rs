@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::command::{self, words};
@@ -15,6 +15,9 @@ pub(super) const NODE_PORT: u16 = 5000;
 pub(super) const NODE_DEVICE: &str = "eth0";
 const SWITCH: &str = "switch";
 const BRIDGE: &str = "br0";
+/// Nodes that commands are run for at the same time: each is given seconds, and a machine has few processors.
+const NODES_AT_ONCE: usize = 8;
+
 /// Where nodes live.
 #[derive(Debug)]
 pub(super) enum Network {
@@ -46,30 +49,27 @@ impl Network {
         }
     }
 
-    /// Makes a node's place. All `subnets` are one hop away: the bridge joins them.
-    pub(super) async fn add(&self, node: &NodePlan, subnets: &[String]) -> Result<(), LabError> {
-        match self {
-            Self::Namespaces(namespaces) => namespaces.add(node, subnets).await,
-            Self::Loopback(_) => Ok(()),
-        }
+    /// Makes the nodes' places. All `subnets` are one hop away: the bridge joins them.
+    pub(super) async fn add(&self, nodes: &[NodePlan], subnets: &[String]) -> Result<(), LabError> {
+        let Self::Namespaces(namespaces) = self else { return Ok(()) };
+        for_each_node(nodes, async |node| namespaces.add(node, subnets).await).await
     }
 
     /// Tells every node the others' hardware addresses.
     ///
-    /// What the kernel finds out by ARP goes into a table that all namespaces share, of 1,024 entries by default:
-    /// fewer than fifty nodes need. Entries that were made by hand are not counted.
+    /// What the kernel finds out by ARP goes into a table that all namespaces share, of 1,024 entries by default: fewer
+    /// than a lab of fifty nodes needs. Entries that were made by hand are not counted.
     pub(super) async fn introduce(&self, nodes: &[NodePlan]) -> Result<(), LabError> {
         let Self::Namespaces(namespaces) = self else { return Ok(()) };
-        try_join_all(nodes.iter().map(async |node| {
+        for_each_node(nodes, async |node| {
             let others = nodes.iter().filter(|other| other.number != node.number);
             let lines = others.map(|other| {
                 let hardware = hardware_address(other.address);
                 format!("neigh replace {} lladdr {hardware} dev {NODE_DEVICE} nud permanent\n", other.address)
             });
             namespaces.ip(&node.name, &lines.collect::<String>()).await
-        }))
+        })
         .await
-        .map(drop)
     }
 
     /// Where a node gossips and serves HTTP to the other nodes.
@@ -98,6 +98,14 @@ impl Network {
             Self::Loopback(_) => Vec::new(),
         }
     }
+}
+
+/// Does this for all nodes, a few at a time; ends with the first that fails.
+async fn for_each_node<'a>(
+    nodes: &'a [NodePlan],
+    act: impl AsyncFn(&'a NodePlan) -> Result<(), LabError>,
+) -> Result<(), LabError> {
+    stream::iter(nodes).map(|node| act(node)).buffer_unordered(NODES_AT_ONCE).try_collect().await
 }
 
 impl Loopback {

@@ -6,8 +6,9 @@ use starling_netem::Zones;
 
 use super::{LabError, zones};
 
-/// The most nodes of one lab, those added later included.
-pub const NODES_MAX: u8 = 50;
+/// The most nodes of one lab, those added later included. Each has the last byte of its address in its zone's /24 for itself, a
+/// port of the host, and with the shaper in user space a thread and a dozen open files of the supervisor's.
+pub const NODES_MAX: u8 = 200;
 
 /// One node, before anything of it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
 use rustix::process::Signal;
 use starling_netem::Zones;
 use tokio::process::Child;
@@ -19,7 +18,7 @@ use super::network::{Loopback, Namespaces, Network};
 use super::node::{self, Node, NodeState, Spec, how};
 use super::plan::{self, NodePlan};
 use super::user::NodeUser;
-use super::{Isolation, LabError, NodeReport, Options, Report, ready, report, zones};
+use super::{Isolation, LabError, NodeReport, Options, Report, files, ready, report, zones};
 use crate::config::KeyFile;
 
 /// How long nodes get to leave the cluster and to end their jobs after SIGTERM.
@@ -108,6 +107,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn new(options: Options, folder: Folder, isolation: Isolation) -> Result<Self, LabError> {
+        files::raise();
         let zones = zones::load(options.zone_file.as_deref())?;
         let (base, id) = (&options.base_folder, folder.id());
         let user = NodeUser::choose(options.user.as_deref(), isolation, base, folder.path(), id).await?;
@@ -169,7 +169,7 @@ impl Supervisor {
     async fn start(&mut self) -> Result<(), LabError> {
         self.limit_cpus();
         let plans = plan::nodes(self.options.nodes, &self.zones)?;
-        try_join_all(plans.iter().map(|plan| self.network.add(plan, &self.subnets))).await?;
+        self.network.add(&plans, &self.subnets).await?;
         self.network.introduce(&plans).await?;
         self.links = Links::shape(
             self.options.backend,
@@ -353,7 +353,7 @@ impl Supervisor {
         let number = self.nodes.iter().map(|node| node.spec.plan.number).max().unwrap_or(0).saturating_add(1);
         let plan = plan::node(number, zone, &self.zones)?;
         let (mut node, listener) = self.place(plan.clone())?;
-        self.network.add(&plan, &self.subnets).await?;
+        self.network.add(std::slice::from_ref(&plan), &self.subnets).await?;
         let mut plans: Vec<_> = self.nodes.iter().map(|node| node.spec.plan.clone()).collect();
         plans.push(plan.clone());
         self.network.introduce(&plans).await?;

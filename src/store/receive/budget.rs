@@ -37,8 +37,11 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoom {
     /// There would be none if it were the only upload.
-    #[error("this node's disk has no room for an upload of that size")]
-    Ever,
+    #[error("this node has room for uploads of at most {max} bytes")]
+    Ever {
+        /// The biggest upload that there can be room for, in bytes.
+        max: u64,
+    },
     /// This client's other uploads take its share.
     #[error("this client's uploads under way take its share of the room for uploads")]
     OfClient,
@@ -127,8 +130,9 @@ impl Room {
         let mut state = budget.state();
         let clients = state.by_client.get(client).copied().unwrap_or_default();
         let (used, clients_used) = (state.used.saturating_add(more), clients.saturating_add(more));
-        if bytes > budget.per_client.upload_bytes_max(state.bytes_max) {
-            return Err(NoRoom::Ever);
+        let max = budget.per_client.upload_bytes_max(state.bytes_max);
+        if bytes > max {
+            return Err(NoRoom::Ever { max });
         }
         let left = state.bytes_max.checked_sub(used).ok_or(NoRoom::OfAll)?;
         let may = match budget.per_client {
@@ -196,7 +200,7 @@ mod tests {
         room.grow_to(50).unwrap();
         assert_eq!(budget.used_bytes(), 100);
         room.grow_to(500).unwrap();
-        assert_eq!(room.grow_to(501).unwrap_err(), NoRoom::Ever, "it has nothing but this one");
+        assert_eq!(room.grow_to(501).unwrap_err(), NoRoom::Ever { max: 500 }, "it has nothing but this one");
         assert_eq!(budget.used_bytes(), 500);
         assert_eq!(budget.share_of(B).room(251).unwrap_err(), NoRoom::OfAll, "others have it");
         assert_eq!(budget.share_of(A).room(1).unwrap_err(), NoRoom::OfClient);

@@ -176,7 +176,7 @@ async fn an_upload_has_its_room_until_its_file_is_gone() {
     let all = receive(chunks(40), &rig.dir, &of(3)).await.unwrap_err();
     assert!(matches!(all, IngestError::NoRoom(NoRoom::OfAll)), "{all}");
     let ever = receive(Full::new(Bytes::from(mp4(6_000))), &rig.dir, &of(2)).await.unwrap_err();
-    assert!(matches!(ever, IngestError::NoRoom(NoRoom::Ever)), "{ever}");
+    assert!(matches!(ever, IngestError::NoRoom(NoRoom::Ever { .. })), "{ever}");
     drop((upload, others));
     rig.until_empty().await;
     assert_eq!(budget.used_bytes(), 0);

@@ -82,13 +82,19 @@ pub(super) fn restrict(devices: bool) -> io::Result<()> {
         })
     };
     match install(deadly, SeccompAction::KillProcess, SeccompAction::Allow) {
-        // A kernel without it (some container runtimes' own): landlock and the limits have to do.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => return Ok(()),
+        // Landlock and the limits have to do.
+        Err(error) if is_not_to_be_had(&error) => return Ok(()),
         outcome => outcome?,
     }
     install(known, SeccompAction::Allow, errno(libc::ENOSYS))?;
     // The last one, since it lets no further ones be made.
     install(denied, errno(libc::EPERM), SeccompAction::Allow)
+}
+
+/// Whether this kernel has no filters of system calls (some container runtimes' own), or what runs the node lets it make none
+/// (a filter of its own that says no): the rights that it takes are there by then.
+fn is_not_to_be_had(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM | libc::EACCES))
 }
 
 /// Calls that are needed with some arguments, and denied with others. `own`: this process's id.
@@ -123,4 +129,17 @@ fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> io::Result<Sec
 
 fn rule(conditions: Vec<SeccompCondition>) -> io::Result<SeccompRule> {
     SeccompRule::new(conditions).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_forbids_filters_is_one_without_and_no_other_failure_is() {
+        let is = |errno| is_not_to_be_had(&io::Error::from_raw_os_error(errno));
+        assert!([libc::EINVAL, libc::ENOSYS, libc::EPERM, libc::EACCES].into_iter().all(is));
+        // Too large a filter, no memory for it, an address that is none: mistakes, which must not leave ffmpeg unfiltered.
+        assert!(![libc::E2BIG, libc::ENOMEM, libc::EFAULT].into_iter().any(is));
+    }
 }
