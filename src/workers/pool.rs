@@ -302,7 +302,7 @@ impl Pool {
     pub fn stats(&self) -> PoolStats {
         let shared = &self.0.0;
         let state = shared.lock();
-        let DeskStats { queued, reserved, running, service, pixels_per_s, wait, totals } =
+        let DeskStats { queued, came_back: _, reserved, running, service, pixels_per_s, wait, totals } =
             state.desk.stats(Instant::now());
         PoolStats {
             queued,

@@ -27,6 +27,11 @@ impl Reservation {
         self.booked
     }
 
+    /// The job is with a peer now, and no work here unless it comes back.
+    pub fn send_away(&self) {
+        self.shared.lock().desk.send_away(self.id);
+    }
+
     /// Puts the job into the place. Whoever holds a place is refused only if, now that more is known, it can't be done in time
     /// even if all goes as estimated.
     pub fn submit(self, job: Job) -> Result<Ticket, SubmitError> {

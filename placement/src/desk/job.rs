@@ -138,6 +138,8 @@ pub(super) struct Running {
 pub(super) struct Waiting {
     pub(super) id: JobId,
     pub(super) job: JobSpec,
+    /// From a peer that had it.
+    pub(super) came_back: bool,
 }
 
 /// What has become of the jobs of a desk since it was made.

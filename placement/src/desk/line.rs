@@ -53,19 +53,8 @@ impl Desk {
         if self.running.len() + waiting.all() < self.workers {
             return Duration::ZERO;
         }
-        let of_own = waiting.of(client);
-        let mut turns = Tally::default();
-        let mut comes_before = |other: ClientTag| {
-            let its_turn = other == client || turns.of(other) < before(of_own, waiting.of(other));
-            turns.add(other);
-            its_turn
-        };
-        let queued = self.queue.iter().filter(|waiting| comes_before(waiting.job.client));
-        let mut work: Duration = queued.map(|waiting| self.cost(Work::from(&waiting.job), now)).sum();
-        for (other, places) in reserved.iter() {
-            let usual = self.usual(other, now).unwrap_or(USUAL_GUESS);
-            work += usual * count((0..places).filter(|_| comes_before(other)).count());
-        }
+        let mut work = Duration::ZERO;
+        self.each_before(now, client, own, &mut |more| work += more);
         let running: Duration = self.running.iter().map(|running| self.remains(running, now)).sum();
         let mut running = self.share(running);
         if self.guest_is_due_in(client, now).is_some() {
@@ -75,11 +64,66 @@ impl Desk {
         self.share(work) + running
     }
 
+    /// When a worker is free for one more job of this client: what comes before it begins in its turn, each at the first worker that
+    /// comes free (list scheduling). No later than [`Self::wait`], which says when the work before it is done by all workers: that is what
+    /// a promise goes by, since it adds up.
+    pub(super) fn begins_after(
+        &self,
+        now: Instant,
+        client: ClientTag,
+        own: Option<ReservationId>,
+    ) -> Duration {
+        let wait = self.wait(now, client, own);
+        if wait.is_zero() {
+            return wait;
+        }
+        let mut free: Vec<Duration> = self.running.iter().map(|running| self.remains(running, now)).collect();
+        free.resize(free.len().max(self.workers), Duration::ZERO);
+        // A worker for guests takes no other job.
+        free.sort_unstable();
+        free.drain(..free.len() - self.workers);
+        let mut before = |work: Duration| {
+            if let Some(first) = free.iter_mut().min() {
+                *first += work;
+            }
+        };
+        self.each_before(now, client, own, &mut before);
+        free.into_iter().min().unwrap_or_default().min(wait)
+    }
+
+    /// What each job takes that comes before one more of this client, in no certain order.
+    fn each_before(
+        &self,
+        now: Instant,
+        client: ClientTag,
+        own: Option<ReservationId>,
+        each: &mut impl FnMut(Duration),
+    ) {
+        let reserved: Tally =
+            self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
+        let mut waiting = reserved.clone();
+        self.queue.iter().for_each(|job| waiting.add(job.job.client));
+        let of_own = waiting.of(client);
+        let mut turns = Tally::default();
+        let mut comes_before = |other: ClientTag| {
+            let its_turn = other == client || turns.of(other) < before(of_own, waiting.of(other));
+            turns.add(other);
+            its_turn
+        };
+        for waiting in self.queue.iter().filter(|waiting| comes_before(waiting.job.client)) {
+            each(self.cost(Work::from(&waiting.job), now));
+        }
+        for (other, places) in reserved.iter() {
+            let usual = self.usual(other, now).unwrap_or(USUAL_GUESS);
+            (0..places).filter(|_| comes_before(other)).for_each(|_| each(usual));
+        }
+    }
+
     /// The same for a client of which nothing is known, were all that is here before it.
     pub(super) fn wait_of_all(&self, now: Instant) -> Duration {
         let mut clients = self.waiting();
         self.running.iter().for_each(|running| clients.add(running.job.client));
-        clients.iter().map(|(client, _)| self.wait(now, client, None)).max().unwrap_or_default()
+        clients.iter().map(|(client, _)| self.begins_after(now, client, None)).max().unwrap_or_default()
     }
 
     /// How much work stands before a client's job that comes now, and holds this place already if it holds one.
@@ -89,7 +133,7 @@ impl Desk {
         let jobs = (waiting + self.running.len()) * 1000 / self.workers;
         Backlog {
             jobs_per_worker_permille: count(jobs),
-            wait_ms: self.speeds.service(now).map(|_| millis(self.wait(now, client, own))),
+            wait_ms: self.speeds.service(now).map(|_| millis(self.begins_after(now, client, own))),
         }
     }
 
@@ -142,7 +186,7 @@ impl Desk {
 
     /// Begins a job that came out of the queue, if that is of any use.
     fn begin(&mut self, waiting: Waiting, now: Instant, is_gone: impl Fn(JobId) -> bool) -> Next {
-        let Waiting { id, job } = waiting;
+        let Waiting { id, job, .. } = waiting;
         if is_gone(id) || self.is_hopeless(&job, now) {
             self.totals.cancelled += 1;
             let left = job.deadline.saturating_duration_since(now);

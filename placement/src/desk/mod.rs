@@ -22,7 +22,7 @@ mod speeds;
 mod tests;
 mod turns;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use admission::Standing;
@@ -51,6 +51,8 @@ pub struct Desk {
     running: Vec<Running>,
     /// Places held for jobs that are still on their way.
     reservations: BTreeMap<ReservationId, ClientTag>,
+    /// Places whose jobs are with peers: they hold nothing, and are there again for a job that comes back.
+    away: BTreeSet<ReservationId>,
     turns: Turns,
     draining: bool,
     speeds: Speeds,
@@ -64,6 +66,8 @@ pub struct Desk {
 pub struct DeskStats {
     /// Jobs waiting.
     pub queued: usize,
+    /// Those of them that came back from a peer: they may wait beyond the queue's capacity.
+    pub came_back: usize,
     /// Places held for jobs that are on their way.
     pub reserved: usize,
     /// Jobs with a worker.
@@ -87,6 +91,7 @@ impl Desk {
             queue: VecDeque::new(),
             running: Vec::new(),
             reservations: BTreeMap::new(),
+            away: BTreeSet::new(),
             turns: Turns::default(),
             draining: false,
             speeds: Speeds::default(),
@@ -188,6 +193,15 @@ impl Desk {
     /// Gives a place back that was not used.
     pub fn release(&mut self, reservation: ReservationId) {
         self.reservations.remove(&reservation);
+        self.away.remove(&reservation);
+    }
+
+    /// The job of this place is with a peer now. So it is no work here, and other jobs may take the room; should it come back, it is
+    /// submitted into its place as before, beyond the queue's capacity if need be. As many such places are kept as jobs may wait.
+    pub fn send_away(&mut self, reservation: ReservationId) {
+        if self.reservations.remove(&reservation).is_some() && self.away.len() < self.queue_capacity {
+            self.away.insert(reservation);
+        }
     }
 
     /// Puts a job into its place, which is used up by this, whatever comes of it. It is refused only if, now that more is known, it
@@ -198,7 +212,8 @@ impl Desk {
         reservation: ReservationId,
         job: JobSpec,
     ) -> Result<JobId, Refusal> {
-        self.reservations.remove(&reservation);
+        let is_here = self.reservations.remove(&reservation).is_some();
+        let came_back = self.away.remove(&reservation);
         if self.draining {
             return Err(Refusal::Draining);
         }
@@ -208,9 +223,13 @@ impl Desk {
         if left.is_zero() || needs > left {
             return Err(Refusal::TooLate { needs, left });
         }
+        if !is_here && !came_back && self.is_full() {
+            let retry_after = estimate.wait.max(RETRY_AFTER_MIN);
+            return Err(Refusal::Full { waiting: self.waiting().all(), retry_after });
+        }
         self.bookings.remove(&job.booking_key());
         let id = JobId(self.id());
-        self.queue.push_back(Waiting { id, job });
+        self.queue.push_back(Waiting { id, job, came_back });
         Ok(id)
     }
 
@@ -354,6 +373,7 @@ impl Desk {
     pub fn stats(&self, now: Instant) -> DeskStats {
         DeskStats {
             queued: self.queue.len(),
+            came_back: self.queue.iter().filter(|waiting| waiting.came_back).count(),
             reserved: self.reservations.len(),
             running: self.running.len(),
             service: self.speeds.service(now),

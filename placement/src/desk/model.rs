@@ -18,6 +18,7 @@ const FAR: Duration = Duration::from_secs(1_000_000);
 enum Step {
     Reserve { client: u64, megapixels: u64 },
     Release(usize),
+    SendAway(usize),
     Submit(usize),
     Next,
     Guest,
@@ -32,6 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0..CLIENTS, 0u64..500).prop_map(|(client, megapixels)| Step::Reserve { client, megapixels }),
         1 => any::<usize>().prop_map(Step::Release),
+        2 => any::<usize>().prop_map(Step::SendAway),
         8 => any::<usize>().prop_map(Step::Submit),
         6 => Just(Step::Next),
         2 => Just(Step::Guest),
@@ -168,7 +170,9 @@ fn run(steps: &[Step]) -> Result<(), TestCaseError> {
         prop_assert_eq!(stats.totals, model.totals);
         prop_assert!(stats.running <= WORKERS + 1);
         for client in (0..CLIENTS).map(ClientTag) {
-            prop_assert_eq!(desk.wait(model.now, client, None), model.wait(client), "the wait of {}", client);
+            let wait = model.wait(client);
+            prop_assert_eq!(desk.wait(model.now, client, None), wait, "the wait of {}", client);
+            prop_assert!(desk.begins_after(model.now, client, None) <= wait);
         }
         let jobs = (here.0 + here.1 + here.2) * 1000 / WORKERS;
         prop_assert_eq!(desk.backlog(model.now, ClientTag(0), None).jobs_per_worker_permille as usize, jobs);
@@ -196,6 +200,11 @@ fn take(desk: &mut Desk, model: &mut Model, step: Step) -> Result<(), TestCaseEr
         Step::Release(at) => {
             if let Some(at) = pick(&model.reserved, at) {
                 desk.release(model.reserved.remove(at).id);
+            }
+        }
+        Step::SendAway(at) => {
+            if let Some(at) = pick(&model.reserved, at) {
+                desk.send_away(model.reserved.remove(at).id);
             }
         }
         Step::Submit(at) => {

@@ -36,7 +36,7 @@ impl Desk {
         work_pixels: Option<u64>,
         own: ReservationId,
     ) -> Ready {
-        let wait = self.wait(now, client, Some(own));
+        let wait = self.begins_after(now, client, Some(own));
         // Before anything was learned a wait is a guess, unless there is none.
         let known = wait.is_zero() || self.speeds.service(now).is_some();
         let learned = |pixels| self.learned(Work { client, profile, pixels }, now).map(|known| known.time);

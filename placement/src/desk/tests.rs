@@ -96,20 +96,34 @@ impl World {
             after += upload.gap;
             self.at(after, Event::Comes { number, upload: *upload, told: false });
         }
-        while let Some(((now, _), event)) = self.events.pop_first() {
-            self.now = now;
-            match event {
-                Event::Comes { number, upload, told } => self.comes(number, upload, told),
-                Event::Done(id) => {
-                    self.desk.end(now, id, Ending::Done);
-                    self.gone(id, now);
-                }
-                Event::Looks => {}
-            }
-            self.work();
-        }
+        while self.step() {}
         assert!(self.desk.is_idle() && self.jobs.is_empty());
         self.outcome
+    }
+
+    /// What happens next; nothing any more: false.
+    fn step(&mut self) -> bool {
+        let Some(((now, _), event)) = self.events.pop_first() else { return false };
+        self.now = now;
+        match event {
+            Event::Comes { number, upload, told } => self.comes(number, upload, told),
+            Event::Done(id) => {
+                self.desk.end(now, id, Ending::Done);
+                self.gone(id, now);
+            }
+            Event::Looks => {}
+        }
+        self.work();
+        true
+    }
+
+    /// All that happens in this time.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.events.first_key_value().is_some_and(|((at, _), _)| *at <= until) {
+            self.step();
+        }
+        self.now = until;
     }
 
     fn comes(&mut self, number: u64, upload: Upload, told: bool) {
@@ -179,8 +193,97 @@ fn uploads(clients: u64) -> impl Strategy<Value = Vec<Upload>> {
     prop::collection::vec(upload, 1..60)
 }
 
+/// A desk that knows what jobs take, and whose workers have one of three seconds each.
+fn busy(workers: usize, queue: usize) -> World {
+    let mut world = World::new(workers, queue, 1);
+    for number in 0..workers as u64 {
+        world.comes(
+            number,
+            Upload { client: 0, gap: Duration::ZERO, cost: 3 * SECOND, allowed: 60 * SECOND },
+            false,
+        );
+    }
+    world.work();
+    world
+}
+
+fn take(desk: &mut Desk, now: Instant, number: u64) -> Option<(ReservationId, JobSpec)> {
+    let spec = job(0, number, SECOND, now + 60 * SECOND);
+    desk.reserve(now, &spec, Entry::Booked).ok().map(|granted| (granted.reservation, spec))
+}
+
+#[test]
+fn a_place_whose_job_is_with_a_peer_holds_nothing_and_is_there_for_it() {
+    let World { mut desk, now, .. } = busy(1, 2);
+    let wait = |desk: &Desk| desk.backlog(now, ClientTag(0), None);
+    let before = wait(&desk);
+    let sent: Vec<_> = [10, 11].map(|number| take(&mut desk, now, number).unwrap()).into();
+    assert!(wait(&desk).wait_ms > before.wait_ms && take(&mut desk, now, 12).is_none());
+    for (place, _) in &sent {
+        desk.send_away(*place);
+    }
+    assert_eq!((wait(&desk), desk.stats(now).reserved), (before, 0), "as if they had never come");
+    let others: Vec<_> = [12, 13].map(|number| take(&mut desk, now, number).unwrap()).into();
+    for (place, spec) in others.into_iter().chain(sent) {
+        desk.submit(now, place, spec).unwrap();
+    }
+    let stats = desk.stats(now);
+    assert_eq!((stats.queued, stats.came_back), (4, 2), "they came back, beyond the capacity of two");
+    assert!(take(&mut desk, now, 14).is_none());
+}
+
+#[test]
+fn as_many_places_are_kept_for_jobs_at_peers_as_jobs_may_wait() {
+    let World { mut desk, now, .. } = busy(1, 2);
+    let sent: Vec<_> = (10..13)
+        .map(|number| {
+            let (place, spec) = take(&mut desk, now, number).unwrap();
+            desk.send_away(place);
+            (place, spec)
+        })
+        .collect();
+    for number in [20, 21] {
+        let (place, spec) = take(&mut desk, now, number).unwrap();
+        desk.submit(now, place, spec).unwrap();
+    }
+    let came = sent.into_iter().map(|(place, spec)| desk.submit(now, place, spec));
+    let came: Vec<bool> = came.map(|came| came.is_ok()).collect();
+    assert_eq!(came, [true, true, false], "the third has to find room");
+    // One that was given up is not there any more.
+    let World { mut desk, now, .. } = busy(1, 2);
+    let (place, _) = take(&mut desk, now, 10).unwrap();
+    desk.send_away(place);
+    desk.release(place);
+    assert!(desk.away.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// What a job is told of its begin is when it begins, if all takes what it is thought to and no other client's turn comes between.
+    #[test]
+    fn a_job_begins_when_the_desk_says(
+        workers in 1usize..5,
+        costs in prop::collection::vec(500u64..6_000, 0..12),
+        after in 0u64..4_000,
+    ) {
+        let mut world = World::new(workers, 64, 1);
+        let upload = |ms| Upload { client: 0, gap: Duration::ZERO, cost: Duration::from_millis(ms), allowed: 600 * SECOND };
+        for (number, ms) in (0..).zip(&costs) {
+            world.comes(number, upload(*ms), false);
+        }
+        world.work();
+        world.pass(Duration::from_millis(after));
+        let (asked, told) = (world.now, world.desk.backlog(world.now, ClientTag(0), None).wait_ms.unwrap());
+        world.comes(99, upload(1_000), false);
+        let id = *world.jobs.last_key_value().unwrap().0;
+        world.work();
+        while world.desk.running.iter().all(|running| running.id != id) {
+            world.step();
+        }
+        let began = world.now - asked;
+        prop_assert!(began.abs_diff(Duration::from_millis(told.into())) < Duration::from_millis(5), "{told}: {began:?}");
+    }
 
     /// All that a desk thinks of one worker's time is exact here, so nothing may go wrong.
     #[test]

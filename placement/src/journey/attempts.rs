@@ -311,6 +311,9 @@ impl<'a, P: Ports> Attempts<'a, P> {
         candidate: &Candidate,
         taken: Taken<P>,
     ) -> Option<Result<Done<P::Object>, PeerError>> {
+        if let Some(place) = &self.journey.reservation {
+            self.journey.ports.send_away(place);
+        }
         let (ports, job) = (Arc::clone(&self.journey.ports), &self.journey.job);
         let (peer, motion) = (&candidate.identity, Motion::default());
         let life = ports.journeys().lives.enter(&job.key);

@@ -86,6 +86,8 @@ pub trait OwnDesk: Things {
     fn can_make(&self, profile: &ProfileName) -> Result<(), WorkError>;
     /// A place for a job of which no more is known than its content, if one like it would be taken.
     fn reserve(&self, client: ClientTag, key: &Key, deadline: Instant) -> Option<Self::Reservation>;
+    /// The job of this place is with a peer now, and no work here unless it comes back.
+    fn send_away(&self, reservation: &Self::Reservation);
     /// Whether [`Self::reserve`] would give one.
     fn would_reserve(&self, client: ClientTag, key: &Key, deadline: Instant) -> bool;
     /// This node's load, read now.

@@ -282,7 +282,11 @@ impl Check {
         let open = self.open.values().filter(|open| open.node == node.index).count();
         let places = setup.queue + idle;
         let bounds = [
-            ("jobs and places in its queue", stats.queued + stats.reserved, places + workers),
+            (
+                "jobs and places in its queue",
+                stats.queued - stats.came_back + stats.reserved,
+                places + workers,
+            ),
             ("jobs that run", stats.running, workers + 1),
             ("offers that it holds", node.offers.len(), places + workers),
             ("answers under way", answers, open + places),

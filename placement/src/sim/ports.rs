@@ -31,6 +31,11 @@ impl OwnDesk for SimNode {
         self.place_unseen(&unseen(client, key, deadline), key)
     }
 
+    fn send_away(&self, place: &Place) {
+        self.bench().desk.send_away(place.id());
+        self.publish_load();
+    }
+
     fn would_reserve(&self, client: ClientTag, key: &Key, deadline: Instant) -> bool {
         self.bench().desk.would_reserve_unseen(clock::now(), &unseen(client, key, deadline))
     }

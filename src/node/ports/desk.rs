@@ -34,6 +34,11 @@ impl OwnDesk for Node {
         place
     }
 
+    fn send_away(&self, reservation: &Reservation) {
+        reservation.send_away();
+        self.publish_load();
+    }
+
     fn would_reserve(&self, client: ClientTag, key: &Key, deadline: Instant) -> bool {
         self.pool.would_take(client, &key.profile, key.content, deadline)
     }

@@ -48,6 +48,21 @@ async fn a_peer_that_fails_at_it_is_followed_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_is_with_a_peer_is_no_work_here() {
+    let stage = Stage::new(&["b"], |script| {
+        script.ranked = vec!["b", "a"];
+        peer(script, "b").work = Reply::after(2 * SECOND, Err(gone())).into();
+    });
+    let looks = async {
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(stage.taken(), 0, "nothing of it is to be done here as long as the peer has it");
+    };
+    let ((answer, _), ()) = tokio::join!(stage.answer(stage.job("a", 40 * SECOND)), looks);
+    assert_eq!(answer.unwrap().object, "a's");
+    assert!(stage.did("run in its place"), "and it has not lost its place");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_dies_with_the_job_is_followed_by_the_next() {
     let stage = Stage::new(&["b"], |script| {
         script.ranked = vec!["b", "a"];

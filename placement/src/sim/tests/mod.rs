@@ -3,6 +3,7 @@
 mod faults;
 mod paper;
 mod plants;
+mod policies;
 mod traces;
 
 use super::run::{Ran, run};

@@ -5,7 +5,7 @@ mod script;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -60,6 +60,7 @@ impl Facts for Pixels {
 /// One place of the own queue.
 pub struct Place {
     booked: bool,
+    is_away: AtomicBool,
     taken: Arc<AtomicUsize>,
 }
 
@@ -69,9 +70,18 @@ impl Reservation for Place {
     }
 }
 
+impl Place {
+    /// It holds nothing any more.
+    fn hold_nothing(&self) {
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.hold_nothing();
     }
 }
 
@@ -243,7 +253,7 @@ impl Stage {
     /// A place of the own queue, as a peer's job has it.
     pub fn place(&self) -> Place {
         self.taken.fetch_add(1, Ordering::Relaxed);
-        Place { booked: false, taken: Arc::clone(&self.taken) }
+        Place { booked: false, is_away: AtomicBool::new(false), taken: Arc::clone(&self.taken) }
     }
 
     pub fn journeys_under_way(&self) -> (usize, usize) {

@@ -139,8 +139,16 @@ impl OwnDesk for Stage {
         self.did_now(if free { "place" } else { "no place" }.to_owned());
         free.then(|| {
             self.taken.fetch_add(1, Ordering::Relaxed);
-            Place { booked: self.script().booked, taken: Arc::clone(&self.taken) }
+            Place {
+                booked: self.script().booked,
+                is_away: std::sync::atomic::AtomicBool::new(false),
+                taken: Arc::clone(&self.taken),
+            }
         })
+    }
+
+    fn send_away(&self, place: &Place) {
+        place.hold_nothing();
     }
 
     fn would_reserve(&self, _: ClientTag, _: &Key, _: Instant) -> bool {
