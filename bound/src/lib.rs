@@ -13,6 +13,7 @@
 //! Source: the time-indexed relaxation for flow time on unrelated machines (Schulz and Skutella, "Scheduling Unrelated Machines by
 //! Randomized Rounding", SIAM J. Discrete Math. 15(4), 2002; Anand, Garg, Kumar, SODA 2012).
 
+mod prices;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -108,6 +109,19 @@ impl Trace {
             mean_latency_s: program::least_latency_s(self, &buckets)? / count,
             success_ratio: program::most_in_time(self, &buckets)? / count,
             buckets: buckets.len(),
+        })
+    }
+
+    /// A bound without a solver, by prices for the nodes' time in so many buckets: for traces of hundreds of jobs. It is one whatever
+    /// prices are found; it may be a little below that of [`Self::bound`], or above.
+    pub fn bound_by_prices(&self, buckets: usize) -> Result<Bound, BoundError> {
+        self.check()?;
+        let market = prices::Market::new(self, buckets);
+        let count = self.jobs.len().max(1) as f64;
+        Ok(Bound {
+            mean_latency_s: market.least_latency_s() / count,
+            success_ratio: market.most_in_time() / count,
+            buckets,
         })
     }
 

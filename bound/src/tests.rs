@@ -135,15 +135,47 @@ proptest! {
     fn no_schedule_beats_the_bound(trace in traces(), bucket in 1u8..6) {
         let (least, most) = best(&trace);
         let bound = trace.bound(f64::from(bucket) / 4.0).unwrap();
+        let by_prices = trace.bound_by_prices(8 * usize::from(bucket)).unwrap();
         let count = trace.jobs.len() as f64;
         prop_assert!(bound.mean_latency_s * count <= least + 1e-6, "{:?} of {}", bound, least);
         prop_assert!(bound.success_ratio * count >= most as f64 - 1e-6, "{:?} of {}", bound, most);
+        prop_assert!(by_prices.mean_latency_s * count <= least + 1e-6, "{:?} of {}", by_prices, least);
+        prop_assert!(by_prices.success_ratio * count >= most as f64 - 1e-6, "{:?} of {}", by_prices, most);
         // It says something: each job takes its way and its work, at the least.
         let alone: f64 = trace.jobs.iter().enumerate().map(|(number, job)| {
             let there = |node: usize| job.there_s[node] + trace.work_s(number, node) + job.back_s[node];
             (0..trace.nodes.len()).map(there).fold(f64::INFINITY, f64::min)
         }).sum();
         prop_assert!(bound.mean_latency_s * count >= alone - 1e-6, "{:?} beside {}", bound, alone);
-        prop_assert!(bound.success_ratio <= 1.0 + 1e-6);
+        prop_assert!(by_prices.mean_latency_s * count >= alone - 1e-6, "{:?} beside {}", by_prices, alone);
+        prop_assert!(bound.success_ratio <= 1.0 + 1e-6 && by_prices.success_ratio <= 1.0 + 1e-6);
     }
+}
+
+/// A queue at one node of two equal ones, and jobs of three lengths.
+fn busy(jobs: u32) -> Trace {
+    let jobs = (0..jobs).map(|number| {
+        let work_s = [1.0, 2.0, 4.0][number as usize % 3];
+        job(f64::from(number) * 0.9, &[work_s, work_s, work_s / 2.0], Some(12.0), &[0.0, 0.0, 0.4])
+    });
+    Trace { nodes: vec![ONE; 3], jobs: jobs.collect() }
+}
+
+#[test]
+fn prices_come_near_to_what_the_solver_finds() {
+    let trace = busy(24);
+    let solved = trace.bound(1.0).unwrap();
+    let by_prices = trace.bound_by_prices(60).unwrap();
+    println!("{solved:?} {by_prices:?}");
+    let ratio = by_prices.mean_latency_s / solved.mean_latency_s;
+    assert!(ratio > 0.95, "{ratio}");
+    assert!(by_prices.success_ratio - solved.success_ratio < 0.05, "{by_prices:?} {solved:?}");
+}
+
+#[test]
+fn prices_carry_hundreds_of_jobs() {
+    let trace = busy(300);
+    let bound = trace.bound_by_prices(600).unwrap();
+    println!("{bound:?}");
+    assert!(bound.mean_latency_s > 2.0);
 }

@@ -49,5 +49,5 @@ pub use swim::{Input, Output, Swim};
 pub use time::Time;
 pub use traffic::{DatagramKind, Traffic, Volume};
 pub use versions::Versions;
-pub use view::{Damping, Load, Member, Rtt, View};
+pub use view::{Damping, Load, Member, Rtt, View, Viewer};
 pub use wire::{DATAGRAM_BYTES_MAX, DecodeError, OpenError};

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::members::Peer;
+use crate::members::{Peer, Slot};
 use crate::{
-    ClusterIdentity, Convergence, Identity, Incarnation, LoadSample, MemberState, Stats, Swim, Time,
+    ClusterIdentity, Convergence, Identity, Incarnation, LoadSample, MemberState, NodeName, Stats, Swim, Time,
 };
 
 /// A consistent picture of the membership at one moment.
@@ -99,6 +99,37 @@ impl Rtt {
 impl View {
     /// What a state machine knows at a moment. `origin`: when its clock stood at [`Time::ZERO`].
     pub fn of(swim: &Swim, origin: Instant, at: Instant) -> Self {
+        Viewer::default().view(swim, origin, at)
+    }
+
+    /// This node and everyone else.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.local).chain(&self.peers)
+    }
+
+    /// The other member of this name.
+    pub fn peer(&self, name: &NodeName) -> Option<&Member> {
+        let place = self.peers.binary_search_by(|peer| peer.identity.name.cmp(name)).ok()?;
+        self.peers.get(place)
+    }
+}
+
+/// Makes pictures of one state machine, one after the other. The order of the members is worked out only when members have come or
+/// gone, and not for each change of a load or a round-trip time, of which there are many more.
+#[derive(Debug, Default)]
+pub struct Viewer {
+    /// The membership that `order` is of.
+    version: Option<u64>,
+    /// All members, by name.
+    order: Vec<Slot>,
+}
+
+impl Viewer {
+    /// What it knows at a moment. `origin`: when its clock stood at [`Time::ZERO`].
+    pub fn view(&mut self, swim: &Swim, origin: Instant, at: Instant) -> View {
+        if self.version != Some(swim.membership_version()) || self.order.len() != swim.members().len() {
+            self.sort(swim);
+        }
         let instant = |time: Time| origin + time.since(Time::ZERO);
         let load = |load: Option<(LoadSample, Time)>| {
             load.map(|(sample, taken)| Load { sample, taken: instant(taken) })
@@ -121,14 +152,22 @@ impl View {
             damping: swim.damping(peer).map(|(failures, until)| Damping { failures, until: instant(until) }),
             heard_at: Some(peer.address()).filter(|address| *address != peer.identity.gossip),
         };
-        let mut peers: Vec<Member> = swim.peers().map(member).collect();
-        peers.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));
+        let mut peers = Vec::with_capacity(self.order.len());
+        peers.extend(self.order.iter().filter_map(|slot| swim.members().get(*slot)).map(member));
+        debug_assert!(
+            peers.is_sorted_by(|a, b| a.identity.name < b.identity.name),
+            "the order is the members'"
+        );
         let (cluster, converged) = (swim.cluster(), swim.converged());
-        Self { at, local, peers, cluster, converged, stats: *swim.stats() }
+        View { at, local, peers, cluster, converged, stats: *swim.stats() }
     }
 
-    /// This node and everyone else.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.local).chain(&self.peers)
+    fn sort(&mut self, swim: &Swim) {
+        let mut named: Vec<_> =
+            swim.members().iter().map(|(slot, peer)| (&peer.identity.name, slot)).collect();
+        named.sort_unstable();
+        self.order.clear();
+        self.order.extend(named.into_iter().map(|(_, slot)| slot));
+        self.version = Some(swim.membership_version());
     }
 }

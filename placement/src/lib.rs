@@ -8,6 +8,7 @@
 //! - [`desk`]: one node's queue, admission, bookings, learned speeds and estimates;
 //! - [`policy`]: where a job should run, by what gossip says and this node knows;
 //! - [`lease`]: the home of a content, and what it gives;
+//! - [`offers`]: what a node holds for peers whose offers it accepted;
 //! - [`standing`]: what a node holds against its peers;
 //! - [`error`]: how work ends where it has no result;
 //! - [`content`]: what a piece of video and its result are called, and whose it is;
@@ -19,6 +20,7 @@ pub mod desk;
 pub mod error;
 pub mod journey;
 pub mod lease;
+pub mod offers;
 mod once;
 pub mod policy;
 pub mod profile;

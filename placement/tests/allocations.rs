@@ -1,67 +1,19 @@
 //! A decision takes no memory for each peer: as many allocations among thousands of peers as among a hundred.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+#[path = "../benches/crowd/mod.rs"]
+mod crowd;
 
+use crowd::RANKED_MAX;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use starling_overlay::{
-    BootEpoch, Identity, Incarnation, Load, LoadSample, Member, MemberState, Rtt, Stats, Versions, View,
-};
-use starling_placement::policy::{Candidate, Demand, OwnDesk, Policy, PolicyKind, Question, Router};
-
-/// As many as a node asks to be ranked.
-const RANKED_MAX: usize = 32;
-
-fn member(number: usize, now: Instant) -> Member {
-    let [high, low] = (number as u16).to_be_bytes();
-    let mean = Duration::from_millis(10 + (number as u64 * 7) % 200);
-    let sample = LoadSample {
-        running_jobs: (number % 3) as u16,
-        workers: 2,
-        service_ms: 4_000,
-        kilopixels_per_s: 50_000 + (number as u32 * 997) % 50_000,
-        ..LoadSample::default()
-    };
-    Member {
-        identity: Arc::new(Identity {
-            name: format!("node{number:04}").parse().expect("a name"),
-            boot: BootEpoch(1),
-            gossip: ([10, 77, high, low], 5000).into(),
-            http_port: 5000,
-            zone: ["FRA", "IAD", "BOM"][number % 3].parse().expect("a name"),
-            capacity_jobs: 2,
-            versions: Versions::SPOKEN,
-        }),
-        state: MemberState::Alive,
-        incarnation: Incarnation(0),
-        rtt: Some(Rtt { mean, min: mean, jitter: Duration::ZERO }),
-        load: Some(Load { sample, taken: now }),
-        damping: None,
-        heard_at: None,
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "some moment to count from")]
-fn now() -> Instant {
-    Instant::now()
-}
+use starling_placement::policy::{Candidate, OwnDesk, Policy, PolicyKind, Question, Router};
 
 /// Allocations and bytes of one decision, after a first one among the same peers.
 fn taken(kind: PolicyKind, peers: usize) -> (u64, u64) {
-    let now = now();
-    let view = Arc::new(View {
-        at: now,
-        local: member(0, now),
-        peers: (1..=peers).map(|number| member(number, now)).collect(),
-        cluster: None,
-        converged: None,
-        stats: Stats::default(),
-    });
+    let now = crowd::now();
+    let view = crowd::view(peers, now);
     let profile = "360p".parse().expect("a name");
-    let left = Duration::from_secs(40);
-    let job =
-        Demand { profile: &profile, bytes: 5_000_000, work_pixels: Some(400_000_000), left, hardware: 0 };
+    let job = crowd::job(&profile);
     let router = Router::new(Policy { kind, ..Policy::default() }, StdRng::seed_from_u64(1));
     let question = Question { view: &view, job, own: OwnDesk::default(), avoided: &[] };
     let given = router.rank(now, &question, RANKED_MAX);

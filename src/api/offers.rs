@@ -1,17 +1,13 @@
 //! What two nodes say to each other about a job.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use starling_overlay::NodeName;
 use starling_placement::desk::{Backlog, Ready};
 use starling_placement::journey;
+pub use starling_placement::offers::ACCEPT_TIMEOUT;
 
 use crate::content::{ClientTag, ContentId, MediaInfo};
 use crate::profile::ProfileName;
-
-/// How long an accepted offer holds its place before the body has to come.
-pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `POST /internal/offers`: will you do this job?
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,7 +82,7 @@ pub struct ProgressQuery {
 }
 
 /// Names an accepted offer; hard to guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OfferId(pub u128);
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
-use starling_placement::desk::{Backlog, Ready};
+use starling_placement::desk::{Asked, Ready};
 use starling_placement::error::WorkError;
 use starling_placement::journey::{self, TimeBudget, Timings};
+use starling_placement::offers;
 
 use super::{ClientSlot, Facts, Input, Node, PeersJobError, RefusedOffer, Served};
 use crate::api::{Accepted, Offer, OfferId};
@@ -16,10 +17,9 @@ use crate::events::NodeEvent;
 use crate::store::Key;
 use crate::workers::Reservation;
 
-/// Offers that one address may have held here at once, until their videos are here: half of the places in the queue and with
-/// the workers, and two at the least.
+/// Offers that one address may have held here at once, until their videos are here.
 pub(super) fn offers_per_peer_max(config: &NodeConfig) -> u32 {
-    (u32::from(config.queue_capacity_jobs) / 2 + u32::from(config.workers).div_ceil(2)).max(2)
+    offers::offers_per_peer_max(u32::from(config.queue_capacity_jobs), u32::from(config.workers))
 }
 
 impl Node {
@@ -63,27 +63,19 @@ impl Node {
         let deadline =
             Instant::now() + Duration::from_millis(offer.deadline_ms).min(self.config.deadline_max);
         let client = offer.client();
-        let backlog = self.pool.backlog(client, None);
-        // From a node that has no work a job may come as the policy likes; from one that is full only to begin sooner.
-        let in_vain = |there: Backlog| {
-            backlog.is_worse_than(&there) || (there.is_full() && !there.is_worse_than(&backlog))
+        let pixels = match &offer.info {
+            Some(info) => Some(self.pool.work_pixels(&profile, info).map_err(WorkError::from)?),
+            None => None,
         };
-        let retry_after = Duration::from_millis(backlog.wait_ms.unwrap_or_default().into());
-        if offer.backlog.is_some_and(in_vain) {
-            return Err(WorkError::Saturated { retry_after }.into());
-        }
-        let place = match &offer.info {
-            Some(info) => self
-                .pool
-                .reserve((client, offer.content), &profile, info, deadline)
-                .map_err(WorkError::from)?,
-            None => self
-                .pool
-                .reserve_unseen(client, &profile.name, offer.content, deadline)
-                .ok_or(WorkError::Saturated { retry_after })?,
+        let asked = Asked {
+            client,
+            content: offer.content,
+            profile: &profile.name,
+            work_pixels: pixels,
+            deadline,
+            backlog: offer.backlog,
         };
-        let pixels = offer.info.as_ref().map(|info| profile.work_pixels(info));
-        let ready = self.pool.ready(client, &profile.name, pixels, &place);
+        let (place, ready) = self.pool.consider(&asked)?;
         Ok(((place, slot), ready))
     }
 

@@ -18,7 +18,9 @@ use serde::de::DeserializeOwned;
 
 use starling_placement::content::Key;
 use starling_placement::error::WorkError;
-use starling_placement::journey::{Fault, PeerError};
+use starling_placement::journey::{
+    Fault, PeerError, QUESTION_TIMEOUT_MAX, progress_timeout, question_timeout,
+};
 use starling_placement::standing::Standings;
 
 use crate::api::{
@@ -33,13 +35,8 @@ use crate::events::{Events, NodeEvent};
 
 /// Longest wait for a connection to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Least and greatest time for the answer to a question; in between it follows the round trip.
-const QUESTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
-const QUESTION_TIMEOUT_MAX: Duration = Duration::from_secs(4);
 /// Time for the head of a held result; the first look at one after a start reads all of it.
 const FETCH_HEAD_TIMEOUT: Duration = QUESTION_TIMEOUT_MAX;
-/// Longest wait for a sign of life: that of a peer that can't give one in this time counts as none.
-const PROGRESS_TIMEOUT_MAX: Duration = Duration::from_secs(2);
 /// How much of what a peer says of its refusal is told.
 const TOLD_CHARS_MAX: usize = 200;
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
@@ -150,8 +147,7 @@ impl PeerClient {
     ) -> Result<Option<Progress>, PeerError> {
         let Key { content, profile, recipe } = key.clone();
         let query = ProgressQuery { content, profile, recipe: Some(recipe) };
-        let bound = question_timeout(rtt).min(PROGRESS_TIMEOUT_MAX);
-        self.question(peer, "/internal/progress", &query, bound).await
+        self.question(peer, "/internal/progress", &query, progress_timeout(rtt)).await
     }
 
     /// Asks a peer about jobs that it keeps. Nothing is held against one that does not answer: no job waits for it.
@@ -326,10 +322,6 @@ impl PeerClient {
 }
 
 /// A connection and a question take two round trips; the rest is for a peer whose cores are all busy.
-fn question_timeout(rtt: Option<Duration>) -> Duration {
-    (rtt.unwrap_or_default() * 4 + QUESTION_TIMEOUT_MIN).min(QUESTION_TIMEOUT_MAX)
-}
-
 fn uri(peer: &Identity, path: &str) -> Result<Uri, PeerError> {
     Uri::builder()
         .scheme("http")
@@ -369,16 +361,13 @@ fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Res
 
 /// What a peer's error answer means for the job.
 fn refusal(problem: Problem) -> PeerError {
-    match ended(&problem) {
-        Some(ended) if ended.is_of_the_job() => PeerError::Ended(ended),
-        ended => {
-            let told = problem.retry_after_s.map(Duration::from_secs);
-            let retry_after = ended.as_ref().and_then(WorkError::retry_after).or(told);
-            // Whatever it says, it is added to clocks here.
-            let retry_after = retry_after.map(|after| after.min(DEADLINE_MAX));
-            PeerError::Refused { reason: problem.detail, retry_after }
-        }
+    let told = problem.retry_after_s.map(Duration::from_secs);
+    let mut error = PeerError::of_ended(ended(&problem), problem.detail, told);
+    if let PeerError::Refused { retry_after: Some(after), .. } = &mut error {
+        // Whatever it says, it is added to clocks here.
+        *after = (*after).min(DEADLINE_MAX);
     }
+    error
 }
 
 /// How work ended at a peer, if its answer is about that. A node of an older version says it by the problem's type alone.

@@ -4,7 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use starling_placement::desk::{Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec, Ready};
+use starling_placement::desk::{Asked, Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec, Ready};
+use starling_placement::error::WorkError;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -144,27 +145,12 @@ impl Pool {
     /// told to come back now ([`Self::book`]) goes before those that were not.
     pub fn submit(&self, job: Job) -> Result<Ticket, SubmitError> {
         self.suits(&job.profile, &job.info)?;
-        self.place(&spec(&job), Entry::Booked)?.submit(job)
+        self.place(&spec(&job))?.submit(job)
     }
 
-    /// Holds a place in the queue for a job whose input is still on its way, under the same conditions as
-    /// [`Self::submit`]. The place is free again when the [`Reservation`] is dropped unused.
-    pub fn reserve(
-        &self,
-        (client, content): (ClientTag, ContentId),
-        profile: &Profile,
-        info: &MediaInfo,
-        deadline: Instant,
-    ) -> Result<Reservation, SubmitError> {
-        self.suits(profile, info)?;
-        let work_pixels = profile.work_pixels(info);
-        let job = JobSpec { client, content, profile: profile.name.clone(), work_pixels, deadline };
-        self.place(&job, Entry::Newcomer)
-    }
-
-    fn place(&self, job: &JobSpec, entry: Entry) -> Result<Reservation, SubmitError> {
+    fn place(&self, job: &JobSpec) -> Result<Reservation, SubmitError> {
         let mut state = self.0.0.lock();
-        let granted = state.desk.reserve(Instant::now(), job, entry)?;
+        let granted = state.desk.reserve(Instant::now(), job, Entry::Booked)?;
         Ok(self.granted(state, granted))
     }
 
@@ -232,15 +218,17 @@ impl Pool {
         self.0.0.lock().desk.backlog(Instant::now(), client, own)
     }
 
-    /// When a client's job is done that holds this place: see [`Desk::ready`].
-    pub fn ready(
-        &self,
-        client: ClientTag,
-        profile: &ProfileName,
-        work_pixels: Option<u64>,
-        own: &Reservation,
-    ) -> Ready {
-        self.0.0.lock().desk.ready(Instant::now(), (client, profile), work_pixels, own.id)
+    /// The answer to a peer that offers a job: see [`Desk::consider`].
+    pub fn consider(&self, asked: &Asked<'_>) -> Result<(Reservation, Ready), WorkError> {
+        let mut state = self.0.0.lock();
+        let (granted, ready) = state.desk.consider(Instant::now(), asked)?;
+        Ok((self.granted(state, granted), ready))
+    }
+
+    /// What a job costs, if it can be made here at all.
+    pub fn work_pixels(&self, profile: &Profile, info: &MediaInfo) -> Result<u64, SubmitError> {
+        self.suits(profile, info)?;
+        Ok(profile.work_pixels(info))
     }
 
     /// How long a client's job of this profile keeps a worker here, once enough of them were done to tell.

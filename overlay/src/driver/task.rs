@@ -19,7 +19,7 @@ use super::snapshot::Snapshot;
 use super::wall::Wall;
 use super::{StartError, address, errors, snapshot};
 use crate::wire::DATAGRAM_BYTES_MAX;
-use crate::{Config, Event, Input, Keyring, LoadSample, Output, Swim, Time, View};
+use crate::{Config, Event, Input, Keyring, LoadSample, Output, Swim, Time, View, Viewer};
 
 /// Datagrams taken in before anything else gets a turn.
 const BURST_MAX: usize = 256;
@@ -69,6 +69,7 @@ pub(super) struct Task {
     alone: Alone,
     log: Log,
     view: watch::Sender<Arc<View>>,
+    viewer: Viewer,
     published: (u64, u64),
     publish_at: Option<Instant>,
     leaving: Option<oneshot::Sender<()>>,
@@ -92,7 +93,8 @@ impl Task {
         let start = Instant::now();
         let origin = start.checked_sub(BEFORE).unwrap_or(start);
         let swim = Swim::new(&config, seed, Time::ZERO + (start - origin));
-        let view = watch::Sender::new(Arc::new(View::of(&swim, origin.into_std(), start.into_std())));
+        let mut viewer = Viewer::default();
+        let view = watch::Sender::new(Arc::new(viewer.view(&swim, origin.into_std(), start.into_std())));
         Ok(Self {
             swim,
             socket,
@@ -108,6 +110,7 @@ impl Task {
             load,
             commands,
             view,
+            viewer,
             published: (0, 0),
             publish_at: None,
             leaving: None,
@@ -338,11 +341,8 @@ impl Task {
     fn publish(&mut self) {
         self.publish_at = None;
         self.published = (self.swim.membership_version(), self.swim.detail_version());
-        self.view.send_replace(Arc::new(View::of(
-            &self.swim,
-            self.origin.into_std(),
-            Instant::now().into_std(),
-        )));
+        let view = self.viewer.view(&self.swim, self.origin.into_std(), Instant::now().into_std());
+        self.view.send_replace(Arc::new(view));
     }
 }
 

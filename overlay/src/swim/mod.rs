@@ -328,6 +328,10 @@ impl Swim {
         self.members.iter().map(|(_, peer)| peer)
     }
 
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
+    }
+
     pub(crate) fn key(&self) -> NodeKey {
         self.key
     }

@@ -81,8 +81,8 @@ impl Desk {
                 .then(|| Duration::try_from_secs_f64(work.pixels as f64 / pixels * took).ok())
                 .flatten()
         };
-        self.learned(work, now)
-            .map(|known| known.time)
+        self.speeds
+            .time(work.client, work.profile, work.pixels, now)
             .or_else(from_running)
             .or_else(|| self.speeds.mean(work.client, now))
             .unwrap_or_else(guess)

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::content::{ClientTag, ContentId};
+use crate::error::WorkError;
 use crate::profile::ProfileName;
 
 use super::bookings::BookingKey;
@@ -88,6 +89,18 @@ pub enum Refusal {
     },
     /// This desk takes nothing more.
     Draining,
+}
+
+/// What it means between nodes.
+impl From<Refusal> for WorkError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full { retry_after, .. } => Self::Saturated { retry_after },
+            // After that long the job would have had the time it needs.
+            Refusal::TooLate { needs, left } => Self::Saturated { retry_after: needs.saturating_sub(left) },
+            Refusal::Draining => Self::Draining,
+        }
+    }
 }
 
 /// What a worker that is free finds.

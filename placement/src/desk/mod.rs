@@ -7,6 +7,7 @@
 //! The threads, the files and the clock are outside. Jobs are ids and values here.
 
 mod admission;
+mod asked;
 mod backlog;
 mod bookings;
 mod course;
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use admission::Standing;
+pub use asked::Asked;
 pub use backlog::Backlog;
 use bookings::{Bookings, Newcomer};
 pub use estimate::Estimate;
@@ -300,6 +302,11 @@ impl Desk {
     /// Jobs that wait for a worker, and jobs that have one.
     pub fn jobs(&self) -> (usize, usize) {
         (self.queue.len(), self.running.len())
+    }
+
+    /// Places that are held for jobs on their way.
+    pub fn places_held(&self) -> usize {
+        self.reservations.len()
     }
 
     /// When a job that is refused now will be taken, if it is there at that time and has then as long as `allowed`: that place is

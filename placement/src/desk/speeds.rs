@@ -77,10 +77,21 @@ impl Speeds {
         work_pixels: u64,
         now: Instant,
     ) -> Option<Known> {
-        let time = self.ask(client, |book| book.estimate(profile, work_pixels, now))?;
+        let time = self.time(client, profile, work_pixels, now)?;
         let own = self.by_client.get(&client);
         let sure = work_pixels > 0 && own.is_some_and(|own| own.book.is_sure(profile, now));
         Some(Known { time, sure })
+    }
+
+    /// The same without its being sure.
+    pub(super) fn time(
+        &self,
+        client: ClientTag,
+        profile: &ProfileName,
+        work_pixels: u64,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.ask(client, |book| book.estimate(profile, work_pixels, now))
     }
 
     /// Mean time of one job of this profile, once enough of them were done.

@@ -21,31 +21,39 @@ pub struct Turns {
 /// Jobs counted by client.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    by_client: BTreeMap<ClientTag, usize>,
+    /// By client; none has no job. A list, since it is made anew for each question, and is short.
+    by_client: Vec<(ClientTag, usize)>,
     all: usize,
 }
 
 impl Tally {
+    fn find(&self, client: ClientTag) -> Result<usize, usize> {
+        self.by_client.binary_search_by_key(&client, |(client, _)| *client)
+    }
+
     /// One job more.
     pub fn add(&mut self, client: ClientTag) {
-        *self.by_client.entry(client).or_default() += 1;
+        match self.find(client) {
+            Ok(place) => self.by_client[place].1 += 1,
+            Err(place) => self.by_client.insert(place, (client, 1)),
+        }
         self.all += 1;
     }
 
     /// One job less; nothing where there is none.
     pub fn remove(&mut self, client: ClientTag) {
-        if let Some(count) = self.by_client.get_mut(&client) {
-            *count -= 1;
+        if let Ok(place) = self.find(client) {
+            self.by_client[place].1 -= 1;
             self.all -= 1;
-            if *count == 0 {
-                self.by_client.remove(&client);
+            if self.by_client[place].1 == 0 {
+                self.by_client.remove(place);
             }
         }
     }
 
     /// How many are this client's.
     pub fn of(&self, client: ClientTag) -> usize {
-        self.by_client.get(&client).copied().unwrap_or_default()
+        self.find(client).map_or(0, |place| self.by_client[place].1)
     }
 
     /// How many there are.
@@ -55,13 +63,15 @@ impl Tally {
 
     /// Clients with at least one, and how many each has.
     pub fn iter(&self) -> impl Iterator<Item = (ClientTag, usize)> {
-        self.by_client.iter().map(|(client, count)| (*client, *count))
+        self.by_client.iter().copied()
     }
 
     /// The client that has all of them, if one has.
     pub fn only(&self) -> Option<ClientTag> {
-        let mut clients = self.by_client.keys();
-        clients.next().copied().filter(|_| clients.next().is_none())
+        match self.by_client.as_slice() {
+            [(client, _)] => Some(*client),
+            _ => None,
+        }
     }
 }
 

@@ -256,8 +256,7 @@ async fn made_elsewhere<P: Ports>(ports: &P, job: &Job<P>, lease: &Lease<P>) -> 
 pub(super) fn home<P: Ports>(ports: &P, key: &Key) -> (Arc<Identity>, Option<Duration>) {
     let view = ports.view();
     let home = Arc::clone(home_of(&view, &key.content, &key.profile));
-    let peer = view.peers.iter().find(|peer| peer.identity.name == home.name);
-    let rtt = peer.and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
+    let rtt = view.peer(&home.name).and_then(|peer| peer.rtt).map(|rtt| rtt.mean);
     (home, rtt)
 }
 
@@ -289,9 +288,10 @@ pub(super) fn lessee<P: Ports>(ports: &P) -> Lessee {
 pub(super) fn lives<P: Ports>(ports: &P, lessee: &Lessee) -> bool {
     let own = ports.identity();
     (own.name == lessee.name && own.boot == lessee.boot)
-        || ports.view().peers.iter().any(|peer| {
-            peer.identity.name == lessee.name && peer.identity.boot == lessee.boot && peer.state.is_live()
-        })
+        || ports
+            .view()
+            .peer(&lessee.name)
+            .is_some_and(|peer| peer.identity.boot == lessee.boot && peer.state.is_live())
 }
 
 /// The result from one of the nodes that hold it, nearest first. Half of the time that is left is for making it, if none

@@ -31,6 +31,7 @@ mod life;
 mod offers;
 mod peer;
 mod ports;
+mod question;
 mod refuse;
 mod share;
 #[cfg(test)]
@@ -46,6 +47,9 @@ pub use job::{CacheState, Done, Job, Outcome, Proposal, Served};
 pub use life::{Life, Lives, Part, Progress};
 pub use peer::{Fault, PeerError};
 pub use ports::{Accepted, Facts, Host, OwnDesk, Peers, Ports, Reservation, Things, Work};
+pub use question::{
+    PROGRESS_TIMEOUT_MAX, QUESTION_TIMEOUT_MAX, QUESTION_TIMEOUT_MIN, progress_timeout, question_timeout,
+};
 pub use refuse::refuse_unread;
 pub use share::{answer, work_here};
 pub use timings::Timings;

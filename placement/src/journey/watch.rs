@@ -222,7 +222,7 @@ pub(super) async fn until_stalled<P: Ports>(
 pub(super) async fn look_at<P: Ports>(ports: &P, name: &NodeName, key: &Key, watched: &mut Watched) {
     let peer = {
         let view = ports.view();
-        let live = view.peers.iter().find(|peer| peer.identity.name == *name && peer.state.is_live());
+        let live = view.peer(name).filter(|peer| peer.state.is_live());
         live.map(|peer| (Arc::clone(&peer.identity), peer.rtt.map(|rtt| rtt.mean)))
     };
     let answer = match peer {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::node::SimNode;
 use crate::content::Key;
-use crate::desk::{Desk, Ending, Entry, Granted, JobId, JobSpec, Next, Over, Refusal, ReservationId, Unseen};
+use crate::desk::{Desk, Ending, Entry, Granted, JobId, JobSpec, Next, Over, ReservationId, Unseen};
 use crate::error::WorkError;
 use crate::journey::{self, clock};
 
@@ -115,15 +115,6 @@ impl Drop for Ticket {
     }
 }
 
-/// What a desk's no means between nodes.
-pub(super) fn refused(refusal: Refusal) -> WorkError {
-    match refusal {
-        Refusal::Full { retry_after, .. } => WorkError::Saturated { retry_after },
-        Refusal::TooLate { needs, left } => WorkError::Saturated { retry_after: needs.saturating_sub(left) },
-        Refusal::Draining => WorkError::Draining,
-    }
-}
-
 impl SimNode {
     /// A place for a job of which no more is known than its content.
     pub(super) fn place_unseen(&self, job: &Unseen<'_>, key: &Key) -> Option<Place> {
@@ -133,11 +124,11 @@ impl SimNode {
 
     /// A place for a job that was looked at.
     pub(super) fn place(&self, job: &JobSpec, entry: Entry, key: &Key) -> Result<Place, WorkError> {
-        let granted = self.bench().desk.reserve(clock::now(), job, entry).map_err(refused)?;
+        let granted = self.bench().desk.reserve(clock::now(), job, entry)?;
         Ok(self.granted(granted, key))
     }
 
-    fn granted(&self, Granted { reservation, booked, displaced }: Granted, key: &Key) -> Place {
+    pub(super) fn granted(&self, Granted { reservation, booked, displaced }: Granted, key: &Key) -> Place {
         if let Some((id, retry_after)) = displaced
             && let Some(task) = self.bench().tasks.remove(&id)
         {
@@ -180,7 +171,7 @@ impl SimNode {
         });
         let id = {
             let mut bench = self.bench();
-            let id = bench.desk.submit(clock::now(), place.id, spec).map_err(refused)?;
+            let id = bench.desk.submit(clock::now(), place.id, spec)?;
             bench.tasks.insert(id, Arc::clone(&task));
             id
         };

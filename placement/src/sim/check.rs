@@ -90,8 +90,11 @@ pub(super) struct Check {
     held_up: BTreeMap<usize, Duration>,
     /// For when each was made.
     promises: BTreeMap<(usize, ContentId), Duration>,
-    owners: BTreeMap<(usize, Key), usize>,
+    /// By node.
+    owners: BTreeMap<usize, BTreeMap<Key, usize>>,
     open: BTreeMap<u64, Open>,
+    /// How many of them each node has.
+    open_at: BTreeMap<usize, usize>,
     /// Jobs take what they are predicted to take: then a promise is never broken.
     predictable: bool,
 }
@@ -129,7 +132,7 @@ impl Check {
     pub fn died(&mut self, node: usize, at: Duration) {
         self.held_up(node, at);
         self.promises.retain(|(of, _), _| *of != node);
-        self.owners.retain(|(of, _), _| *of != node);
+        self.owners.remove(&node);
     }
 
     fn is_troubled(&self, since: Duration) -> bool {
@@ -176,7 +179,7 @@ impl Check {
 
     pub fn is_at_work(&self, requester: usize, key: &Key) -> bool {
         let runs = self.runs.get(&key.content);
-        self.owners.contains_key(&(requester, key.clone()))
+        self.owners.get(&requester).is_some_and(|keys| keys.contains_key(key))
             && runs.is_some_and(|runs| runs.iter().any(|run| matches!(run, Run::UnderWay { .. })))
     }
 
@@ -197,14 +200,15 @@ impl Check {
     }
 
     pub fn owns(&mut self, node: usize, key: &Key) {
-        *self.owners.entry((node, key.clone())).or_default() += 1;
+        *self.owners.entry(node).or_default().entry(key.clone()).or_default() += 1;
     }
 
     pub fn disowns(&mut self, node: usize, key: &Key) {
-        if let Some(count) = self.owners.get_mut(&(node, key.clone())) {
-            *count = count.saturating_sub(1);
+        let Some(keys) = self.owners.get_mut(&node) else { return };
+        if let Some(count) = keys.get_mut(key) {
+            *count -= 1;
             if *count == 0 {
-                self.owners.remove(&(node, key.clone()));
+                keys.remove(key);
             }
         }
     }
@@ -213,7 +217,16 @@ impl Check {
     pub fn arrived(&mut self, number: u64, mut request: Open) {
         // One that its own answer makes is for the next time.
         request.promised = self.promises.remove(&(request.node, request.content));
+        *self.open_at.entry(request.node).or_default() += 1;
         self.open.insert(number, request);
+    }
+
+    fn closes(&mut self, number: u64) -> Option<Open> {
+        let open = self.open.remove(&number)?;
+        if let Some(count) = self.open_at.get_mut(&open.node) {
+            *count -= 1;
+        }
+        Some(open)
     }
 
     /// Its video is there.
@@ -225,7 +238,7 @@ impl Check {
 
     /// A request was answered; whether it was told that there is no place for it.
     pub fn answered(&mut self, number: u64, at: Duration, is_refusal: bool) {
-        let Some(open) = self.open.remove(&number) else {
+        let Some(open) = self.closes(number) else {
             self.violated(Rule::AnsweredOnce, at, format!("request {number} is answered once more"));
             return;
         };
@@ -261,7 +274,7 @@ impl Check {
 
     /// The node that was asked is gone, and the answer with it.
     pub fn broken(&mut self, number: u64, at: Duration) {
-        let Some(open) = self.open.remove(&number) else { return };
+        let Some(open) = self.closes(number) else { return };
         if !self.was_held_up(open.node, open.arrived) {
             let what = format!("request {number} has no answer, and node{} is well", open.node + 1);
             self.violated(Rule::AnsweredOnce, at, what);
@@ -273,21 +286,26 @@ impl Check {
         if node.process.is_stopped() {
             return;
         }
-        let (stats, workers) = {
+        let (places_held, (queued, running), workers) = {
             let bench = node.bench();
-            (bench.desk.stats(crate::journey::clock::now()), bench.desk.workers())
+            (bench.desk.places_held(), bench.desk.jobs(), bench.desk.workers())
         };
         let (answers, works) = node.journeys.under_way();
-        let idle = workers.saturating_sub(stats.running);
-        let open = self.open.values().filter(|open| open.node == node.index).count();
+        let idle = workers.saturating_sub(running);
+        let open = self.open_at.get(&node.index).copied().unwrap_or_default();
         let places = setup.queue + idle;
         let bounds = [
+<<<<<<< HEAD
             (
                 "jobs and places in its queue",
                 stats.queued - stats.came_back + stats.reserved,
                 places + workers,
             ),
             ("jobs that run", stats.running, workers + 1),
+=======
+            ("jobs and places in its queue", queued + places_held, places + workers),
+            ("jobs that run", running, workers + 1),
+>>>>>>> 332f7ee (The simulator answers offers with a node's own code, and takes less time)
             ("offers that it holds", node.offers.len(), places + workers),
             ("answers under way", answers, open + places),
             ("pieces of work under way", works, places + workers + 1),
@@ -303,10 +321,10 @@ impl Check {
                 );
             }
         }
-        let held: Vec<Key> = node.held_places.lock().values().cloned().collect();
-        for key in held {
-            let owned = self.owners.contains_key(&(node.index, key.clone())) || node.offers.has(&key);
-            if !owned {
+        let held = node.held_places.lock();
+        for key in held.values() {
+            let owned = self.owners.get(&node.index).is_some_and(|keys| keys.contains_key(key));
+            if !owned && node.offers.count(|held| held.key == *key) == 0 {
                 let what = format!(
                     "node{} holds a place for {}, and no such job is there",
                     node.index + 1,

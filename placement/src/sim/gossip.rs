@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use starling_overlay::sim::{Fault, Topology, World};
-use starling_overlay::{Identity, Input, LoadSample, Time, Timing, View};
+use starling_overlay::{Identity, Input, LoadSample, Time, Timing, View, Viewer};
 
 /// How old a picture may be in which nothing but loads and round-trip times has changed: as the driver does.
 const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
@@ -19,11 +19,18 @@ struct Picture {
     versions: (u64, u64),
 }
 
+/// What a boot of a node has seen last, if it has looked.
+#[derive(Default)]
+struct Seen {
+    picture: Option<Picture>,
+    viewer: Viewer,
+}
+
 /// The overlay of all nodes.
 pub(super) struct Gossip {
     world: World,
     origin: Instant,
-    pictures: Vec<Option<Picture>>,
+    seen_by: Vec<Seen>,
     /// Entries of the world's log that were looked at.
     seen: usize,
 }
@@ -32,7 +39,7 @@ impl Gossip {
     /// Nodes that have all known each other for long.
     pub fn new(topology: Topology, seed: u64, nodes: usize, origin: Instant) -> Self {
         let world = World::warm(topology, seed, nodes, Timing::Lan);
-        Self { world, origin, pictures: (0..nodes).map(|_| None).collect(), seen: 0 }
+        Self { world, origin, seen_by: (0..nodes).map(|_| Seen::default()).collect(), seen: 0 }
     }
 
     fn time(&self, now: Instant) -> Time {
@@ -59,7 +66,7 @@ impl Gossip {
 
     /// What a node knows now; what it knew last, if it is down.
     pub fn view(&mut self, node: usize, now: Instant) -> Option<Arc<View>> {
-        let picture = &mut self.pictures[node];
+        let Seen { picture, viewer } = &mut self.seen_by[node];
         let Some(swim) = self.world.node(node) else {
             return picture.as_ref().map(|picture| Arc::clone(&picture.view));
         };
@@ -72,7 +79,7 @@ impl Gossip {
         if let Some(picture) = picture.as_ref().filter(|picture| is_new(picture)) {
             return Some(Arc::clone(&picture.view));
         }
-        let view = Arc::new(View::of(swim, self.origin, now));
+        let view = Arc::new(viewer.view(swim, self.origin, now));
         *picture = Some(Picture { view: Arc::clone(&view), versions });
         Some(view)
     }
@@ -80,7 +87,7 @@ impl Gossip {
     /// Who is there, as a node sees it now; loads and round-trip times in it may be older.
     pub fn members(&mut self, node: usize, now: Instant) -> Option<Arc<View>> {
         let version = self.world.node(node).map(starling_overlay::Swim::membership_version);
-        match &self.pictures[node] {
+        match &self.seen_by[node].picture {
             Some(picture) if version.is_none_or(|version| version == picture.versions.0) => {
                 Some(Arc::clone(&picture.view))
             }
@@ -99,7 +106,7 @@ impl Gossip {
     pub fn apply(&mut self, fault: &Fault) {
         self.world.apply(fault);
         if let Fault::Start(node) = fault {
-            self.pictures[*node] = None;
+            self.seen_by[*node] = Seen::default();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -90,6 +90,8 @@ pub(super) struct SimNode {
     pub journeys: Journeys<Object>,
     pub standings: Standings,
     pub offers: Offers,
+    /// The last offer's.
+    pub offer_ids: AtomicU64,
     router: Router,
     bench: Mutex<Bench>,
     cache: Mutex<BTreeMap<Key, Object>>,
@@ -127,6 +129,7 @@ impl SimNode {
             journeys: Journeys::default(),
             standings: Standings::default(),
             offers: Offers::default(),
+            offer_ids: AtomicU64::new(0),
             router: Router::new(policy, StdRng::seed_from_u64(seed)),
             bench: Mutex::new(Bench::new(setup.workers, queue)),
             cache: Mutex::default(),
@@ -226,11 +229,8 @@ impl Host for SimNode {
 
     async fn lost(&self, peer: &Identity) {
         let lives = |view: &View| {
-            view.peers.iter().any(|member| {
-                member.identity.name == peer.name
-                    && member.identity.boot == peer.boot
-                    && member.state.is_live()
-            })
+            view.peer(&peer.name)
+                .is_some_and(|member| member.identity.boot == peer.boot && member.state.is_live())
         };
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());

@@ -1,17 +1,9 @@
-//! Offers that a node accepted: each holds a place until its video comes, or for a moment.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use parking_lot::Mutex;
+//! The offers that a simulated node holds: a node's own table, and who ends what is not used.
 
 use super::bench::Place;
 use super::node::SimNode;
 use crate::content::{ClientTag, Key};
-use crate::journey::clock;
-
-/// How long a place is held for a video that does not come: as a node does.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::offers::{self, offers_per_peer_max};
 
 /// What a peer was promised.
 pub(super) struct Held {
@@ -20,53 +12,24 @@ pub(super) struct Held {
     pub client: ClientTag,
     /// What is known of it.
     pub pixels: Option<u64>,
-    pub place: Place,
-}
-
-#[derive(Default)]
-struct Table {
-    last: u64,
-    held: BTreeMap<u64, Held>,
 }
 
 /// All offers that are held.
-#[derive(Default)]
-pub(super) struct Offers(Mutex<Table>);
-
-impl Offers {
-    pub fn len(&self) -> usize {
-        self.0.lock().held.len()
-    }
-
-    /// How many are held for one node.
-    pub fn of(&self, from: usize) -> usize {
-        self.0.lock().held.values().filter(|held| held.from == from).count()
-    }
-
-    pub fn has(&self, key: &Key) -> bool {
-        self.0.lock().held.values().any(|held| held.key == *key)
-    }
-
-    pub fn take(&self, id: u64) -> Option<Held> {
-        self.0.lock().held.remove(&id)
-    }
-}
+pub(super) type Offers = offers::Offers<u64, Held, Place>;
 
 impl SimNode {
+    /// Offers that one peer may have held here.
+    pub(super) fn offers_per_peer_max(&self) -> usize {
+        let setup = &self.cluster.setup;
+        offers_per_peer_max(setup.queue as u32, setup.workers as u32) as usize
+    }
+
     /// Holds a place for an offer.
-    pub(super) fn hold(&self, held: Held) -> u64 {
-        let id = {
-            let mut table = self.offers.0.lock();
-            table.last += 1;
-            let id = table.last;
-            table.held.insert(id, held);
-            id
-        };
-        let (node, until) = (self.me(), clock::now() + ACCEPT_TIMEOUT);
+    pub(super) fn hold(&self, held: Held, place: Place) -> u64 {
+        let id = self.offer_ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let (node, expiry) = (self.me(), self.offers.hold(id, held, place));
         self.process.spawn(Box::pin(async move {
-            clock::sleep_until(until).await;
-            let expired = node.offers.take(id);
-            if expired.is_some() {
+            if expiry.await.is_some() {
                 node.cluster.note(node.index, format_args!("offer {id} has expired"));
             }
         }));

@@ -7,27 +7,19 @@ use futures_util::future::BoxFuture;
 use starling_overlay::{Identity, NodeName};
 use tokio::sync::oneshot;
 
+use super::bench::Place;
 use super::cluster::index_of;
 use super::node::{Delivery, Pixels, SimNode, Video, Yes};
 use super::offers::Held;
 use super::setup::Plant;
 use crate::content::Key;
-use crate::desk::{Backlog, Entry, JobSpec, Unseen};
+use crate::desk::Asked;
 use crate::error::WorkError;
 use crate::journey::{
-    self, CacheState, Facts, Job, Motion, OwnDesk, PeerError, Peers, Progress, Proposal, TimeBudget, Timings,
-    clock,
+    self, CacheState, Facts, Job, Motion, OwnDesk, PeerError, Peers, Progress, Proposal,
+    QUESTION_TIMEOUT_MAX, TimeBudget, Timings, clock, progress_timeout, question_timeout,
 };
 use crate::lease::{Lessee, Verdict};
-
-/// Times for answers: as a node has them.
-const QUESTION_TIMEOUT_MIN: Duration = Duration::from_secs(1);
-const QUESTION_TIMEOUT_MAX: Duration = Duration::from_secs(4);
-const PROGRESS_TIMEOUT_MAX: Duration = Duration::from_secs(2);
-
-fn question_timeout(rtt: Option<Duration>) -> Duration {
-    (rtt.unwrap_or_default() * 4 + QUESTION_TIMEOUT_MIN).min(QUESTION_TIMEOUT_MAX)
-}
 
 fn reset() -> PeerError {
     PeerError::Unreachable("the connection broke".to_owned())
@@ -35,10 +27,8 @@ fn reset() -> PeerError {
 
 /// What work that ended without a result means for the node that asked for it.
 fn ended(error: WorkError) -> PeerError {
-    if error.is_of_the_job() {
-        return PeerError::Ended(error);
-    }
-    PeerError::Refused { reason: error.to_string(), retry_after: error.retry_after() }
+    let (told, reason) = (error.retry_after(), error.to_string());
+    PeerError::of_ended(Some(error), reason, told)
 }
 
 type Answering<T> = BoxFuture<'static, T>;
@@ -130,41 +120,32 @@ impl SimNode {
         if self.is_draining() {
             return Err(WorkError::Draining);
         }
-        if self.offers.of(from)
-            >= (self.cluster.setup.queue / 2 + self.cluster.setup.workers.div_ceil(2)).max(2)
-        {
+        if self.offers.count(|held| held.from == from) >= self.offers_per_peer_max() {
             return Err(WorkError::Saturated { retry_after: Duration::from_secs(1) });
         }
         let Proposal { key, client, facts, backlog, budget, .. } = proposal;
-        let deadline = clock::now() + budget.left();
-        let own = self.backlog(client, None);
-        let in_vain =
-            |there: Backlog| own.is_worse_than(&there) || (there.is_full() && !there.is_worse_than(&own));
-        let retry_after = Duration::from_millis(own.wait_ms.unwrap_or_default().into());
-        if backlog.is_some_and(in_vain) {
-            return Err(WorkError::Saturated { retry_after });
-        }
         let pixels = facts.map(|facts| facts.work_pixels());
-        let place = if let Some(work_pixels) = pixels {
-            let (content, profile) = (key.content, key.profile.clone());
-            let spec = JobSpec { client, content, profile, work_pixels, deadline };
-            self.place(&spec, Entry::Newcomer, &key)?
-        } else {
-            let unseen = Unseen { client, content: key.content, profile: &key.profile, deadline };
-            self.place_unseen(&unseen, &key).ok_or(WorkError::Saturated { retry_after })?
+        let asked = Asked {
+            client,
+            content: key.content,
+            profile: &key.profile,
+            work_pixels: pixels,
+            deadline: clock::now() + budget.left(),
+            backlog,
         };
-        let ready = self.bench().desk.ready(clock::now(), (client, &key.profile), pixels, place.id());
-        Ok(Yes { id: self.hold(Held { from, key, client, pixels, place }), ready })
+        let (granted, ready) = self.bench().desk.consider(clock::now(), &asked)?;
+        let place = self.granted(granted, &key);
+        Ok(Yes { id: self.hold(Held { from, key, client, pixels }, place), ready })
     }
 
     /// Does a job whose offer was accepted and whose video is here.
     async fn work_for_peer(
         self: Arc<Self>,
-        held: Held,
+        (held, place): (Held, Place),
         video: Video,
         budget: TimeBudget,
     ) -> Result<Delivery, WorkError> {
-        let Held { key, client, pixels, place, .. } = held;
+        let Held { key, client, pixels, .. } = held;
         let _owner = self.cluster.owns(self.index, &key);
         let mut job = Job::new((key, 0), client, budget, Timings::new(clock::now()), video);
         job.facts = pixels.map(Pixels);
@@ -237,7 +218,7 @@ impl Peers for SimNode {
     async fn release(&self, peer: &Identity, accepted: &Yes) {
         let id = accepted.id;
         let told = self.question(peer, QUESTION_TIMEOUT_MAX, move |node| {
-            Box::pin(async move { drop(node.offers.take(id)) })
+            Box::pin(async move { node.offers.release(id) })
         });
         // Lost, it costs the place for as long as it is held.
         drop(told.await);
@@ -257,11 +238,13 @@ impl Peers for SimNode {
             self.cluster.network.message(self.index, to).await;
             let node = self.there(to).await?;
             node.process.runs().await;
-            let Some(held) = node.offers.take(accepted.id) else {
-                self.cluster.network.message(to, self.index).await;
-                self.cluster.expired(to);
-                let reason = "no such offer is held here".to_owned();
-                return Err(PeerError::Refused { reason, retry_after: None });
+            let held = match node.offers.take(accepted.id) {
+                Ok(held) => held,
+                Err(error) => {
+                    self.cluster.network.message(to, self.index).await;
+                    self.cluster.expired(to);
+                    return Err(PeerError::of_ended(None, error.to_string(), None));
+                }
             };
             let owner = self.cluster.owns(to, &job.key);
             let life = node.journeys.lives.enter(&job.key);
@@ -305,7 +288,7 @@ impl Peers for SimNode {
         rtt: Option<Duration>,
         key: &Key,
     ) -> Result<Option<Progress>, PeerError> {
-        let (bound, key) = (question_timeout(rtt).min(PROGRESS_TIMEOUT_MAX), key.clone());
+        let (bound, key) = (progress_timeout(rtt), key.clone());
         self.question(peer, bound, move |node| Box::pin(async move { node.journeys.lives.progress(&key) }))
             .await
     }

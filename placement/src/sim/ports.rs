@@ -143,6 +143,7 @@ impl Work for SimNode {
 /// Waits for a job's end, and tells what moves meanwhile.
 async fn made(ticket: &mut Ticket, limit: Instant, life: &Life) -> Made {
     let task = std::sync::Arc::clone(&ticket.task);
+    let mut over = std::pin::pin!(clock::sleep_until(limit));
     loop {
         tokio::select! {
             biased;
@@ -152,7 +153,7 @@ async fn made(ticket: &mut Ticket, limit: Instant, life: &Life) -> Made {
                     life.moves();
                 }
             }
-            () = clock::sleep_until(limit) => return Err(WorkError::TooLate),
+            () = &mut over => return Err(WorkError::TooLate),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Process {
             state.last += 1;
             state.last
         };
-        let task = Task { process: Arc::clone(self), number, inner: Some(task) };
+        let task = Task { process: Arc::clone(self), number, inner: Some(task), is_known: false };
         // Ends by itself, with its process, or with the runtime of the simulation.
         drop(tokio::runtime::Handle::current().spawn(task));
     }
@@ -112,6 +112,8 @@ struct Task {
     process: Arc<Process>,
     number: u64,
     inner: Option<BoxFuture<'static, ()>>,
+    /// Whether the process has its waker. It is the only task of a task of the runtime, whose waker stays the same.
+    is_known: bool,
 }
 
 impl Future for Task {
@@ -121,9 +123,12 @@ impl Future for Task {
         let number = self.number;
         let phase = {
             let mut state = self.process.state.lock();
-            state.wakers.entry(number).or_insert_with(|| context.waker().clone()).clone_from(context.waker());
+            if !self.is_known {
+                state.wakers.insert(number, context.waker().clone());
+            }
             state.phase
         };
+        self.is_known = true;
         match (phase, &mut self.inner) {
             (Phase::Gone, inner) => {
                 // What it holds may ask the process for something while it goes.

@@ -9,19 +9,22 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
     hash: Sha256,
+    /// The line that is written: it is hashed as a whole.
+    line: String,
     /// What was told, if it is kept: for tests that look at it, and for two runs that differ.
     lines: Option<Vec<String>>,
 }
 
 impl Trace {
     pub fn keeping(keeps: bool) -> Self {
-        Self { hash: Sha256::new(), lines: keeps.then(Vec::new) }
+        Self { lines: keeps.then(Vec::new), ..Self::default() }
     }
 
     /// Something happened at this time.
     pub fn note(&mut self, at: Duration, what: fmt::Arguments<'_>) {
-        let mut into = Hashed(&mut self.hash);
-        writeln!(into, "{} {what}", at.as_micros()).expect("a hash takes all");
+        self.line.clear();
+        writeln!(self.line, "{} {what}", at.as_micros()).expect("a text takes all");
+        self.hash.update(&self.line);
         if let Some(lines) = &mut self.lines {
             lines.push(format!("{:>12.3} {what}", at.as_secs_f64()));
         }
@@ -42,13 +45,4 @@ pub(super) fn hash_text(hash: &Sha256) -> String {
         write!(text, "{byte:02x}").expect("a text takes all");
         text
     })
-}
-
-struct Hashed<'a>(&'a mut Sha256);
-
-impl Write for Hashed<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text);
-        Ok(())
-    }
 }

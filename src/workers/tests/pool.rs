@@ -1,3 +1,5 @@
+use starling_placement::desk::Asked;
+
 use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -77,19 +79,32 @@ async fn jobs_that_keep_all_workers_for_long_keep_no_other_client_waiting() {
     assert!(second.progress().borrow().running);
 }
 
+/// The place that a peer's job gets.
+fn offered(pool: &Pool, job: &Job) -> Reservation {
+    let asked = Asked {
+        client: CLIENT,
+        content: job.content,
+        profile: &job.profile.name,
+        work_pixels: Some(pool.work_pixels(&job.profile, &job.info).unwrap()),
+        deadline: job.deadline,
+        backlog: None,
+    };
+    pool.consider(&asked).unwrap().0
+}
+
 #[tokio::test]
 async fn a_held_place_counts_and_is_given_back() {
     let (rig, _scripts) = stuck(1, 1);
     let running = rig.pool.submit(rig.job(SOON)).unwrap();
     rig.until(|stats| stats.running == 1).await;
     let job = rig.job(SOON);
-    let place = rig.pool.reserve((CLIENT, job.content), &job.profile, &job.info, job.deadline).unwrap();
+    let place = offered(&rig.pool, &job);
     assert!(matches!(rig.pool.submit(rig.job(SOON)).err(), Some(SubmitError::QueueFull { .. })));
     let queued = place.submit(job).unwrap();
     assert_eq!(rig.pool.stats().queued, 1);
     drop(queued);
     let again = rig.job(SOON);
-    drop(rig.pool.reserve((CLIENT, again.content), &again.profile, &again.info, again.deadline).unwrap());
+    drop(offered(&rig.pool, &again));
     rig.pool.submit(again).unwrap();
     drop(running);
 }

@@ -121,10 +121,12 @@ impl Stage {
             written.ranked.push(peer);
         }
         script(&mut written);
+        let mut members: Vec<Member> = peers.iter().map(|name| member(name)).collect();
+        members.sort_unstable_by(|a, b| a.identity.name.cmp(&b.identity.name));
         let view = View {
             at: begun,
             local: member("a"),
-            peers: peers.iter().map(|name| member(name)).collect(),
+            peers: members,
             cluster: None,
             converged: None,
             stats: Stats::default(),
