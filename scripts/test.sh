@@ -28,12 +28,14 @@ mkdir -p "${CARGO_TARGET_DIR:-target}"
 target=${CARGO_TARGET_DIR:-target}
 log=$target/test.log
 junit=$target/nextest/default/junit.xml
-rm -f "$junit"
+rm -f "$junit" "$target/sim-figures.txt"
 { status=0; cargo nextest run --workspace 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
 fuzzed=0
 fuzz || fuzzed=1
 # The runner keeps what passing tests print out of sight, and counts as passed what skipped itself.
 if [ -f "$junit" ]; then
+    # What the change does to the simulator's figures, beside those of placement/tests/figures.json.
+    [ ! -f "$target/sim-figures.txt" ] || cat "$target/sim-figures.txt"
     grep -o 'SKIPPED: [^<]*' "$junit" | sort | uniq -c || true
     sed -n '/^ *Summary \[/,$p' "$log"
     awk 'BEGIN { RS = "<testcase " }

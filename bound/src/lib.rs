@@ -14,13 +14,14 @@
 //! Randomized Rounding", SIAM J. Discrete Math. 15(4), 2002; Anand, Garg, Kumar, SODA 2012).
 
 mod prices;
+#[cfg(feature = "solver")]
 mod program;
-#[cfg(test)]
+#[cfg(all(test, feature = "solver"))]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-/// Jobs, nodes and buckets of a program, multiplied, at the most: the simplex method takes minutes beyond.
+/// Jobs, nodes and buckets of a program for the solver, multiplied, at the most: the simplex method takes minutes beyond.
 pub const VARIABLES_MAX: usize = 30_000;
 
 /// A node of a trace.
@@ -56,12 +57,15 @@ pub struct Trace {
     pub nodes: Vec<TraceNode>,
     /// The jobs.
     pub jobs: Vec<TraceJob>,
+    /// Latencies of requests for which no work is done, such as those for what is made for another one. They are in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed_s: Vec<f64>,
 }
 
 /// What no schedule can beat.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
-    /// No schedule has a smaller mean latency, in seconds, if every job is done.
+    /// No schedule has a smaller mean latency, in seconds, if as many jobs are done as was asked about: all, where it was not said.
     pub mean_latency_s: f64,
     /// No schedule does a greater part of the jobs in time.
     pub success_ratio: f64,
@@ -98,34 +102,43 @@ pub enum BoundError {
 
 impl Trace {
     /// The bound, with buckets of this length: shorter ones give a better bound, and take longer.
+    #[cfg(feature = "solver")]
     pub fn bound(&self, bucket_s: f64) -> Result<Bound, BoundError> {
         self.check()?;
         if !(bucket_s.is_finite() && bucket_s > 0.0) {
             return Err(BoundError::Bucket(bucket_s));
         }
         let buckets = self.buckets(bucket_s)?;
-        let count = self.jobs.len().max(1) as f64;
+        let (count, fixed) = (self.requests().max(1) as f64, self.fixed_s.len() as f64);
+        let latency_s = program::least_latency_s(self, &buckets)? + self.fixed_s.iter().sum::<f64>();
         Ok(Bound {
-            mean_latency_s: program::least_latency_s(self, &buckets)? / count,
-            success_ratio: program::most_in_time(self, &buckets)? / count,
+            mean_latency_s: latency_s / count,
+            success_ratio: (program::most_in_time(self, &buckets)? + fixed) / count,
             buckets: buckets.len(),
         })
     }
 
-    /// A bound without a solver, by prices for the nodes' time in so many buckets: for traces of hundreds of jobs. It is one whatever
-    /// prices are found; it may be a little below that of [`Self::bound`], or above.
-    pub fn bound_by_prices(&self, buckets: usize) -> Result<Bound, BoundError> {
+    /// Requests, with and without work.
+    pub fn requests(&self) -> usize {
+        self.jobs.len() + self.fixed_s.len()
+    }
+
+    /// A bound without a solver, by prices for the nodes' time in so many buckets: for traces of thousands of jobs. It is one whatever
+    /// prices are found; it may be a little below that of the solver, or above. `served`: how many of the requests are served in the
+    /// schedules that it is for, whichever these are; the success ratio is of all.
+    pub fn bound_by_prices(&self, buckets: usize, served: usize) -> Result<Bound, BoundError> {
         self.check()?;
         let market = prices::Market::new(self, buckets);
-        let count = self.jobs.len().max(1) as f64;
+        let served = served.min(self.requests());
         Ok(Bound {
-            mean_latency_s: market.least_latency_s() / count,
-            success_ratio: market.most_in_time() / count,
+            mean_latency_s: market.least_latency_s(served) / served.max(1) as f64,
+            success_ratio: market.most_in_time() / self.requests().max(1) as f64,
             buckets,
         })
     }
 
     /// The shortest buckets that [`Self::bound`] takes, within a tenth or so; none for a trace that is too large with any.
+    #[cfg(feature = "solver")]
     pub fn bucket_s_min(&self) -> Option<f64> {
         let (even_s, _) = self.horizons();
         let buckets_max = VARIABLES_MAX.checked_div(self.nodes.len() * self.jobs.len().max(1))?;
@@ -141,6 +154,7 @@ impl Trace {
     }
 
     /// How long a job keeps a worker of a node.
+    #[cfg(feature = "solver")]
     fn work_s(&self, job: usize, node: usize) -> f64 {
         self.jobs[job].work_s[node]
     }
@@ -155,6 +169,9 @@ impl Trace {
             if node.workers == 0 {
                 return wrong(format!("node {number} has no workers"));
             }
+        }
+        if !self.fixed_s.iter().all(|seconds| time(*seconds)) {
+            return wrong("a latency is no time".to_owned());
         }
         for (number, job) in self.jobs.iter().enumerate() {
             if [&job.work_s, &job.there_s, &job.back_s].iter().any(|times| times.len() != self.nodes.len()) {
@@ -182,6 +199,7 @@ impl Trace {
     }
 
     /// The buckets: of one length to the first of the two times, and from there to the other twice as long each as the one before.
+    #[cfg(feature = "solver")]
     fn buckets(&self, bucket_s: f64) -> Result<Vec<Bucket>, BoundError> {
         let (even, end) = self.horizons();
         let too_large =
@@ -204,12 +222,14 @@ impl Trace {
 }
 
 /// A span of time.
+#[cfg(feature = "solver")]
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     begin: f64,
     length: f64,
 }
 
+#[cfg(feature = "solver")]
 impl Bucket {
     /// How much of it lies between two moments, and when that begins.
     fn between(&self, from: f64, to: f64) -> Option<(f64, f64)> {

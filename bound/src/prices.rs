@@ -14,7 +14,7 @@
 //! Source: Lagrangian relaxation and the subgradient method (Held, Wolfe and Crowder, "Validation of subgradient optimization",
 //! Mathematical Programming 6, 1974).
 
-use super::Trace;
+use super::{Trace, TraceJob};
 
 /// Steps of the ascent.
 const STEPS: usize = 400;
@@ -47,7 +47,7 @@ impl<'a> Market<'a> {
                 trace.jobs.iter().all(|job| {
                     [&job.work_s, &job.there_s, &job.back_s]
                         .iter()
-                        .all(|times| times[node] == times[group.node])
+                        .all(|times| times[node].to_bits() == times[group.node].to_bits())
                 })
             };
             let workers = f64::from(spec.workers);
@@ -70,11 +70,12 @@ impl<'a> Market<'a> {
         self.groups.len() * self.buckets
     }
 
-    /// No schedule has a smaller sum of latencies.
-    pub(super) fn least_latency_s(&self) -> f64 {
+    /// No schedule that serves so many requests has a smaller sum of latencies.
+    pub(super) fn least_latency_s(&self, served: usize) -> f64 {
         // With no price each job takes its shortest time.
-        let first = self.value_of_latencies(&vec![0.0; self.places()], &mut vec![0.0; self.places()]);
-        self.ascend(first.max(1e-9), |prices, used| self.value_of_latencies(prices, used))
+        let none = vec![0.0; self.places()];
+        let first = self.value_of_latencies(&none, &mut none.clone(), served);
+        self.ascend(first.max(1e-9), |prices, used| self.value_of_latencies(prices, used, served))
     }
 
     /// No schedule does more jobs in time.
@@ -82,46 +83,58 @@ impl<'a> Market<'a> {
         // The same upside down: what jobs are worth, less what they pay.
         let count = self.trace.jobs.len() as f64;
         let best = self.ascend(count.max(1.0), |prices, used| -self.value_of_successes(prices, used));
-        (-best).min(count)
+        (-best).min(count) + self.trace.fixed_s.len() as f64
     }
 
-    /// What all jobs pay at the least at these prices, less the price of all time. `used` is told the time that they take for it.
-    fn value_of_latencies(&self, prices: &[f64], used: &mut [f64]) -> f64 {
+    /// What the `served` jobs that pay the least pay at these prices, less the price of all time. `used` is told the time that they take
+    /// for it.
+    fn value_of_latencies(&self, prices: &[f64], used: &mut [f64], served: usize) -> f64 {
+        let fixed = self.trace.fixed_s.iter().map(|latency| (*latency, None));
+        let mut paid: Vec<(f64, Option<(usize, f64)>)> =
+            self.trace.jobs.iter().map(|job| self.cheapest(job, prices)).chain(fixed).collect();
+        if served == 0 {
+            return 0.0;
+        }
+        if served < paid.len() {
+            paid.select_nth_unstable_by(served - 1, |a, b| a.0.total_cmp(&b.0));
+            paid.truncate(served);
+        }
         used.fill(0.0);
-        let mut value = 0.0;
-        for job in &self.trace.jobs {
-            let (mut least, mut at) = (f64::INFINITY, None);
-            for (number, group) in self.groups.iter().enumerate() {
-                let work = job.work_s[group.node];
-                let ways = job.there_s[group.node] + job.back_s[group.node];
-                let ready = job.arrival_s + job.there_s[group.node];
-                let first = self.bucket_of(ready);
-                let row = &prices[number * self.buckets..(number + 1) * self.buckets];
-                for (bucket, price) in row.iter().enumerate().skip(first) {
-                    // The cheapest moment of the bucket is its first.
-                    let waited = (bucket as f64 * self.bucket_s - ready).max(0.0);
-                    let cost = ways + work * (1.0 + (waited / work).floor());
-                    if cost >= least {
-                        break;
-                    }
-                    let pays = cost + price * work;
-                    if pays < least {
-                        (least, at) = (pays, Some((number, bucket)));
-                    }
+        for (place, work) in paid.iter().filter_map(|(_, place)| *place) {
+            used[place] += work;
+        }
+        paid.iter().map(|(pays, _)| pays).sum::<f64>() - self.worth(prices)
+    }
+
+    /// What a job pays at the least, for which place among the prices, and how much time it takes there.
+    fn cheapest(&self, job: &TraceJob, prices: &[f64]) -> (f64, Option<(usize, f64)>) {
+        let (mut least, mut at) = (f64::INFINITY, None);
+        for (number, group) in self.groups.iter().enumerate() {
+            let work = job.work_s[group.node];
+            let ways = job.there_s[group.node] + job.back_s[group.node];
+            let ready = job.arrival_s + job.there_s[group.node];
+            // The cheapest moment of a bucket is its first.
+            let cost = |bucket: usize| {
+                let waited = (bucket as f64 * self.bucket_s - ready).max(0.0);
+                ways + work * (1.0 + (waited / work).floor())
+            };
+            let row = &prices[number * self.buckets..(number + 1) * self.buckets];
+            for (bucket, price) in row.iter().enumerate().skip(self.bucket_of(ready)) {
+                let cost = cost(bucket);
+                if cost >= least {
+                    break;
                 }
-                // After the last bucket time is free, and as late as that.
-                let waited = (self.buckets as f64 * self.bucket_s - ready).max(0.0);
-                let cost = ways + work * (1.0 + (waited / work).floor());
-                if cost < least {
-                    (least, at) = (cost, None);
+                let pays = cost + price * work;
+                if pays < least {
+                    (least, at) = (pays, Some((number * self.buckets + bucket, work)));
                 }
             }
-            value += least;
-            if let Some((group, bucket)) = at {
-                used[group * self.buckets + bucket] += job.work_s[self.groups[group].node];
+            // After the last bucket time is free.
+            if cost(self.buckets) < least {
+                (least, at) = (cost(self.buckets), None);
             }
         }
-        value - self.worth(prices)
+        (least, at)
     }
 
     /// What the jobs gain at the most at these prices, where one done in time is worth 1, and the price of all time.
@@ -145,8 +158,8 @@ impl<'a> Market<'a> {
                     break;
                 }
                 let row = &prices[number * self.buckets..(number + 1) * self.buckets];
-                for bucket in self.bucket_of(ready)..=last {
-                    let gains = 1.0 - row[bucket] * work;
+                for (bucket, price) in row.iter().enumerate().take(last + 1).skip(self.bucket_of(ready)) {
+                    let gains = 1.0 - price * work;
                     if gains > most {
                         (most, at) = (gains, Some((number, bucket)));
                     }

@@ -58,6 +58,7 @@ fn one_job_alone_takes_its_way_and_its_work_at_the_best_node() {
     let trace = |work_s: f64, ways: &[f64]| Trace {
         nodes: vec![ONE, ONE],
         jobs: vec![job(3.0, &[work_s, work_s / 4.0], Some(5.0), ways)],
+        fixed_s: Vec::new(),
     };
     let near = trace(2.0, &[0.0, 1.0]).bound(0.5).unwrap();
     assert!((near.mean_latency_s - 2.0).abs() < 1e-6, "{near:?}");
@@ -72,7 +73,7 @@ fn one_job_alone_takes_its_way_and_its_work_at_the_best_node() {
 #[test]
 fn shorter_buckets_give_a_better_bound() {
     let jobs = [1.0, 2.0, 3.0].map(|work_s| job(0.0, &[work_s], None, &[0.0])).to_vec();
-    let trace = Trace { nodes: vec![ONE], jobs };
+    let trace = Trace { nodes: vec![ONE], jobs, fixed_s: Vec::new() };
     let (least, _) = best(&trace);
     assert!((least - 10.0).abs() < 1e-9, "1, 3 and 6");
     let bounds = [2.0, 1.0, 0.25].map(|bucket_s| trace.bound(bucket_s).unwrap().mean_latency_s * 3.0);
@@ -82,7 +83,7 @@ fn shorter_buckets_give_a_better_bound() {
 
 #[test]
 fn what_is_no_trace_is_refused_with_what_is_wrong_with_it() {
-    let good = Trace { nodes: vec![ONE], jobs: vec![job(0.0, &[1.0], None, &[0.0])] };
+    let good = Trace { nodes: vec![ONE], jobs: vec![job(0.0, &[1.0], None, &[0.0])], fixed_s: Vec::new() };
     assert!(good.bound(1.0).is_ok());
     assert_eq!(good.bound(0.0), Err(BoundError::Bucket(0.0)));
     assert!(matches!(good.bound(1e-9), Err(BoundError::TooLarge { .. })));
@@ -124,6 +125,7 @@ fn traces() -> impl Strategy<Value = Trace> {
                     back_s: back.into_iter().map(|way| f64::from(way) / 4.0).collect(),
                 })
                 .collect(),
+            fixed_s: Vec::new(),
         })
     })
 }
@@ -135,7 +137,7 @@ proptest! {
     fn no_schedule_beats_the_bound(trace in traces(), bucket in 1u8..6) {
         let (least, most) = best(&trace);
         let bound = trace.bound(f64::from(bucket) / 4.0).unwrap();
-        let by_prices = trace.bound_by_prices(8 * usize::from(bucket)).unwrap();
+        let by_prices = trace.bound_by_prices(8 * usize::from(bucket), trace.jobs.len()).unwrap();
         let count = trace.jobs.len() as f64;
         prop_assert!(bound.mean_latency_s * count <= least + 1e-6, "{:?} of {}", bound, least);
         prop_assert!(bound.success_ratio * count >= most as f64 - 1e-6, "{:?} of {}", bound, most);
@@ -152,20 +154,20 @@ proptest! {
     }
 }
 
-/// A queue at one node of two equal ones, and jobs of three lengths.
+/// More than two equal nodes and a far one that is fast can do, of three lengths.
 fn busy(jobs: u32) -> Trace {
     let jobs = (0..jobs).map(|number| {
         let work_s = [1.0, 2.0, 4.0][number as usize % 3];
-        job(f64::from(number) * 0.9, &[work_s, work_s, work_s / 2.0], Some(12.0), &[0.0, 0.0, 0.4])
+        job(f64::from(number) * 0.5, &[work_s, work_s, work_s / 2.0], Some(6.0), &[0.0, 0.0, 0.4])
     });
-    Trace { nodes: vec![ONE; 3], jobs: jobs.collect() }
+    Trace { nodes: vec![ONE; 3], jobs: jobs.collect(), fixed_s: Vec::new() }
 }
 
 #[test]
 fn prices_come_near_to_what_the_solver_finds() {
     let trace = busy(24);
     let solved = trace.bound(1.0).unwrap();
-    let by_prices = trace.bound_by_prices(60).unwrap();
+    let by_prices = trace.bound_by_prices(60, 24).unwrap();
     println!("{solved:?} {by_prices:?}");
     let ratio = by_prices.mean_latency_s / solved.mean_latency_s;
     assert!(ratio > 0.95, "{ratio}");
@@ -173,9 +175,27 @@ fn prices_come_near_to_what_the_solver_finds() {
 }
 
 #[test]
+fn of_schedules_that_serve_a_part_the_bound_is_on_the_cheapest_part() {
+    let mut trace = busy(9);
+    let all = trace.bound_by_prices(90, 9).unwrap();
+    let three = trace.bound_by_prices(90, 3).unwrap();
+    assert!(three.mean_latency_s <= 1.0 + 1e-9 && all.mean_latency_s > 1.5, "{three:?} {all:?}");
+    trace.fixed_s = vec![0.25; 9];
+    let with_fixed = trace.bound_by_prices(90, 18).unwrap();
+    assert!(
+        (with_fixed.mean_latency_s - f64::midpoint(all.mean_latency_s, 0.25)).abs() < 0.02,
+        "{with_fixed:?}"
+    );
+    let solved = trace.bound(1.0).unwrap();
+    assert!(solved.mean_latency_s < all.mean_latency_s && solved.success_ratio <= 1.0 + 1e-6, "{solved:?}");
+    assert!(trace.bound_by_prices(90, 9).unwrap().mean_latency_s <= 0.25 + 1e-9);
+    assert!(trace.bound_by_prices(90, 0).unwrap().mean_latency_s.abs() < 1e-9);
+}
+
+#[test]
 fn prices_carry_hundreds_of_jobs() {
     let trace = busy(300);
-    let bound = trace.bound_by_prices(600).unwrap();
+    let bound = trace.bound_by_prices(600, 300).unwrap();
     println!("{bound:?}");
     assert!(bound.mean_latency_s > 2.0);
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use starling_placement::policy::Policy;
 use starling_placement::sim::{Decider, Setup, simulate};
 
+#[expect(clippy::disallowed_methods, reason = "a profile is about real time")]
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, usual: usize| args.get(at).map_or(usual, |text| text.parse().expect("a number"));

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use starling_placement::content::Key;
 use starling_placement::error::WorkError;
 use starling_placement::journey::{
-    Fault, PeerError, QUESTION_TIMEOUT_MAX, progress_timeout, question_timeout,
+    Fault, PROGRESS_TIMEOUT_MAX, PeerError, QUESTION_TIMEOUT_MAX, progress_timeout, question_timeout,
 };
 use starling_placement::standing::Standings;
 

@@ -60,8 +60,8 @@ mod tests {
         Asked { client, content, profile, work_pixels, deadline: start() + 40 * SECOND, backlog }
     }
 
-    fn backlog(jobs_per_worker_permille: u32) -> Option<Backlog> {
-        Some(Backlog { jobs_per_worker_permille, wait_ms: None })
+    const fn backlog(jobs_per_worker_permille: u32) -> Backlog {
+        Backlog { jobs_per_worker_permille, wait_ms: None }
     }
 
     #[test]
@@ -70,10 +70,10 @@ mod tests {
         let mut desk = Desk::new(1, 4);
         for (seen, there, is_taken) in [
             (Some(1_000), None, true),
-            (None, backlog(0), false),
-            (Some(1_000), backlog(1_000), false),
-            (None, backlog(3_000), true),
-            (Some(1_000), backlog(2_000), false),
+            (None, Some(backlog(0)), false),
+            (Some(1_000), Some(backlog(1_000)), false),
+            (None, Some(backlog(3_000)), true),
+            (Some(1_000), Some(backlog(2_000)), false),
             (Some(1_000), None, true),
         ] {
             let answer = desk.consider(now, &asked(&profile, seen, there));

@@ -11,37 +11,6 @@ use crate::content::ClientTag;
 /// Whether a guest is due is not looked at more often than this.
 const GUEST_LOOK_MIN: Duration = Duration::from_millis(10);
 
-/// What stands in the line at a moment.
-struct Line {
-    /// Jobs that wait, in the order of their coming: whose, and what each costs.
-    jobs: Vec<(ClientTag, Duration)>,
-    /// Places held for such, by client: how many, and what a usual job of the client costs.
-    places: Vec<(ClientTag, usize, Duration)>,
-    /// Both, by client.
-    waiting: Tally,
-    /// What is left of the jobs that run, shared out.
-    running: Duration,
-}
-
-impl Line {
-    /// The work that comes before one more job of this client.
-    fn before(&self, client: ClientTag) -> Duration {
-        let own = self.waiting.of(client);
-        let mut turns = Tally::default();
-        let mut comes_before = |other: ClientTag| {
-            let its_turn = other == client || turns.of(other) < before(own, self.waiting.of(other));
-            turns.add(other);
-            its_turn
-        };
-        let jobs = self.jobs.iter().filter(|(other, _)| comes_before(*other));
-        let mut work: Duration = jobs.map(|(_, cost)| *cost).sum();
-        for (other, places, usual) in &self.places {
-            work += *usual * count((0..*places).filter(|_| comes_before(*other)).count());
-        }
-        work
-    }
-}
-
 impl Desk {
     /// Jobs that wait, and places held for such, by client.
     pub(super) fn waiting(&self) -> Tally {
@@ -77,45 +46,22 @@ impl Desk {
     /// Of the jobs of others that wait as many come before it as it is given turns between. `own`: a place that it holds
     /// already.
     pub(super) fn wait(&self, now: Instant, client: ClientTag, own: Option<ReservationId>) -> Duration {
-        let held = own.is_some_and(|own| self.reservations.contains_key(&own));
-        let line = self.reservations.len() + self.queue.len() - usize::from(held);
-        if self.running.len() + line < self.workers {
+        let reserved: Tally =
+            self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
+        let mut waiting = reserved.clone();
+        self.queue.iter().for_each(|job| waiting.add(job.job.client));
+        if self.running.len() + waiting.all() < self.workers {
             return Duration::ZERO;
         }
-<<<<<<< HEAD
         let mut work = Duration::ZERO;
         self.each_before(now, client, own, &mut |more| work += more);
         let running: Duration = self.running.iter().map(|running| self.remains(running, now)).sum();
         let mut running = self.share(running);
-=======
-        self.wait_in(&self.line(now, own), now, client)
-    }
-
-    /// All that waits, and what it costs. `own`: a place that is not counted.
-    fn line(&self, now: Instant, own: Option<ReservationId>) -> Line {
-        let places: Tally =
-            self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
-        let mut waiting = places.clone();
-        let jobs = self.queue.iter().map(|Waiting { job, .. }| {
-            waiting.add(job.client);
-            (job.client, self.cost(Work::from(job), now))
-        });
-        let jobs = jobs.collect();
-        let usual = |client| self.usual(client, now).unwrap_or(USUAL_GUESS);
-        let places = places.iter().map(|(client, places)| (client, places, usual(client))).collect();
-        let running = self.running.iter().map(|running| self.remains(running, now)).sum();
-        Line { jobs, places, waiting, running: self.share(running) }
-    }
-
-    /// The wait of one more job of this client behind that.
-    fn wait_in(&self, line: &Line, now: Instant, client: ClientTag) -> Duration {
-        let mut running = line.running;
->>>>>>> 332f7ee (The simulator answers offers with a node's own code, and takes less time)
         if self.guest_is_due_in(client, now).is_some() {
             // It need not wait for the end of what another client keeps all workers with.
             running = running.min(GUEST_AFTER);
         }
-        self.share(line.before(client)) + running
+        self.share(work) + running
     }
 
     /// When a worker is free for one more job of this client: what comes before it begins in its turn, each at the first worker that
@@ -175,17 +121,9 @@ impl Desk {
 
     /// The same for a client of which nothing is known, were all that is here before it.
     pub(super) fn wait_of_all(&self, now: Instant) -> Duration {
-        if self.running.len() + self.reservations.len() + self.queue.len() < self.workers {
-            return Duration::ZERO;
-        }
-        let line = self.line(now, None);
-        let mut clients = line.waiting.clone();
+        let mut clients = self.waiting();
         self.running.iter().for_each(|running| clients.add(running.job.client));
-<<<<<<< HEAD
         clients.iter().map(|(client, _)| self.begins_after(now, client, None)).max().unwrap_or_default()
-=======
-        clients.iter().map(|(client, _)| self.wait_in(&line, now, client)).max().unwrap_or_default()
->>>>>>> 332f7ee (The simulator answers offers with a node's own code, and takes less time)
     }
 
     /// How much work stands before a client's job that comes now, and holds this place already if it holds one.
@@ -202,9 +140,9 @@ impl Desk {
     /// When a job of this client gets a worker beyond those that there are: at once, or so much later. A client whose jobs keep all
     /// workers for long keeps no other client waiting until they end, which may be hours.
     fn guest_is_due_in(&self, client: ClientTag, now: Instant) -> Option<Duration> {
-        let host = self.running.first()?.job.client;
-        let all = self.running.iter().all(|running| running.job.client == host);
-        if !all || host == client || self.running.len() != self.workers {
+        let running = self.running_by_client();
+        let host = running.only().filter(|host| *host != client)?;
+        if running.of(host) != self.workers {
             return None;
         }
         let begun = self.running.iter().map(|running| running.since).max()?;

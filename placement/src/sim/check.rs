@@ -286,26 +286,21 @@ impl Check {
         if node.process.is_stopped() {
             return;
         }
-        let (places_held, (queued, running), workers) = {
+        let (stats, workers) = {
             let bench = node.bench();
-            (bench.desk.places_held(), bench.desk.jobs(), bench.desk.workers())
+            (bench.desk.stats(crate::journey::clock::now()), bench.desk.workers())
         };
         let (answers, works) = node.journeys.under_way();
-        let idle = workers.saturating_sub(running);
+        let idle = workers.saturating_sub(stats.running);
         let open = self.open_at.get(&node.index).copied().unwrap_or_default();
         let places = setup.queue + idle;
         let bounds = [
-<<<<<<< HEAD
             (
                 "jobs and places in its queue",
                 stats.queued - stats.came_back + stats.reserved,
                 places + workers,
             ),
             ("jobs that run", stats.running, workers + 1),
-=======
-            ("jobs and places in its queue", queued + places_held, places + workers),
-            ("jobs that run", running, workers + 1),
->>>>>>> 332f7ee (The simulator answers offers with a node's own code, and takes less time)
             ("offers that it holds", node.offers.len(), places + workers),
             ("answers under way", answers, open + places),
             ("pieces of work under way", works, places + workers + 1),

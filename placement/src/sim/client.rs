@@ -17,7 +17,7 @@ use crate::journey::{self, Job, Served, TimeBudget, Timings, clock};
 
 /// A client's own line: its bits a second, and its way to a node of its zone and back.
 const CLIENT_BITS_PER_S: f64 = 100e6;
-const CLIENT_RTT: Duration = Duration::from_millis(10);
+pub(super) const CLIENT_RTT: Duration = Duration::from_millis(10);
 /// How often a client that is told to come again does so.
 const TRIES_MAX: u32 = 3;
 /// How much longer a client waits than its request is given.
@@ -32,7 +32,7 @@ enum Outcome {
     Broken,
 }
 
-fn on_line(bytes: u64) -> Duration {
+pub(super) fn on_line(bytes: u64) -> Duration {
     Duration::from_secs_f64(bytes as f64 * 8.0 / CLIENT_BITS_PER_S)
 }
 

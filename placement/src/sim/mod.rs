@@ -9,6 +9,7 @@
 //!  client.rs   a client, and a node's HTTP server in short         cluster.rs  all nodes, and what goes wrong
 //!  node.rs     a node; ports.rs, peers.rs its ports;               gossip.rs   the overlay's world under it
 //!              bench.rs its workers, offers.rs what it holds       network.rs  links for bodies and questions
+//!  bound.rs    what no schedule of the same requests can beat
 //!  process.rs  a boot that runs, is stopped, or is gone            record.rs   trace, figures (tally.rs), checkers (check.rs)
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! are ordered, selects are biased: so the same setup is the same run, and [`Outcome::trace_hash`] shows it.
 
 mod bench;
+mod bound;
 mod check;
 mod client;
 mod cluster;
@@ -39,6 +41,7 @@ mod trace;
 mod workload;
 
 pub use check::{Rule, Violation};
+pub use report::OfSeed;
 pub use report::{Figures, Outcome, simulate};
 pub use setup::{Decider, Setup};
 pub use workload::{UnknownWorkload, WORKLOADS, Workload};

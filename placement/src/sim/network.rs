@@ -13,7 +13,7 @@ use super::process::Process;
 use crate::journey::clock;
 
 /// A node's own card, where a link has no rate.
-const CARD_BITS_PER_S: u64 = 1_000_000_000;
+pub(super) const CARD_BITS_PER_S: u64 = 1_000_000_000;
 /// Least of a body that is sent at a time, and in how many pieces it goes at the most.
 const PIECE_BYTES_MIN: u64 = 256 * 1024;
 const PIECES_MAX: u64 = 8;

@@ -15,7 +15,7 @@ use crate::journey::{CacheState, Facts, Job, Life, Motion, OwnDesk, PeerError, W
 use crate::profile::ProfileName;
 
 /// A look at a video, and at a result that a peer made.
-const LOOK_TIME: Duration = Duration::from_millis(60);
+pub(super) const LOOK_TIME: Duration = Duration::from_millis(60);
 const VERIFY_TIME: Duration = Duration::from_millis(30);
 
 impl OwnDesk for SimNode {

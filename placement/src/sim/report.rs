@@ -49,6 +49,27 @@ pub struct Figures {
     pub wasted_cpu_ratio: f64,
     /// Most jobs that all nodes together handed to one node within a second.
     pub herding_max: u64,
+    /// Mean latency as a multiple of what no schedule can beat that serves as many of these requests; none for runs that are too large,
+    /// or whose requests depend on what is decided.
+    pub bound_ratio: Option<f64>,
+    /// Requests that were served, as a part of the most that any schedule could have served in time.
+    pub bound_success_ratio: Option<f64>,
+}
+
+/// The main figures of one seed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OfSeed {
+    /// Which one.
+    pub seed: u64,
+    /// As in [`Figures`].
+    pub success_ratio: f64,
+    /// As in [`Figures`].
+    pub mean_ms: Option<f64>,
+    /// As in [`Figures`].
+    pub bound_ratio: Option<f64>,
+    /// As in [`Figures`].
+    pub bound_success_ratio: Option<f64>,
 }
 
 /// What came of the runs of one policy.
@@ -57,6 +78,8 @@ pub struct Figures {
 pub struct Outcome {
     /// Its figures.
     pub figures: Figures,
+    /// Those of each seed alone, for intervals.
+    pub by_seed: Vec<OfSeed>,
     /// Virtual time of all runs together.
     pub sim_seconds: f64,
     /// A digest of everything that happened: the same options, the same digest.
@@ -69,18 +92,22 @@ pub struct Outcome {
 pub fn simulate(setup: &Setup, seeds: u64) -> Outcome {
     let (mut tally, mut hash) = (Tally::default(), Sha256::new());
     let (mut sim_seconds, mut violations, mut last_hash) = (0.0, Vec::new(), String::new());
+    let mut by_seed = Vec::new();
     for seed in (setup.seed..).take(usize::try_from(seeds).unwrap_or(usize::MAX)) {
         let mut one = setup.clone();
         one.seed = seed;
-        let Ran { tally: more, sim_seconds: took, trace_hash, violations: broken, .. } = run(&one);
+        let Ran { tally: mut more, sim_seconds: took, trace_hash, violations: broken, .. } = run(&one);
+        more.bounded = one.bounded(more.latencies.len());
         tally.add(&more);
+        by_seed.push(Figures::of(more).of_seed(seed));
         hash.update(&trace_hash);
         sim_seconds += took;
         last_hash = trace_hash;
         violations.extend(broken.into_iter().map(|violation| (seed, violation)));
     }
     let trace_hash = if seeds == 1 { last_hash } else { hash_text(&hash) };
-    Outcome { figures: Figures::of(tally), sim_seconds, trace_hash, violations }
+    tally.bounded = tally.bounded.filter(|_| by_seed.iter().all(|one| one.bound_ratio.is_some()));
+    Outcome { figures: Figures::of(tally), by_seed, sim_seconds, trace_hash, violations }
 }
 
 fn ratio(part: u64, all: u64) -> f64 {
@@ -120,6 +147,15 @@ impl Figures {
                 tally.wasted.as_secs_f64() / worked.as_secs_f64()
             },
             herding_max: tally.herding_max,
+            bound_ratio: tally.bounded.map(|bounded| sum / 1e3 / bounded.latency_s.max(1e-9)),
+            bound_success_ratio: tally
+                .bounded
+                .map(|bounded| latencies.len() as f64 / bounded.in_time.max(1e-9)),
         }
+    }
+
+    const fn of_seed(&self, seed: u64) -> OfSeed {
+        let Self { success_ratio, mean_ms, bound_ratio, bound_success_ratio, .. } = *self;
+        OfSeed { seed, success_ratio, mean_ms, bound_ratio, bound_success_ratio }
     }
 }

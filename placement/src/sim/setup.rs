@@ -143,6 +143,13 @@ impl Setup {
         self
     }
 
+    /// How far jobs take another time than their pixels say: sigma of a log-normal factor, in place of the workload's own.
+    #[must_use]
+    pub fn estimate_sigma(mut self, sigma: f64) -> Self {
+        self.workload.estimate_sigma = sigma;
+        self
+    }
+
     pub(super) fn topology(&self) -> Topology {
         let mut topology = Topology::paper();
         if let Some((rate, loss)) = self.workload.thin {

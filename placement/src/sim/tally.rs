@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::bound::Bounded;
+
 /// How a request ended for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -43,6 +45,8 @@ pub(super) struct Tally {
     pub wasted: Duration,
     /// Most jobs that were handed to one node within a second.
     pub herding_max: u64,
+    /// What no schedule can beat, if that was worked out.
+    pub bounded: Option<Bounded>,
     herding: (u64, BTreeMap<usize, u64>),
 }
 
@@ -109,5 +113,10 @@ impl Tally {
         self.wasted += other.wasted;
         self.herding_max = self.herding_max.max(other.herding_max);
         self.latencies.extend_from_slice(&other.latencies);
+        if let Some(Bounded { latency_s, in_time }) = other.bounded {
+            let sum = self.bounded.get_or_insert_default();
+            sum.latency_s += latency_s;
+            sum.in_time += in_time;
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! `starling sim --workload`: a whole cluster's work in virtual time.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, bail};
 use comfy_table::Table;
 use serde_json::{Map, Value, json};
 use starling_placement::policy::{Policy, UnknownPolicy};
@@ -34,6 +36,12 @@ pub(super) struct WorkloadArgs {
     /// How much a --workload asks for, as a part of what all workers can do
     #[arg(long, default_value_t = 0.7, value_name = "PART", requires = "workload", value_parser = parse_load)]
     load: f64,
+    /// How far jobs of a --workload take another time than predicted: sigma of a log-normal factor [default: the workload's own]
+    #[arg(long, value_name = "SIGMA", requires = "workload", value_parser = parse_sigma)]
+    estimate_sigma: Option<f64>,
+    /// Write what came when and takes how long where, of the first seed, as JSON for `cargo run -p starling-bound --example bound`
+    #[arg(long, value_name = "FILE", requires = "workload")]
+    trace: Option<PathBuf>,
 }
 
 /// One policy or all of them.
@@ -67,6 +75,19 @@ fn parse_load(text: &str) -> Result<f64, String> {
     if (0.01..=10.0).contains(&load) { Ok(load) } else { Err("give 0.01 to 10".to_owned()) }
 }
 
+fn parse_sigma(text: &str) -> Result<f64, String> {
+    let sigma = text.parse::<f64>().map_err(|error| format!("{error}; give a number such as 0.5"))?;
+    if (0.0..=2.0).contains(&sigma) { Ok(sigma) } else { Err("give 0 to 2".to_owned()) }
+}
+
+fn write_trace(setup: &Setup, path: &Path) -> anyhow::Result<()> {
+    let Some(trace) = setup.trace() else {
+        bail!("requests of this run depend on what is decided: it has no trace")
+    };
+    let text = serde_json::to_vec(&trace)?;
+    std::fs::write(path, text).with_context(|| format!("can't write the trace to {}", path.display()))
+}
+
 /// Runs the workload under each policy, and prints what came of it.
 pub(super) fn run(
     args: &WorkloadArgs,
@@ -77,7 +98,14 @@ pub(super) fn run(
     let mut outcomes = Vec::new();
     let begun = Instant::now();
     for decider in &args.policy.0 {
-        let setup = Setup::new(workload, *decider, nodes as usize, args.jobs as usize, seed).load(args.load);
+        let mut setup =
+            Setup::new(workload, *decider, nodes as usize, args.jobs as usize, seed).load(args.load);
+        if let Some(sigma) = args.estimate_sigma {
+            setup = setup.estimate_sigma(sigma);
+        }
+        if let Some(path) = args.trace.as_deref().filter(|_| outcomes.is_empty()) {
+            write_trace(&setup, path)?;
+        }
         let outcome = simulate(&setup, seeds);
         for (seed, violation) in &outcome.violations {
             tell(&format!("{}: seed {seed}: {violation}", decider.as_str()));
@@ -111,8 +139,9 @@ fn report(head: Value, outcomes: &[(&str, Outcome)], wall: Duration) -> serde_js
     };
     add(head);
     let mut policies = Map::new();
-    for (name, Outcome { figures, sim_seconds, trace_hash, violations, .. }) in outcomes {
+    for (name, Outcome { figures, by_seed, sim_seconds, trace_hash, violations, .. }) in outcomes {
         let mut fields = serde_json::to_value(figures)?;
+        fields["by_seed"] = serde_json::to_value(by_seed)?;
         fields["sim_seconds"] = json!(sim_seconds);
         fields["trace_hash"] = json!(trace_hash);
         let told: Vec<_> =
@@ -139,6 +168,7 @@ fn rows(outcomes: &[(&str, Outcome)], wall: Duration) -> String {
         "offers/job",
         "other zones",
         "wasted CPU",
+        "over bound",
     ]);
     for (name, outcome) in outcomes {
         row(&mut rows, name, &outcome.figures);
@@ -159,6 +189,7 @@ fn row(rows: &mut Table, name: &str, figures: &Figures) {
         format!("{:.2}", figures.offers_per_job),
         percent(figures.cross_region_ratio),
         percent(figures.wasted_cpu_ratio),
+        figures.bound_ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
     ]);
 }
 
@@ -189,6 +220,8 @@ mod tests {
             "refused_ratio",
             "wasted_cpu_ratio",
             "herding_max",
+            "bound_ratio",
+            "bound_success_ratio",
             "transcodes",
             "sim_seconds",
             "wall_seconds",
@@ -206,5 +239,6 @@ mod tests {
         assert!(told.contains("waterfall") && told.ends_with("omniscient, all"), "{told}");
         assert_eq!(parse_deciders(ALL).unwrap().0.len(), 9);
         assert!(parse_load("0").is_err() && parse_load("much").is_err() && parse_load("1.5").is_ok());
+        assert!(parse_sigma("-1").is_err() && parse_sigma("0.5").is_ok());
     }
 }

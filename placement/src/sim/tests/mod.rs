@@ -1,6 +1,7 @@
 //! The simulator itself: one seed is one run, its checkers see, rare states are reached; and what it found.
 
 mod faults;
+mod figures;
 mod paper;
 mod plants;
 mod policies;
