@@ -44,9 +44,8 @@ assets! {
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest, Sha256};
-
     use super::*;
+    use crate::content::ContentId;
 
     #[test]
     fn what_is_vendored_is_what_was_taken() {
@@ -55,8 +54,7 @@ mod tests {
         for line in sums.lines() {
             let (sum, name) = line.split_once("  ").unwrap();
             let asset = ASSETS.iter().find(|asset| asset.path == name).unwrap();
-            let digest: String =
-                Sha256::digest(asset.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = ContentId::of(asset.bytes).to_string();
             assert_eq!(digest, sum, "{name}");
             seen += 1;
         }

@@ -113,7 +113,7 @@ struct Memory {
 }
 
 /// What is remembered, and those who watch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Board {
     memory: Mutex<Memory>,
     /// The newest state as JSON, made once for all who watch.
@@ -129,12 +129,6 @@ pub struct Published {
     pub state: bytes::Bytes,
     /// Nothing follows.
     pub closed: bool,
-}
-
-impl Default for Board {
-    fn default() -> Self {
-        Self { memory: Mutex::default(), published: watch::Sender::default() }
-    }
 }
 
 impl Board {
@@ -328,11 +322,15 @@ mod tests {
         for (seconds, enqueued) in [(0, 100), (30, 130), (60, 160), (90, 250)] {
             meter.read(now + Duration::from_secs(seconds), figures(5.0, enqueued));
         }
-        assert_eq!(meter.told().enqueued_per_min, 120.0, "of the minute from 30 s on");
+        assert_eq!(Some(meter.told().enqueued_per_min), Some(120.0), "of the minute from 30 s on");
         meter.read(now + Duration::from_secs(92), figures(91.0, 7));
-        assert_eq!(meter.told().enqueued_per_min, 0.0, "nothing lies between one reading and itself");
+        assert_eq!(
+            Some(meter.told().enqueued_per_min),
+            Some(0.0),
+            "nothing lies between one reading and itself"
+        );
         meter.read(now + Duration::from_secs(94), figures(91.0, 8));
-        assert_eq!(meter.told().enqueued_per_min, 30.0);
+        assert_eq!(Some(meter.told().enqueued_per_min), Some(30.0));
         for n in 0..1000 {
             meter.read(now + Duration::from_millis(94_000 + n), figures(91.0, 8));
         }

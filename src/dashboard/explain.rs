@@ -53,7 +53,7 @@ fn why(candidate: &Candidate, winner: Option<&Candidate>, answer: Option<&str>, 
     let Some(winner) = winner else { return "not decided yet".to_owned() };
     if candidate.score <= winner.score {
         return match (candidate.is_local(), answer) {
-            (true, _) => "ranked before it, but had no place for the job".to_owned(),
+            (true, _) => "ranked before it, but did not do the job".to_owned(),
             (false, Some(_)) => "said yes as well, and another was better".to_owned(),
             (false, None) => "ranked before it, but was not asked".to_owned(),
         };
@@ -80,15 +80,18 @@ fn reasons(candidate: &Candidate, winner: &Candidate) -> Vec<String> {
     if let (Some(own), Some(best)) = (rtt(candidate), rtt(winner))
         && own > best.mul_f64(1.2) + Duration::from_millis(1)
     {
-        reasons.push(format!("{} ms farther", (own - best).as_millis()));
+        reasons.push(format!("{} ms farther", own.saturating_sub(best).as_millis()));
     }
     if let (Some(own), Some(best)) = (&candidate.forecast, &winner.forecast)
         && own.wait > best.wait + Duration::from_millis(10)
     {
-        reasons.push(format!("{} ms longer to wait", (own.wait - best.wait).as_millis()));
+        reasons.push(format!("{} ms longer to wait", own.wait.saturating_sub(best.wait).as_millis()));
     }
     if candidate.work > winner.work.mul_f64(1.05) + Duration::from_millis(10) {
-        reasons.push(format!("{} ms slower at the work", (candidate.work - winner.work).as_millis()));
+        reasons.push(format!(
+            "{} ms slower at the work",
+            candidate.work.saturating_sub(winner.work).as_millis()
+        ));
     }
     if let (Some(own), Some(best)) = (&candidate.load, &winner.load) {
         let jobs = |of: &LoadSample| u32::from(of.queued_jobs) + u32::from(of.running_jobs);

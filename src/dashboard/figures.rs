@@ -242,6 +242,7 @@ impl Counts {
     }
 
     /// What was counted between two readings of one process.
+    #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let less = u64::saturating_sub;
         Self {
@@ -327,7 +328,7 @@ impl Latency {
     fn add(&mut self, other: &Self) {
         if self.buckets == 0 {
             *self = *other;
-        } else if self.bounds_s == other.bounds_s {
+        } else if self.bounds_s.map(f64::to_bits) == other.bounds_s.map(f64::to_bits) {
             for (count, other) in self.counts.iter_mut().zip(other.counts) {
                 *count += other;
             }

@@ -20,8 +20,10 @@ use crate::workers::Progress;
 const JOBS_MAX: usize = 100;
 const DECISIONS_MAX: usize = 20;
 const CANDIDATES_MAX: usize = 9;
-/// A job that nothing is heard of for so long is told of no more.
+/// A job that nothing is heard of for so long is told of no more; one that has no place yet, for so long: an upload that is refused is
+/// not told of by its content.
 const SILENT_MAX: Duration = Duration::from_secs(600);
+const UNPLACED_MAX: Duration = Duration::from_secs(60);
 /// Longest note.
 const NOTE_CHARS_MAX: usize = 160;
 
@@ -153,6 +155,9 @@ impl Journal {
             }
             What::HandedOver { peer, done: false, .. } => {
                 job.note = Some(format!("{peer} took it and did not do it"));
+                if job.stage == Stage::Sent && job.by.as_ref() == Some(peer) {
+                    (job.stage, job.by, job.route) = (Stage::Placing, None, None);
+                }
             }
             What::Refused { peer, reason, .. } | What::Lost { peer, reason } => {
                 let words = short(reason);
@@ -333,7 +338,8 @@ impl Entry {
     /// A job whose worker is gone without a word, or of which nothing is heard, is over in a way that was not told of.
     fn is_told(&self, now: Instant) -> bool {
         let works = self.progress.as_ref().is_some_and(|progress| progress.has_changed().is_ok());
-        works || now.saturating_duration_since(self.heard) < SILENT_MAX
+        let silent_max = if self.stage == Stage::Placing { UNPLACED_MAX } else { SILENT_MAX };
+        works || now.saturating_duration_since(self.heard) < silent_max
     }
 
     fn told(&self, node: &NodeName, now: Instant) -> JobState {
@@ -372,14 +378,14 @@ mod tests {
         Journal::new("node1".parse().unwrap(), "score")
     }
 
-    fn tell(journal: &Journal, what: What) {
-        journal.observe(&NodeEvent::Job { content: &CLIP, what: &what });
+    fn tell(journal: &Journal, what: &What) {
+        journal.observe(&NodeEvent::Job { content: &CLIP, what });
     }
 
     #[test]
     fn a_job_is_followed_to_its_end_here() {
         let (journal, profile) = (journal(), "360p".parse().unwrap());
-        tell(&journal, What::Ranked { scores: "".into(), candidates: [].into() });
+        tell(&journal, &What::Ranked { scores: "".into(), candidates: [].into() });
         journal.observe(&NodeEvent::Enqueued { content: &CLIP, profile: &profile });
         let progress = watch::Sender::new(Progress { fraction: Some(0.25), ..Progress::default() });
         journal.follow(&CLIP, "360p", progress.subscribe());
@@ -405,17 +411,20 @@ mod tests {
     #[test]
     fn a_peers_words_are_kept_with_the_decision() {
         let journal = journal();
-        tell(&journal, What::Ranked { scores: "".into(), candidates: [].into() });
+        tell(&journal, &What::Ranked { scores: "".into(), candidates: [].into() });
         let (peer, route) = ("node2".parse::<NodeName>().unwrap(), RouteKind::CrossRegion);
-        tell(&journal, What::Offered { peer: peer.clone(), route, answer: Answer::Refused });
+        tell(&journal, &What::Offered { peer: peer.clone(), route, answer: Answer::Refused });
         let reason = "its queue is full".to_owned();
-        tell(&journal, What::Refused { peer: peer.clone(), reason, taken: false });
+        tell(&journal, &What::Refused { peer: peer.clone(), reason, taken: false });
         let other: NodeName = "node3".parse().unwrap();
-        tell(&journal, What::Offered { peer: other, route, answer: Answer::Accepted });
+        tell(&journal, &What::Offered { peer: other, route, answer: Answer::Accepted });
         let work = journal.work();
         assert_eq!(work.decisions[0].chosen.as_deref(), Some("node3"));
         assert_eq!((&*work.jobs[0].state, work.jobs[0].by.as_deref()), ("sent", Some("node3")));
         assert_eq!(work.jobs[0].note.as_deref(), Some("node2: its queue is full"));
+        let peer_3 = "node3".parse::<NodeName>().unwrap();
+        tell(&journal, &What::HandedOver { peer: peer_3, route, done: false });
+        assert_eq!((&*journal.work().jobs[0].state, &journal.work().jobs[0].by), ("placing", &None));
         let answers = &journal.pages.lock().decisions[0].answers;
         assert_eq!(answers[0], (peer, "its queue is full".to_owned()));
     }

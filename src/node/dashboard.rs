@@ -86,7 +86,7 @@ pub(super) async fn read_regularly(node: Arc<Node>) {
                 node.board.read(&Node::view(&node), figures.into_iter().collect());
             }
             Err(error) => {
-                tracing::warn!(%error, "the node's own metrics can't be read: the dashboard has none")
+                tracing::warn!(%error, "the node's own metrics can't be read: the dashboard has none");
             }
         }
     }
