@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod bench;
 mod body;
 pub mod client;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The command line: a file a subcommand.
 
+mod bench;
 mod events;
 mod job;
 mod key;
@@ -48,6 +49,8 @@ enum Command {
     Job(job::Args),
     /// Send many uploads at once, each to a random node, and report what came of them
     Load(Box<load::Args>),
+    /// Run the paper's experiments on a lab of this machine, and write a report
+    Bench(Box<bench::Args>),
     /// Show what can be asked for and what it makes; check a profile file
     Profiles(profiles::Args),
     /// Show or change the routing policy of running nodes
@@ -79,6 +82,7 @@ impl Cli {
             Command::Key(args) => key::run(&args),
             Command::Upload(args) => runtime::block_on(upload::run(args)),
             Command::Load(args) => runtime::block_on(load::run(*args)),
+            Command::Bench(args) => runtime::block_on(bench::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
             Command::Events(args) => runtime::block_on(events::run(args)),
             Command::Job(args) => runtime::block_on(job::run(args)),

@@ -8,14 +8,13 @@ use std::process::ExitCode;
 use listenfd::ListenFd;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use starling::config::{NodeConfig, NodeOptions};
+use starling::lab::DIE_WITH_PARENT;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 /// Exit status for a configuration that can't be used.
 const EXIT_USAGE: u8 = 2;
-/// Set by a parent that wants the node to end with it, however the parent ends.
-const DIE_WITH_PARENT: &str = "STARLING_DIE_WITH_PARENT";
 
 /// Run one node
 #[derive(clap::Args)]

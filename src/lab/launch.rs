@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -16,6 +17,8 @@ use super::isolation::{self, Choice};
 use super::supervisor::GRACE;
 use super::{Isolation, LabError, Options, cgroup};
 
+/// Set to 1 by a program that starts a lab and wants it to end with it, however that program ends.
+pub const DIE_WITH_PARENT: &str = "STARLING_DIE_WITH_PARENT";
 /// Written to the pipe before it is closed: "stop" rather than "I was killed".
 const STOP: &[u8] = b"stop";
 /// From "stop" to the supervisor's end: its nodes' grace and what taking the rest down needs.
@@ -42,6 +45,10 @@ impl Lifeline {
 /// [`super::supervise`] with the same options; id, isolation and the nodes' arguments are added to them.
 pub async fn launch(options: &Options, reenter: &[String]) -> Result<ExitCode, LabError> {
     let mut stop = Stop::new()?;
+    if std::env::var_os(DIE_WITH_PARENT).is_some_and(|value| value == "1") {
+        // In order, as if the user had ended it.
+        set_parent_process_death_signal(Some(Signal::TERM)).map_err(|errno| failed(errno.into()))?;
+    }
     let choice = isolation::choose(options.isolation).await?;
     let folder = Folder::create(&options.base_folder).await?;
     warn(&choice);
@@ -119,6 +126,7 @@ fn start(isolation: Isolation, supervisor: &[String]) -> io::Result<(io::PipeWri
         .args(args)
         .stdin(Stdio::from(reader))
         .env("PATH", command::search_path())
+        .env_remove(DIE_WITH_PARENT)
         // Ctrl-C is for the launcher, which takes the lab down in order.
         .process_group(0)
         .kill_on_drop(true)

@@ -40,7 +40,7 @@ pub use ctl::{Answer, Request, request};
 pub use error::LabError;
 pub use folder::find;
 pub use isolation::Isolation;
-pub use launch::launch;
+pub use launch::{DIE_WITH_PARENT, launch};
 pub use links::LinkBackend;
 pub use plan::{NODES_MAX, NodePlan};
 pub use report::{NodeReport, Report};

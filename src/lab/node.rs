@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
+use super::launch::DIE_WITH_PARENT;
 use super::user::{NodeUser, Program};
 use super::{LabError, NodePlan};
 
@@ -138,7 +139,7 @@ impl Node {
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(log)
             .stderr(both)
-            .env("STARLING_DIE_WITH_PARENT", "1")
+            .env(DIE_WITH_PARENT, "1")
             // What the lab says of the key counts, and what the user says after `--`.
             .env_remove("STARLING_KEY_FILE")
             .env("STARLING_LAB_CGROUP", self.spec.cgroup.as_deref().unwrap_or("".as_ref()))

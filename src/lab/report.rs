@@ -20,6 +20,9 @@ pub struct Report {
     pub backend: String,
     /// `namespaces`, `user-namespaces` or `loopback`.
     pub isolation: String,
+    /// How many cores each node may use, where that is limited.
+    #[serde(default)]
+    pub cpus: Option<f64>,
     /// From the start of the first node's process until all were ready and saw each other.
     pub converged_ms: u64,
     /// The folder with a log file for each node.

@@ -295,6 +295,7 @@ impl Supervisor {
             nodes: nodes.collect(),
             backend: self.links.backend().to_owned(),
             isolation: self.isolation.name().to_owned(),
+            cpus: self.cgroup.as_ref().and(self.options.cpus),
             converged_ms: self.converged.as_millis().try_into().unwrap_or(u64::MAX),
             logs: self.options.logs.clone().unwrap_or_else(|| self.folder.logs()).display().to_string(),
             key_file: self.key_file.as_ref().map(|file| file.display().to_string()),

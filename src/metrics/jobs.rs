@@ -3,22 +3,29 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use starling_placement::desk::Predictions;
 use starling_placement::journey::{Answer, CacheState, Served, Timings, What};
 use starling_placement::policy::RouteKind;
 
 use crate::api::JobState;
 use crate::events::{Departure, NodeEvent};
+use crate::profile::{ProfileName, ProfileSet};
 use crate::store::Object;
 
 /// From a cache's hit to past the usual deadline of 40 s: what is waited for, and what is not.
 const SECONDS: [f64; 11] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
 /// How long a job took by how long it was said to take: half, as said, twice.
 const RATIOS: [f64; 9] = [0.25, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0, 4.0, 8.0];
+
+/// Of relative errors of predictions.
+const QUANTILES: [(f64, &str); 2] = [(0.5, "0.5"), (0.9, "0.9")];
 
 type Count<L> = Family<L, Counter<u64, AtomicU64>>;
 
@@ -58,6 +65,17 @@ struct CacheLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProfileLabel {
+    profile: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuantileLabels {
+    profile: String,
+    quantile: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
 }
@@ -75,7 +93,8 @@ pub(super) struct Jobs {
     receive: Histogram,
     queue_wait: Histogram,
     transcode: Histogram,
-    prediction: Histogram,
+    prediction: Family<ProfileLabel, Histogram>,
+    predictions: Mutex<Predictions>,
     transfer: Family<TransferLabels, Histogram>,
     transfer_bytes: Count<TransferLabels>,
     bytes_in: Counter<u64, AtomicU64>,
@@ -104,7 +123,8 @@ impl Default for Jobs {
             receive: seconds(),
             queue_wait: seconds(),
             transcode: seconds(),
-            prediction: Histogram::new(RATIOS),
+            prediction: Family::new_with_constructor(|| Histogram::new(RATIOS)),
+            predictions: Mutex::default(),
             transfer: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             transfer_bytes: Family::default(),
             bytes_in: Counter::default(),
@@ -131,6 +151,8 @@ impl Default for Jobs {
 impl Jobs {
     /// Each counter whose labels are known is there from the start: what is not there has no rate.
     fn at_zero(&self) {
+        let profile = ProfileSet::builtin().default_name().to_string();
+        drop(self.prediction.get_or_create(&ProfileLabel { profile }));
         for cache in [CacheState::Hit, CacheState::Miss, CacheState::Joined].map(CacheState::as_str) {
             drop(self.cache.get_or_create(&CacheLabel { cache }));
         }
@@ -180,7 +202,7 @@ impl Jobs {
             NodeEvent::JobEnded { state, .. } => {
                 self.ended.get_or_create(&StateLabel { state: state.as_str() }).inc();
             }
-            NodeEvent::Made { took, predicted, .. } => self.made(*took, *predicted),
+            NodeEvent::Made { profile, took, predicted, .. } => self.made(profile, *took, *predicted),
             NodeEvent::Evicted { bytes, .. } => {
                 self.evictions.inc();
                 self.evicted_bytes.inc_by(*bytes);
@@ -223,11 +245,26 @@ impl Jobs {
         self.bytes_out.inc_by(served.object.bytes());
     }
 
-    fn made(&self, took: Duration, predicted: Option<Duration>) {
+    fn made(&self, profile: &ProfileName, took: Duration, predicted: Option<Duration>) {
         self.transcode.observe(took.as_secs_f64());
         if let Some(predicted) = predicted.filter(|predicted| !predicted.is_zero()) {
-            self.prediction.observe(took.div_duration_f64(predicted));
+            let label = ProfileLabel { profile: profile.to_string() };
+            self.prediction.get_or_create(&label).observe(took.div_duration_f64(predicted));
+            self.predictions.lock().learn(profile, predicted, took);
         }
+    }
+
+    /// Relative errors of the last jobs of each profile.
+    fn prediction_errors(&self) -> Family<QuantileLabels, Gauge<f64, AtomicU64>> {
+        let family = Family::<QuantileLabels, Gauge<f64, AtomicU64>>::default();
+        let predictions = self.predictions.lock();
+        for profile in predictions.profiles() {
+            for (part, quantile) in QUANTILES {
+                let labels = QuantileLabels { profile: profile.to_string(), quantile };
+                family.get_or_create(&labels).set(predictions.error(profile, part).unwrap_or_default());
+            }
+        }
+        family
     }
 
     fn offer_received(&self, answer: &'static str) {
@@ -249,8 +286,11 @@ impl Jobs {
         registry.register_with_unit("queue_wait", help, Unit::Seconds, self.queue_wait.clone());
         let help = "Time that a worker took to make a result and look at it";
         registry.register_with_unit("transcode", help, Unit::Seconds, self.transcode.clone());
-        let help = "Time that a job took a worker, by the time that was predicted when it began";
+        let help = "Time that a job took a worker, by the time that was predicted when it began, by profile";
         registry.register_with_unit("prediction_error", help, super::ratio(), self.prediction.clone());
+        let help = "How far the last 100 jobs of a profile were from their predictions at the most: half of them, nine tenths";
+        let errors = self.prediction_errors();
+        registry.register_with_unit("prediction_relative_error", help, super::ratio(), errors);
         registry.register_with_unit(
             "upload_received",
             "Bytes of uploads",

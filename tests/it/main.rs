@@ -5,6 +5,7 @@
 mod addresses;
 mod admission;
 mod bad_input;
+mod bench;
 mod browsers;
 mod busy;
 mod cli;

@@ -16,6 +16,7 @@ mod job;
 mod line;
 #[cfg(test)]
 mod model;
+mod predictions;
 mod ready;
 mod speed;
 mod speeds;
@@ -34,6 +35,7 @@ pub use estimate::Estimate;
 use estimate::Work;
 pub use job::{Ending, Entry, Granted, JobId, JobSpec, Next, Over, Refusal, ReservationId, Totals, Unseen};
 use job::{Running, Waiting};
+pub use predictions::Predictions;
 pub use ready::Ready;
 use speeds::Speeds;
 pub use turns::{Tally, Turns};

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!  plan.rs     which requests come, by workload.rs's table        run.rs      one run: requests, mishaps, checkers
+//!              replay.rs or as they were recorded
 //!  client.rs   a client, and a node's HTTP server in short         cluster.rs  all nodes, and what goes wrong
 //!  node.rs     a node; ports.rs, peers.rs its ports;               gossip.rs   the overlay's world under it
 //!              bench.rs its workers, offers.rs what it holds       network.rs  links for bodies and questions
@@ -31,6 +32,7 @@ mod plan;
 mod ports;
 mod process;
 mod record;
+mod replay;
 mod report;
 mod run;
 mod setup;
@@ -41,7 +43,7 @@ mod trace;
 mod workload;
 
 pub use check::{Rule, Violation};
-pub use report::OfSeed;
-pub use report::{Figures, Outcome, simulate};
+pub use replay::Recorded;
+pub use report::{Figures, OfSeed, Outcome, simulate};
 pub use setup::{Decider, Setup};
 pub use workload::{UnknownWorkload, WORKLOADS, Workload};

@@ -54,6 +54,10 @@ impl<'a> Planner<'a> {
     /// The next request.
     pub fn next(&mut self) -> Request {
         let setup = self.setup;
+        if let Some(recorded) = setup.recorded.as_ref().and_then(|all| all.get(self.made as usize)) {
+            self.made += 1;
+            return recorded.request(self.made - 1);
+        }
         let at = Duration::from_secs_f64(self.at);
         // Arrivals of a Poisson process, whose rate goes up and down.
         let gap = -(1.0 - self.rng.random::<f64>()).ln() / (setup.rate() * setup.workload.rate(at));

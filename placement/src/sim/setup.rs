@@ -1,10 +1,12 @@
 //! What a run is made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use starling_overlay::sim::Topology;
 
 use super::Workload;
+use super::replay::Recorded;
 use crate::policy::{Policy, PolicyKind};
 
 /// What decides where jobs run.
@@ -104,6 +106,8 @@ pub struct Setup {
     pub(super) announces: bool,
     pub(super) mishaps: Vec<Mishap>,
     pub(super) plant: Option<Plant>,
+    /// Requests as they were recorded, in place of drawn ones.
+    pub(super) recorded: Option<Arc<Vec<Recorded>>>,
     pub(super) keeps_trace: bool,
     /// Nodes know each other before the first request.
     pub(super) settle: Duration,
@@ -131,6 +135,7 @@ impl Setup {
             announces: false,
             mishaps: Vec::new(),
             plant: None,
+            recorded: None,
             keeps_trace: false,
             settle: SETTLE,
         }

@@ -14,6 +14,7 @@ mod outcome;
 mod plan;
 mod report;
 mod request;
+mod schedule;
 mod sources;
 mod tally;
 
@@ -21,5 +22,6 @@ pub use breaker::NoNode;
 pub use cluster::ClusterReport;
 pub use generator::{Generator, Options};
 pub use report::{Latency, Refusals, Report, Retries, Times};
+pub use schedule::{Ended, Pace, Record, Schedule, Sending};
 pub use sources::{Source, SourceError, find};
 pub use tally::Snapshot;

@@ -68,6 +68,15 @@ pub(super) enum Hops {
 }
 
 impl Hops {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::SameZone => "same_zone",
+            Self::CrossZone => "cross_zone",
+            Self::Unknown => "unknown",
+        }
+    }
+
     pub(super) fn of(routes: &str) -> Self {
         routes.split(',').map(Self::of_one).max().unwrap_or(Self::Unknown)
     }

@@ -137,13 +137,7 @@ impl Tally {
                 *self.caches.entry(cache.to_owned()).or_default() += 1;
             }
         }
-        let hops = match Hops::of(&served.route) {
-            Hops::Local => "local",
-            Hops::SameZone => "same_zone",
-            Hops::CrossZone => "cross_zone",
-            Hops::Unknown => "unknown",
-        };
-        *self.hops.entry(hops).or_default() += 1;
+        *self.hops.entry(Hops::of(&served.route).name()).or_default() += 1;
         self.contents.insert((file, tail.to_vec()));
     }
 
