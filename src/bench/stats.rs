@@ -157,8 +157,8 @@ mod tests {
         let window = Duration::from_secs(5);
         // One upload each half second; those of 10 to 18 s fail, with one that does not among them.
         let run = |until: f64| -> Vec<_> {
-            let times = (0..100).map(|n| f64::from(n) / 2.0);
-            times.map(|at| record(at, 1.0, at < 10.0 || at == 12.0 || at >= until)).collect()
+            let uploads = (0..100).map(|n| (n, f64::from(n) / 2.0));
+            uploads.map(|(n, at)| record(at, 1.0, at < 10.0 || n == 24 || at >= until)).collect()
         };
         let recovered = |until| recovered_after(&run(until), Duration::from_secs(10), window);
         assert_eq!(recovered(10.0), Some(Duration::ZERO), "it never fell");
