@@ -21,6 +21,7 @@ pub mod lab;
 pub mod load;
 pub mod media;
 pub mod metrics;
+pub mod monitor;
 pub mod node;
 pub mod offload;
 pub mod printable;

@@ -28,6 +28,7 @@ mod swim;
 pub mod testing;
 mod time;
 mod traffic;
+mod unanswered;
 mod versions;
 mod view;
 mod wire;
@@ -40,7 +41,9 @@ pub use event::{Convergence, Event, Subject};
 pub use key::NodeKey;
 pub use keyring::{KEY_BYTES, Keyring, KeyringError};
 pub use load::LoadSample;
-pub use member::{BootEpoch, Identity, Incarnation, MemberState, NodeName, NodeNameError, Zone, ZoneError};
+pub use member::{
+    BootEpoch, Identity, Incarnation, MemberState, NAME_BYTES_MAX, NodeName, NodeNameError, Zone, ZoneError,
+};
 #[doc(hidden)]
 pub use parts::Parts;
 pub use rejection::{Rejected, Rejection};

@@ -106,13 +106,22 @@ pub struct Identity {
     pub http_port: u16,
     /// Where it stands.
     pub zone: Zone,
-    /// How many jobs it can run at once.
+    /// How many jobs it can run at once; [`Identity::OBSERVES`]: none, ever.
     pub capacity_jobs: u16,
     /// Versions of the wire format that it speaks: [`Versions::SPOKEN`].
     pub versions: Versions,
 }
 
 impl Identity {
+    /// The capacity of a member that watches and never works. Older releases know of no such members, take them for members whose
+    /// load is not known, and find, if they ask them, that they refuse.
+    pub const OBSERVES: u16 = 0;
+
+    /// Whether it only watches: it takes no job, holds no content and gives no lease.
+    pub const fn is_observer(&self) -> bool {
+        self.capacity_jobs == Self::OBSERVES
+    }
+
     /// Where its HTTP service answers other nodes.
     pub fn http(&self) -> SocketAddr {
         SocketAddr::new(self.gossip.ip(), self.http_port)

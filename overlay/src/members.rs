@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::precedence::Claim;
 use crate::rtt::RttEstimator;
 use crate::swim::Path;
+use crate::unanswered::Unanswered;
 use crate::{BootEpoch, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeKey, Time, Zone};
 
 /// Index of a member in the table; it stays the same until the member is forgotten.
@@ -41,6 +42,8 @@ pub(crate) struct Known {
     /// Which setting of this node's cluster it shares, by number; 0: none that is known.
     pub shares: u32,
     pub rtt: RttEstimator,
+    /// How many pings to it stay without an answer.
+    pub unanswered: Unanswered,
     /// Where else than at the address of its identity it can be spoken to.
     pub path: Option<Box<Path>>,
     /// Through whom it last answered, since it last did so by itself, and how long that took.

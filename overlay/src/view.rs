@@ -38,6 +38,9 @@ pub struct Member {
     /// Round-trip time to it, measured, or estimated from coordinates (then `jitter` is the expected error); none
     /// before either is known.
     pub rtt: Option<Rtt>,
+    /// Part of this node's pings to it, 0 to 1, that stay without an answer in time; none before there were some. For people:
+    /// nothing is decided by it.
+    pub loss: Option<f32>,
     /// Its newest load sample known here.
     pub load: Option<Load>,
     /// Whether it failed and came back so often lately that it is to get no work for a while.
@@ -139,6 +142,7 @@ impl Viewer {
             state: swim.state(),
             incarnation: swim.incarnation(),
             rtt: None,
+            loss: None,
             load: load(swim.load()),
             damping: None,
             heard_at: None,
@@ -148,6 +152,7 @@ impl Viewer {
             state: peer.state,
             incarnation: peer.incarnation,
             rtt: swim.rtt_to(peer),
+            loss: peer.known.as_ref().and_then(|known| known.unanswered.part()),
             load: load(peer.known.as_ref().and_then(|known| known.load)),
             damping: swim.damping(peer).map(|(failures, until)| Damping { failures, until: instant(until) }),
             heard_at: Some(peer.address()).filter(|address| *address != peer.identity.gossip),

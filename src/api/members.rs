@@ -47,6 +47,9 @@ pub struct MemberJson {
     pub gossip: SocketAddr,
     /// Where its HTTP service is.
     pub http: SocketAddr,
+    /// Whether it only watches: it takes no job and holds no result.
+    #[serde(default)]
+    pub observer: bool,
     /// Versions of the gossip's wire format that it speaks, such as `1` or `1-2`.
     #[serde(default)]
     pub wire: String,
@@ -128,6 +131,7 @@ impl MemberJson {
             heard_at: member.heard_at,
             gossip: identity.gossip,
             http: identity.http(),
+            observer: identity.is_observer(),
             wire: identity.versions.to_string(),
         }
     }

@@ -42,6 +42,10 @@ struct LabArgs {
     #[arg(long, default_value_t = 5001, value_name = "PORT")]
     base_port: u16,
 
+    /// Serve the lab's dashboard on 127.0.0.1, this port; on a free one where it is 0 or taken [default: 8005, or 0 with --base-port 0]
+    #[arg(long, value_name = "PORT")]
+    dashboard_port: Option<u16>,
+
     /// How nodes are kept apart
     #[arg(long, value_enum, default_value_t = Isolation::Auto, value_name = "HOW")]
     isolation: Isolation,
@@ -118,6 +122,8 @@ struct CtlArgs {
 /// How long a cluster gets until it is ready, at the least, and for each of its nodes.
 const READY_WITHIN_MIN: Duration = Duration::from_secs(60);
 const READY_WITHIN_PER_NODE: Duration = Duration::from_secs(3);
+/// The paper's system has its monitor there.
+const DASHBOARD_PORT: u16 = 8005;
 /// Exit status for a folder that is no lab's.
 const EXIT_USAGE: u8 = 2;
 
@@ -160,6 +166,9 @@ impl LabArgs {
         };
         say("nodes", self.nodes.to_string());
         say("base-port", self.base_port.to_string());
+        let dashboard_port =
+            self.dashboard_port.unwrap_or(if self.base_port == 0 { 0 } else { DASHBOARD_PORT });
+        say("dashboard-port", dashboard_port.to_string());
         say("dir", path(&base_folder)?);
         say("backend", self.backend.name().to_owned());
         let ready_within = self.ready_within.unwrap_or_else(|| ready_within(self.nodes));
@@ -187,6 +196,7 @@ impl LabArgs {
             nodes: self.nodes,
             zone_file: self.zones,
             base_port: self.base_port,
+            dashboard_port,
             isolation: self.isolation,
             backend: self.backend,
             base_folder,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use starling::client::load::{self, Generator, Options, Snapshot};
+use starling::client::load::{self, Generator, Options, ReportUrl, Snapshot};
 use starling::client::{Client, Endpoint, Target, discover};
 
 use super::out;
@@ -78,6 +78,10 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
+    /// Tell a monitor at this address every 5 s how the run goes, as the paper's client does
+    #[arg(long, env = "STARLING_REPORT", value_name = "URL")]
+    report: Option<ReportUrl>,
+
     /// Print the report as one line of JSON
     #[arg(long)]
     json: bool,
@@ -116,6 +120,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         unique: args.unique,
         retry: args.retry,
         verify: args.verify,
+        report: args.report,
     });
     let generator = begin.await?;
     // Draws on stderr, and only if that is a terminal.
@@ -145,7 +150,7 @@ async fn draw(bar: &ProgressBar, generator: &Generator) -> Infallible {
 }
 
 fn line(now: &Snapshot) -> String {
-    let Snapshot { elapsed, requests, in_flight, succeeded, refused, failed, median_ms } = now;
+    let Snapshot { elapsed, requests, in_flight, succeeded, refused, failed, median_ms, .. } = now;
     let seconds = elapsed.as_secs_f64();
     let rate = *succeeded as f64 / seconds.max(0.001);
     format!(

@@ -8,6 +8,7 @@ mod lab;
 mod load;
 mod log;
 mod members;
+mod monitor;
 mod node;
 mod out;
 mod policy;
@@ -41,6 +42,8 @@ enum Command {
     Lab(Box<lab::Args>),
     /// Send files to a node, with a progress bar, and save the transcoded results
     Upload(upload::Args),
+    /// Watch a cluster: its dashboard with the figures of all nodes, their history, and load generators' reports
+    Monitor(Box<monitor::MonitorArgs>),
     /// Show the membership as one node sees it: zone, state, RTT, load, age of the load
     Members(members::Args),
     /// Show what happens, as one node sees it: members that fail and come back, uploads, jobs
@@ -77,6 +80,7 @@ impl Cli {
             // Becomes another program: no runtime, no threads.
             Command::Sandbox(args) => return sandbox::run(&args),
             Command::Node(args) => node::run(*args),
+            Command::Monitor(args) => monitor::run(*args),
             Command::Lab(args) => runtime::block_on(lab::run(*args)),
             Command::Sim(args) => sim::run_command(&args),
             Command::Key(args) => key::run(&args),

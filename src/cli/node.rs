@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 /// Exit status for a configuration that can't be used.
-const EXIT_USAGE: u8 = 2;
+pub(super) const EXIT_USAGE: u8 = 2;
 
 /// Run one node
 #[derive(clap::Args)]
@@ -74,7 +74,7 @@ fn inherited_listeners() -> anyhow::Result<Vec<TcpListener>> {
 }
 
 /// A message for each SIGHUP; those that come while one is being acted on are one.
-fn reload_signal() -> io::Result<mpsc::Receiver<()>> {
+pub(super) fn reload_signal() -> io::Result<mpsc::Receiver<()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     let (send, receive) = mpsc::channel(1);
     // Ends with the node, which drops the receiver.
@@ -85,7 +85,7 @@ fn reload_signal() -> io::Result<mpsc::Receiver<()>> {
 }
 
 /// Ends with the first SIGINT or SIGTERM.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::rt::TokioExecutor;
@@ -140,12 +141,44 @@ impl Client {
         path: &str,
         timeout: Duration,
     ) -> Result<Bytes, ClientError> {
-        self.ask(endpoint, path, timeout).await.map(|(body, _)| body)
+        self.get_at_most(endpoint, path, timeout, ANSWER_BYTES_MAX).await
+    }
+
+    /// The same of an answer that has no more bytes than these.
+    pub async fn get_at_most(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        timeout: Duration,
+        bytes_max: usize,
+    ) -> Result<Bytes, ClientError> {
+        self.ask(endpoint, path, (timeout, bytes_max)).await.map(|(body, _)| body)
+    }
+
+    /// Posts a JSON document, whose answer is of no interest but for its status.
+    pub async fn post_json(
+        &self,
+        url: &Uri,
+        endpoint: &Endpoint,
+        json: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<(), ClientError> {
+        let ask = async {
+            let body = Full::from(json).map_err(|never| match never {}).boxed();
+            let request = Request::post(url)
+                .header(CONTENT_TYPE, "application/json")
+                .body(body)
+                .map_err(|error| broken(endpoint, &error))?;
+            let response = refuse(endpoint, self.send(endpoint, request).await?).await?;
+            read_at_most(endpoint, response, ANSWER_BYTES_MAX).await.map(drop)
+        };
+        let late = || ClientError::TimedOut { endpoint: endpoint.clone(), after: timeout };
+        tokio::time::timeout(timeout, ask).await.map_err(|_| late())?
     }
 
     /// Asks which node answers there. A video is sent to nobody who has not been asked so.
     pub async fn identify(&self, endpoint: &Endpoint, timeout: Duration) -> Result<Reached, ClientError> {
-        let (body, address) = self.ask(endpoint, "/health", timeout).await?;
+        let (body, address) = self.ask(endpoint, "/health", (timeout, ANSWER_BYTES_MAX)).await?;
         let health: Health = serde_json::from_slice(&body).map_err(|error| nonsense(endpoint, &error))?;
         let address = address.ok_or_else(|| nonsense(endpoint, &"its address is not known"))?;
         Ok(Reached { name: health.node, address })
@@ -156,7 +189,7 @@ impl Client {
         &self,
         endpoint: &Endpoint,
         path: &str,
-        timeout: Duration,
+        (timeout, bytes_max): (Duration, usize),
     ) -> Result<(Bytes, Option<SocketAddr>), ClientError> {
         let ask = async {
             let body = Empty::new().map_err(|never| match never {}).boxed();
@@ -164,7 +197,7 @@ impl Client {
                 Request::get(endpoint.uri(path)).body(body).map_err(|error| broken(endpoint, &error))?;
             let response = refuse(endpoint, self.send(endpoint, request).await?).await?;
             let address = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
-            Ok((read(endpoint, response).await?, address))
+            Ok((read_at_most(endpoint, response, bytes_max).await?, address))
         };
         let late = || ClientError::TimedOut { endpoint: endpoint.clone(), after: timeout };
         tokio::time::timeout(timeout, ask).await.map_err(|_| late())?
@@ -202,7 +235,15 @@ pub(super) async fn refuse(
 }
 
 pub(super) async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Bytes, ClientError> {
-    match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
+    read_at_most(endpoint, response, ANSWER_BYTES_MAX).await
+}
+
+async fn read_at_most(
+    endpoint: &Endpoint,
+    response: Response<Incoming>,
+    bytes_max: usize,
+) -> Result<Bytes, ClientError> {
+    match Limited::new(response.into_body(), bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(ClientError::Broken { endpoint: endpoint.clone(), reason: error.to_string() }),
     }

@@ -233,7 +233,7 @@ impl Memory {
         }
         let live: Vec<_> = view
             .members()
-            .filter(|member| member.state.is_live() && member.identity.capacity_jobs > 0)
+            .filter(|member| member.state.is_live() && !member.identity.is_observer())
             .filter_map(|member| member.load.map(|load| load.sample))
             .collect();
         let sum = |figure: fn(&starling_overlay::LoadSample) -> u16| {

@@ -112,7 +112,7 @@ fn node_state(member: &Member, now: Instant) -> NodeState {
         name: identity.name.to_string(),
         zone: identity.zone.to_string(),
         state: member.state.to_string(),
-        observer: identity.capacity_jobs == 0,
+        observer: identity.is_observer(),
         http: identity.http().to_string(),
         rtt_ms: member.rtt.map(|rtt| rounded(rtt.mean.as_secs_f64() * 1e3, 100.0)),
         damped_ms: damped.map(|left| left.as_millis() as u64),

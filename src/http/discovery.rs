@@ -27,8 +27,12 @@ struct Labels<'a> {
 /// A member that has failed stays a target until it is forgotten: that it is down is to be seen. One that has left is none.
 pub(super) fn prometheus(node: &Node) -> Response<Body> {
     let view = node.view();
-    let groups: Vec<_> =
-        view.members().filter(|member| member.state != MemberState::Left).map(group).collect();
+    let groups: Vec<_> = view
+        .members()
+        // What only watches has no metrics of a node.
+        .filter(|member| member.state != MemberState::Left && !member.identity.is_observer())
+        .map(group)
+        .collect();
     respond::json(StatusCode::OK, &groups)
 }
 

@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response};
 
 use super::respond::problem;
+use super::server::Service;
 use super::{
     ApiError, Body, cors, dashboard, discovery, events, files, health, internal, jobs, members, objects,
     policy, profiles, upload,
@@ -20,8 +21,17 @@ use crate::node::Node;
 const DOCUMENT_TYPE: &str = "application/json";
 const STREAM_TYPE: &str = "application/octet-stream";
 
-/// Answers one request; never fails, since a failure is an answer too.
-pub(super) async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+impl Service for Node {
+    fn is_member(&self, address: IpAddr) -> bool {
+        Self::is_member(self, address)
+    }
+
+    async fn answer(self: Arc<Self>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+        answer(&self, client, request).await
+    }
+}
+
+async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let (mut response, passed) = match node.gate().check(&request, |name| is_member(node, name)) {
         Err(error) => (refuse(request, &error.into()), None),
         Ok(passed) => match cors::preflight(&request, &passed) {

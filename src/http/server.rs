@@ -22,9 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::activity::{Busy, HEAD_BYTES_MAX};
 use super::places::{Entered, Place, Places};
 use super::write_stall::WriteStall;
-use super::{ApiError, Body, full_body, router};
+use super::{ApiError, Body, full_body};
 use crate::body::keep;
-use crate::node::Node;
 
 /// Read buffer of a connection, in bytes: bodies come in pieces of this. An upload has one, and up to one more than its share in
 /// each of its two batches: where all come at full speed, this is most of a node's memory.
@@ -45,6 +44,19 @@ pub struct ServerLimits {
     pub connections_per_client: u32,
 }
 
+/// What answers requests.
+pub trait Service: Send + Sync + 'static {
+    /// Whether this is the address of a member of the cluster, for which there is a place when there is none for others.
+    fn is_member(&self, address: IpAddr) -> bool;
+
+    /// Answers one request of the client at this address; never fails, since a failure is an answer, too.
+    fn answer(
+        self: Arc<Self>,
+        client: IpAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
 /// The running service.
 #[derive(Debug)]
 pub struct Server {
@@ -53,16 +65,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `node` on all `listeners`. The accept tasks end with [`Self::shutdown`]; each connection's task ends
+    /// Serves `service` on all `listeners`. The accept tasks end with [`Self::shutdown`]; each connection's task ends
     /// with its connection, and a request whose client is gone is dropped there, which cancels its work.
-    pub fn start(node: &Arc<Node>, listeners: Vec<TcpListener>, limits: ServerLimits) -> Self {
+    pub fn start<S: Service>(service: &Arc<S>, listeners: Vec<TcpListener>, limits: ServerLimits) -> Self {
         let stop = CancellationToken::new();
         let (places, told) = (Places::new(limits), Arc::new(Semaphore::new(TOLD_AT_ONCE_MAX)));
         let accepting = listeners
             .into_iter()
             .map(|listener| {
                 let (places, told) = (places.clone(), Arc::clone(&told));
-                tokio::spawn(accept(Arc::clone(node), listener, places, told, stop.clone()))
+                tokio::spawn(accept(Arc::clone(service), listener, places, told, stop.clone()))
             })
             .collect();
         Self { stop, accepting }
@@ -83,8 +95,8 @@ impl Server {
     }
 }
 
-async fn accept(
-    node: Arc<Node>,
+async fn accept<S: Service>(
+    service: Arc<S>,
     listener: TcpListener,
     places: Places,
     told: Arc<Semaphore>,
@@ -95,15 +107,15 @@ async fn accept(
         tokio::select! {
             () = stop.cancelled() => return connections,
             Some(found) = late.join_next() => match found {
-                Ok((stream, client, Some(place))) => serve(&node, stream, client, place, &connections),
+                Ok((stream, client, Some(place))) => serve(&service, stream, client, place, &connections),
                 Ok((stream, _, None)) => turn_away(stream, &told, ApiError::ConnectionsFull),
                 Err(error) => tracing::error!(%error, "a connection that waited for a place is lost"),
             },
             accepted = listener.accept() => match accepted {
                 Ok((stream, client)) => {
                     let client = client.ip();
-                    match places.enter(client, || node.is_member(client)) {
-                        Entered::Placed(place) => serve(&node, stream, client, place, &connections),
+                    match places.enter(client, || service.is_member(client)) {
+                        Entered::Placed(place) => serve(&service, stream, client, place, &connections),
                         // Ends within a second; there are a few at once.
                         Entered::Wait(waiting) => drop(late.spawn(async move { (stream, client, waiting.place().await) })),
                         Entered::TooMany => {
@@ -122,15 +134,21 @@ async fn accept(
     }
 }
 
-fn serve(node: &Arc<Node>, stream: TcpStream, client: IpAddr, place: Place, connections: &GracefulShutdown) {
+fn serve<S: Service>(
+    service: &Arc<S>,
+    stream: TcpStream,
+    client: IpAddr,
+    place: Place,
+    connections: &GracefulShutdown,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
-    let (node, begin) = (Arc::clone(node), place.beginner());
+    let (answering, begin) = (Arc::clone(service), place.beginner());
     let service = service_fn(move |request: Request<Incoming>| {
-        let (node, busy) = (Arc::clone(&node), begin());
-        async move { Ok::<_, std::convert::Infallible>(answer(&node, client, request, busy).await) }
+        let (answering, busy) = (Arc::clone(&answering), begin());
+        async move { Ok::<_, std::convert::Infallible>(answer(answering, client, request, busy).await) }
     });
     let stream = WriteStall::new(stream, Arc::clone(&place.activity));
     // The time that a head may take is in `activity`: hyper's own does not tell a head from a rest.
@@ -141,8 +159,8 @@ fn serve(node: &Arc<Node>, stream: TcpStream, client: IpAddr, place: Place, conn
 }
 
 /// Answers one request; it is under way until all of the answer is taken.
-async fn answer(
-    node: &Arc<Node>,
+async fn answer<S: Service>(
+    service: Arc<S>,
     client: IpAddr,
     mut request: Request<Incoming>,
     busy: Busy,
@@ -155,7 +173,7 @@ async fn answer(
     } else {
         // For whoever reads on after the answer.
         request.extensions_mut().insert(busy.clone());
-        router::answer(node, client, request).await
+        service.answer(client, request).await
     };
     response.map(|body| keep(body, busy))
 }

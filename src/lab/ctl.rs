@@ -97,12 +97,13 @@ pub async fn request(socket: &Path, request: &Request) -> Result<Answer, LabErro
     }
 }
 
-/// Takes requests until the receiver is dropped. Only the user can connect.
-pub(super) fn serve(socket: &Path) -> Result<mpsc::Receiver<Call>, LabError> {
+/// Takes requests until the receiver is dropped. Only the user can connect; the sender is for the supervisor's own ways in.
+pub(super) fn serve(socket: &Path) -> Result<(mpsc::Sender<Call>, mpsc::Receiver<Call>), LabError> {
     let listener = UnixListener::bind(socket).map_err(LabError::file("listen on", socket))?;
     std::fs::set_permissions(socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .map_err(LabError::file("close", socket))?;
     let (calls, receiver) = mpsc::channel(QUEUE);
+    let sender = calls.clone();
     // Ends with the receiver: `closed` is ready as soon as the supervisor has dropped it.
     tokio::spawn(async move {
         loop {
@@ -127,7 +128,7 @@ pub(super) fn serve(socket: &Path) -> Result<mpsc::Receiver<Call>, LabError> {
             });
         }
     });
-    Ok(receiver)
+    Ok((sender, receiver))
 }
 
 async fn handle(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
@@ -143,7 +144,7 @@ async fn handle(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()>
     write.write_all(&line).await
 }
 
-async fn ask(request: Request, calls: &mpsc::Sender<Call>) -> Answer {
+pub(super) async fn ask(request: Request, calls: &mpsc::Sender<Call>) -> Answer {
     let stopping = || Answer::Refused("the lab is stopping".to_owned());
     let (sender, receiver) = oneshot::channel();
     if calls.send((request, sender)).await.is_err() {
@@ -160,7 +161,7 @@ mod tests {
     async fn requests_and_answers_survive_the_socket() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("ctl.sock");
-        let mut calls = serve(&socket).unwrap();
+        let (_, mut calls) = serve(&socket).unwrap();
         let supervisor = tokio::spawn(async move {
             let (request, answer) = calls.recv().await.unwrap();
             assert_eq!(request, Request::Kill { node: "node3".into() });
@@ -181,7 +182,7 @@ mod tests {
     async fn nonsense_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("ctl.sock");
-        let _calls = serve(&socket).unwrap();
+        let (_, _calls) = serve(&socket).unwrap();
         let mut stream = UnixStream::connect(&socket).await.unwrap();
         stream.write_all(b"{\"do\":\"explode\"}\n").await.unwrap();
         let mut text = String::new();

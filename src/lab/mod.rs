@@ -28,6 +28,7 @@ mod launch;
 mod links;
 mod network;
 mod node;
+mod page;
 mod plan;
 mod ready;
 mod report;
@@ -58,6 +59,8 @@ pub struct Options {
     pub zone_file: Option<PathBuf>,
     /// HTTP of node N is published on 127.0.0.1, this port + N - 1; 0 takes free ports.
     pub base_port: u16,
+    /// The lab's dashboard is on 127.0.0.1, this port; on a free one where it is 0 or taken.
+    pub dashboard_port: u16,
     /// How nodes are kept apart.
     pub isolation: Isolation,
     /// What shapes the links.

@@ -23,6 +23,9 @@ pub struct Report {
     /// How many cores each node may use, where that is limited.
     #[serde(default)]
     pub cpus: Option<f64>,
+    /// What its user opens in a browser: the dashboard, with buttons that break things. Whoever has it may use them.
+    #[serde(default)]
+    pub dashboard: Option<String>,
     /// From the start of the first node's process until all were ready and saw each other.
     pub converged_ms: u64,
     /// The folder with a log file for each node.
@@ -81,7 +84,7 @@ impl Report {
         format!(
             "{table}\n\n\
              converged in {ms} ms; links: {links}; logs: {logs}\n\n\
-             try, in another terminal:\n  \
+             {dashboard}try, in another terminal:\n  \
              curl --data-binary @clip.mp4 -H 'Content-Type: video/mp4' -o small.mp4 -D- http://{first}/upload\n  \
              starling upload clip.mp4 --node {second}\n  \
              starling members --watch --node {first}\n  \
@@ -94,6 +97,9 @@ impl Report {
                     "  netem{socket} fault FRA-BOM --loss 30% --delay +100ms     (partition, heal, show)\n"
                 )
             },
+            dashboard = self.dashboard.as_ref().map_or_else(String::new, |url| {
+                format!("see it, and break it, in a browser: {url}\n  (and what one node sees: http://{first}/)\n\n")
+            }),
             table = self.table(),
             ms = self.converged_ms,
             links = self.links(),

@@ -16,6 +16,7 @@ use super::launch::Lifeline;
 use super::links::Links;
 use super::network::{Loopback, Namespaces, Network};
 use super::node::{self, Node, NodeState, Spec, how};
+use super::page::Page;
 use super::plan::{self, NodePlan};
 use super::user::NodeUser;
 use super::{Isolation, LabError, NodeReport, Options, Report, files, ready, report, zones};
@@ -103,6 +104,7 @@ struct Supervisor {
     nodes: Vec<Node>,
     children: Signals,
     converged: Duration,
+    page: Option<Page>,
 }
 
 impl Supervisor {
@@ -140,6 +142,7 @@ impl Supervisor {
             nodes,
             children,
             converged,
+            page: None,
         })
     }
 
@@ -148,13 +151,18 @@ impl Supervisor {
             started = self.start() => started?,
             end = stop.wait() => return Ok(end),
         }
-        let mut calls = ctl::serve(&self.folder.control_socket())?;
+        let (sender, mut calls) = ctl::serve(&self.folder.control_socket())?;
+        self.page = Some(Page::serve(self.options.dashboard_port, sender, self.folder.netem_socket()).await?);
+        self.tell_page();
         self.announce()?;
         let mut command = self.command()?;
         loop {
             tokio::select! {
                 end = stop.wait() => return Ok(end),
-                _ = self.children.recv() => self.notice_deaths()?,
+                _ = self.children.recv() => {
+                    self.notice_deaths()?;
+                    self.tell_page();
+                }
                 Some(call) = calls.recv() => self.answer(call).await,
                 status = ended(&mut command) => {
                     command = None;
@@ -296,6 +304,7 @@ impl Supervisor {
             backend: self.links.backend().to_owned(),
             isolation: self.isolation.name().to_owned(),
             cpus: self.cgroup.as_ref().and(self.options.cpus),
+            dashboard: self.page.as_ref().map(Page::url),
             converged_ms: self.converged.as_millis().try_into().unwrap_or(u64::MAX),
             logs: self.options.logs.clone().unwrap_or_else(|| self.folder.logs()).display().to_string(),
             key_file: self.key_file.as_ref().map(|file| file.display().to_string()),
@@ -312,6 +321,13 @@ impl Supervisor {
         Ok(())
     }
 
+    /// The dashboard asks nodes that run, and shows which do not.
+    fn tell_page(&self) {
+        if let Some(page) = &self.page {
+            page.tell(self.report());
+        }
+    }
+
     async fn answer(&mut self, (request, answer): Call) {
         let told = request.told();
         let outcome = match self.obey(request).await {
@@ -323,6 +339,7 @@ impl Supervisor {
             }
             Err(error) => Answer::Refused(error.to_string()),
         };
+        self.tell_page();
         if answer.send(outcome).is_err() {
             tracing::debug!("whoever asked is gone");
         }

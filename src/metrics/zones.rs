@@ -56,7 +56,8 @@ fn median(times: &[Duration]) -> Option<Duration> {
 /// The zones with live members: this node's own, and others by name, as many as are told of.
 fn zones(view: &View, now: Instant) -> BTreeMap<String, Zone> {
     let mut zones = BTreeMap::<String, Zone>::new();
-    for member in view.members().filter(|m| m.state.is_live()) {
+    // What only watches has no load to know.
+    for member in view.members().filter(|m| m.state.is_live() && !m.identity.is_observer()) {
         let zone = zones.entry(member.identity.zone.to_string()).or_default();
         zone.live += 1;
         zone.ages.extend(member.load.map(|load| load.age(now)));
@@ -142,6 +143,7 @@ mod tests {
             load,
             damping: None,
             heard_at: None,
+            loss: None,
         }
     }
 

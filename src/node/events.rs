@@ -70,7 +70,7 @@ impl Node {
 }
 
 /// Tells what happens to the membership, for as long as the overlay lives.
-pub(super) async fn tell_of_membership(events: Events, mut membership: Receiver<MembershipEvent>) {
+pub async fn tell_of_membership(events: Events, mut membership: Receiver<MembershipEvent>) {
     loop {
         match membership.recv().await {
             Ok(event) => events.tell(&NodeEvent::Membership(&event)),

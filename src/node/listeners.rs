@@ -12,7 +12,8 @@ const LISTENERS_MAX: usize = 64;
 const PER_CLIENT_MAX: u32 = 16;
 
 /// The places for listeners.
-pub(super) struct Listeners {
+#[derive(Debug)]
+pub struct Listeners {
     places: Arc<Semaphore>,
     clients: Clients,
 }
@@ -49,7 +50,14 @@ impl Default for Listeners {
 impl Node {
     /// A place for one more listener to events at this address.
     pub fn listen_slot(&self, address: IpAddr) -> Result<ListenSlot, ListenError> {
-        let Listeners { places, clients } = &self.listeners;
+        self.listeners.slot(address)
+    }
+}
+
+impl Listeners {
+    /// A place for one more at this address.
+    pub fn slot(&self, address: IpAddr) -> Result<ListenSlot, ListenError> {
+        let Self { places, clients } = self;
         let client = clients.enter(address).ok_or(ListenError::OfClient { max: PER_CLIENT_MAX })?;
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| ListenError::OfAll)?;
         Ok(ListenSlot { _place: place, _client: client })

@@ -34,9 +34,9 @@ use tokio::sync::watch;
 
 pub use clients::{ClientSlot, Clients};
 pub use error::{NotAll, PeersJobError, ProfileError, RefusedOffer};
+pub use events::tell_of_membership;
 pub use job::{Facts, Input, Job, Served};
-use listeners::Listeners;
-pub use listeners::{ListenError, ListenSlot};
+pub use listeners::{ListenError, ListenSlot, Listeners};
 pub use start::{LEAVE_TIMEOUT, StartError, Started, start};
 
 use crate::auth::{Authority, ResultTokens};

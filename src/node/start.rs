@@ -16,8 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
-use super::events::tell_of_membership;
-use super::{Clients, Listeners, Node, dashboard, incoming, jobs, load};
+use super::{Clients, Listeners, Node, dashboard, incoming, jobs, load, tell_of_membership};
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;

@@ -1,6 +1,9 @@
 //! A node with its HTTP service: started together, and stopped so that no client notices.
 
 mod descriptors;
+mod monitor;
+
+pub use monitor::run_monitor;
 
 use std::time::{Duration, Instant};
 
@@ -103,7 +106,8 @@ async fn shutdown(node: &Node, overlay: Overlay, server: Server, bound: Duration
     let begun = Instant::now();
     node.tell_leaving(bound);
     // Queued jobs go to the peers if there are any; what runs is finished here.
-    let peers = node.view().peers.iter().any(|peer| peer.state == MemberState::Alive);
+    let peers =
+        node.view().peers.iter().any(|peer| peer.state == MemberState::Alive && !peer.identity.is_observer());
     overlay.leave(LEAVE_TIMEOUT.min(bound)).await;
     let queued = if peers { Queued::HandOver } else { Queued::Finish };
     let left = bound.saturating_sub(begun.elapsed());

@@ -126,7 +126,11 @@ fn stage_binaries() {
 async fn members(port: u16) -> Vec<Value> {
     let http = Http::new(&format!("127.0.0.1:{port}"));
     match http.send(hyper::Method::GET, "/members", &[], bytes::Bytes::new()).await {
-        Ok(answer) if answer.status == 200 => answer.json()["members"].as_array().unwrap().clone(),
+        Ok(answer) if answer.status == 200 => {
+            let members = answer.json()["members"].as_array().unwrap().clone();
+            // The monitor is none of the nodes.
+            members.into_iter().filter(|member| member["observer"] == false).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -161,6 +165,7 @@ async fn the_tour() {
     nodes_share_a_key(&engine).await;
     upload(5001, 401).await;
     load(&engine);
+    the_monitor_sees_it_all().await;
     a_killed_node_is_missed_and_comes_back(&engine).await;
     a_node_that_is_cut_off_is_missed_and_comes_back(&engine).await;
 
@@ -230,6 +235,27 @@ fn load(engine: &Engine) {
     assert_eq!(report["cluster"]["transcodes"], 1, "{report}");
 }
 
+/// All nodes by their own figures, and the load service by its report.
+async fn the_monitor_sees_it_all() {
+    let monitor = Http::new("127.0.0.1:8005");
+    eventually("the monitor has asked all nodes", async || {
+        let state = monitor.json("/dashboard/state").await;
+        let nodes = state["nodes"].as_array().unwrap();
+        nodes.iter().filter(|node| node["figures"].is_object()).count() == 5
+    })
+    .await;
+    let state = monitor.json("/dashboard/state").await;
+    let client = &state["clients"][0];
+    assert!(
+        client["name"].as_str().unwrap().starts_with("load-") && client["success"] == client["total"],
+        "{client}"
+    );
+    let sum = |figure: &str| -> u64 {
+        state["nodes"].as_array().unwrap().iter().filter_map(|node| node["figures"][figure].as_u64()).sum()
+    };
+    assert!(sum("transcodes") >= 2, "{state}");
+}
+
 async fn upload(port: u16, tag: u32) {
     let http = Http::new(&format!("127.0.0.1:{port}"));
     http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
@@ -255,7 +281,7 @@ async fn a_killed_node_is_missed_and_comes_back(engine: &Engine) {
     sees_alive(5001, 5).await;
     sees_alive(5003, 5).await;
     let log = engine.compose(&["logs", "--no-color", "node1"]);
-    for told in ["failed member=node3", "rejoined member=node3", "converged members=5"] {
+    for told in ["failed member=node3", "rejoined member=node3", "converged members=6"] {
         assert!(log.contains(told), "no {told:?} in the log:\n{log}");
     }
 }

@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use starling_netem::control::{Reply, Request};
 
 use crate::lab::Lab;
 use crate::support::{Chromium, Clip, PATIENCE, skipped};
@@ -130,12 +129,20 @@ async fn a_lab_is_used_and_broken_and_the_page_shows_it() {
         let mut page = Page::open(&format!("http://{origin}/"), axe);
         page.sentence("all is well", "All 5 nodes are well, in 3 zones");
         assert_eq!(page.run("location.pathname"), "/dashboard");
+        assert_eq!(page.run("document.querySelector('#lab').hidden"), true, "a node breaks nothing");
+        // The lab's own, whose address has its token.
+        let address = lab.report["dashboard"].as_str().unwrap().to_owned();
+        page.browser.go(&address);
+        page.sentence("all is well there, too", "All 5 nodes are well, in 3 zones");
+        page.until("the lab has buttons", "document.querySelectorAll('#lab-zone option').length === 3");
+        assert_eq!(page.run("location.hash"), "", "the token does not stay in sight");
+        refuses_without_token(&mut page);
         page.until("five healthy nodes", &format!("{} === 5", rows("ok")));
         page.until("links have round trips", "document.querySelectorAll('.link.well').length >= 2");
         page.assert_for_everybody("light");
         uploads(&mut page, &clip);
         page.look("well", true);
-        breaks(&mut page, &lab);
+        breaks(&mut page);
         one_node(&mut page);
         crowd(&mut page);
         assert_eq!(page.browser.complaints(), [] as [String; 0]);
@@ -160,18 +167,37 @@ fn uploads(page: &mut Page, clip: &Path) {
     assert!(why.len() >= 2 && why.iter().all(|why| !why.as_str().unwrap().is_empty()), "{why:?}");
 }
 
-/// A zone that is cut off, and a node that is killed.
-fn breaks(page: &mut Page, lab: &Lab) {
-    let mut netem = lab.netem();
-    let partition = Request::Partition { groups: "IAD".into(), for_ms: None, lease: false };
-    assert!(matches!(netem.ask(&partition), Ok(Reply::Fault(_))));
+/// Whoever does not have the token, or comes from another page, breaks nothing.
+fn refuses_without_token(page: &mut Page) {
+    for headers in ["{}", "{'X-Lab-Token': '00000000000000000000000000000000'}"] {
+        let ask = format!(
+            "fetch('/lab/do', {{method: 'POST', headers: {headers}, body: '{{\"do\":\"kill\",\"node\":\"node2\"}}'}}).then((answer) => answer.status)"
+        );
+        assert_eq!(page.run(&ask), 403);
+    }
+    // The browser has told of them.
+    page.browser.forgive("403 (Forbidden)");
+}
+
+/// Chooses in a list of the lab's, and presses a button.
+fn press(page: &mut Page, list: &str, choice: &str, button: &str) {
+    page.run(&format!("document.querySelector('#lab-{list}').value = '{choice}'"));
+    page.run(&format!(
+        "[...document.querySelectorAll('#lab button')].find((one) => one.textContent === '{button}').click()"
+    ));
+}
+
+/// A zone that is cut off, and a node that is killed: by the lab's buttons.
+fn breaks(page: &mut Page) {
+    press(page, "zone", "IAD", "Cut off");
     page.until("the map shows the cut", "document.querySelectorAll('.link.cut').length === 2");
     page.sentence("the zone is to blame", "Zone IAD is cut off or down");
     page.look("partition", false);
-    assert!(matches!(netem.ask(&Request::Heal { id: None }), Ok(Reply::Healed(1))));
+    page.until("the lab says so", "document.querySelector('#lab-body').textContent.includes('cut')");
+    press(page, "zone", "IAD", "Heal all");
     page.sentence("all is well again", "All 5 nodes are well, in 3 zones");
     page.until("no link is cut", "document.querySelectorAll('.link.cut').length === 0");
-    lab.ctl(&["kill", "node3"]).unwrap();
+    press(page, "node", "node3", "Kill");
     page.sentence("the killed node is to blame", "node3 has failed");
     page.until("it is shown as failed", &format!("{} === 1 && {} === 4", rows("bad"), rows("ok")));
     page.until(

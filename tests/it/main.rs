@@ -28,6 +28,7 @@ mod load;
 mod media;
 mod membership;
 mod metrics;
+mod monitor;
 mod offload;
 mod player;
 mod policy;

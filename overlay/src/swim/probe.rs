@@ -297,10 +297,20 @@ impl Swim {
         if !self.parts.lha_probe || self.is_cut_off() { 1 } else { self.health.multiplier() }
     }
 
+    /// For people: how much the line to a member loses.
+    pub(super) fn count_ping(&mut self, slot: Slot, answered: bool) {
+        if let Some(known) = self.members.get_mut(slot).and_then(|peer| peer.known.as_mut()) {
+            known.unanswered.count(answered);
+        }
+    }
+
     fn attempt(&mut self, index: usize) {
         let probe = &mut self.probes[index];
         probe.attempts = probe.attempts.saturating_add(1);
         let probe = *probe;
+        if probe.attempts - probe.ahead > 1 {
+            self.count_ping(probe.slot, false);
+        }
         let Some(peer) = self.members.get(probe.slot) else { return };
         let (key, suspect) = (peer.key, peer.state == MemberState::Suspect);
         let Some(to) = self.address_for(probe.slot, probe.attempts) else { return };

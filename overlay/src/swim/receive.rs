@@ -240,7 +240,10 @@ impl Swim {
         }
         self.measured_by(slot, &ping);
         match ping.purpose {
-            Purpose::Probe { attempt } => self.on_probe_answered(slot, Some(attempt)),
+            Purpose::Probe { attempt } => {
+                self.count_ping(slot, true);
+                self.on_probe_answered(slot, Some(attempt));
+            }
             Purpose::Join | Purpose::Return => self.on_probe_answered(slot, None),
             Purpose::Relay { origin, seq } => self.pass_on_ack(origin, seq, head),
             Purpose::Path => {

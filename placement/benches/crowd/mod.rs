@@ -44,6 +44,7 @@ fn member(number: usize, now: Instant) -> Member {
         load: Some(Load { sample, taken: now }),
         damping: None,
         heard_at: None,
+        loss: None,
     }
 }
 

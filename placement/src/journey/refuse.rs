@@ -46,7 +46,8 @@ fn is_hopeless<P: Ports>(ports: &P, client: ClientTag, key: &Key, budget: &TimeB
     let mut others = view
         .peers
         .iter()
-        .filter(|peer| peer.state == MemberState::Alive && !ports.is_distrusted(&peer.identity));
+        .filter(|peer| peer.state == MemberState::Alive && !peer.identity.is_observer())
+        .filter(|peer| !ports.is_distrusted(&peer.identity));
     // A node that can make what this node can't has to be asked.
     ports.can_make(&key.profile).is_ok()
         && !ports.would_reserve(client, key, budget.deadline())

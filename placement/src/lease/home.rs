@@ -8,7 +8,7 @@ use starling_overlay::{Identity, MemberState, View};
 use crate::content::ContentId;
 use crate::profile::ProfileName;
 
-/// The live member with the greatest hash of its name, this content and this profile. A member that comes or goes
+/// The live member that works, with the greatest hash of its name, this content and this profile. A member that comes or goes
 /// moves only the contents that it gets or had.
 pub fn home_of<'a>(view: &'a View, content: &ContentId, profile: &ProfileName) -> &'a Arc<Identity> {
     let weight = |identity: &Identity| -> [u8; 32] {
@@ -20,7 +20,8 @@ pub fn home_of<'a>(view: &'a View, content: &ContentId, profile: &ProfileName) -
         hash.update(identity.name.as_str().as_bytes());
         hash.finalize().into()
     };
-    let live = view.peers.iter().filter(|peer| peer.state == MemberState::Alive);
+    let live =
+        view.peers.iter().filter(|peer| peer.state == MemberState::Alive && !peer.identity.is_observer());
     let mut best = (&view.local.identity, weight(&view.local.identity));
     for peer in live {
         let weight = weight(&peer.identity);

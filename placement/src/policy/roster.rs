@@ -73,7 +73,7 @@ impl Roster {
         zones.insert(own.zone.clone(), 0);
         ways.push((RouteKind::Local, 0.0));
         for (member, peer) in (0..).zip(&view.peers) {
-            if peer.state != MemberState::Alive || is_lost(&view.local, peer) {
+            if peer.state != MemberState::Alive || peer.identity.is_observer() || is_lost(&view.local, peer) {
                 continue;
             }
             let zone = zones.get(&peer.identity.zone).copied().unwrap_or_else(|| {

@@ -54,6 +54,7 @@ pub fn member(
         load: sample.map(|sample| Load { sample, taken: now }),
         damping: None,
         heard_at: None,
+        loss: None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::outcome::{Failure, Outcome};
 use super::plan::Plan;
 use super::request::Common;
 use super::tally::{Snapshot, Tally};
-use super::{Report, Source, cluster};
+use super::{Report, ReportUrl, Source, cluster, reporting};
 use crate::client::{Client, Target};
 
 /// Wait of a slot that finds every node's breaker open.
@@ -47,6 +47,8 @@ pub struct Options {
     pub retry: bool,
     /// Whether results are checked against their digest.
     pub verify: bool,
+    /// Where it is told now and then how the run goes: a monitor.
+    pub report: Option<ReportUrl>,
 }
 
 /// A run.
@@ -106,8 +108,10 @@ impl Generator {
         tokio::select! {
             () = slots => {}
             () = self.breakers.watch(&self.common.client) => {}
+            () = reporting::regularly(self, &self.common.client, self.options.report.as_ref()) => {}
             () = stop => {}
         }
+        reporting::once(self, &self.common.client, self.options.report.as_ref()).await;
         let elapsed = self.began.elapsed();
         let after = cluster::read(&self.common.client, nodes).await;
         self.report(elapsed, cluster::between(&before, &after))

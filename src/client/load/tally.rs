@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub failed: u64,
     /// Median time to a result, in milliseconds.
     pub median_ms: f64,
+    /// And the mean.
+    pub mean_ms: f64,
 }
 
 impl Tally {
@@ -167,6 +169,7 @@ impl Tally {
             refused: self.refused.values().map(|spread| spread.0.len()).sum(),
             failed: self.failures.values().sum(),
             median_ms: self.latency.times().median_ms,
+            mean_ms: self.latency.0.mean() / 1000.0,
         }
     }
 

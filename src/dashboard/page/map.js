@@ -60,13 +60,14 @@ function level(zone) {
 
 function words(link) {
   if (link.cut) return "cut";
-  const loss = link.loss ? `, ${percent(link.loss)} lost` : "";
+  // Some are only late, on a machine that is busy.
+  const loss = link.loss >= 0.05 ? `, ${percent(link.loss)} lost` : "";
   return `${ms(link.rtt_ms)}${loss}`;
 }
 
 function drawLink(link, from, to) {
   const [x, y] = [(from.x + to.x) / 2, (from.y + to.y) / 2];
-  const kind = link.cut ? "cut" : link.loss > 0.1 ? "lossy" : link.rtt_ms === null ? "unknown" : "well";
+  const kind = link.cut ? "cut" : link.loss > 0.2 ? "lossy" : link.rtt_ms === null ? "unknown" : "well";
   const line = s("line", { class: `link ${kind}`, x1: from.x, y1: from.y, x2: to.x, y2: to.y });
   if (kind === "unknown") return [line];
   const label = words(link);

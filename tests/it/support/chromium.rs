@@ -105,6 +105,11 @@ impl Chromium {
         &self.complaints
     }
 
+    /// Leaves out complaints that were meant to come.
+    pub fn forgive(&mut self, words: &str) {
+        self.complaints.retain(|complaint| !complaint.contains(words));
+    }
+
     /// Shows pages in a window of this size, in light or dark, from now on.
     pub fn look(&mut self, width: u32, height: u32, dark: bool) {
         let phone = width < 600;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use starling_overlay::BootEpoch;
+use starling_overlay::{BootEpoch, Identity};
 
+use crate::content::ContentId;
+use crate::lease::home_of;
 use crate::policy::testing::{Decider, member, names, sample, view_of};
 use crate::policy::*;
 use crate::testing::start;
@@ -38,6 +40,27 @@ fn each_concern_goes_behind_the_milder_ones() {
         let unknown = ranked.iter().find(|candidate| candidate.identity.name.as_str() == "node5").unwrap();
         assert_eq!(unknown.concern == Concern::Unknown, kind.weighs_load(), "{kind:?}");
         assert!(ranked[2].is_full(decider.job.left) && !unknown.is_full(Duration::ZERO));
+    }
+}
+
+#[test]
+fn a_member_that_only_watches_is_never_asked_and_is_no_ones_home() {
+    let now = start();
+    for kind in PolicyKind::ALL {
+        let mut decider = decider(kind, now);
+        let watcher = &mut decider.view.peers[1];
+        std::sync::Arc::make_mut(&mut watcher.identity).capacity_jobs = Identity::OBSERVES;
+        let ranked = decider.rank();
+        assert!(names(&ranked).len() == 4 && !names(&ranked).contains(&"node3"), "{kind:?}");
+        let homes = (0..=255).map(|byte| {
+            let (content, profile) = (ContentId([byte; 32]), decider.job.profile);
+            home_of(&decider.view, &content, profile).name.to_string()
+        });
+        let homes: std::collections::BTreeSet<_> = homes.collect();
+        assert_eq!(
+            homes.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["node1", "node2", "node4", "node5"]
+        );
     }
 }
 

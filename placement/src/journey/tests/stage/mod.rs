@@ -108,6 +108,7 @@ fn member(name: &str) -> Member {
         load: None,
         damping: None,
         heard_at: None,
+        loss: None,
     }
 }
 
