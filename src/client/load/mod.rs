@@ -23,7 +23,7 @@ pub use breaker::NoNode;
 pub use cluster::ClusterReport;
 pub use generator::{Generator, Options};
 pub use report::{Latency, Refusals, Report, Retries, Times};
-pub use schedule::{Ended, Pace, Record, Schedule, Sending};
 pub use reporting::{ReportUrl, ReportUrlError};
+pub use schedule::{Ended, Pace, Record, Schedule, Sending};
 pub use sources::{Source, SourceError, find};
 pub use tally::Snapshot;
