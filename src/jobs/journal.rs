@@ -3,9 +3,10 @@
 //! An embedded store (redb) with three tables: jobs by number, and the numbers by what they were asked for with. A call that changes
 //! something returns when it is safe on the disk. Calls block: they belong on threads that may.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 
@@ -13,6 +14,7 @@ use super::record::Ask;
 use super::{JobNumber, Record};
 use crate::api::{JobFilter, JobState};
 use crate::content::{ClientTag, ContentId};
+use crate::store::is_full;
 
 /// Jobs, as JSON.
 const JOBS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("jobs");
@@ -24,8 +26,16 @@ const WORKS: TableDefinition<'_, &[u8; 32], u128> = TableDefinition::new("works"
 const CACHE_BYTES: usize = 4 << 20;
 
 /// The journal of one node. Clones are the same journal.
+///
+/// It is made when there is a first job to enter, so that a node without jobs needs no room for it.
 #[derive(Clone, Debug)]
-pub struct Journal(Arc<Database>);
+pub struct Journal(Arc<Slot>);
+
+#[derive(Debug)]
+struct Slot {
+    path: PathBuf,
+    open: Mutex<Option<Arc<Database>>>,
+}
 
 /// The journal can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -51,27 +61,56 @@ impl<E: Into<redb::Error>> From<E> for JournalError {
 
 type Result<T> = std::result::Result<T, JournalError>;
 
+impl JournalError {
+    /// Whether the disk has no room.
+    pub fn is_full(&self) -> bool {
+        matches!(&*self.0, redb::Error::Io(error) if is_full(error))
+    }
+}
+
+fn made(path: &Path) -> Result<Database> {
+    let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+    let begun = database.begin_write()?;
+    // Made here, so that reading never finds them missing.
+    drop((begun.open_table(JOBS)?, begun.open_table(KEYS)?, begun.open_table(WORKS)?));
+    begun.commit()?;
+    Ok(database)
+}
+
 impl Journal {
-    /// Opens the journal, or makes one. After a crash it is what it was when the last change was safe.
-    pub fn open(path: &Path) -> Result<Self> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
-        let begun = database.begin_write()?;
-        // Made here, so that reading never finds them missing.
-        drop((begun.open_table(JOBS)?, begun.open_table(KEYS)?, begun.open_table(WORKS)?));
-        begun.commit()?;
-        Ok(Self(Arc::new(database)))
+    /// The journal in this file, which may not be there yet. After a crash it is what it was when the last change was safe.
+    pub fn at(path: PathBuf) -> Self {
+        Self(Arc::new(Slot { path, open: Mutex::default() }))
+    }
+
+    /// The journal to write to.
+    fn writable(&self) -> Result<Arc<Database>> {
+        let mut open = self.0.open.lock();
+        if let Some(database) = &*open {
+            return Ok(Arc::clone(database));
+        }
+        let database = Arc::new(made(&self.0.path)?);
+        *open = Some(Arc::clone(&database));
+        Ok(database)
+    }
+
+    /// The journal to read, if there is one.
+    fn readable(&self) -> Result<Option<Arc<Database>>> {
+        let is_there = self.0.open.lock().is_some() || self.0.path.exists();
+        if is_there { self.writable().map(Some) } else { Ok(None) }
     }
 
     /// A job that was accepted before and is the same, or whose request has the same name.
     pub fn before(&self, client: ClientTag, ask: &Ask) -> Result<Taken> {
-        let transaction = self.0.begin_read()?;
+        let Some(database) = self.readable()? else { return Ok(Taken::New) };
+        let transaction = database.begin_read()?;
         let (jobs, keys) = (transaction.open_table(JOBS)?, transaction.open_table(KEYS)?);
         found_before(&jobs, &keys, &transaction.open_table(WORKS)?, client, ask)
     }
 
     /// Enters a job that is new.
     pub fn take(&self, record: &Record) -> Result<Taken> {
-        let transaction = self.0.begin_write()?;
+        let transaction = self.writable()?.begin_write()?;
         {
             let mut jobs = transaction.open_table(JOBS)?;
             let mut keys = transaction.open_table(KEYS)?;
@@ -93,7 +132,7 @@ impl Journal {
 
     /// Writes what has become of a job that is in the journal. False: it is not, any more.
     pub fn put(&self, record: &Record) -> Result<bool> {
-        let transaction = self.0.begin_write()?;
+        let transaction = self.writable()?.begin_write()?;
         let known = {
             let mut jobs = transaction.open_table(JOBS)?;
             let known = jobs.get(record.number.0)?.is_some();
@@ -108,14 +147,16 @@ impl Journal {
 
     /// A job.
     pub fn get(&self, number: JobNumber) -> Result<Option<Record>> {
-        let transaction = self.0.begin_read()?;
+        let Some(database) = self.readable()? else { return Ok(None) };
+        let transaction = database.begin_read()?;
         let jobs = transaction.open_table(JOBS)?;
         Ok(jobs.get(number.0)?.and_then(|bytes| read(bytes.value())))
     }
 
     /// Jobs, the newest first.
     pub fn list(&self, filter: &JobFilter) -> Result<Vec<Record>> {
-        let transaction = self.0.begin_read()?;
+        let Some(database) = self.readable()? else { return Ok(Vec::new()) };
+        let transaction = database.begin_read()?;
         let jobs = transaction.open_table(JOBS)?;
         let end = filter.after.as_ref().map_or(u128::MAX, |id| id.number.0);
         let mut found = Vec::new();
@@ -145,7 +186,8 @@ impl Journal {
     }
 
     fn all(&self, wanted: impl Fn(&Record) -> bool) -> Result<Vec<Record>> {
-        let transaction = self.0.begin_read()?;
+        let Some(database) = self.readable()? else { return Ok(Vec::new()) };
+        let transaction = database.begin_read()?;
         let jobs = transaction.open_table(JOBS)?;
         let mut found = Vec::new();
         for entry in jobs.iter()? {
@@ -157,12 +199,13 @@ impl Journal {
 
     /// How many there are.
     pub fn count(&self) -> Result<u64> {
-        Ok(self.0.begin_read()?.open_table(JOBS)?.len()?)
+        let Some(database) = self.readable()? else { return Ok(0) };
+        Ok(database.begin_read()?.open_table(JOBS)?.len()?)
     }
 
     /// Forgets these.
     pub fn forget(&self, records: &[Record]) -> Result<()> {
-        let transaction = self.0.begin_write()?;
+        let transaction = self.writable()?.begin_write()?;
         for record in records {
             forget(&transaction, record)?;
         }
@@ -250,7 +293,7 @@ mod tests {
 
     fn opened() -> (tempfile::TempDir, Journal) {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&folder.path().join("journal")).unwrap();
+        let journal = Journal::at(folder.path().join("journal"));
         (folder, journal)
     }
 
@@ -270,9 +313,17 @@ mod tests {
         first.stage = Stage::Running { since_ms: 3 };
         assert!(journal.put(&first).unwrap());
         drop(journal);
-        let journal = Journal::open(&folder.path().join("journal")).unwrap();
+        let journal = Journal::at(folder.path().join("journal"));
         assert_eq!(journal.get(first.number).unwrap(), Some(first.clone()));
         assert_eq!(journal.unfinished().unwrap(), [first]);
+    }
+
+    #[test]
+    fn a_node_without_jobs_has_no_file() {
+        let (folder, journal) = opened();
+        assert_eq!((journal.count().unwrap(), journal.unfinished().unwrap()), (0, Vec::new()));
+        assert_eq!(journal.get(JobNumber(1)).unwrap(), None);
+        assert!(!folder.path().join("journal").exists());
     }
 
     #[test]

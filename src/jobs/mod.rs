@@ -35,7 +35,7 @@ pub use record::{Ask, Failure, Output, Record, Stage, now_ms};
 use crate::api::{JobFilter, JobState};
 use crate::content::ClientTag;
 use crate::events::{Events, NodeEvent};
-use crate::store::{Room, Store, Upload};
+use crate::store::{DataDir, Room, Store, Upload};
 
 /// Jobs of a node that have not come to their end, at the most: all of them are in memory.
 const UNFINISHED_MAX: usize = 10_000;
@@ -43,6 +43,8 @@ const UNFINISHED_MAX: usize = 10_000;
 const UNFINISHED_PER_CLIENT_MAX: usize = UNFINISHED_MAX / 2;
 /// A node that has ended so often while it was at a job does not begin it again: the job may be why.
 const INTERRUPTED_MAX: u32 = 3;
+/// What a new journal takes of the disk, and more than a change of one.
+const JOURNAL_ROOM_BYTES: u64 = 2 << 20;
 /// When a change that the disk refused is tried again.
 const JOURNAL_RETRY: Duration = Duration::from_secs(2);
 
@@ -124,12 +126,11 @@ pub struct Accepted {
 }
 
 impl Jobs {
-    /// Opens the journal. What was under way is begun again; [`Self::resume`] has to be called for that.
-    /// Blocks on the disk.
-    pub fn open(node: NodeName, store: Store, events: Events, retention: Duration) -> Result<Self, JobError> {
-        let journal = Journal::open(&store.journal_path())?;
+    /// The jobs in a store. What was under way is begun again; [`Self::resume`] has to be called for that.
+    pub fn new(node: NodeName, store: Store, events: Events, retention: Duration) -> Self {
+        let journal = Journal::at(store.journal_path());
         let (board, woken) = (Mutex::default(), Notify::new());
-        Ok(Self { node, journal, store, events, retention, board, woken })
+        Self { node, journal, store, events, retention, board, woken }
     }
 
     /// Takes up what was not at its end when the node ended, and deletes what no job needs. `room`: what a client's video takes of the
@@ -199,7 +200,8 @@ impl Jobs {
         let number = record.number;
         self.store.keep_input(number, &upload).await?;
         let (journal, entry) = (self.journal.clone(), record.clone());
-        let taken = blocking(move || Ok(journal.take(&entry)?)).await;
+        let dir = self.store.folder().clone();
+        let taken = blocking(move || roomy(&dir, || journal.take(&entry))).await;
         let before = match taken {
             Ok(Taken::New) => {
                 self.events
@@ -433,16 +435,31 @@ impl Jobs {
 
     async fn write(&self, record: &Record) -> Result<(), JobError> {
         let (journal, record) = (self.journal.clone(), record.clone());
-        blocking(move || {
-            journal.put(&record)?;
-            Ok(())
-        })
-        .await
+        let dir = self.store.folder().clone();
+        blocking(move || roomy(&dir, || journal.put(&record)).map(drop)).await
     }
 }
 
 const fn waiting(record: &Record) -> Waiting {
     Waiting { number: record.number, client: record.client, priority: record.ask.priority }
+}
+
+/// A change of the journal. Where the disk is full, results that are only cached make room for it.
+fn roomy<T>(dir: &DataDir, mut step: impl FnMut() -> Result<T, JournalError>) -> Result<T, JobError> {
+    let mut failed = None;
+    let done = dir.with_room(JOURNAL_ROOM_BYTES, || match step() {
+        Err(error) if error.is_full() => Err(io::Error::from(io::ErrorKind::StorageFull)),
+        Err(error) => {
+            failed = Some(error);
+            Ok(None)
+        }
+        Ok(done) => Ok(Some(done)),
+    })?;
+    match (done, failed) {
+        (Some(done), _) => Ok(done),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(io::Error::from(io::ErrorKind::StorageFull).into()),
+    }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn open(folder: &std::path::Path) -> Jobs {
     let data = DataDir::open(folder).unwrap();
     let store = Store::open(data, 1 << 30, "8.1", Events::default()).unwrap();
-    let jobs = Jobs::open("node1".parse().unwrap(), store, Events::default(), Duration::ZERO).unwrap();
+    let jobs = Jobs::new("node1".parse().unwrap(), store, Events::default(), Duration::ZERO);
     jobs.resume(|_, _| None).await.unwrap();
     jobs
 }

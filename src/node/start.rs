@@ -262,7 +262,7 @@ fn open_store(
             tracing::warn!("{warning}");
         }
         let store = Store::open(data, budget, &tools.version.to_string(), events.clone())?;
-        let jobs = Jobs::open(name, store.clone(), events, retention)?;
+        let jobs = Jobs::new(name, store.clone(), events, retention);
         Ok(Opened { tools, store, jobs, guarantees })
     }
 }
