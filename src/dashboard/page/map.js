@@ -60,8 +60,8 @@ function level(zone) {
 
 function words(link) {
   if (link.cut) return "cut";
-  // Some are only late, on a machine that is busy.
-  const loss = link.loss >= 0.05 ? `, ${percent(link.loss)} lost` : "";
+  // On a machine that is busy they are late: it is shown, and not judged.
+  const loss = link.loss >= 0.05 ? `, ${percent(link.loss)} late or lost` : "";
   return `${ms(link.rtt_ms)}${loss}`;
 }
 
