@@ -53,6 +53,9 @@ async fn names_units_and_labels_are_as_prometheus_has_them() {
                 "event",
                 "fault",
                 "policy",
+                // As many as the node's configuration has.
+                "profile",
+                "quantile",
                 "answer",
                 "direction",
                 "kind",
