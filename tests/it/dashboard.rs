@@ -138,7 +138,10 @@ async fn a_lab_is_used_and_broken_and_the_page_shows_it() {
         assert_eq!(page.run("location.hash"), "", "the token does not stay in sight");
         refuses_without_token(&mut page);
         page.until("five healthy nodes", &format!("{} === 5", rows("ok")));
-        page.until("links have round trips", "document.querySelectorAll('.link.well, .link.lossy').length >= 2");
+        page.until(
+            "links have round trips",
+            "document.querySelectorAll('.link.well, .link.lossy').length >= 2",
+        );
         page.assert_for_everybody("light");
         uploads(&mut page, &clip);
         page.look("well", true);
