@@ -107,13 +107,7 @@ fn stream<B>(source: &Arc<dyn Source>, client: IpAddr, request: &Request<B>) -> 
             Err(error) => return problem(&error.into()),
         }
     };
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx would hold it back until it has a buffer full.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    respond::event_stream(body)
 }
 
 /// One that watches. It has no queue: one that reads slowly gets the newest state when it comes to it.

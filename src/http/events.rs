@@ -9,10 +9,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
 
-use super::respond::problem;
+use super::respond::{event_stream, problem};
 use super::{ApiError, Body, full_body};
 use crate::events::{Batch, EventId, Gap, Kinds, Listener};
 use crate::node::{ListenSlot, Node};
@@ -67,13 +66,7 @@ fn open<B>(node: &Arc<Node>, client: IpAddr, request: &Request<B>) -> Result<Res
         let begin = after.map_or_else(String::new, |id| format!("id: {id}\n"));
         streamed(format!("{begin}retry: {RETRY_MS}\n\n"), listener, slot)
     };
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx would hold events back until it has a buffer full of them.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(event_stream(body))
 }
 
 /// An id that this node may have given.

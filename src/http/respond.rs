@@ -55,6 +55,17 @@ fn with_type(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Re
     response
 }
 
+/// An answer of server-sent events (the HTML standard, section 9.2).
+pub fn event_stream(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would hold events back until it has a buffer full of them.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
 /// Sets a header whose value was made here; one that can't stand in a header is left out rather than sent broken.
 pub fn set_header(response: &mut Response<Body>, name: impl IntoHeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {

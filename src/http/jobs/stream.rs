@@ -11,13 +11,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
 use tokio::time::Instant;
 
 use super::{LOOK_INTERVAL, find};
 use crate::api::JobJson;
-use crate::http::respond::problem;
+use crate::http::respond::{event_stream, problem};
 use crate::http::{ApiError, Body, full_body};
 use crate::node::{ListenSlot, Node};
 
@@ -52,13 +51,7 @@ async fn open(
         let frames = stream::unfold(follower, Follower::step);
         StreamBody::new(frames).map_err(|never| match never {}).boxed_unsync()
     };
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx would hold events back until it has a buffer full of them.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(event_stream(body))
 }
 
 /// One client that follows one job.
