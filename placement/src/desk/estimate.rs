@@ -13,6 +13,9 @@ use crate::profile::ProfileName;
 pub(super) const USUAL_GUESS: Duration = Duration::from_secs(5);
 /// A job that has less than this part of its time left is not begun.
 const HOPELESS_PART: f64 = 0.6;
+/// What was expected of a job weighs as much as so great a part of it that is done. A job's start says little: it may take long to be
+/// set up, or have lost its core to others, and so may a twentieth of it that took ten seconds.
+const EXPECTED_PART: f64 = 0.2;
 
 /// How long a job is likely to take on this node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,10 +61,23 @@ impl Desk {
         left.is_zero() || service.is_some_and(|known| left < known.time.mul_f64(HOPELESS_PART))
     }
 
-    /// The running jobs of a client from which something is to be learned already, with their parts.
-    fn telling(&self, client: ClientTag) -> impl Iterator<Item = (&Running, f64)> {
+    /// The running jobs of a client from which something is to be learned already, with how long they take in all.
+    fn telling(&self, client: ClientTag, now: Instant) -> impl Iterator<Item = (&Running, Duration)> {
         let own = self.running.iter().filter(move |running| running.job.client == client);
-        own.filter_map(|running| Some((running, running.telling_part()?)))
+        own.filter_map(move |running| Some((running, self.takes(running, running.telling_part()?, now))))
+    }
+
+    /// How long a job takes in all, of which this part is done: the mean of its rate so far and of what was expected, each by its weight
+    /// (as a gamma prior's; see [`EXPECTED_PART`]).
+    fn takes(&self, running: &Running, part: f64, now: Instant) -> Duration {
+        let expected = self.expected(Work::from(&running.job), now);
+        (running.ran(now) + expected.mul_f64(EXPECTED_PART)).div_f64(part + EXPECTED_PART)
+    }
+
+    /// How long a job keeps a worker, by the jobs that have ended alone: as learned, else as guessed.
+    fn expected(&self, work: Work<'_>, now: Instant) -> Duration {
+        let learned = self.speeds.time(work.client, work.profile, work.pixels, now);
+        learned.or_else(|| self.speeds.mean(work.client, now)).unwrap_or_else(|| guess(work.pixels))
     }
 
     /// How long a job keeps a worker, by what was learned.
@@ -71,11 +87,10 @@ impl Desk {
 
     /// How long a job keeps a worker: as learned, else as it looks from what runs, else as guessed.
     pub(super) fn cost(&self, work: Work<'_>, now: Instant) -> Duration {
-        let guess = || Duration::try_from_secs_f64(guess_s(work.pixels)).unwrap_or(Duration::MAX);
         let from_running = || {
             let (pixels, took) =
-                self.telling(work.client).fold((0.0, 0.0), |(pixels, took), (running, part)| {
-                    (pixels + running.job.work_pixels as f64 * part, took + running.ran(now).as_secs_f64())
+                self.telling(work.client, now).fold((0.0, 0.0), |(pixels, took), (running, takes)| {
+                    (pixels + running.job.work_pixels as f64, took + takes.as_secs_f64())
                 });
             (pixels > 0.0)
                 .then(|| Duration::try_from_secs_f64(work.pixels as f64 / pixels * took).ok())
@@ -84,8 +99,7 @@ impl Desk {
         self.speeds
             .time(work.client, work.profile, work.pixels, now)
             .or_else(from_running)
-            .or_else(|| self.speeds.mean(work.client, now))
-            .unwrap_or_else(guess)
+            .unwrap_or_else(|| self.expected(work, now))
     }
 
     /// How long a job takes of which nothing is known but its profile.
@@ -97,10 +111,9 @@ impl Desk {
     /// How long a client's job takes of which nothing is known; none before anything was learned.
     pub(super) fn usual(&self, client: ClientTag, now: Instant) -> Option<Duration> {
         self.speeds.mean(client, now).or_else(|| {
-            let (jobs, sum) =
-                self.telling(client).fold((0, Duration::ZERO), |(jobs, sum), (running, part)| {
-                    (jobs + 1, sum + running.ran(now).div_f64(part))
-                });
+            let (jobs, sum) = self
+                .telling(client, now)
+                .fold((0, Duration::ZERO), |(jobs, sum), (_, takes)| (jobs + 1, sum.saturating_add(takes)));
             (jobs > 0).then(|| sum / count(jobs))
         })
     }
@@ -109,8 +122,12 @@ impl Desk {
     pub(super) fn remains(&self, running: &Running, now: Instant) -> Duration {
         let ran = running.ran(now);
         match running.telling_part() {
-            Some(part) => ran.mul_f64((1.0 - part) / part),
+            Some(part) => self.takes(running, part, now).mul_f64((1.0 - part).max(0.0)),
             None => self.cost(Work::from(&running.job), now).saturating_sub(ran),
         }
     }
+}
+
+fn guess(work_pixels: u64) -> Duration {
+    Duration::try_from_secs_f64(guess_s(work_pixels)).unwrap_or(Duration::MAX)
 }

@@ -303,3 +303,38 @@ proptest! {
         prop_assert_eq!(outcome.late, 0, "{:?}", outcome);
     }
 }
+
+/// A desk of one worker that knows what jobs of a second take, with such a job begun.
+fn busy_with_a_second() -> (World, JobId) {
+    let mut world = World::new(1, 8, 1);
+    let spec = job(0, 1, SECOND, world.now + 500 * SECOND);
+    let granted = world.desk.reserve(world.now, &spec, Entry::Booked).unwrap();
+    let id = world.desk.submit(world.now, granted.reservation, spec).unwrap();
+    assert_eq!(world.desk.next(world.now, |_| false), Next::Begin(id));
+    (world, id)
+}
+
+#[test]
+fn a_job_that_is_slow_to_begin_keeps_no_other_away_for_minutes() {
+    let (mut world, id) = busy_with_a_second();
+    // The machine had no core for it, or its encoder reads ahead: a twentieth of it took 16 s.
+    let now = world.now + 16 * SECOND;
+    world.desk.progress(id, Some(0.05));
+    let next = job(0, 2, SECOND, now + 250 * SECOND);
+    assert!(world.desk.reserve(now, &next, Entry::Booked).is_ok(), "{:?}", world.desk.stats(now));
+}
+
+#[test]
+fn a_job_that_takes_long_is_soon_known_for_it() {
+    let (mut world, id) = busy_with_a_second();
+    // It takes 100 s, and tells so.
+    let remains = |world: &mut World, part: f64| {
+        world.desk.progress(id, Some(part));
+        let now = world.now + (100 * SECOND).mul_f64(part);
+        world.desk.estimate(now, ClientTag(0), &profile(), PIXELS_PER_S).wait.as_secs_f64()
+    };
+    assert!(remains(&mut world, 0.2) > 0.5 * 80.0);
+    assert!(remains(&mut world, 0.5) > 0.7 * 50.0);
+    assert!(remains(&mut world, 0.9) > 0.8 * 10.0);
+    assert!(remains(&mut world, 1.0) < 1e-6);
+}
