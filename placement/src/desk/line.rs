@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::estimate::{USUAL_GUESS, Work};
 use super::job::{JobId, Next, Over, ReservationId, Running, Waiting};
-use super::turns::{GUEST_AFTER, Tally, before, gives_way};
-use super::{Backlog, Desk, count};
+use super::turns::{GUEST_AFTER, GUEST_TIMES, Tally, before, gives_way};
+use super::{Backlog, Desk, JobSpec, count};
 use crate::content::ClientTag;
 
 /// Whether a guest is due is not looked at more often than this.
@@ -46,6 +46,17 @@ impl Desk {
     /// Of the jobs of others that wait as many come before it as it is given turns between. `own`: a place that it holds
     /// already.
     pub(super) fn wait(&self, now: Instant, client: ClientTag, own: Option<ReservationId>) -> Duration {
+        self.wait_for(now, client, own, || self.usual(client, now).unwrap_or(USUAL_GUESS))
+    }
+
+    /// The same for a job of which is known how long it keeps a worker.
+    pub(super) fn wait_for(
+        &self,
+        now: Instant,
+        client: ClientTag,
+        own: Option<ReservationId>,
+        cost: impl FnOnce() -> Duration,
+    ) -> Duration {
         let reserved: Tally =
             self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
         let mut waiting = reserved.clone();
@@ -57,9 +68,9 @@ impl Desk {
         self.each_before(now, client, own, &mut |more| work += more);
         let running: Duration = self.running.iter().map(|running| self.remains(running, now)).sum();
         let mut running = self.share(running);
-        if self.guest_is_due_in(client, now).is_some() {
-            // It need not wait for the end of what another client keeps all workers with.
-            running = running.min(GUEST_AFTER);
+        if let Some(after) = self.guest_after(client, cost) {
+            // It need not wait for the end of what others keep all workers with.
+            running = running.min(after);
         }
         self.share(work) + running
     }
@@ -137,16 +148,31 @@ impl Desk {
         }
     }
 
-    /// When a job of this client gets a worker beyond those that there are: at once, or so much later. A client whose jobs keep all
-    /// workers for long keeps no other client waiting until they end, which may be hours.
-    fn guest_is_due_in(&self, client: ClientTag, now: Instant) -> Option<Duration> {
-        let running = self.running_by_client();
-        let host = running.only().filter(|host| *host != client)?;
-        if running.of(host) != self.workers {
+    /// For how long others have to keep all workers before a job of this client gets one beyond them; none where a worker will be free
+    /// for it by its turn. What one other client keeps all of them with may take hours, and so may what several do that agree: so
+    /// a job that takes `cost` waits no longer than some times that, whatever the jobs before it are.
+    fn guest_after(&self, client: ClientTag, cost: impl FnOnce() -> Duration) -> Option<Duration> {
+        if self.running.len() != self.workers {
             return None;
         }
+        let first = self.running.first()?.job.client;
+        let (mut own, mut one_host) = (false, true);
+        for running in &self.running {
+            own |= running.job.client == client;
+            one_host &= running.job.client == first;
+        }
+        match (own, one_host) {
+            (true, _) => None,
+            (false, true) => Some(GUEST_AFTER),
+            (false, false) => Some(cost().saturating_mul(GUEST_TIMES).max(GUEST_AFTER)),
+        }
+    }
+
+    /// When a waiting job gets a worker beyond those that there are: at once, or so much later.
+    fn guest_is_due_in(&self, job: &JobSpec, now: Instant) -> Option<Duration> {
+        let after = self.guest_after(job.client, || self.cost(Work::from(job), now))?;
         let begun = self.running.iter().map(|running| running.since).max()?;
-        Some(GUEST_AFTER.saturating_sub(now.saturating_duration_since(begun)))
+        Some(after.saturating_sub(now.saturating_duration_since(begun)))
     }
 
     /// What a worker that is free has to do. `is_gone`: whether nobody waits for a job any more.
@@ -157,28 +183,23 @@ impl Desk {
         }
     }
 
-    /// What one worker more than there are has to do: it works for guests, clients that find all workers kept by one other for
-    /// long.
+    /// What one worker more than there are has to do: it works for guests, clients that find all workers kept by others for long.
     pub fn next_guest(&mut self, now: Instant, is_gone: impl Fn(JobId) -> bool) -> Next {
-        let due = |waiting: &Waiting| self.guest_is_due_in(waiting.job.client, now);
-        let soonest = self.queue.iter().filter_map(due).min();
-        if soonest.is_some_and(|due| due.is_zero()) {
-            let host = self.running.first().map(|running| running.job.client);
-            if let Some(waiting) = self.take_next(|client| Some(client) != host) {
-                return self.begin(waiting, now, is_gone);
-            }
+        let due: Vec<_> = self.queue.iter().map(|waiting| self.guest_is_due_in(&waiting.job, now)).collect();
+        if let Some(waiting) = self.take_next(|at| due[at].is_some_and(|due| due.is_zero())) {
+            return self.begin(waiting, now, is_gone);
         }
         if self.queue.is_empty() {
-            Next::Idle
-        } else {
-            Next::Later(soonest.unwrap_or(GUEST_AFTER).max(GUEST_LOOK_MIN))
+            return Next::Idle;
         }
+        let soonest = due.into_iter().flatten().min().unwrap_or(GUEST_AFTER);
+        Next::Later(soonest.clamp(GUEST_LOOK_MIN, GUEST_AFTER))
     }
 
-    /// Takes out of the queue whose turn it is, of the clients that `may`.
-    fn take_next(&mut self, may: impl Fn(ClientTag) -> bool) -> Option<Waiting> {
+    /// Takes out of the queue whose turn it is, of the places that `may`.
+    fn take_next(&mut self, may: impl Fn(usize) -> bool) -> Option<Waiting> {
         let running = self.running_by_client();
-        let places: Vec<usize> = (0..self.queue.len()).filter(|at| may(self.queue[*at].job.client)).collect();
+        let places: Vec<usize> = (0..self.queue.len()).filter(|at| may(*at)).collect();
         let waiting = places.iter().map(|at| self.queue[*at].job.client);
         let (at, _) = self.turns.next(waiting, &running)?;
         self.queue.remove(places[at])

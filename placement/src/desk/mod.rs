@@ -335,7 +335,7 @@ impl Desk {
         // A queue of places has its end, too.
         let queue_max = self.share(usual * count(self.queue_capacity));
         let wait_max = admission::wait_max(allowed, Some(cost), Standing::New).min(queue_max);
-        let (mut wait, mut share) = (self.wait(now, client, None), self.share(cost));
+        let (mut wait, mut share) = (self.wait_for(now, client, None, || cost), self.share(cost));
         if self.speeds.mean(client, now).is_none() {
             // Guesses. Who comes too late loses nothing: others fill the time until then.
             (wait, share) = (wait * 2, share * 2);
@@ -365,9 +365,10 @@ impl Desk {
         profile: &ProfileName,
         work_pixels: u64,
     ) -> Estimate {
-        let known = self.learned(Work { client, profile, pixels: work_pixels }, now);
+        let work = Work { client, profile, pixels: work_pixels };
+        let known = self.learned(work, now);
         Estimate {
-            wait: self.wait(now, client, None),
+            wait: self.wait_for(now, client, None, || self.cost(work, now)),
             service: known.map(|known| known.time),
             sure: known.is_some_and(|known| known.sure),
         }

@@ -1,5 +1,6 @@
 //! The desk beside a slow, obvious one: lists, and every question answered by going through them.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -99,15 +100,20 @@ impl Model {
         gives.then(|| self.waiting.iter().rposition(|entry| entry.job.client == most)).flatten()
     }
 
-    /// The client that has all workers, and since when the last of them runs.
-    fn host(&self) -> Option<(ClientTag, Instant)> {
-        let first = self.running.first()?.job.client;
-        let all = self.running.iter().all(|entry| entry.job.client == first);
+    /// How long a job of this client that takes `cost` waits behind those that have all workers, and since when the last of them runs.
+    fn guest(&self, client: ClientTag, cost: Duration) -> Option<(Duration, Instant)> {
+        let hosts: BTreeSet<ClientTag> = self.running.iter().map(|entry| entry.job.client).collect();
         let last = self.running.iter().filter_map(|entry| entry.begun).max()?;
-        (all && self.running.len() == WORKERS).then_some((first, last))
+        let after = if hosts.len() == 1 { turns::GUEST_AFTER } else { (4 * cost).max(turns::GUEST_AFTER) };
+        (self.running.len() == WORKERS && !hosts.contains(&client)).then_some((after, last))
     }
 
+    /// That of a client of which nothing is known.
     fn wait(&self, client: ClientTag) -> Duration {
+        self.wait_for(client, estimate::USUAL_GUESS)
+    }
+
+    fn wait_for(&self, client: ClientTag, cost: Duration) -> Duration {
         let line = self.line();
         if self.running.len() + line.len() < WORKERS {
             return Duration::ZERO;
@@ -125,20 +131,19 @@ impl Model {
         }
         let left = |entry: &Item<JobId>| seconds(&entry.job).saturating_sub(self.now - entry.begun.unwrap());
         let mut running = self.running.iter().map(left).sum::<Duration>() / WORKERS as u32;
-        if self.host().is_some_and(|(host, _)| host != client) {
-            running = running.min(turns::GUEST_AFTER);
+        if let Some((after, _)) = self.guest(client, cost) {
+            running = running.min(after);
         }
         work / WORKERS as u32 + running
     }
 
     /// The job whose turn it is, of the clients that `may`: fewest running, then longest not begun, then first come.
-    fn next(&mut self, may: impl Fn(ClientTag) -> bool) -> Option<JobId> {
+    fn next(&mut self, may: impl Fn(&Item<JobId>) -> bool) -> Option<JobId> {
         let runs: Vec<_> = self.running.iter().map(|entry| entry.job.client).collect();
         let turn = |entry: &Item<JobId>| {
             (Self::of(&runs, entry.job.client), self.begun[entry.job.client.0 as usize])
         };
-        let candidates: Vec<_> =
-            (0..self.waiting.len()).filter(|at| may(self.waiting[*at].job.client)).collect();
+        let candidates: Vec<_> = (0..self.waiting.len()).filter(|at| may(&self.waiting[*at])).collect();
         let at = candidates.into_iter().min_by_key(|at| (turn(&self.waiting[*at]), *at))?;
         let mut entry = self.waiting.remove(at);
         self.begun[entry.job.client.0 as usize] = Some(self.now);
@@ -254,7 +259,7 @@ fn take(desk: &mut Desk, model: &mut Model, step: Step) -> Result<(), TestCaseEr
 
 fn reserve(desk: &mut Desk, model: &mut Model, job: JobSpec) -> Result<(), TestCaseError> {
     let gives_way = model.who_gives_way(job.client);
-    let wait = model.wait(job.client);
+    let wait = model.wait_for(job.client, seconds(&job));
     match desk.reserve(model.now, &job, Entry::Newcomer) {
         Ok(granted) => {
             prop_assert!(!model.draining && (!model.is_full() || gives_way.is_some()));
@@ -282,14 +287,21 @@ fn guest(desk: &mut Desk, model: &mut Model) -> Result<(), TestCaseError> {
         return Ok(());
     }
     let next = desk.next_guest(model.now, |_| false);
-    let guests_wait = |host| model.waiting.iter().any(|entry| entry.job.client != host);
-    match model.host() {
-        Some((host, since)) if guests_wait(host) && model.now - since >= turns::GUEST_AFTER => {
-            let begun = model.next(|client| client != host);
-            prop_assert_eq!(next, begun.map_or(Next::Idle, Next::Begin));
-        }
-        _ if model.waiting.is_empty() => prop_assert_eq!(next, Next::Idle),
-        _ => prop_assert!(matches!(next, Next::Later(after) if after <= turns::GUEST_AFTER), "{next:?}"),
+    let (now, waiting) = (model.now, model.waiting.clone());
+    let due: Vec<JobId> = waiting
+        .iter()
+        .filter(|entry| {
+            let guest = model.guest(entry.job.client, seconds(&entry.job));
+            guest.is_some_and(|(after, since)| now - since >= after)
+        })
+        .map(|entry| entry.id)
+        .collect();
+    if let Some(begun) = model.next(|entry| due.contains(&entry.id)) {
+        prop_assert_eq!(next, Next::Begin(begun));
+    } else if waiting.is_empty() {
+        prop_assert_eq!(next, Next::Idle);
+    } else {
+        prop_assert!(matches!(next, Next::Later(after) if after <= turns::GUEST_AFTER), "{next:?}");
     }
     Ok(())
 }

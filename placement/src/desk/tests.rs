@@ -338,3 +338,38 @@ fn a_job_that_takes_long_is_soon_known_for_it() {
     assert!(remains(&mut world, 0.9) > 0.8 * 10.0);
     assert!(remains(&mut world, 1.0) < 1e-6);
 }
+
+/// Puts a job into the desk's queue.
+fn submit(world: &mut World, client: u64, number: u64, cost: Duration) -> JobId {
+    let spec = job(client, number, cost, world.now + 100_000 * SECOND);
+    let granted = world.desk.reserve(world.now, &spec, Entry::Booked).unwrap();
+    world.desk.submit(world.now, granted.reservation, spec).unwrap()
+}
+
+#[test]
+fn clients_that_keep_all_workers_together_keep_no_short_job_waiting() {
+    let hour = 3_600 * SECOND;
+    let mut world = World::new(2, 8, 4);
+    for client in [0, 1] {
+        submit(&mut world, client, client, hour);
+        assert!(matches!(world.desk.next(world.now, |_| false), Next::Begin(_)));
+    }
+    let wait = |world: &World, cost: Duration| {
+        let pixels = (cost.as_secs_f64() * PIXELS_PER_S as f64) as u64;
+        world.desk.estimate(world.now, ClientTag(3), &profile(), pixels).wait.as_secs()
+    };
+    assert_eq!((wait(&world, 3 * SECOND), wait(&world, 60 * SECOND)), (12, 240));
+    let [long, short] = [(2, 60), (3, 3)].map(|(client, cost)| submit(&mut world, client, 9, cost * SECOND));
+    world.now += 11 * SECOND;
+    assert_eq!(world.desk.next_guest(world.now, |_| false), Next::Later(SECOND));
+    world.now += SECOND;
+    assert_eq!(world.desk.next_guest(world.now, |_| false), Next::Begin(short));
+    // One such worker, and no more; and a long job of theirs has no right to it.
+    submit(&mut world, 0, 10, SECOND);
+    assert!(matches!(world.desk.next_guest(world.now, |_| false), Next::Later(_)));
+    world.desk.end(world.now, short, Ending::Done);
+    world.now += 227 * SECOND;
+    assert!(matches!(world.desk.next_guest(world.now, |_| false), Next::Later(_)));
+    world.now += SECOND;
+    assert_eq!(world.desk.next_guest(world.now, |_| false), Next::Begin(long));
+}

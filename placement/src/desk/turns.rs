@@ -9,8 +9,10 @@ use crate::content::ClientTag;
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Clients remembered at the most: the queue is no longer, and nor are the workers.
 const CLIENTS_MAX: usize = 16_384;
-/// Work that one client's jobs have kept all workers from for this long is given a worker more: see [`guest`].
+/// Work that one client's jobs have kept all workers from for this long is given a worker more.
 pub(super) const GUEST_AFTER: Duration = Duration::from_secs(5);
+/// And a job that those of several clients have kept all workers from for so many times what it takes itself.
+pub(super) const GUEST_TIMES: u32 = 4;
 
 /// When each client's last job began.
 #[derive(Debug, Default)]
@@ -64,14 +66,6 @@ impl Tally {
     /// Clients with at least one, and how many each has.
     pub fn iter(&self) -> impl Iterator<Item = (ClientTag, usize)> {
         self.by_client.iter().copied()
-    }
-
-    /// The client that has all of them, if one has.
-    pub fn only(&self) -> Option<ClientTag> {
-        match self.by_client.as_slice() {
-            [(client, _)] => Some(*client),
-            _ => None,
-        }
     }
 }
 
@@ -179,8 +173,6 @@ mod tests {
                 }
                 prop_assert_eq!(tally.all(), list.len());
                 prop_assert_eq!(tally.of(client), list.iter().filter(|other| **other == client).count());
-                let only = list.first().copied().filter(|first| list.iter().all(|other| other == first));
-                prop_assert_eq!(tally.only(), only);
             }
         }
     }
