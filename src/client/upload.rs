@@ -150,6 +150,8 @@ impl Upload {
         name: &str,
         progress: Arc<dyn Progress>,
     ) -> Result<Saved, UploadError> {
+        // Before any node is troubled.
+        open(file).await?;
         let count = self.nodes.len();
         let mut last = None;
         for attempt in 0..count {
@@ -185,12 +187,8 @@ impl Upload {
         name: &str,
         progress: Arc<dyn Progress>,
     ) -> Result<Saved, UploadError> {
-        let opened = tokio::fs::File::open(file).await.map_err(UploadError::Read)?;
-        let meta = opened.metadata().await.map_err(UploadError::Read)?;
-        if !meta.is_file() {
-            return Err(UploadError::Read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-        }
-        let body = FileBody::new(opened, meta.len(), Arc::clone(&progress)).boxed();
+        let (opened, bytes) = open(file).await?;
+        let body = FileBody::new(opened, bytes, Arc::clone(&progress)).boxed();
         let request = Request::post(node.uri(&upload_path(self.profile.as_deref())))
             .header(CONTENT_TYPE, media_type(file))
             .header("x-filename", header_value(name));
@@ -288,6 +286,16 @@ fn temporary(folder: &Path) -> io::Result<(tempfile::NamedTempFile, std::fs::Fil
         .tempfile_in(folder)?;
     let handle = file.reopen()?;
     Ok((file, handle))
+}
+
+/// Opens a file that is to be sent; with its size, in bytes.
+async fn open(file: &Path) -> Result<(tokio::fs::File, u64), UploadError> {
+    let opened = tokio::fs::File::open(file).await.map_err(UploadError::Read)?;
+    let meta = opened.metadata().await.map_err(UploadError::Read)?;
+    if !meta.is_file() {
+        return Err(UploadError::Read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    Ok((opened, meta.len()))
 }
 
 /// Disks can be slow; the threads of the runtime have other files to move.

@@ -91,6 +91,10 @@ fn a_flag_beats_the_file_and_a_file_with_an_unknown_key_is_refused() {
     let error = NodeOptions::from_file(&path).unwrap_err().to_string();
     assert!(error.contains("a list such as"), "{error}");
 
+    std::fs::write(&path, "deadline = 5\n").unwrap();
+    let error = NodeOptions::from_file(&path).unwrap_err().to_string();
+    assert!(error.contains("deadline = 5") && error.contains("with its unit: \"40s\""), "{error}");
+
     std::fs::write(&path, "nmae = \"typo\"\n").unwrap();
     let error = NodeOptions::from_file(&path).unwrap_err().to_string();
     assert!(error.contains("nmae") && error.contains("line 1"), "{error}");

@@ -105,7 +105,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not the TOML expected.
-    #[error("configuration file {path}: {source}")]
+    #[error("configuration file {path}: {source}{}", hint(.source))]
     FileInvalid {
         /// The file.
         path: PathBuf,
@@ -162,6 +162,15 @@ where
         Ok(value)
     } else {
         Err(invalid(option, format!("{value} is out of range: give {} to {}", range.start(), range.end())))
+    }
+}
+
+/// What to write where TOML's own words say only what is wrong.
+fn hint(error: &toml::de::Error) -> &'static str {
+    if error.message().contains("expected a string") {
+        "write it in quotes, a time or a size with its unit: \"40s\", \"10GiB\""
+    } else {
+        ""
     }
 }
 

@@ -1,14 +1,21 @@
 //! Events as log lines. Tests and scripts read their messages and fields: those stay as they are.
 
+use std::time::Instant;
+
+use parking_lot::Mutex;
 use starling_overlay::NodeName;
 use starling_placement::journey::What;
 use starling_placement::standing::Avoidance;
 
+use super::refusals::{Line, Refusals};
 use super::{Departure, NodeEvent};
 use crate::content::ContentId;
 
+/// Problems of an upload that its node is to blame for.
+const NODE_FAULTS: [&str; 4] = ["crashed", "disk-full", "internal", "interrupted"];
+
 /// Writes the line of an event, if it has one.
-pub(super) fn line(event: &NodeEvent<'_>) {
+pub(super) fn line(event: &NodeEvent<'_>, refusals: &Mutex<Refusals>) {
     match event {
         NodeEvent::MembershipMissed { events } => {
             tracing::warn!(events, "changes of the membership came too fast to be told one by one");
@@ -17,7 +24,13 @@ pub(super) fn line(event: &NodeEvent<'_>) {
             of_home(content, what);
             of_attempt(content, what);
         }
-        NodeEvent::UploadServed { .. } | NodeEvent::UploadRefused { .. } => of_upload(event),
+        NodeEvent::UploadServed { .. } => of_upload(event),
+        NodeEvent::UploadRefused { problem, .. } => {
+            let line = refusals.lock().refused(Instant::now(), problem);
+            if let Line::Say { unsaid } = line {
+                of_refused_upload(event, unsaid);
+            }
+        }
         NodeEvent::OfferExpired { from, content } => {
             tracing::info!(%from, %content, "an accepted offer's body never came");
         }
@@ -95,15 +108,25 @@ fn of_upload(event: &NodeEvent<'_>) {
             elapsed_ms = timings.elapsed().as_millis() as u64,
             "upload served"
         ),
-        NodeEvent::UploadRefused { status, error, timings, .. } => {
-            let elapsed_ms = timings.elapsed().as_millis() as u64;
-            if *status >= 500 {
-                tracing::warn!(status, %error, trail = %timings, elapsed_ms, "upload refused");
-            } else {
-                tracing::info!(status, %error, trail = %timings, elapsed_ms, "upload refused");
-            }
-        }
         _ => {}
+    }
+}
+
+/// At WARN is what the node is to blame for, and not what clients ask of it. `unsaid`: like it, before it and without a line.
+fn of_refused_upload(event: &NodeEvent<'_>, unsaid: u64) {
+    let NodeEvent::UploadRefused { status, problem, error, timings, .. } = event else { return };
+    let elapsed_ms = timings.elapsed().as_millis() as u64;
+    if NODE_FAULTS.contains(problem) {
+        tracing::warn!(status, problem, %error, trail = %timings, elapsed_ms, unsaid, "upload refused");
+    } else {
+        tracing::info!(status, problem, %error, trail = %timings, elapsed_ms, unsaid, "upload refused");
+    }
+}
+
+/// In the end: refusals that got no line.
+pub(super) fn unsaid_refusals(refusals: &Mutex<Refusals>) {
+    for (problem, unsaid) in refusals.lock().rest() {
+        tracing::info!(problem, unsaid, "uploads refused, not told of one by one");
     }
 }
 

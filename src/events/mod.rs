@@ -7,6 +7,7 @@
 mod event;
 mod feed;
 mod log;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -19,6 +20,8 @@ pub use feed::{Batch, Entry, EventId, EventIdError, Gap, Listener};
 pub use told::{Kind, Kinds};
 
 use feed::Feed;
+use parking_lot::Mutex;
+use refusals::Refusals;
 use starling_overlay::{BootEpoch, NodeName};
 
 /// Hears each event when it happens, on the thread where it happens: must return at once.
@@ -27,25 +30,27 @@ pub trait Observer: Send + Sync {
     fn observe(&self, event: &NodeEvent<'_>);
 }
 
-/// Where events are told. Clones are the same place; the default one keeps nothing, and has nobody who looks.
+/// Where events are told. Clones are the same place; the default one takes no note of anything.
 #[derive(Clone, Default)]
 pub struct Events(Option<Arc<Inner>>);
 
 struct Inner {
     observer: Arc<dyn Observer>,
     feed: Arc<Feed>,
+    refusals: Mutex<Refusals>,
 }
 
 impl Events {
     /// The events of this boot of a node.
     pub fn new(node: NodeName, boot: BootEpoch, observer: Arc<dyn Observer>) -> Self {
-        Self(Some(Arc::new(Inner { observer, feed: Arc::new(Feed::new(node, boot.0)) })))
+        let feed = Arc::new(Feed::new(node, boot.0));
+        Self(Some(Arc::new(Inner { observer, feed, refusals: Mutex::default() })))
     }
 
     /// This has happened: it is logged, counted, and kept for those that listen.
     pub fn tell(&self, event: &NodeEvent<'_>) {
-        log::line(event);
         let Some(inner) = &self.0 else { return };
+        log::line(event, &inner.refusals);
         inner.observer.observe(event);
         inner.feed.push(event);
     }
@@ -70,6 +75,7 @@ impl Events {
     pub fn close(&self) {
         if let Some(inner) = &self.0 {
             inner.feed.close();
+            log::unsaid_refusals(&inner.refusals);
         }
     }
 }

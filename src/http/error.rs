@@ -330,9 +330,7 @@ impl ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "interrupted", "The node ended while it was at it")
             }
             Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
-            Self::NoRoomEver { .. } => {
-                (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "No room for that much")
-            }
+            Self::NoRoomEver { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no-room", "No room for that much"),
             Self::Crashed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "crashed", "ffmpeg crashed"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }

@@ -187,7 +187,7 @@ async fn a_full_disk_is_said_and_survived() {
     let node = Node::start(options);
     let mut big = Clip::default().make().to_vec();
     big.resize(4_000_000, 0);
-    node.http.upload(big.into()).await.assert_problem(507, "disk-full");
+    node.http.upload(big.into()).await.assert_problem(507, "no-room");
     assert_goes_on(&node).await;
 }
 

@@ -130,6 +130,11 @@ async fn another_node_stands_in_for_one_that_is_down() {
     let output = starling(&["upload", file, "--node", &both, "-o", out]);
     assert!(output.status.success(), "{}", stderr(&output));
 
+    // What is wrong here is told before what may be wrong there.
+    let output = starling(&["upload", "/none.mp4", "--node", &down, "-o", out]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/none.mp4: cannot read it: No such file"), "{}", stderr(&output));
+
     let output = starling(&["upload", file, "--node", &down, "-o", out]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
