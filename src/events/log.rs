@@ -24,7 +24,7 @@ pub(super) fn line(event: &NodeEvent<'_>, refusals: &Mutex<Refusals>) {
             of_home(content, what);
             of_attempt(content, what);
         }
-        NodeEvent::UploadServed { .. } => of_upload(event),
+        NodeEvent::UploadServed { .. } => of_served_upload(event),
         NodeEvent::UploadRefused { problem, .. } => {
             let line = refusals.lock().refused(Instant::now(), problem);
             if let Line::Say { unsaid } = line {
@@ -93,23 +93,21 @@ pub(super) fn line(event: &NodeEvent<'_>, refusals: &Mutex<Refusals>) {
     }
 }
 
-fn of_upload(event: &NodeEvent<'_>) {
-    match event {
-        NodeEvent::UploadServed { served, profile, timings, .. } => tracing::info!(
-            route = served.route.as_str(),
-            via = %served.route_text(),
-            served_by = %served.by.name,
-            cache = served.cache.as_str(),
-            profile = %profile,
-            scores = %served.scores,
-            bytes_in = served.bytes_in,
-            bytes_out = served.object.bytes(),
-            trail = %timings,
-            elapsed_ms = timings.elapsed().as_millis() as u64,
-            "upload served"
-        ),
-        _ => {}
-    }
+fn of_served_upload(event: &NodeEvent<'_>) {
+    let NodeEvent::UploadServed { served, profile, timings, .. } = event else { return };
+    tracing::info!(
+        route = served.route.as_str(),
+        via = %served.route_text(),
+        served_by = %served.by.name,
+        cache = served.cache.as_str(),
+        profile = %profile,
+        scores = %served.scores,
+        bytes_in = served.bytes_in,
+        bytes_out = served.object.bytes(),
+        trail = %timings,
+        elapsed_ms = timings.elapsed().as_millis() as u64,
+        "upload served"
+    );
 }
 
 /// At WARN is what the node is to blame for, and not what clients ask of it. `unsaid`: like it, before it and without a line.
