@@ -2,6 +2,7 @@
 //!
 //! docs/ARCHITECTURE.md tells where each step of the two data paths lives.
 
+pub mod access;
 pub mod api;
 pub mod auth;
 pub mod bench;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use starling::client::{Client, ClientError, Endpoint, Event, Events, Wanted};
+use starling::client::{ClientError, Endpoint, Event, Events, Wanted};
 use starling::events::Kinds;
 
 use super::out;
@@ -41,6 +41,9 @@ pub struct Args {
     /// Print each event as the node's own JSON, one a line
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 /// Checked here, and sent as it is written.
@@ -78,7 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: &Args) -> anyhow::Result<()> {
-    let client = Client::new();
+    let client = args.reach.client()?;
     let wanted = Wanted { kinds: args.kind.clone(), new_only: args.new, follow: args.follow };
     let (mut last, mut told): (Option<String>, Option<String>) = (None, None);
     // A node that can't be reached at first is a mistake of whoever asks; later it is what happens to nodes.

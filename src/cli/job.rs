@@ -36,7 +36,7 @@ enum Command {
         limit: u16,
 
         #[command(flatten)]
-        node: Node,
+        node: Asked,
     },
     /// Show a job
     Show {
@@ -44,7 +44,7 @@ enum Command {
         id: JobId,
 
         #[command(flatten)]
-        node: Node,
+        node: Asked,
     },
     /// Follow a job to its end; the exit status is 0 if it has its results
     Watch {
@@ -52,7 +52,7 @@ enum Command {
         id: JobId,
 
         #[command(flatten)]
-        node: Node,
+        node: Asked,
     },
     /// Cancel a job, or forget one that has come to its end
     Cancel {
@@ -60,12 +60,12 @@ enum Command {
         id: JobId,
 
         #[command(flatten)]
-        node: Node,
+        node: Asked,
     },
 }
 
 #[derive(Debug, clap::Args)]
-struct Node {
+struct Asked {
     /// The node to ask; any will do: http://HOST:PORT or HOST:PORT
     #[arg(long, env = "STARLING_NODE", default_value = "http://127.0.0.1:5001", value_name = "URL")]
     node: Endpoint,
@@ -73,14 +73,16 @@ struct Node {
     /// Print the node's own JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 /// Runs it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = Client::new();
     match args.command {
         Command::List { state, after, limit, node } => {
-            let page = Jobs::of(&client, &node.node).list(state, after.as_ref(), limit).await?;
+            let page = Jobs::of(&node.reach.client()?, &node.node).list(state, after.as_ref(), limit).await?;
             if node.json {
                 out::json(&page)?;
             } else {
@@ -93,14 +95,18 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 out::complain(format_args!("{name} does not answer: jobs that it keeps are missing"));
             }
         }
-        Command::Show { id, node } => print(&Jobs::of(&client, &node.node).show(&id).await?, &node)?,
-        Command::Cancel { id, node } => print(&Jobs::of(&client, &node.node).cancel(&id).await?, &node)?,
-        Command::Watch { id, node } => return watch(&client, &id, &node).await,
+        Command::Show { id, node } => {
+            print(&Jobs::of(&node.reach.client()?, &node.node).show(&id).await?, &node)?;
+        }
+        Command::Cancel { id, node } => {
+            print(&Jobs::of(&node.reach.client()?, &node.node).cancel(&id).await?, &node)?;
+        }
+        Command::Watch { id, node } => return watch(&node.reach.client()?, &id, &node).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn watch(client: &Client, id: &JobId, node: &Node) -> anyhow::Result<ExitCode> {
+async fn watch(client: &Client, id: &JobId, node: &Asked) -> anyhow::Result<ExitCode> {
     let mut told = None;
     loop {
         let job = Jobs::of(client, &node.node).show(id).await?;
@@ -117,7 +123,7 @@ async fn watch(client: &Client, id: &JobId, node: &Node) -> anyhow::Result<ExitC
     }
 }
 
-fn print(job: &JobJson, node: &Node) -> anyhow::Result<()> {
+fn print(job: &JobJson, node: &Asked) -> anyhow::Result<()> {
     if node.json {
         return Ok(out::json(job)?);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use starling::client::load::{self, Generator, Options, ReportUrl, Snapshot};
-use starling::client::{Client, Endpoint, Target, discover};
+use starling::client::{Endpoint, Target, discover};
 
 use super::out;
 
@@ -85,6 +85,9 @@ pub struct Args {
     /// Print the report as one line of JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 /// Runs it: exit 1 if no upload at all came back.
@@ -102,12 +105,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::from(EXIT_USAGE));
     }
+    let client = args.reach.client()?;
     let nodes = if args.discover {
-        discover(&Client::new(), &args.to).await?
+        discover(&client, &args.to).await?
     } else {
         args.to.into_iter().map(Target::from).collect()
     };
     let begin = Generator::begin(Options {
+        client,
         nodes,
         sources,
         profile: args.profile,

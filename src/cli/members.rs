@@ -25,11 +25,14 @@ pub struct Args {
     /// Ask again every second until interrupted
     #[arg(long)]
     watch: bool,
+
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 /// Runs it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = Client::new();
+    let client = args.reach.client()?;
     if !args.watch {
         print(&ask(&client, &args).await?, &args)?;
         return Ok(ExitCode::SUCCESS);

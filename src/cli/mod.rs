@@ -13,9 +13,11 @@ mod node;
 mod out;
 mod policy;
 mod profiles;
+mod reach;
 mod runtime;
 mod sandbox;
 mod sim;
+mod token;
 mod upload;
 
 use std::process::ExitCode;
@@ -60,6 +62,8 @@ enum Command {
     Policy(policy::Args),
     /// Make keys for a cluster
     Key(key::Args),
+    /// Make tokens for clients, list and revoke them
+    Token(token::Args),
     /// Simulate the overlay: virtual time, the same state machine as the real node
     Sim(Box<sim::Args>),
     /// Confine this process, then become a media tool (used by the node itself)
@@ -84,6 +88,7 @@ impl Cli {
             Command::Lab(args) => runtime::block_on(lab::run(*args)),
             Command::Sim(args) => sim::run_command(&args),
             Command::Key(args) => key::run(&args),
+            Command::Token(args) => token::run(args),
             Command::Upload(args) => runtime::block_on(upload::run(args)),
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Bench(args) => runtime::block_on(bench::run(*args)),

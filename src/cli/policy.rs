@@ -58,6 +58,9 @@ struct Which {
     /// Print JSON, a line a node
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 /// Runs it.
@@ -69,7 +72,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     let keys = which.key_file.map(KeyFile::read).transpose()?.map(|file| file.keys);
-    let answers = ask(&which.node, which.all, keys.as_ref(), change.as_ref()).await?;
+    let client = which.reach.client()?;
+    let answers = ask(&client, &which.node, which.all, keys.as_ref(), change.as_ref()).await?;
     let (mut text, mut failed) = (Vec::new(), false);
     for (name, answer) in answers {
         match answer {
@@ -96,23 +100,22 @@ type Answer = (Option<String>, Result<RoutingPolicy, ClientError>);
 
 /// Asks a node, and with `all` those that it knows to live. A name is given for those.
 async fn ask(
+    client: &Client,
     node: &Endpoint,
     all: bool,
     keys: Option<&Keyring>,
     change: Option<&RoutingChange>,
 ) -> anyhow::Result<Vec<Answer>> {
-    let client = Client::new();
-    let first = RoutingPolicy::exchange(&client, node, keys, change).await;
+    let first = RoutingPolicy::exchange(client, node, keys, change).await;
     let own = first.as_ref().map(|policy| policy.node.clone()).ok();
     let mut answers = vec![(None, first)];
     if all {
-        let (_, members) = Members::fetch(&client, node).await?;
+        let (_, members) = Members::fetch(client, node).await?;
         let others = members
             .members
             .into_iter()
             .filter(|member| member.state == "alive" && Some(&member.name) != own.as_ref())
             .filter_map(|member| Some((member.name, member.http?.parse::<Endpoint>().ok()?)));
-        let client = &client;
         answers.extend(
             join_all(others.map(|(name, endpoint)| async move {
                 (Some(name), RoutingPolicy::exchange(client, &endpoint, keys, change).await)

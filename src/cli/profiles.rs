@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use starling::client::{Client, Endpoint, Profiles};
+use starling::client::{Endpoint, Profiles};
 use starling::profile::ProfileSet;
 
 use super::{out, runtime};
@@ -25,6 +25,9 @@ pub struct Args {
     /// Print the node's own JSON (the answer of GET /profiles), one line
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -42,7 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Some(Command::Check { files }) => check(&files),
         None => runtime::block_on(async {
-            let (raw, profiles) = Profiles::fetch(&Client::new(), &args.node).await?;
+            let (raw, profiles) = Profiles::fetch(&args.reach.client()?, &args.node).await?;
             if args.json {
                 // Read above, so it is one JSON value; it says what the node wrote.
                 out::json_text(&String::from_utf8(raw.trim_ascii().to_vec())?)?;

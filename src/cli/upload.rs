@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
-use starling::client::{Client, Endpoint, Names, Outcome, Progress, Upload};
+use starling::client::{Endpoint, Names, Outcome, Progress, Upload};
 use starling::printable;
 
 use super::out;
@@ -57,12 +57,15 @@ pub struct Args {
     /// Time that the node may take for a file [default: the node's, 40s]
     #[arg(long, value_parser = super::time, value_name = "TIME")]
     deadline: Option<Duration>,
+
+    #[command(flatten)]
+    reach: super::reach::Reach,
 }
 
 /// Runs it: exit 1 if a file did not come back.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let upload = Upload {
-        client: Client::new(),
+        client: args.reach.client()?,
         nodes: args.nodes,
         profile: args.profile,
         keep_tar: args.keep_tar,

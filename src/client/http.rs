@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
@@ -27,7 +27,14 @@ pub(super) type RequestBody = BoxBody<Bytes, std::io::Error>;
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool<HttpConnector, RequestBody>,
+    /// Goes with each request that proves nothing else.
+    authorization: Option<HeaderValue>,
 }
+
+/// The text can't be a token: none that a node makes has such characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--token (STARLING_TOKEN): that is no token: give what `starling token create` printed")]
+pub struct TokenError;
 
 /// A node that has said who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +138,21 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
-        Self { pool: Pool::builder(TokioExecutor::new()).build(connector) }
+        Self { pool: Pool::builder(TokioExecutor::new()).build(connector), authorization: None }
+    }
+
+    /// The same with a token.
+    pub fn with_token(mut self, token: Option<&str>) -> Result<Self, TokenError> {
+        self.authorization = match token {
+            None => None,
+            Some(token) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| TokenError)?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            Some(_) => return Err(TokenError),
+        };
+        Ok(self)
     }
 
     /// `GET`s a path; the body of a 2xx answer.
@@ -206,8 +227,11 @@ impl Client {
     pub(super) async fn send(
         &self,
         endpoint: &Endpoint,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, ClientError> {
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
         self.pool.request(request).await.map_err(|error| {
             if error.is_connect() {
                 ClientError::Unreachable { endpoint: endpoint.clone(), reason: root_cause(&error) }

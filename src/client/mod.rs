@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use discover::{DiscoverError, Target, discover};
 pub use endpoint::{Endpoint, EndpointError};
 pub use events::{Event, Events, Wanted};
-pub use http::{Client, ClientError, Reached};
+pub use http::{Client, ClientError, Reached, TokenError};
 pub use jobs::{Jobs, job_progress, job_table};
 pub(crate) use members::trim_lines;
 pub use members::{Load, Member, Members};

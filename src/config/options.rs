@@ -127,6 +127,9 @@ options! {
     /// Origins of web pages that may ask this node, comma separated (in TOML a list), as `https://app.example.com`,
     /// or * [default: its own]
     allow_origin: List, env "STARLING_ALLOW_ORIGIN", value "ORIGIN,…";
+    /// File with the tokens that clients need, as `starling token create` writes it; read again when it changes; needs --key-file
+    /// [default: none: whoever reaches the port may ask for everything]
+    token_file: PathBuf, env "STARLING_TOKEN_FILE", value "FILE";
     /// Give a result only to whoever sends the whole video or has the token that came with it; needs --key-file [default: false]
     private_results: bool, env "STARLING_PRIVATE_RESULTS", value "BOOL", bare "true";
     /// Form of the log lines: text or json [default: text]

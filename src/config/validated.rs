@@ -10,6 +10,7 @@ use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Overlay,
 
 use super::keys::KeyFileError;
 use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode};
+use crate::access::{TokenFile, TokenFileError};
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
 use crate::workers::HardwareMode;
@@ -83,6 +84,8 @@ pub struct NodeConfig {
     pub cluster: String,
     /// The cluster's keys, if it has any.
     pub keys: Option<KeyFile>,
+    /// Clients' tokens, if they need any.
+    pub tokens: Option<TokenFile>,
     /// Names that clients may ask this node by.
     pub hosts: Hosts,
     /// Origins whose pages may ask this node.
@@ -126,6 +129,9 @@ pub enum ConfigError {
     /// The key file can't be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The token file can't be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
     /// The host's name is no node name and none was given.
     #[error("the host's name {0:?} can't serve as node name: give --name")]
     HostName(String),
@@ -276,6 +282,18 @@ fn private_results(given: Option<bool>, keyed: bool) -> Result<bool, ConfigError
     }
 }
 
+/// Without a key whoever is turned away here could ask on the routes between nodes instead.
+fn tokens(given: Option<PathBuf>, keyed: bool) -> Result<Option<TokenFile>, ConfigError> {
+    if given.is_some() && !keyed {
+        let why = "without the cluster's key the routes between nodes are open to everybody";
+        return Err(invalid(
+            "token-file",
+            format!("{why}: give --key-file, too, as `starling key new` makes it"),
+        ));
+    }
+    Ok(given.map(TokenFile::read).transpose()?)
+}
+
 /// The built-in profiles and those of the files given.
 fn profiles(given: Option<List>) -> Result<ProfileSet, ProfileSetError> {
     let paths: Vec<_> = given.unwrap_or_default().into_values().into_iter().map(PathBuf::from).collect();
@@ -354,6 +372,7 @@ impl NodeConfig {
             drain: duration("drain", options.drain, Duration::from_secs(30))?,
             timing: parse("timing", options.timing, Timing::default())?,
             cluster: cluster_name(options.cluster)?,
+            tokens: tokens(options.token_file, keyed)?,
             keys: options.key_file.map(KeyFile::read).transpose()?,
             hosts: hosts(options.allow_host, &name, &join)?,
             origins: items("allow-origin", options.allow_origin, |items| {

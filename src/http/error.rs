@@ -5,6 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use starling_placement::error::WorkError;
 
+use crate::access::{AccessError, QuotaError};
 use crate::api::{JobState, PROBLEM_TYPE_BASE, Problem, wait_seconds};
 use crate::auth::AuthError;
 use crate::config::DEADLINE_MAX;
@@ -41,6 +42,9 @@ pub enum ApiError {
     /// Not one of the cluster's own nodes, on a route that is for them alone.
     #[error(transparent)]
     Unauthorized(#[from] AuthError),
+    /// No token, or none that is good for this, now.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A result that is not for whoever knows its content's digest alone.
     #[error(
         "results are private here: give the token that came with the upload's answer (Content-Location), as ?token= or \
@@ -67,7 +71,7 @@ pub enum ApiError {
         /// The path.
         path: String,
         /// The methods it takes, as the Allow header lists them.
-        allow: &'static str,
+        allow: String,
     },
     /// The client sent too slowly or not at all.
     #[error("the body came too slowly: {0}; send faster or try again")]
@@ -260,6 +264,7 @@ impl ApiError {
             Self::Unauthorized(_) => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "Not a member of the cluster")
             }
+            Self::Access(error) => access_class(error),
             Self::PrivateResult => (StatusCode::UNAUTHORIZED, "private-result", "Result is private"),
             Self::Gate(GateError::UnknownHost(_)) => {
                 (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "Unknown host name")
@@ -353,7 +358,11 @@ impl ApiError {
             Self::Saturated { retry_after } => {
                 Some((*retry_after).clamp(Duration::from_secs(1), DEADLINE_MAX))
             }
+            Self::Access(AccessError::Quota(QuotaError::UsedUp { after, .. })) => {
+                Some((*after).clamp(Duration::from_secs(1), DEADLINE_MAX))
+            }
             Self::Draining
+            | Self::Access(AccessError::Quota(QuotaError::TooManyJobs { .. }))
             | Self::TooManyUploads { .. }
             | Self::TooMuchIncoming
             | Self::TooManyConnections { .. }
@@ -387,6 +396,23 @@ impl ApiError {
                 _ => None,
             },
             ended: None,
+        }
+    }
+}
+
+/// The same of what a token is refused for.
+fn access_class(error: &AccessError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        AccessError::Missing { .. } => (StatusCode::UNAUTHORIZED, "no-token", "A token is needed"),
+        AccessError::Unknown | AccessError::Expired { .. } => {
+            (StatusCode::UNAUTHORIZED, "bad-token", "Token not valid")
+        }
+        AccessError::Scope { .. } => (StatusCode::FORBIDDEN, "wrong-scope", "Token not for this"),
+        AccessError::Quota(QuotaError::Never { .. }) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "over-quota", "Body larger than the token's quota")
+        }
+        AccessError::Quota(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "quota-used-up", "The token's quota is used up")
         }
     }
 }

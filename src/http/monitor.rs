@@ -62,7 +62,7 @@ async fn route(monitor: &Arc<Monitor>, client: IpAddr, request: Request<Incoming
     let read = matches!(method, Method::GET | Method::HEAD);
     match segments.as_slice() {
         ["update_metrics"] if method == Method::POST => report(monitor, request).await,
-        ["update_metrics"] => problem(&ApiError::MethodNotAllowed { path, allow: "POST" }),
+        ["update_metrics"] => problem(&ApiError::MethodNotAllowed { path, allow: "POST".into() }),
         ["dashboard", rest @ ..] if read => {
             let source: Arc<dyn Source> = Arc::clone(monitor) as _;
             dashboard::answer(&source, client, rest, &request)
@@ -71,7 +71,7 @@ async fn route(monitor: &Arc<Monitor>, client: IpAddr, request: Request<Incoming
         ["members"] if read => respond::json(StatusCode::OK, &members::document(&monitor.view(), None)),
         ["health" | "ready"] if read => health(monitor),
         ["dashboard", ..] | ["members" | "health" | "ready"] => {
-            problem(&ApiError::MethodNotAllowed { path, allow: "GET, HEAD" })
+            problem(&ApiError::MethodNotAllowed { path, allow: "GET, HEAD".into() })
         }
         _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),
     }

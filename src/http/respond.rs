@@ -1,5 +1,7 @@
 //! Answers: JSON, problems, results.
 
+use std::borrow::Cow;
+
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IntoHeaderName, RETRY_AFTER,
     WWW_AUTHENTICATE,
@@ -8,6 +10,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::{ApiError, Body, full_body};
+use crate::access::AccessError;
 use crate::api::Problem;
 
 /// An answer in JSON; data about the cluster is never cached on the way.
@@ -33,18 +36,40 @@ pub fn problem_of(error: &ApiError, document: &Problem) -> Response<Body> {
     if let Some(seconds) = document.retry_after_s {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    let scheme = match error {
-        ApiError::Unauthorized(_) => Some("Starling"),
-        ApiError::PrivateResult => Some("Bearer"),
-        _ => None,
-    };
-    if let Some(scheme) = scheme {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+    if let Some(challenge) = challenge(error) {
+        set_header(&mut response, WWW_AUTHENTICATE, &challenge);
     }
     if let ApiError::MethodNotAllowed { allow, .. } = error {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        set_header(&mut response, ALLOW, allow);
     }
     response
+}
+
+/// With what whoever asks could prove that it may (RFC 9110, section 11.6.1; RFC 6750, section 3).
+fn challenge(error: &ApiError) -> Option<Cow<'static, str>> {
+    let of_token = |error: &str| Cow::Owned(format!("Bearer realm=\"starling\", error=\"{error}\""));
+    match error {
+        ApiError::Unauthorized(_) => Some("Starling".into()),
+        ApiError::PrivateResult => Some("Bearer".into()),
+        ApiError::Access(AccessError::Missing { .. }) => Some("Bearer realm=\"starling\"".into()),
+        ApiError::Access(AccessError::Unknown | AccessError::Expired { .. }) => {
+            Some(of_token("invalid_token"))
+        }
+        ApiError::Access(AccessError::Scope { needed, .. }) => {
+            let (challenge, needed) = (of_token("insufficient_scope"), needed.replace(" or ", " "));
+            Some(format!("{challenge}, scope=\"{needed}\"").into())
+        }
+        _ => None,
+    }
+}
+
+/// Lets a browser ask its user for the token: it sends it as a password, with whatever the page asks for then.
+pub fn ask_for_password(response: &mut Response<Body>) {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let basic =
+            HeaderValue::from_static("Basic realm=\"starling: a token as password\", charset=\"UTF-8\"");
+        response.headers_mut().append(WWW_AUTHENTICATE, basic);
+    }
 }
 
 fn with_type(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Response<Body> {

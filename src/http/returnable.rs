@@ -1,6 +1,8 @@
 //! A request's body that comes back when its reader is done or gives up.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,14 +13,17 @@ use tokio::sync::oneshot;
 pub(super) struct ReturnableBody {
     body: Option<Incoming>,
     back: Option<oneshot::Sender<Incoming>>,
+    /// Bytes of it that have come.
+    received: Arc<AtomicU64>,
 }
 
 /// Where it comes back.
 pub(super) struct BodyReturn(oneshot::Receiver<Incoming>);
 
-pub(super) fn returnable(body: Incoming) -> (ReturnableBody, BodyReturn) {
+/// `received` counts the bytes that come of it.
+pub(super) fn returnable(body: Incoming, received: Arc<AtomicU64>) -> (ReturnableBody, BodyReturn) {
     let (to, from) = oneshot::channel();
-    (ReturnableBody { body: Some(body), back: Some(to) }, BodyReturn(from))
+    (ReturnableBody { body: Some(body), back: Some(to), received }, BodyReturn(from))
 }
 
 impl BodyReturn {
@@ -36,10 +41,14 @@ impl Body for ReturnableBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(bytes) = frame.data_ref()
+        {
+            self.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

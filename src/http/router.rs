@@ -1,4 +1,4 @@
-//! Which requests are answered at all, and then method and path to handler: the table of all routes.
+//! Which requests are answered at all, and then what of the table of routes answers them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response};
 
-use super::respond::problem;
+use super::respond::{self, problem};
+use super::routes::{self, Id};
 use super::server::Service;
 use super::{
-    ApiError, Body, cors, dashboard, discovery, events, files, health, internal, jobs, members, objects,
-    policy, profiles, upload,
+    ApiError, Body, caller, cors, dashboard, discovery, events, files, health, internal, jobs, members,
+    objects, policy, profiles, upload,
 };
 use crate::dashboard::Source;
 use crate::gate::Gate;
@@ -48,85 +49,94 @@ fn is_member(node: &Node, name: &str) -> bool {
     node.view().peers.iter().any(|member| member.identity.name.as_str().eq_ignore_ascii_case(name))
 }
 
-async fn route(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    let method = request.method().clone();
+async fn route(node: &Arc<Node>, client: IpAddr, mut request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    let read = matches!(method, Method::GET | Method::HEAD);
-    let post = method == Method::POST;
-    if segments[0] == "internal"
-        && let Err(error) = between_nodes(&segments, &path, &request)
-    {
-        return refuse(request, &error);
+    if path == "/internal" || path.starts_with("/internal/") {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        if let Err(error) = between_nodes(&segments, &path, &request) {
+            return refuse(request, &error);
+        }
     }
-    match segments.as_slice() {
-        ["upload"] if post => upload::upload(node, client, request).await,
-        ["internal", "offers"] if post => internal::offer(node, client, request).await,
-        ["internal", "offers", "end"] if post => internal::end_offer(node, request).await,
-        ["internal", "jobs", id] if post => internal::job(node, id, request).await,
-        ["internal", "leases"] if post => internal::claim(node, request).await,
-        ["internal", "leases", "end"] if post => internal::end(node, request).await,
-        ["internal", "progress"] if post => internal::progress(node, request).await,
-        ["internal", "policy"] if post => policy::set(node, client, request).await,
-        ["internal", "policy"] if method == Method::GET => policy::show(node, client, request).await,
-        ["internal", "results", content, profile] if method == Method::GET => {
-            internal::result(node, (content, profile, None), request).await
+    let (route, values) = match routes::find(request.method(), &path) {
+        Ok(found) => found,
+        Err(error) => return problem(&error),
+    };
+    if let Err(error) = caller::admit(node, route.need, &mut request) {
+        let mut response = refuse(request, &error);
+        if route.id == Id::Dashboard {
+            respond::ask_for_password(&mut response);
         }
-        ["internal", "results", content, profile, recipe] if method == Method::GET => {
-            internal::result(node, (content, profile, Some(recipe)), request).await
+        return response;
+    }
+    dispatch(node, client, route.id, &values, request).await
+}
+
+async fn dispatch(
+    node: &Arc<Node>,
+    client: IpAddr,
+    id: Id,
+    values: &[&str],
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match (id, values) {
+        (Id::Upload, _) => upload::upload(node, client, request).await,
+        (Id::JobCreate, _) => jobs::create(node, client, request).await,
+        (Id::JobList, _) => jobs::list(node, client, &request).await,
+        (Id::JobShow, [id]) => jobs::show(node, id).await,
+        (Id::JobCancel, [id]) => jobs::cancel(node, id).await,
+        (Id::JobEvents, [id]) => jobs::events(node, client, id, &request).await,
+        (Id::JobOutput, [id]) => jobs::output(node, (id, None), &request).await,
+        (Id::JobOutput, [id, profile]) => jobs::output(node, (id, Some(profile)), &request).await,
+        (Id::Object, [content, profile]) => objects::object(node, content, profile, &request).await,
+        (Id::ObjectFiles, [content, profile]) => files::listing(node, content, profile, &request).await,
+        (Id::ObjectFile, [content, profile, file]) => {
+            files::file(node, (content, profile, file), &request).await
         }
-        ["internal", "kept"] if post => internal::kept(node, request).await,
-        ["internal", "kept", job, at] if method == Method::GET => {
-            internal::kept_output(node, (job, at), request).await
-        }
-        ["jobs"] if post => jobs::create(node, client, request).await,
-        ["jobs"] if read => jobs::list(node, client, &request).await,
-        ["jobs", id] if read => jobs::show(node, id).await,
-        ["jobs", id] if method == Method::DELETE => jobs::cancel(node, id).await,
-        ["jobs", id, "events"] if read => jobs::events(node, client, id, &request).await,
-        ["jobs", id, "output"] if read => jobs::output(node, (id, None), &request).await,
-        ["jobs", id, "output", profile] if read => jobs::output(node, (id, Some(profile)), &request).await,
-        ["jobs"] => wrong_method(&path, "GET, HEAD, POST"),
-        ["jobs", _] => wrong_method(&path, "GET, HEAD, DELETE"),
-        ["upload"]
-        | ["internal", "offers" | "leases" | "progress" | "kept"]
-        | ["internal", "leases" | "offers", "end"]
-        | ["internal", "jobs", _] => wrong_method(&path, "POST"),
-        ["internal", "results" | "kept", _, _] | ["internal", "results", _, _, _] => {
-            wrong_method(&path, "GET")
-        }
-        ["internal", "policy"] => wrong_method(&path, "GET, POST"),
-        ["health"] if read => health::health(node),
-        ["ready"] if read => health::ready(node),
-        ["members"] if read => members::members(node),
-        ["peers"] if read => members::peers(node),
-        ["profiles"] if read => profiles::profiles(node),
-        ["metrics"] if read => health::metrics(node, &request),
-        ["sd", "prometheus"] if read => discovery::prometheus(node),
-        ["events"] if read => events::events(node, client, &request),
-        ["dashboard", rest @ ..] if read => {
+        (Id::Profiles, _) => profiles::profiles(node),
+        (Id::Health, _) => health::health(node),
+        (Id::Ready, _) => health::ready(node),
+        (Id::Members, _) => members::members(node),
+        (Id::Peers, _) => members::peers(node),
+        (Id::Events, _) => events::events(node, client, &request),
+        (Id::Metrics, _) => health::metrics(node, &request),
+        (Id::Discovery, _) => discovery::prometheus(node),
+        (Id::Dashboard, rest) => {
             let source: Arc<dyn Source> = Arc::clone(node) as _;
             dashboard::answer(&source, client, rest, &request)
         }
-        [""] if read && dashboard::is_asked_for(&request) => dashboard::elsewhere(),
-        ["objects", content, profile] if read => objects::object(node, content, profile, &request).await,
-        ["objects", content, profile, ""] if read => files::listing(node, content, profile, &request).await,
-        ["objects", content, profile, file] if read => {
-            files::file(node, (content, profile, file), &request).await
-        }
-        ["health" | "ready" | "members" | "peers" | "profiles" | "metrics" | "events"]
-        | ["sd", "prometheus"]
-        | ["jobs", _, "events" | "output"]
-        | ["jobs", _, "output", _]
-        | ["dashboard", ..]
-        | ["objects", _, _]
-        | ["objects", _, _, _] => wrong_method(&path, "GET, HEAD"),
-        _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),
+        (Id::Root, _) if dashboard::is_asked_for(&request) => dashboard::elsewhere(),
+        (Id::Root, _) => problem(&ApiError::NotFound("/".into())),
+        _ => between(node, client, id, values, request).await,
     }
 }
 
-fn wrong_method(path: &str, allow: &'static str) -> Response<Body> {
-    problem(&ApiError::MethodNotAllowed { path: path.to_owned(), allow })
+/// The routes between nodes.
+async fn between(
+    node: &Arc<Node>,
+    client: IpAddr,
+    id: Id,
+    values: &[&str],
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match (id, values) {
+        (Id::Offer, _) => internal::offer(node, client, request).await,
+        (Id::OfferEnd, _) => internal::end_offer(node, request).await,
+        (Id::PeersJob, [offer]) => internal::job(node, offer, request).await,
+        (Id::Lease, _) => internal::claim(node, request).await,
+        (Id::LeaseEnd, _) => internal::end(node, request).await,
+        (Id::Progress, _) => internal::progress(node, request).await,
+        (Id::PolicySet, _) => policy::set(node, client, request).await,
+        (Id::PolicyShow, _) => policy::show(node, client, request).await,
+        (Id::PeersResult, [content, profile]) => {
+            internal::result(node, (content, profile, None), request).await
+        }
+        (Id::PeersResult, [content, profile, recipe]) => {
+            internal::result(node, (content, profile, Some(recipe)), request).await
+        }
+        (Id::Kept, _) => internal::kept(node, request).await,
+        (Id::KeptOutput, [job, at]) => internal::kept_output(node, (job, at), request).await,
+        _ => problem(&ApiError::Internal(format!("nothing answers {id:?} with {} values", values.len()))),
+    }
 }
 
 /// Lets nothing through to the routes between nodes that a page could have sent: whoever looks at it, it is no browser's,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Limited};
@@ -18,7 +19,8 @@ use super::multipart::{self, MultipartError};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
-use super::{ApiError, Body, jobs, objects, request, several};
+use super::{ApiError, Body, caller, jobs, objects, request, several};
+use crate::access::Charge;
 use crate::api::{HEADER, result_name};
 use crate::content::{ClientTag, ContentId};
 use crate::node::{ClientSlot, Input, Node, Served};
@@ -44,6 +46,8 @@ pub(super) struct Admitted {
     announced: Option<ContentId>,
     /// The same of the whole form, if it is one.
     form_announced: Option<ContentId>,
+    /// Whether its digest is enough to have its results.
+    by_digest: bool,
     /// The boundary and all, if the body is a form.
     form: Option<String>,
 }
@@ -76,19 +80,14 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     if request::prefers_async(&head) {
         return jobs::accept(node, client, head, body).await;
     }
-    // Held until the answer.
-    let slot = node.clients().enter(client);
-    let admitted = match &slot {
-        Some(_) => admit(node, client, &head, &body, (arrived, node.config().deadline)),
-        None => Err(ApiError::TooManyUploads { max: node.config().uploads_per_client }),
-    };
-    let (body, body_return) = returnable(body);
+    let (admitted, received) = admit(node, client, &head, &body, (arrived, node.config().deadline));
+    let (body, body_return) = returnable(body, received);
     let outcome = match admitted {
         Err(error) => {
             drop(body);
             Err(error)
         }
-        Ok(admitted) => {
+        Ok((admitted, _held)) => {
             let strict = admitted.strict;
             serve(node, &head, admitted, body, &timings)
                 .await
@@ -114,8 +113,31 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     response
 }
 
-/// Whether an upload is taken, by its head; it may take so long unless it says otherwise.
+/// What an upload holds until it is answered: its place among its client's, and in its token's quota.
+pub(super) type Held = (ClientSlot, Option<Charge>);
+
+/// Whether an upload is taken, by its head; it may take so long unless it says otherwise. And where the bytes that come of its
+/// body are to be counted.
 pub(super) fn admit(
+    node: &Node,
+    client: IpAddr,
+    head: &Parts,
+    body: &Incoming,
+    time: (Instant, Duration),
+) -> (Result<(Admitted, Held), ApiError>, Arc<AtomicU64>) {
+    let received = Arc::new(AtomicU64::new(0));
+    let admit = || {
+        let slot = node.clients().enter(client);
+        let slot = slot.ok_or(ApiError::TooManyUploads { max: node.config().uploads_per_client })?;
+        let admitted = read_head(node, client, head, body, time)?;
+        // Last: what is refused is paid for by nobody.
+        let charge = caller::charge(node, (client, &head.extensions, &head.headers), Arc::clone(&received))?;
+        Ok((admitted, (slot, charge)))
+    };
+    (admit(), received)
+}
+
+fn read_head(
     node: &Node,
     client: IpAddr,
     head: &Parts,
@@ -136,7 +158,8 @@ pub(super) fn admit(
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Ok(Admitted {
         address: client,
-        client: ClientTag::of_address(&node.config().cluster, client),
+        client: caller::tag(node, client, &head.extensions),
+        by_digest: caller::may_read(&head.extensions) && node.result_tokens().is_none(),
         deadline: request::deadline(head, usual, node.config().deadline_max, arrived)?,
         profiles: request::profile(head)?.map(|names| profiles(node, Some(&names))).transpose()?,
         strict: request::strict(head)?,
@@ -162,7 +185,7 @@ async fn serve(
     // The client knows the digest: if the results are here, its body need not come at all. Unless a form may name its profiles yet,
     // or results are for those alone that have the content.
     if let Some(content) = admitted.announced
-        && node.result_tokens().is_none()
+        && admitted.by_digest
         && (admitted.form.is_none() || admitted.profiles.is_some())
     {
         let wanted = admitted.profiles.clone().map_or_else(|| profiles(node, None), Ok)?;

@@ -217,6 +217,11 @@ impl Jobs {
         before
     }
 
+    /// How many jobs of this client have not come to their end here.
+    pub fn unfinished_of(&self, client: ClientTag) -> usize {
+        self.board.lock().by_client.get(&client).copied().unwrap_or(0)
+    }
+
     fn has_room(&self, client: ClientTag) -> Result<(), JobError> {
         let board = self.board.lock();
         if board.unfinished.len() >= UNFINISHED_MAX {

@@ -39,6 +39,7 @@ pub use job::{Facts, Input, Job, Served};
 pub use listeners::{ListenError, ListenSlot, Listeners};
 pub use start::{LEAVE_TIMEOUT, StartError, Started, start};
 
+use crate::access::{Access, Stamp, TokenFile};
 use crate::auth::{Authority, ResultTokens};
 use crate::config::NodeConfig;
 use crate::content::ContentId;
@@ -72,6 +73,7 @@ pub struct Node {
     profiles: ProfileSet,
     clients: Clients,
     gate: Gate,
+    access: Access,
     result_tokens: Option<ResultTokens>,
     router: Router,
     authority: Arc<Authority>,
@@ -149,6 +151,31 @@ impl Node {
     /// Under which names, and by which pages, it may be asked.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Whom it lets in.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Takes the token file's new content, if it has changed or `asked` to; one that can't be used changes nothing.
+    pub async fn reload_tokens(&self, asked: bool) {
+        let Some(path) = self.config.tokens.as_ref().map(|file| file.path.clone()) else { return };
+        let before = self.access.stamp();
+        let read = move || (asked || Stamp::of(&path) != before).then(|| TokenFile::read(path));
+        match tokio::task::spawn_blocking(read).await {
+            Ok(None) => {}
+            Ok(Some(Ok(file))) => {
+                self.access.replace(&file);
+                tracing::info!(file = %file.path.display(), tokens = file.tokens.len(), "tokens read again");
+            }
+            Ok(Some(Err(error))) => {
+                tracing::error!(%error, "the tokens stay as they were");
+                let path = self.config.tokens.as_ref().map(|file| file.path.as_path());
+                self.access.keep(path.map(Stamp::of).unwrap_or_default());
+            }
+            Err(error) => tracing::error!(%error, "the tokens stay as they were"),
+        }
     }
 
     /// What whoever asks for a result by its content's digest needs beside it, if anything.

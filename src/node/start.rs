@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
 use super::{Clients, Listeners, Node, dashboard, incoming, jobs, load, tell_of_membership};
+use crate::access::Access;
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
@@ -117,13 +118,8 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         listeners.push(taken.map_err(bind("the inherited listener", address))?);
     }
     let identity = identity(&config, boot, (gossip_port, http_port));
-    let mut overlay_config = starling_overlay::Config::new(identity.clone());
-    overlay_config.cluster.clone_from(&config.cluster);
-    overlay_config.seeds.clone_from(&config.join);
-    overlay_config.follow_address = config.follows_address();
-    overlay_config.timing = config.timing;
-    overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
-    let overlay_config = with_last_members(overlay_config, data.root().join("members")).await?;
+    let overlay_config =
+        with_last_members(overlay_config(&config, &identity), data.root().join("members")).await?;
     let mut overlay = Overlay::start(overlay_config, gossip)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(tell_of_membership(events.clone(), overlay.events_from_start()));
@@ -168,6 +164,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
             .as_ref()
             .filter(|_| config.private_results)
             .map(|file| ResultTokens::new(&file.keys)),
+        access: Access::new(config.tokens.as_ref()),
         gate: Gate::new(config.hosts.clone(), config.origins.clone()),
         router: Router::new(config.policy, StdRng::from_os_rng()),
         peers: PeerClient::new(Arc::clone(&authority), events.clone()),
@@ -196,6 +193,16 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     tasks.spawn(dashboard::read_regularly(Arc::clone(&node)));
     tasks.spawn(publish_regularly(Arc::clone(&node) as _));
     Ok(Started { node, overlay, listeners, tasks })
+}
+
+fn overlay_config(config: &NodeConfig, identity: &Identity) -> starling_overlay::Config {
+    let mut overlay = starling_overlay::Config::new(identity.clone());
+    overlay.cluster.clone_from(&config.cluster);
+    overlay.seeds.clone_from(&config.join);
+    overlay.follow_address = config.follows_address();
+    overlay.timing = config.timing;
+    overlay.keys = config.keys.as_ref().map(|file| file.keys.clone());
+    overlay
 }
 
 /// Who a node with this configuration is, whose sockets have these ports.

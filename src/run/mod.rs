@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use starling_overlay::{MemberState, Overlay};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::{DEFAULT_CLUSTER, NodeConfig};
 use crate::http::{Server, ServerLimits};
@@ -18,9 +19,12 @@ use crate::workers::Queued;
 /// Connections that one client may have at most, unless it was said otherwise.
 const PER_CLIENT_DEFAULT_MAX: u32 = 1024;
 
+/// How often it is looked whether a file has changed that is read again by itself.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Runs a node until `stop` ends, then drains it within its configured bound.
 ///
-/// Each message on `reload` makes it read its key file again. `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
+/// Each message on `reload` makes it read its key file and its token file again. `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
 pub async fn run(
     config: NodeConfig,
     inherited: Vec<std::net::TcpListener>,
@@ -84,6 +88,12 @@ fn warn_of_strangers(config: &NodeConfig) {
         }
         _ => {}
     }
+    if let Some(file) = &config.tokens {
+        tracing::info!(file = %file.path.display(), tokens = file.tokens.len(), "clients need a token");
+        if file.writable {
+            tracing::warn!(file = %file.path.display(), "others can change the token file: chmod go-w it");
+        }
+    }
 }
 
 async fn reload_until(
@@ -93,10 +103,16 @@ async fn reload_until(
     overlay: &Overlay,
 ) {
     let mut stop = std::pin::pin!(stop);
+    let mut look = tokio::time::interval(LOOK_INTERVAL);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = &mut stop => return,
-            Some(()) = reload.recv() => node.reload_keys(overlay).await,
+            Some(()) = reload.recv() => {
+                node.reload_keys(overlay).await;
+                node.reload_tokens(true).await;
+            }
+            _ = look.tick() => node.reload_tokens(false).await,
         }
     }
 }

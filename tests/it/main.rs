@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that is surprised is a test that fails")]
 
+mod access;
 mod addresses;
 mod admission;
 mod bad_input;

@@ -18,6 +18,11 @@ impl ClientTag {
         Self::of(&format!("client {cluster} {}", network_of(address)))
     }
 
+    /// The client with the token of this name, wherever it is.
+    pub fn of_token(cluster: &str, name: &str) -> Self {
+        Self::of(&format!("token {cluster} {name}"))
+    }
+
     /// A peer that does not say for which client it asks.
     pub fn of_peer(name: &str) -> Self {
         Self::of(&format!("peer {name}"))
@@ -56,6 +61,7 @@ mod tests {
         assert_eq!(tag("2001:db8::1"), tag("2001:db8::2"));
         assert_ne!(tag("2001:db8::1"), tag("2001:db8:0:1::1"));
         assert_ne!(ClientTag::of_peer("node1"), ClientTag::of_peer("node2"));
+        assert_ne!(ClientTag::of_token("starling", "ci"), ClientTag::of_token("starling", "web"));
         let elsewhere = ClientTag::of_address("other", "192.0.2.1".parse().unwrap());
         assert_ne!(elsewhere, tag("192.0.2.1"));
     }

@@ -23,6 +23,8 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(50);
 /// What a run is to do.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Asks the nodes.
+    pub client: Client,
     /// Each upload goes to a random one of these.
     pub nodes: Vec<Target>,
     /// Each upload sends a random one of these; not empty.
@@ -73,7 +75,7 @@ impl Generator {
     /// A run that begins when the nodes have said who they are; an error if none of them does.
     pub async fn begin(options: Options) -> Result<Self, NoNode> {
         let common = Common {
-            client: Client::new(),
+            client: options.client.clone(),
             profile: options.profile.clone(),
             deadline: options.deadline,
             timeout: options.timeout,

@@ -19,7 +19,7 @@ use starling_placement::journey::Timings;
 use super::respond::{json, problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
 use super::upload::{Admitted, admit, linger};
-use super::{ApiError, Body, request, upload};
+use super::{ApiError, Body, caller, request, upload};
 use crate::api::{JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
 use crate::content::ClientTag;
 use crate::jobs::{Accepted, Ask, JobId};
@@ -41,15 +41,10 @@ pub(super) async fn create(node: &Arc<Node>, client: IpAddr, request: Request<In
 /// The same of an upload that prefers it.
 pub(super) async fn accept(node: &Arc<Node>, client: IpAddr, head: Parts, body: Incoming) -> Response<Body> {
     let arrived = Instant::now();
-    // Held until the answer.
-    let slot = node.clients().enter(client);
-    let admitted = match &slot {
-        Some(_) => admit(node, client, &head, &body, (arrived, node.config().deadline_max)),
-        None => Err(ApiError::TooManyUploads { max: node.config().uploads_per_client }),
-    };
-    let (body, body_return) = returnable(body);
+    let (admitted, received) = admit(node, client, &head, &body, (arrived, node.config().deadline_max));
+    let (body, body_return) = returnable(body, received);
     let outcome = match admitted {
-        Ok(admitted) => take(node, &head, admitted, body).await,
+        Ok((admitted, _held)) => take(node, &head, admitted, body).await,
         Err(error) => {
             drop(body);
             Err(error)
@@ -170,17 +165,18 @@ pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<Jo
     Ok(JobAnswer { jobs: records.iter().map(|record| json::of(node, record)).collect() })
 }
 
-/// `GET /jobs`: the jobs of the client that asks, on all nodes; of everybody, where it asks from the node's own machine.
+/// `GET /jobs`: the jobs of the client that asks, on all nodes; of everybody for an administrator's token, and, where there are no
+/// tokens, on the node's own machine.
 pub(super) async fn list(node: &Arc<Node>, client: IpAddr, request: &Request<Incoming>) -> Response<Body> {
-    match listed(node, client, request.uri().query().unwrap_or_default()).await {
+    let extensions = request.extensions();
+    let own = (!caller::sees_all_jobs(client, extensions)).then(|| caller::tag(node, client, extensions));
+    match listed(node, own, request.uri().query().unwrap_or_default()).await {
         Ok(jobs) => json(StatusCode::OK, &jobs),
         Err(error) => problem(&error),
     }
 }
 
-async fn listed(node: &Arc<Node>, client: IpAddr, query: &str) -> Result<JobsJson, ApiError> {
-    let everybodys = client.to_canonical().is_loopback();
-    let own = (!everybodys).then(|| ClientTag::of_address(&node.config().cluster, client));
+async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result<JobsJson, ApiError> {
     let filter = filter(query, own)?;
     let view = node.view();
     let peers: Vec<_> = view.peers.iter().filter(|peer| peer.state.is_live()).collect();
