@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use starling_overlay::NodeName;
+use utoipa::ToSchema;
 
 use super::Problem;
 use crate::content::{ClientTag, ContentId};
@@ -12,7 +13,7 @@ use crate::jobs::JobId;
 use crate::profile::ProfileName;
 
 /// How far a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// It waits for its turn, or for a node that has a place.
@@ -66,7 +67,9 @@ impl fmt::Display for JobState {
 }
 
 /// Which jobs come first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// Somebody waits for it.
@@ -89,15 +92,18 @@ impl FromStr for Priority {
 }
 
 /// A job: the answer of `GET /jobs/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobJson {
     /// Its name.
+    #[schema(value_type = String)]
     pub id: JobId,
     /// How far it is.
     pub state: JobState,
     /// The node that took it, and keeps it.
+    #[schema(value_type = String)]
     pub node: NodeName,
     /// SHA-256 of the video.
+    #[schema(value_type = String)]
     pub content: ContentId,
     /// Length of the video.
     pub bytes: u64,
@@ -105,6 +111,7 @@ pub struct JobJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
     /// What is to be made of it.
+    #[schema(value_type = Vec<String>)]
     pub profiles: Vec<ProfileName>,
     /// What comes first.
     pub priority: Priority,
@@ -132,7 +139,7 @@ pub struct JobJson {
 }
 
 /// How far the work on a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobProgress {
     /// Of the whole, 0 to 100; none while that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,21 +158,24 @@ pub struct JobProgress {
 }
 
 /// A result of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutputJson {
     /// What it is.
+    #[schema(value_type = String)]
     pub profile: ProfileName,
     /// Where it is fetched, from any node.
     pub href: String,
     /// Its length.
     pub bytes: u64,
     /// SHA-256 of its bytes.
+    #[schema(value_type = String)]
     pub sha256: ContentId,
     /// Content-Type.
     pub media_type: String,
     /// File name extension, without the dot.
     pub extension: String,
     /// The node that made it, or held it.
+    #[schema(value_type = String)]
     pub served_by: NodeName,
     /// The nodes and zones that the job went through.
     pub route: String,
@@ -177,15 +187,17 @@ pub struct OutputJson {
 }
 
 /// Some jobs: the answer of `GET /jobs`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobsJson {
     /// The newest first.
     pub jobs: Vec<JobJson>,
     /// Where the next page begins, as `?after=`; none on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub next: Option<JobId>,
     /// Nodes that did not answer: jobs that they keep are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub missing: Vec<NodeName>,
 }
 

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use starling_overlay::{LoadSample, Member, MemberState};
+use utoipa::ToSchema;
 
 use crate::profile::VideoCodec;
 
 /// `GET /members`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MembersJson {
     /// Everyone known, this node among them, sorted by name.
     pub members: Vec<MemberJson>,
@@ -20,13 +21,14 @@ pub struct MembersJson {
 }
 
 /// One member as the answering node sees it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MemberJson {
     /// Unique in the cluster.
     pub name: String,
     /// Where it stands.
     pub zone: String,
     /// `alive`, `suspect`, `dead` or `left`.
+    #[schema(value_type = String)]
     pub state: MemberState,
     /// Its version of itself within this boot.
     pub incarnation: u32,
@@ -42,10 +44,13 @@ pub struct MemberJson {
     /// Where it answers from, if that is not `gossip`: then its address is wrong, or a NAT is on the way, and HTTP may not
     /// find it; null otherwise.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub heard_at: Option<SocketAddr>,
     /// Where its gossip goes.
+    #[schema(value_type = String)]
     pub gossip: SocketAddr,
     /// Where its HTTP service is.
+    #[schema(value_type = String)]
     pub http: SocketAddr,
     /// Whether it only watches: it takes no job and holds no result.
     #[serde(default)]
@@ -56,7 +61,7 @@ pub struct MemberJson {
 }
 
 /// A load sample in units for people.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LoadJson {
     /// CPU in use, 0 to 100.
     pub cpu_percent: f64,
@@ -85,7 +90,7 @@ pub struct LoadJson {
 }
 
 /// `GET /peers`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PeersJson {
     /// The others that are alive: those that a job could go to.
     pub peers: Vec<MemberJson>,

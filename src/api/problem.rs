@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use starling_placement::error::WorkError;
+use utoipa::ToSchema;
 
 use crate::config::DEADLINE_MAX;
 use crate::profile::ProfileName;
@@ -12,7 +13,7 @@ use crate::profile::ProfileName;
 pub const PROBLEM_TYPE_BASE: &str = "https://starling.invalid/problems/";
 
 /// The body of an error answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Stable, for programs.
     #[serde(rename = "type")]
@@ -28,9 +29,11 @@ pub struct Problem {
     pub retry_after_s: Option<u64>,
     /// Of several profiles that were asked for at once, the one that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub profile: Option<ProfileName>,
     /// Between nodes: how the work ended, as a code and its figures. What else stands here is for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub ended: Option<WorkError>,
 }
 

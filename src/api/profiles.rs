@@ -1,11 +1,12 @@
 //! What can be asked for: `GET /profiles`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::profile::Made;
 
 /// `GET /profiles`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProfilesJson {
     /// The one that a request gets which names none.
     pub default: String,
@@ -14,7 +15,7 @@ pub struct ProfilesJson {
 }
 
 /// One profile.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProfileJson {
     /// What to ask for.
     pub name: String,

@@ -3,18 +3,19 @@
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use starling_overlay::{Member, MemberState};
+use utoipa::ToSchema;
 
 use super::{Body, respond};
 use crate::node::Node;
 
 /// One target, as Prometheus takes it. Labels that begin with `__meta_` are for its relabelling alone.
-#[derive(Serialize)]
-struct TargetGroup<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct TargetGroup<'a> {
     targets: [String; 1],
     labels: Labels<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Labels<'a> {
     node: &'a str,
     zone: &'a str,

@@ -3,6 +3,7 @@
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{ApiError, Body, full_body, respond};
 use crate::api::LoadJson;
@@ -10,8 +11,8 @@ use crate::metrics::Format;
 use crate::node::{Node, Readiness};
 use crate::workers::sandbox::Guarantees;
 
-#[derive(Serialize)]
-struct HealthJson<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct HealthJson<'a> {
     status: &'static str,
     node: &'a str,
     /// Greater after each restart: what a proof for this node is bound to.
@@ -23,13 +24,14 @@ struct HealthJson<'a> {
     cluster_id: Option<String>,
     cluster_settled: bool,
     /// None: not known.
+    #[schema(value_type = Option<Object>)]
     sandbox: Option<&'a Guarantees>,
     #[serde(flatten)]
     load: LoadJson,
 }
 
-#[derive(Serialize)]
-struct ReadyJson {
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReadyJson {
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,

@@ -18,6 +18,7 @@ mod members;
 mod monitor;
 pub(crate) mod multipart;
 mod objects;
+mod openapi;
 mod places;
 mod policy;
 mod profiles;

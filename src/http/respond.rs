@@ -1,7 +1,11 @@
 //! Answers: JSON, problems, results.
 
+<<<<<<< HEAD
 use std::borrow::Cow;
 
+=======
+use bytes::Bytes;
+>>>>>>> d8df482 (The HTTP interface as an OpenAPI 3.1 document)
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IntoHeaderName, RETRY_AFTER,
     WWW_AUTHENTICATE,
@@ -20,6 +24,11 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
         Err(error) => return problem(&ApiError::Internal(error.to_string())),
     };
     bytes.push(b'\n');
+    json_bytes(status, bytes)
+}
+
+/// The same of JSON that is written already.
+pub fn json_bytes(status: StatusCode, bytes: impl Into<Bytes>) -> Response<Body> {
     with_type(status, "application/json", bytes)
 }
 
@@ -45,6 +54,7 @@ pub fn problem_of(error: &ApiError, document: &Problem) -> Response<Body> {
     response
 }
 
+<<<<<<< HEAD
 /// With what whoever asks could prove that it may (RFC 9110, section 11.6.1; RFC 6750, section 3).
 fn challenge(error: &ApiError) -> Option<Cow<'static, str>> {
     let of_token = |error: &str| Cow::Owned(format!("Bearer realm=\"starling\", error=\"{error}\""));
@@ -73,6 +83,9 @@ pub fn ask_for_password(response: &mut Response<Body>) {
 }
 
 fn with_type(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
+=======
+fn with_type(status: StatusCode, media_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
+>>>>>>> d8df482 (The HTTP interface as an OpenAPI 3.1 document)
     let mut response = Response::new(full_body(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

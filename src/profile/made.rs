@@ -1,9 +1,10 @@
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Audio, Effort, Profile, Recipe, Scale, VideoCodec};
 
 /// What a profile makes, as `GET /profiles` tells it. What a kind of result does not have is left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Made {
     /// `video`, `audio`, `poster`, `sprite`, `gif` or `hls`.
@@ -20,7 +21,7 @@ pub struct Made {
 }
 
 /// Pictures.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct MadeVideo {
     /// As `h264`.
@@ -30,15 +31,18 @@ pub struct MadeVideo {
     pub short_side: Option<u16>,
     /// Most pixels of the longer side and of the shorter one; never more than the input's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<[u16; 2]>)]
     pub within: Option<(u16, u16)>,
     /// Of a ladder: the shorter side and the constant rate factor of each size.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<[u16; 2]>)]
     pub rungs: Vec<(u16, u8)>,
     /// Of a ladder: seconds of a segment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment_s: Option<u8>,
     /// Width and height, where they are the same for every input.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<[u16; 2]>)]
     pub exact: Option<(u16, u16)>,
     /// Most pictures a second.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +68,7 @@ pub struct MadeVideo {
 }
 
 /// Sound.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct MadeAudio {
     /// As `aac`.

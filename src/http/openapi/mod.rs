@@ -1,0 +1,72 @@
+//! `GET /openapi.json`: what clients can ask of a node, as an `OpenAPI` 3.1 document.
+//!
+//! Shapes of JSON are those of the types that are sent ([`crate::api`]); routes and what they answer are listed in `routes.rs`. Routes
+//! between nodes are not for clients, and not in it.
+
+mod parts;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use hyper::{Response, StatusCode};
+use utoipa::ToSchema;
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, RefOr,
+    Schema,
+};
+
+use super::discovery::TargetGroup;
+use super::health::{HealthJson, ReadyJson};
+use super::{ApiError, Body, respond};
+use crate::api::{FilesJson, JobJson, JobsJson, MembersJson, PeersJson, Priority, Problem, ProfilesJson};
+
+/// Made once: it says nothing of this node in particular.
+static DOCUMENT: LazyLock<Result<Bytes, String>> =
+    LazyLock::new(|| serde_json::to_vec(&document()).map(Bytes::from).map_err(|error| error.to_string()));
+
+pub(super) fn openapi() -> Response<Body> {
+    match &*DOCUMENT {
+        Ok(bytes) => respond::json_bytes(StatusCode::OK, bytes.clone()),
+        Err(error) => respond::problem(&ApiError::Internal(error.clone())),
+    }
+}
+
+fn document() -> OpenApi {
+    let license = LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build();
+    let info = InfoBuilder::new()
+        .title("Starling")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("One node of a cluster that transcodes videos. Any node takes any request."))
+        .license(Some(license));
+    let mut paths = PathsBuilder::new();
+    for (path, method, operation) in routes::all() {
+        paths = paths.path(path, PathItem::new(method, operation));
+    }
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(schemas().build())).build()
+}
+
+/// Everything that a route refers to, and what that refers to.
+fn schemas() -> ComponentsBuilder {
+    let mut all = Vec::new();
+    put::<Problem>(&mut all);
+    put::<HealthJson<'_>>(&mut all);
+    put::<ReadyJson>(&mut all);
+    put::<MembersJson>(&mut all);
+    put::<PeersJson>(&mut all);
+    put::<ProfilesJson>(&mut all);
+    put::<FilesJson>(&mut all);
+    put::<JobJson>(&mut all);
+    put::<JobsJson>(&mut all);
+    put::<Priority>(&mut all);
+    put::<TargetGroup<'_>>(&mut all);
+    all.into_iter()
+        .fold(ComponentsBuilder::new(), |components, (name, schema)| components.schema(name, schema))
+}
+
+fn put<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
+    all.push((T::name().into_owned(), T::schema()));
+    T::schemas(all);
+}

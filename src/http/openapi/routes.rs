@@ -1,0 +1,254 @@
+//! All routes for clients, and what each takes and answers. docs/API.md says the same in words, and more.
+
+use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::{ArrayBuilder, Content, ObjectBuilder, Ref, Required, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::TargetGroup;
+use super::parts::{Route, bytes, integer, one_of, open_object, plain, text, text_of};
+use crate::api::{FilesJson, JobJson, JobState, JobsJson, MembersJson, PeersJson, Priority, ProfilesJson};
+use crate::http::health::{HealthJson, ReadyJson};
+
+use ParameterIn::{Header, Path, Query};
+
+const SHA256: &str = "^[0-9a-f]{64}$";
+const NAME: &str = "^[A-Za-z0-9._-]{1,64}$";
+const EVENT_STREAM: &str = "text/event-stream";
+
+type Described = (&'static str, HttpMethod, Operation);
+
+/// Path, method and operation of each.
+pub(super) fn all() -> Vec<Described> {
+    [uploads(), jobs(), results(), node(), watching()].concat()
+}
+
+fn uploads() -> Vec<Described> {
+    let upload = taken(Route::new("uploads", "upload", "Sends a video and gets what is made of it"))
+        .content(200, "The result, or a tar of several", &[("*/*", bytes())])
+        .json::<JobJson>(202, "With Prefer: respond-async: it is safe, and made a job")
+        .takes(Header, "Prefer", "respond-async: do not wait for the result", text());
+    vec![("/upload", HttpMethod::Post, upload.done())]
+}
+
+/// What an upload takes, and how it may be refused.
+fn taken(route: Route) -> Route {
+    route
+        .body(video())
+        .takes(Query, "profile", "What to make, or several with commas between them", text())
+        .takes(Query, "strict", "1: a video that can be read only in part is refused", one_of(&["0", "1"]))
+        .takes(Header, "X-Deadline-Ms", "Milliseconds in which the answer has to begin", integer(1, None))
+        .takes(Header, "X-Content-SHA256", "SHA-256 of the video", text_of(SHA256))
+        .takes(Header, "Content-Digest", "The same of the body (RFC 9530)", text())
+        .takes(Header, "X-Filename", "For the result's name", text())
+        .problem(408, "The body came too slowly")
+        .problem(413, "More than the node takes")
+        .problem(415, "No media file that is taken")
+        .problem(422, "ffprobe or ffmpeg refuses the video")
+        .problem(500, "A fault of the node or of its ffmpeg")
+        .problem(501, "No node can make this profile")
+        .problem(504, "Not done in time, or longer than the request allows")
+        .problem(507, "No room on the node's disk")
+}
+
+fn video() -> RequestBody {
+    let form = ObjectBuilder::new()
+        .property("file", ObjectBuilder::new().schema_type(Type::String).content_media_type("video/*"))
+        .property("profile", ObjectBuilder::new().schema_type(Type::String))
+        .required("file");
+    RequestBodyBuilder::new()
+        .description(Some("The video, or a form with it"))
+        .required(Some(Required::True))
+        .content("application/octet-stream", bytes())
+        .content("video/*", bytes())
+        .content("multipart/form-data", Content::new(Some(Schema::from(form))))
+        .build()
+}
+
+fn jobs() -> Vec<Described> {
+    let create = taken(Route::new("jobs", "createJob", "Sends a video whose result is fetched later"))
+        .takes(Header, "X-Priority", "interactive before batch", schema_of::<Priority>())
+        .takes(Header, "Idempotency-Key", "The same request under the same name is one job", text())
+        .json::<JobJson>(202, "It is safe on disk")
+        .json::<JobJson>(200, "The same request was made before, and is done");
+    let list = Route::new("jobs", "listJobs", "Jobs of the client, the newest first")
+        .takes(Query, "state", "In this state alone", schema_of::<JobState>())
+        .takes(Query, "after", "Older than this one alone", text())
+        .takes(Query, "limit", "So many at the most", integer(1, Some(200)))
+        .json::<JobsJson>(200, "A page of them");
+    let one = |id, summary| of_job(Route::new("jobs", id, summary));
+    let output = |id| {
+        let route = one(id, "A job's result").takes(Header, "Range", "One range of bytes", text());
+        fetched(route)
+    };
+    let events = one("watchJob", "How far a job is, until it is over")
+        .takes(Header, "Last-Event-ID", "Begins after that event", text())
+        .content(200, "Server-sent events", &[(EVENT_STREAM, plain())]);
+    vec![
+        ("/jobs", HttpMethod::Post, create.done()),
+        ("/jobs", HttpMethod::Get, list.done()),
+        ("/jobs/{id}", HttpMethod::Get, one("showJob", "A job").json::<JobJson>(200, "The job").done()),
+        (
+            "/jobs/{id}",
+            HttpMethod::Delete,
+            one("cancelJob", "Cancels a job, or forgets one that is over")
+                .json::<JobJson>(200, "As it is now")
+                .done(),
+        ),
+        ("/jobs/{id}/events", HttpMethod::Get, events.done()),
+        ("/jobs/{id}/output", HttpMethod::Get, output("jobOutput").done()),
+        (
+            "/jobs/{id}/output/{profile}",
+            HttpMethod::Get,
+            output("jobOutputOfProfile")
+                .takes(Path, "profile", "One of the job's profiles", text_of(NAME))
+                .done(),
+        ),
+    ]
+}
+
+fn of_job(route: Route) -> Route {
+    route.takes(Path, "id", "As POST /jobs named it", text()).problem(404, "There is no such job")
+}
+
+fn results() -> Vec<Described> {
+    let of_result = |route: Route| {
+        route
+            .takes(Path, "sha256", "SHA-256 of the video that was sent", text_of(SHA256))
+            .takes(Path, "profile", "What was made of it", text_of(NAME))
+            .takes(Query, "token", "Under --private-results: the token that came with the result", text())
+            .problem(401, "Results are private here, and there is no token for this one")
+    };
+    let bytes_of = |id, summary| {
+        fetched(of_result(Route::new("results", id, summary)).takes(
+            Header,
+            "Range",
+            "One range of bytes",
+            text(),
+        ))
+    };
+    let files = of_result(Route::new("results", "resultFiles", "The files of a result"))
+        .json::<FilesJson>(200, "The first is the one to open")
+        .problem(404, "Not here");
+    vec![
+        (
+            "/objects/{sha256}/{profile}",
+            HttpMethod::Get,
+            bytes_of("result", "A result that this node holds").done(),
+        ),
+        ("/objects/{sha256}/{profile}/", HttpMethod::Get, files.done()),
+        (
+            "/objects/{sha256}/{profile}/{file}",
+            HttpMethod::Get,
+            bytes_of("resultFile", "One file of a result")
+                .takes(Path, "file", "Its name", text_of(NAME))
+                .done(),
+        ),
+    ]
+}
+
+/// What is answered with a result, in whole or in part.
+fn fetched(route: Route) -> Route {
+    route
+        .content(200, "All of it", &[("*/*", bytes())])
+        .content(206, "The range", &[("*/*", bytes())])
+        .empty(304, "What the client has is what is here")
+        .problem(404, "Not here")
+        .problem(412, "If-Match names another one")
+        .problem(416, "The range begins behind its end")
+}
+
+fn node() -> Vec<Described> {
+    let get = |id, summary| Route::new("node", id, summary);
+    let ready = get("ready", "Whether it takes work")
+        .json::<ReadyJson>(200, "It does")
+        .json::<ReadyJson>(503, "It joins, is cut off, or shuts down");
+    let metrics = get("metrics", "Prometheus's text format").content(
+        200,
+        "All metrics of this node",
+        &[("text/plain", plain()), ("application/openmetrics-text", plain())],
+    );
+    let groups = ArrayBuilder::new().items(Ref::from_schema_name(TargetGroup::<'_>::name()));
+    let targets = get("prometheusTargets", "The members, for Prometheus's HTTP service discovery").content(
+        200,
+        "A group for each",
+        &[("application/json", Content::new(Some(Schema::from(groups))))],
+    );
+    vec![
+        (
+            "/health",
+            HttpMethod::Get,
+            get("health", "Whether it lives").json::<HealthJson<'_>>(200, "It does").done(),
+        ),
+        ("/ready", HttpMethod::Get, ready.done()),
+        (
+            "/members",
+            HttpMethod::Get,
+            get("members", "All members").json::<MembersJson>(200, "By name").done(),
+        ),
+        (
+            "/peers",
+            HttpMethod::Get,
+            get("peers", "Others that work").json::<PeersJson>(200, "By name").done(),
+        ),
+        (
+            "/profiles",
+            HttpMethod::Get,
+            get("profiles", "What can be made").json::<ProfilesJson>(200, "By name").done(),
+        ),
+        ("/metrics", HttpMethod::Get, metrics.done()),
+        ("/sd/prometheus", HttpMethod::Get, targets.done()),
+        (
+            "/openapi.json",
+            HttpMethod::Get,
+            get("openapi", "This document")
+                .content(200, "OpenAPI 3.1", &[("application/json", open_object())])
+                .done(),
+        ),
+    ]
+}
+
+fn watching() -> Vec<Described> {
+    let get = |id, summary| Route::new("watching", id, summary);
+    let stream = |route: Route| {
+        route.takes(Header, "Last-Event-ID", "Begins after that event", text()).content(
+            200,
+            "Server-sent events",
+            &[(EVENT_STREAM, plain())],
+        )
+    };
+    let events = stream(get("events", "What happens at this node and to the membership"))
+        .takes(Query, "from", "now, or all that is kept", one_of(&["now", "oldest"]))
+        .takes(Query, "after", "Begins after that event", text())
+        .takes(Query, "kind", "membership, job, work, cache, node, with commas between them", text())
+        .takes(Query, "follow", "0: ends with the newest event", one_of(&["0", "1"]));
+    let json = |id, summary| {
+        let route = get(id, summary).describe("For the page: its fields may come to be more.");
+        route.content(200, "As this node sees it", &[("application/json", open_object())]).done()
+    };
+    vec![
+        ("/events", HttpMethod::Get, events.done()),
+        (
+            "/dashboard",
+            HttpMethod::Get,
+            get("dashboard", "The page that shows the cluster")
+                .content(200, "HTML", &[("text/html", plain())])
+                .done(),
+        ),
+        ("/dashboard/state", HttpMethod::Get, json("dashboardState", "All that the page shows")),
+        ("/dashboard/work", HttpMethod::Get, json("dashboardWork", "Its jobs and decisions alone")),
+        (
+            "/dashboard/stream",
+            HttpMethod::Get,
+            stream(get("dashboardStream", "The same as it changes")).done(),
+        ),
+    ]
+}
+
+/// A small type's schema where it stands.
+fn schema_of<T: PartialSchema>() -> Schema {
+    match T::schema() {
+        utoipa::openapi::RefOr::T(schema) => schema,
+        utoipa::openapi::RefOr::Ref(_) => text(),
+    }
+}
