@@ -35,7 +35,7 @@ pub(super) fn openapi() -> Response<Body> {
 }
 
 fn document() -> OpenApi {
-    let license = LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build();
+    let license = LicenseBuilder::new().name("MIT or Apache 2.0").identifier(Some("MIT OR Apache-2.0")).build();
     let info = InfoBuilder::new()
         .title("Starling")
         .version(env!("CARGO_PKG_VERSION"))
