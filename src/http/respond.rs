@@ -1,11 +1,8 @@
 //! Answers: JSON, problems, results.
 
-<<<<<<< HEAD
 use std::borrow::Cow;
 
-=======
 use bytes::Bytes;
->>>>>>> d8df482 (The HTTP interface as an OpenAPI 3.1 document)
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IntoHeaderName, RETRY_AFTER,
     WWW_AUTHENTICATE,
@@ -54,7 +51,6 @@ pub fn problem_of(error: &ApiError, document: &Problem) -> Response<Body> {
     response
 }
 
-<<<<<<< HEAD
 /// With what whoever asks could prove that it may (RFC 9110, section 11.6.1; RFC 6750, section 3).
 fn challenge(error: &ApiError) -> Option<Cow<'static, str>> {
     let of_token = |error: &str| Cow::Owned(format!("Bearer realm=\"starling\", error=\"{error}\""));
@@ -82,10 +78,7 @@ pub fn ask_for_password(response: &mut Response<Body>) {
     }
 }
 
-fn with_type(status: StatusCode, media_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
-=======
 fn with_type(status: StatusCode, media_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
->>>>>>> d8df482 (The HTTP interface as an OpenAPI 3.1 document)
     let mut response = Response::new(full_body(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -11,13 +11,8 @@ use super::respond::{self, problem};
 use super::routes::{self, Id};
 use super::server::Service;
 use super::{
-<<<<<<< HEAD
     ApiError, Body, caller, cors, dashboard, discovery, events, files, health, internal, jobs, members,
-    objects, policy, profiles, upload,
-=======
-    ApiError, Body, cors, dashboard, discovery, events, files, health, internal, jobs, members, objects,
-    openapi, policy, profiles, upload,
->>>>>>> d8df482 (The HTTP interface as an OpenAPI 3.1 document)
+    objects, openapi, policy, profiles, upload,
 };
 use crate::dashboard::Source;
 use crate::gate::Gate;
@@ -97,8 +92,8 @@ async fn dispatch(
         (Id::ObjectFile, [content, profile, file]) => {
             files::file(node, (content, profile, file), &request).await
         }
-<<<<<<< HEAD
         (Id::Profiles, _) => profiles::profiles(node),
+        (Id::OpenApi, _) => openapi::openapi(),
         (Id::Health, _) => health::health(node),
         (Id::Ready, _) => health::ready(node),
         (Id::Members, _) => members::members(node),
@@ -113,56 +108,6 @@ async fn dispatch(
         (Id::Root, _) if dashboard::is_asked_for(&request) => dashboard::elsewhere(),
         (Id::Root, _) => problem(&ApiError::NotFound("/".into())),
         _ => between(node, client, id, values, request).await,
-=======
-        ["internal", "kept"] if post => internal::kept(node, request).await,
-        ["internal", "kept", job, at] if method == Method::GET => {
-            internal::kept_output(node, (job, at), request).await
-        }
-        ["jobs"] if post => jobs::create(node, client, request).await,
-        ["jobs"] if read => jobs::list(node, client, &request).await,
-        ["jobs", id] if read => jobs::show(node, id).await,
-        ["jobs", id] if method == Method::DELETE => jobs::cancel(node, id).await,
-        ["jobs", id, "events"] if read => jobs::events(node, client, id, &request).await,
-        ["jobs", id, "output"] if read => jobs::output(node, (id, None), &request).await,
-        ["jobs", id, "output", profile] if read => jobs::output(node, (id, Some(profile)), &request).await,
-        ["jobs"] => wrong_method(&path, "GET, HEAD, POST"),
-        ["jobs", _] => wrong_method(&path, "GET, HEAD, DELETE"),
-        ["upload"]
-        | ["internal", "offers" | "leases" | "progress" | "kept"]
-        | ["internal", "leases" | "offers", "end"]
-        | ["internal", "jobs", _] => wrong_method(&path, "POST"),
-        ["internal", "results" | "kept", _, _] | ["internal", "results", _, _, _] => {
-            wrong_method(&path, "GET")
-        }
-        ["internal", "policy"] => wrong_method(&path, "GET, POST"),
-        ["health"] if read => health::health(node),
-        ["ready"] if read => health::ready(node),
-        ["members"] if read => members::members(node),
-        ["peers"] if read => members::peers(node),
-        ["profiles"] if read => profiles::profiles(node),
-        ["metrics"] if read => health::metrics(node, &request),
-        ["sd", "prometheus"] if read => discovery::prometheus(node),
-        ["openapi.json"] if read => openapi::openapi(),
-        ["events"] if read => events::events(node, client, &request),
-        ["dashboard", rest @ ..] if read => {
-            let source: Arc<dyn Source> = Arc::clone(node) as _;
-            dashboard::answer(&source, client, rest, &request)
-        }
-        [""] if read && dashboard::is_asked_for(&request) => dashboard::elsewhere(),
-        ["objects", content, profile] if read => objects::object(node, content, profile, &request).await,
-        ["objects", content, profile, ""] if read => files::listing(node, content, profile, &request).await,
-        ["objects", content, profile, file] if read => {
-            files::file(node, (content, profile, file), &request).await
-        }
-        ["health" | "ready" | "members" | "peers" | "profiles" | "metrics" | "events" | "openapi.json"]
-        | ["sd", "prometheus"]
-        | ["jobs", _, "events" | "output"]
-        | ["jobs", _, "output", _]
-        | ["dashboard", ..]
-        | ["objects", _, _]
-        | ["objects", _, _, _] => wrong_method(&path, "GET, HEAD"),
-        _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),
->>>>>>> d8df482 (The HTTP interface as an OpenAPI 3.1 document)
     }
 }
 

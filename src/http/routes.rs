@@ -54,6 +54,7 @@ pub(super) enum Id {
     Dashboard,
     Metrics,
     Discovery,
+    OpenApi,
     Offer,
     OfferEnd,
     PeersJob,
@@ -111,6 +112,7 @@ pub(super) const ROUTES: &[Route] = &[
     route(Verb::Read, "/dashboard/*", READ, Id::Dashboard),
     route(Verb::Read, "/metrics", FIGURES, Id::Metrics),
     route(Verb::Read, "/sd/prometheus", FIGURES, Id::Discovery),
+    route(Verb::Read, "/openapi.json", Need::Nothing, Id::OpenApi),
     route(Verb::Post, "/internal/offers", Need::Key, Id::Offer),
     route(Verb::Post, "/internal/offers/end", Need::Key, Id::OfferEnd),
     route(Verb::Post, "/internal/jobs/{offer}", Need::Key, Id::PeersJob),
@@ -254,7 +256,11 @@ mod tests {
     fn what_routes_need_is_as_it_is_documented() {
         let nothing: Vec<_> =
             ROUTES.iter().filter(|route| route.need == Need::Nothing).map(|route| route.path).collect();
-        assert_eq!(nothing, ["/", "/health", "/ready"], "what nobody has to have a token for");
+        assert_eq!(
+            nothing,
+            ["/", "/health", "/ready", "/openapi.json"],
+            "what nobody has to have a token for"
+        );
         for route in ROUTES {
             let internal = route.path.starts_with("/internal/");
             assert_eq!(internal, route.need == Need::Key, "{}", route.path);

@@ -11,9 +11,10 @@ use utoipa::openapi::{
 use crate::api::Problem;
 
 /// What any route may answer: it is asked in a way that the node does not take, or the node is full.
-const ANY: [(u16, &str); 5] = [
+const ANY: [(u16, &str); 6] = [
     (400, "A header, a query or a body that can't be understood, or no name in Host"),
-    (403, "A web page of another site asks"),
+    (401, "The node asks for tokens, and there is none that it knows"),
+    (403, "The token lacks the scope; or a web page of another site asks"),
     (421, "The node does not know itself by the name in Host"),
     (429, "This client has too much under way here"),
     (503, "The node can't take it now; Retry-After says when to come again"),

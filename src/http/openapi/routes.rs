@@ -117,7 +117,7 @@ fn results() -> Vec<Described> {
             .takes(Path, "sha256", "SHA-256 of the video that was sent", text_of(SHA256))
             .takes(Path, "profile", "What was made of it", text_of(NAME))
             .takes(Query, "token", "Under --private-results: the token that came with the result", text())
-            .problem(401, "Results are private here, and there is no token for this one")
+            .problem(401, "No token; or results are private here, and there is none for this one")
     };
     let bytes_of = |id, summary| {
         fetched(of_result(Route::new("results", id, summary)).takes(

@@ -54,4 +54,18 @@ fn all_public_routes_are_in_it_and_no_other() {
         })
         .collect();
     assert_eq!(described, named);
+    let answered: BTreeSet<_> = crate::http::routes::all()
+        .filter(|route| !route.between_nodes && !matches!(route.path, "/" | "/dashboard/*"))
+        .map(|route| (route.method.as_str().to_lowercase(), route.path.to_owned()))
+        .collect();
+    assert!(answered.is_subset(&described), "{:?}", answered.difference(&described));
+}
+
+#[test]
+fn it_says_which_scope_a_token_needs() {
+    let document = as_json();
+    let of = |path: &str, method: &str| document["paths"][path][method]["security"].clone();
+    assert_eq!(of("/upload", "post"), serde_json::json!([{}, {"token": ["upload"]}]));
+    assert_eq!(of("/dashboard/state", "get"), serde_json::json!([{}, {"token": ["read"]}]));
+    assert_eq!(of("/health", "get"), Value::Null);
 }
