@@ -28,5 +28,7 @@ pub mod offload;
 pub mod printable;
 pub mod profile;
 pub mod run;
+pub mod simulated;
 pub mod store;
+pub mod trace;
 pub mod workers;

@@ -87,7 +87,7 @@ pub enum Event {
 }
 
 /// How the cluster came to rest after a disturbance.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Convergence {
     /// Live members, this node among them.
     pub members: usize,
@@ -96,4 +96,7 @@ pub struct Convergence {
     pub elapsed: Duration,
     /// The same in protocol periods.
     pub periods: f64,
+    /// The member whose coming, going or silence was the first sign of it; none where that was this node's own start, or that it heard
+    /// of nobody.
+    pub about: Option<NodeName>,
 }

@@ -72,7 +72,7 @@ async fn a_ring_joins_shares_its_load_and_converges() {
         let known = |view: &View| {
             view.peers.len() == 4
                 && view.peers.iter().all(|peer| peer.rtt.is_some() && peer.load.is_some())
-                && view.converged.is_some_and(|convergence| convergence.members == 5)
+                && view.converged.as_ref().is_some_and(|convergence| convergence.members == 5)
         };
         let view = wait_for(&mut node.view(), known).await;
         for peer in &view.peers {
@@ -222,7 +222,7 @@ async fn contacts_are_left_alone_while_a_seed_answers() {
     config.seeds = vec![seed_at.to_string()];
     config.contacts = vec![contact_at];
     let node = Overlay::start(config, third).unwrap();
-    wait_for(&mut node.view(), |view| view.converged.is_some_and(|rest| rest.members == 2)).await;
+    wait_for(&mut node.view(), |view| view.converged.as_ref().is_some_and(|rest| rest.members == 2)).await;
     wait_for(&mut seed.view(), |view| live(view) == 2).await;
     assert_eq!(contact.view().borrow().stats.datagrams_received, 0);
 }

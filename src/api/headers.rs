@@ -28,6 +28,8 @@ pub mod HEADER {
     pub const PRIORITY: &str = "x-priority";
     /// A client's own name of a request (draft-ietf-httpapi-idempotency-key-header).
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+    /// The trace that a request belongs to: 32 hex digits, in every answer.
+    pub const REQUEST_ID: &str = "x-request-id";
     /// SHA-256 of the upload in hex, when the client knows it.
     pub const CONTENT_SHA256: &str = "x-content-sha256";
 }

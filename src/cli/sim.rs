@@ -1,5 +1,6 @@
 //! `starling sim`: the overlay's protocol on thousands of simulated nodes, or a whole cluster's work.
 
+mod serve;
 mod table;
 mod workload;
 
@@ -77,6 +78,8 @@ pub struct Args {
     experiment: Option<Experiment>,
     #[command(flatten)]
     work: workload::WorkloadArgs,
+    #[command(flatten)]
+    play: serve::ServeArgs,
     /// Print JSON, one object a seed (or, of an experiment, one a configuration; of a workload, one in all)
     #[arg(long)]
     json: bool,
@@ -116,6 +119,9 @@ pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
+    if let Some(address) = args.play.serve {
+        return serve::run(args, address);
+    }
     if let Some(workload) = args.work.workload {
         return workload::run(&args.work, workload, (args.nodes, args.seed, args.seeds), args.json);
     }

@@ -13,6 +13,7 @@ mod naming;
 mod policy;
 mod problem;
 mod profiles;
+mod sse;
 mod unpack;
 mod upload;
 

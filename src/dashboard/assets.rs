@@ -37,6 +37,7 @@ assets! {
     "work.js", "text/javascript; charset=utf-8", "work.js";
     "upload.js", "text/javascript; charset=utf-8", "upload.js";
     "lab.js", "text/javascript; charset=utf-8", "lab.js";
+    "sim.js", "text/javascript; charset=utf-8", "sim.js";
     "uPlot-1.6.32.iife.min.js", "text/javascript; charset=utf-8", "vendor/uPlot-1.6.32.iife.min.js";
     "uPlot-1.6.32.min.css", "text/css; charset=utf-8", "vendor/uPlot-1.6.32.min.css";
     "uPlot.LICENSE", "text/plain; charset=utf-8", "vendor/uPlot.LICENSE";

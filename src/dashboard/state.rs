@@ -1,11 +1,14 @@
 //! The document that the page shows: `GET /dashboard/state`. Times are in milliseconds and parts are 0 to 1, unless the name says
 //! otherwise; null is what is not known.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// All of it, but for the series.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct State {
     /// Milliseconds since the epoch.
     pub at_ms: u64,
@@ -29,27 +32,29 @@ pub struct State {
 }
 
 /// Who tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct About {
     /// `node`: from its own view; `monitor`: from all nodes' figures.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Its name.
     pub name: String,
     /// Its zone.
     pub zone: String,
     /// Its release.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// Which boot of it.
     pub boot: u64,
     /// How it decides where jobs go; none for a monitor.
-    pub policy: Option<&'static str>,
+    pub policy: Option<Cow<'static, str>>,
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// All is well.
+    #[default]
     Ok,
     /// Something is to be looked at.
     Warn,
@@ -58,7 +63,8 @@ pub enum Level {
 }
 
 /// How the cluster is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Verdict {
     /// How bad it is.
     pub level: Level,
@@ -69,10 +75,11 @@ pub struct Verdict {
 }
 
 /// What is to blame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Blame {
     /// `node`, `zone` or `link`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Its name; of a link, both zones with a dash.
     pub name: String,
     /// How bad it is.
@@ -82,7 +89,8 @@ pub struct Blame {
 }
 
 /// One member.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeState {
     /// Unique in the cluster.
     pub name: String,
@@ -129,7 +137,8 @@ pub struct NodeState {
 }
 
 /// What a node has counted since its start, and in the last minute.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeFigures {
     /// Jobs into the queue in the last minute.
     pub enqueued_per_min: f64,
@@ -196,7 +205,8 @@ pub struct NodeFigures {
 }
 
 /// One zone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ZoneState {
     /// Its name.
     pub name: String,
@@ -213,7 +223,8 @@ pub struct ZoneState {
 }
 
 /// What lies between two zones, or within one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LinkState {
     /// One end.
     pub from: String,
@@ -238,6 +249,7 @@ pub struct Work {
 
 /// One job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct JobState {
     /// The node that tells of it.
     pub node: String,
@@ -318,7 +330,8 @@ pub struct Weighed {
 }
 
 /// What one load generator has reported.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClientState {
     /// How it calls itself.
     pub name: String,
@@ -337,7 +350,8 @@ pub struct ClientState {
 }
 
 /// A figure over many reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Trend {
     /// The last one.
     pub latest: f64,

@@ -29,7 +29,7 @@ pub(super) fn verdict(evidence: &Evidence<'_>) -> Verdict {
     let mut blame = Vec::new();
     if evidence.alone {
         let why = "is cut off: it hears none of the members that it believes alive".to_owned();
-        blame.push(Blame { kind: "node", name: evidence.teller.to_owned(), level: Level::Bad, why });
+        blame.push(Blame { kind: "node".into(), name: evidence.teller.to_owned(), level: Level::Bad, why });
     }
     zones(evidence, &mut blame);
     nodes(evidence, &mut blame);
@@ -57,7 +57,7 @@ fn zones(evidence: &Evidence<'_>, blame: &mut Vec<Blame>) {
             others_live(&zone.name) && evidence.links.iter().any(|link| link.cut && link.has(&zone.name));
         let what = if cut { "is cut off or down" } else { "is down" };
         let why = format!("{what}: none of its {} nodes answers", zone.members);
-        blame.push(Blame { kind: "zone", name: zone.name.clone(), level: Level::Bad, why });
+        blame.push(Blame { kind: "zone".into(), name: zone.name.clone(), level: Level::Bad, why });
     }
 }
 
@@ -76,7 +76,7 @@ fn nodes(evidence: &Evidence<'_>, blame: &mut Vec<Blame>) {
                 None => continue,
             },
         };
-        told.push(Blame { kind: "node", name: node.name.clone(), level, why });
+        told.push(Blame { kind: "node".into(), name: node.name.clone(), level, why });
     }
     blame.append(&mut told);
 }
@@ -110,7 +110,7 @@ fn links(evidence: &Evidence<'_>, blame: &mut Vec<Blame>) {
         let name = format!("{}–{}", link.from, link.to);
         if link.cut && lives(&link.from) && lives(&link.to) {
             let why = "is cut: the nodes at its ends do not hear each other".to_owned();
-            blame.push(Blame { kind: "link", name, level: Level::Bad, why });
+            blame.push(Blame { kind: "link".into(), name, level: Level::Bad, why });
         }
     }
 }
@@ -162,8 +162,8 @@ fn told(blame: &[Blame], level: Level) -> String {
     let worst: Vec<_> = blame.iter().filter(|blame| blame.level == level).collect();
     let Some(first) = worst.first() else { return String::new() };
     let same: Vec<_> =
-        worst.iter().filter(|blame| (blame.kind, &blame.why) == (first.kind, &first.why)).collect();
-    let prefix = match (first.kind, same.len()) {
+        worst.iter().filter(|blame| (&blame.kind, &blame.why) == (&first.kind, &first.why)).collect();
+    let prefix = match (&*first.kind, same.len()) {
         ("zone", _) => "Zone ",
         ("link", _) => "The link ",
         _ => "",

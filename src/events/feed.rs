@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::told::told;
 use super::{Kind, Kinds, NodeEvent};
+use crate::trace;
 
 /// Events of the membership that are kept, and all others.
 const MEMBERSHIP_EVENTS_MAX: usize = 1_024;
@@ -180,6 +181,7 @@ impl Feed {
         let told = told(event);
         let (kind, name, fields) = (told.kind, told.name, told.fields.0);
         let node = &self.node;
+        let trace = trace_of(kind);
         let newest = {
             let mut kept = self.kept.lock();
             kept.newest += 1;
@@ -188,7 +190,7 @@ impl Feed {
             let at = humantime::format_rfc3339_millis(SystemTime::now());
             // Neither a name nor a time has anything to escape.
             let data = format!(
-                r#"{{"id":"{id}","at":"{at}","node":"{node}","kind":"{}","event":"{name}"{fields}}}"#,
+                r#"{{"id":"{id}","at":"{at}","node":"{node}","kind":"{}","event":"{name}"{fields}{trace}}}"#,
                 kind.as_str()
             );
             let entry = Arc::new(Entry { id, kind, name, data });
@@ -224,6 +226,13 @@ impl Feed {
             feed: Arc::clone(this),
         }
     }
+}
+
+/// The trace of the request that an event is of, as a member of its object.
+fn trace_of(kind: Kind) -> String {
+    let of_request = matches!(kind, Kind::Job | Kind::Work);
+    let scope = trace::current().filter(|_| of_request);
+    scope.map_or_else(String::new, |scope| format!(r#","trace_id":"{}""#, scope.trace_id()))
 }
 
 /// One that listens.

@@ -162,8 +162,12 @@ async fn a_node_that_leaves_says_so_last() {
 async fn what_is_told_is_json_with_codes_and_no_key_to_a_result() {
     let seen = Arc::new(Seen::default());
     let events = Events::new("node1".parse().unwrap(), BootEpoch(7), Arc::clone(&seen) as _);
-    let converged =
-        Event::Converged(Convergence { members: 3, elapsed: Duration::from_millis(812), periods: 4.1 });
+    let converged = Event::Converged(Convergence {
+        members: 3,
+        elapsed: Duration::from_millis(812),
+        periods: 4.1,
+        about: Some("node3".parse().unwrap()),
+    });
     let timings = Timings::new(Instant::now());
     tell_failed(&events, "node3");
     events.tell(&NodeEvent::Membership(&converged));

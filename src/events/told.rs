@@ -196,13 +196,17 @@ fn of_membership(event: &Event) -> Told {
             let fields = none().value("unheard", *unheard).text("members", names);
             ("not_converged", fields.value("not_converged_s", time.as_secs()))
         }
-        Event::Converged(convergence) => (
-            "converged",
-            none()
+        Event::Converged(convergence) => {
+            let fields = none()
                 .value("members", convergence.members)
                 .time("elapsed_ms", convergence.elapsed)
-                .value("periods", convergence.periods),
-        ),
+                .value("periods", convergence.periods);
+            let fields = match &convergence.about {
+                Some(about) => fields.text("about", about),
+                None => fields,
+            };
+            ("converged", fields)
+        }
         // The overlay may come to tell of more.
         _ => ("other", none()),
     };

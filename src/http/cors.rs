@@ -13,11 +13,11 @@ use crate::gate::Passed;
 /// Fetch, section 3.7: whether pages of other sites may show an answer that they can't read.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Headers of requests that a page may set.
-const REQUEST_HEADERS: &str = "authorization, content-digest, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, prefer, range, \
+const REQUEST_HEADERS: &str = "authorization, content-digest, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, prefer, range, traceparent, tracestate, \
                                x-content-sha256, x-deadline-ms, x-filename, x-priority, x-profile";
 /// Headers of answers that a page may read, beside those that every page may.
 const ANSWER_HEADERS: &str = "accept-ranges, content-disposition, content-location, content-range, etag, link, location, preference-applied, repr-digest, \
-                              retry-after, x-cache, x-input-damage, x-processing-latency, x-route, x-served-by";
+                              retry-after, x-cache, x-input-damage, x-processing-latency, x-request-id, x-route, x-served-by";
 /// Seconds for which a browser needs not ask again: what most of them keep at the most.
 const PREFLIGHT_AGE_S: u64 = 7200;
 

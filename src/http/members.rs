@@ -24,7 +24,7 @@ pub(super) fn document(view: &View, own_load: Option<LoadJson>) -> MembersJson {
     own.load = own_load;
     let place = members.partition_point(|member| member.name < own.name);
     members.insert(place, own);
-    let converged_ms = view.converged.map(|rest| rest.elapsed.as_millis() as u64);
+    let converged_ms = view.converged.as_ref().map(|rest| rest.elapsed.as_millis() as u64);
     MembersJson { members, converged: converged_ms.is_some(), converged_ms }
 }
 

@@ -29,6 +29,7 @@ mod router;
 mod routes;
 mod server;
 mod several;
+mod simulated;
 mod upload;
 mod write_stall;
 
@@ -37,3 +38,4 @@ pub use error::ApiError;
 pub use places::WAITING_MAX;
 pub use routes::{RouteInfo, all as routes};
 pub use server::{READ_BUFFER_BYTES, Server, ServerLimits, Service, TOLD_AT_ONCE_MAX};
+pub use simulated::SimulationPage;

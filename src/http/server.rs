@@ -21,9 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Busy, HEAD_BYTES_MAX};
 use super::places::{Entered, Place, Places};
+use super::respond::set_header;
 use super::write_stall::WriteStall;
 use super::{ApiError, Body, full_body};
+use crate::api::HEADER;
 use crate::body::keep;
+use crate::trace::{self, Scope, TraceContext};
 
 /// Read buffer of a connection, in bytes: bodies come in pieces of this. An upload has one, and up to one more than its share in
 /// each of its two batches: where all come at full speed, this is most of a node's memory.
@@ -158,14 +161,16 @@ fn serve<S: Service>(
     tokio::spawn(finish(connection, place));
 }
 
-/// Answers one request; it is under way until all of the answer is taken.
+/// Answers one request; it is under way until all of the answer is taken. What is said meanwhile is said of its trace, which the
+/// answer names.
 async fn answer<S: Service>(
     service: Arc<S>,
     client: IpAddr,
     mut request: Request<Incoming>,
     busy: Busy,
 ) -> Response<Body> {
-    let response = if head_bytes(&request) > HEAD_BYTES_MAX {
+    let scope = Scope::new(TraceContext::of_request(request.headers()));
+    let mut response = if head_bytes(&request) > HEAD_BYTES_MAX {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let mut response = Response::new(full_body(""));
         *response.status_mut() = status;
@@ -173,8 +178,9 @@ async fn answer<S: Service>(
     } else {
         // For whoever reads on after the answer.
         request.extensions_mut().insert(busy.clone());
-        service.answer(client, request).await
+        trace::within(scope.clone(), service.answer(client, request)).await
     };
+    set_header(&mut response, HEADER::REQUEST_ID, &scope.trace_id().to_string());
     response.map(|body| keep(body, busy))
 }
 
@@ -223,9 +229,10 @@ async fn tell(mut stream: TcpStream, place: OwnedSemaphorePermit, error: ApiErro
     let problem = serde_json::to_string(&error.problem()).unwrap_or_default();
     let answer = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         x-content-type-options: nosniff\r\nretry-after: 1\r\nconnection: close\r\n\r\n{problem}",
+         x-content-type-options: nosniff\r\nx-request-id: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{problem}",
         error.status(),
-        problem.len()
+        problem.len(),
+        TraceContext::new().trace
     );
     let tell = async {
         stream.write_all(answer.as_bytes()).await?;

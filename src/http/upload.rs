@@ -26,6 +26,7 @@ use crate::content::{ClientTag, ContentId};
 use crate::node::{ClientSlot, Input, Node, Served};
 use crate::profile::Profile;
 use crate::store::Upload;
+use crate::trace;
 
 /// What of a refused body is still read, so that a client that first sends and then reads gets the answer and not a
 /// reset connection.
@@ -156,9 +157,11 @@ fn read_head(
     }
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let tag = caller::tag(node, client, &head.extensions);
+    trace::identify(tag, None);
     Ok(Admitted {
         address: client,
-        client: caller::tag(node, client, &head.extensions),
+        client: tag,
         by_digest: caller::may_read(&head.extensions) && node.result_tokens().is_none(),
         deadline: request::deadline(head, usual, node.config().deadline_max, arrived)?,
         profiles: request::profile(head)?.map(|names| profiles(node, Some(&names))).transpose()?,
@@ -190,6 +193,7 @@ async fn serve(
     {
         let wanted = admitted.profiles.clone().map_or_else(|| profiles(node, None), Ok)?;
         if let Some(results) = held(node, content, &wanted).await {
+            trace::identify(client, Some(content));
             return Ok(Answered { content, results, filename });
         }
         if let Some(refusal) = refuse_unread(node, client, content, &wanted, &budget).await {
@@ -277,7 +281,9 @@ pub(super) async fn receive(
     let Admitted { client, profiles: known, announced, form_announced, form, .. } = admitted;
     let Some(content_type) = form else {
         let profiles = known.map_or_else(|| profiles(node, None), Ok)?;
-        return Ok((node.ingest(body, announced, client).await?, profiles));
+        let upload = node.ingest(body, announced, client).await?;
+        trace::identify(client, Some(upload.content));
+        return Ok((upload, profiles));
     };
     let body = FormBody::new(body, form_announced);
     let part = soon(multipart::file_part(&content_type, body.clone())).await?;
@@ -288,6 +294,7 @@ pub(super) async fn receive(
         *filename = part.file_name.as_deref().and_then(request::safe_filename);
     }
     let upload = node.ingest(part.body, announced, client).await?;
+    trace::identify(client, Some(upload.content));
     fields.extend(soon(part.rest.fields()).await?);
     body.check().await?;
     let named = request::form_profile(&fields)?;
@@ -347,7 +354,7 @@ pub(super) fn read_on(head: &Parts, body: Incoming) {
     }
     let busy = head.extensions.get::<Busy>().cloned();
     // Ends by itself within the bounds, or with its connection.
-    tokio::spawn(async move {
+    trace::spawn(async move {
         // The connection is not at rest meanwhile.
         let _busy = busy;
         let rest = drain(Limited::new(body, LINGER_BYTES_MAX));

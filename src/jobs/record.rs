@@ -50,6 +50,9 @@ pub struct Ask {
     pub allowed_ms: u64,
     /// The client's own name of the request.
     pub idempotency_key: Option<String>,
+    /// The trace that it came in, as a `traceparent`.
+    #[serde(default)]
+    pub trace: Option<String>,
 }
 
 /// How far a job is.
@@ -185,6 +188,7 @@ pub(super) mod tests {
                 priority: Priority::Interactive,
                 allowed_ms: 1_000,
                 idempotency_key: None,
+                trace: None,
             },
             accepted_ms: 1,
             begun: 0,

@@ -32,6 +32,7 @@ async fn upload(jobs: &Jobs, text: &str) -> (Ask, Upload) {
         priority: Priority::Interactive,
         allowed_ms: 1_000,
         idempotency_key: None,
+        trace: None,
     };
     (ask, upload)
 }

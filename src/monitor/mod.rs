@@ -186,10 +186,10 @@ impl Monitor {
 impl Source for Monitor {
     fn about(&self) -> About {
         About {
-            kind: "monitor",
+            kind: "monitor".into(),
             name: self.identity.name.to_string(),
             zone: self.identity.zone.to_string(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             boot: self.identity.boot.0,
             policy: None,
         }

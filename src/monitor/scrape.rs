@@ -56,11 +56,7 @@ async fn once(monitor: &Monitor, client: &Client) {
         .filter(|peer| peer.state.is_live() && !peer.identity.is_observer())
         .map(|peer| Arc::clone(&peer.identity))
         .collect();
-    let answers: Vec<Answer> = stream::iter(members)
-        .map(|identity| async move { ask(client, &identity, watched).await })
-        .buffer_unordered(AT_ONCE_MAX)
-        .collect()
-        .await;
+    let answers = ask_all(client, members, watched).await;
     let mut read = Vec::with_capacity(answers.len());
     let mut scraped = Scraped::default();
     for Answer { name, figures, work } in answers {
@@ -74,6 +70,15 @@ async fn once(monitor: &Monitor, client: &Client) {
     }
     *monitor.scraped.lock() = scraped;
     monitor.board.read(&Source::view(monitor), read);
+}
+
+/// Asks so many at a time.
+async fn ask_all(client: &Client, members: Vec<Arc<Identity>>, watched: bool) -> Vec<Answer> {
+    stream::iter(members)
+        .map(|identity| async move { ask(client, &identity, watched).await })
+        .buffer_unordered(AT_ONCE_MAX)
+        .collect()
+        .await
 }
 
 async fn ask(client: &Client, identity: &Identity, watched: bool) -> Answer {
@@ -108,4 +113,81 @@ fn reason(error: &ClientError) -> String {
 
 fn short(words: &str) -> String {
     crate::printable::line(&words.chars().take(REASON_CHARS_MAX).collect::<String>()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::net::SocketAddr;
+
+    use http_body_util::Full;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::service::service_fn;
+    use hyper::{Request, Response};
+    use hyper_util::rt::TokioIo;
+    use starling_overlay::{BootEpoch, Versions};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// About what a node answers: some hundred lines.
+    fn metrics() -> String {
+        let buckets =
+            (0..400).map(|at| format!("starling_upload_duration_seconds_bucket{{le=\"{at}.0\"}} {at}\n"));
+        let uploads =
+            "starling_uploads_total{status=\"200\",cache=\"hit\",route=\"local\",policy=\"score\"} 3\n";
+        format!("{uploads}{}", buckets.collect::<String>())
+    }
+
+    /// Answers like any number of nodes.
+    async fn nodes() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (metrics, work) = (Bytes::from(metrics()), Bytes::from(r#"{"jobs":[],"decisions":[]}"#));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (metrics, work) = (metrics.clone(), work.clone());
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let body =
+                        if request.uri().path() == "/metrics" { metrics.clone() } else { work.clone() };
+                    async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn each_of_five_hundred_members_is_asked_and_one_that_is_away_is_told_of() {
+        let (address, gone) = (nodes().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let away = gone.local_addr().unwrap();
+        drop(gone);
+        let member = |number: usize| {
+            let http = if number == 7 { away } else { address };
+            Arc::new(Identity {
+                name: format!("node{number}").parse().unwrap(),
+                boot: BootEpoch(1),
+                gossip: http,
+                http_port: http.port(),
+                zone: "FRA".parse().unwrap(),
+                capacity_jobs: 1,
+                versions: Versions::SPOKEN,
+            })
+        };
+        let answers = ask_all(&Client::new(), (1..=500).map(member).collect(), true).await;
+        assert_eq!(answers.len(), 500);
+        for Answer { name, figures, work } in answers {
+            if name.as_str() == "node7" {
+                assert!(figures.is_err() && work.is_none());
+            } else {
+                assert_eq!(figures.unwrap().counts.ok, 3, "{name}");
+                assert!(work.is_some(), "{name}");
+            }
+        }
+    }
 }

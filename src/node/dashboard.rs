@@ -28,12 +28,12 @@ impl Observer for Hearers {
 impl Source for Node {
     fn about(&self) -> About {
         About {
-            kind: "node",
+            kind: "node".into(),
             name: self.identity.name.to_string(),
             zone: self.identity.zone.to_string(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             boot: self.identity.boot.0,
-            policy: Some(self.policy().kind.as_str()),
+            policy: Some(self.policy().kind.as_str().into()),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::api::{Accepted, Offer, OfferId};
 use crate::config::NodeConfig;
 use crate::events::NodeEvent;
 use crate::store::Key;
+use crate::trace;
 use crate::workers::Reservation;
 
 /// Offers that one address may have held here at once, until their videos are here.
@@ -28,6 +29,7 @@ impl Node {
     /// What is held for one address is bounded, whatever names it gives itself.
     pub fn consider(&self, peer: IpAddr, offer: Offer) -> Result<Accepted, RefusedOffer> {
         let (from, content, profile) = (&offer.from, &offer.content, &offer.profile);
+        trace::identify(offer.client(), Some(*content));
         match self.place_for(peer, &offer) {
             Ok((place, ready)) => {
                 self.events.tell(&NodeEvent::OfferAccepted { from, content, profile });
@@ -99,6 +101,7 @@ impl Node {
     {
         let (offer, (place, slot)) =
             self.offers.take(id).map_err(|error| PeersJobError::Offer { id, error })?;
+        trace::identify(offer.client(), Some(offer.content));
         let profile = self.profile_by_recipe(&offer.profile, offer.recipe)?;
         let life = self.journeys.lives.enter(&Key::new(offer.content, &profile));
         let coming = Arc::clone(&life);

@@ -14,6 +14,7 @@ use crate::jobs::{Begun, Failure, JobError, Jobs, Output, Record, Stage, now_ms}
 use crate::offload::Delivery;
 use crate::profile::Profile;
 use crate::store::{IngestError, Key, Limits, Object, Received, Upload};
+use crate::trace::{self, Scope, TraceContext};
 
 /// Jobs of one node under way at once, at the least and at the most; in between as many as the cluster has workers.
 const RUNNING_MIN: usize = 2;
@@ -115,10 +116,11 @@ async fn work(node: Arc<Node>) {
             while let Some(job) = node.jobs.next(node.running_jobs_max()).await {
                 let node = Arc::clone(&node);
                 // Ends by itself, at its deadline at the latest, or with the process.
-                tokio::spawn(async move {
+                let scope = scope_of(&job.record);
+                tokio::spawn(trace::within(scope, async move {
                     run(&node, job).await;
                     node.jobs.rests();
-                });
+                }));
             }
         }
         node.jobs.woken().await;
@@ -134,6 +136,14 @@ async fn sweep_regularly(node: Arc<Node>) {
             tracing::warn!(%error, "old jobs can't be forgotten: tried again later");
         }
     }
+}
+
+/// A try at a job: in the trace that it came in.
+fn scope_of(record: &Record) -> Scope {
+    let came_in = record.ask.trace.as_deref().and_then(TraceContext::of_traceparent);
+    let scope = Scope::new(came_in.unwrap_or_default());
+    scope.identify(record.client, Some(record.ask.content));
+    scope
 }
 
 /// How one try at a job went.

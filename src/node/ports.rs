@@ -17,6 +17,7 @@ use super::{Facts, Input, Node};
 use crate::api::Accepted;
 use crate::offload::{Delivery, Fault};
 use crate::store::Object;
+use crate::trace;
 use crate::workers::Reservation;
 
 impl Things for Node {
@@ -63,7 +64,7 @@ impl Host for Node {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        tokio::spawn(task);
+        trace::spawn(task);
     }
 
     fn tell(&self, event: Event) {

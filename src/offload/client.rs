@@ -32,6 +32,7 @@ use crate::body::{Body, full_body};
 use crate::config::DEADLINE_MAX;
 use crate::content::ContentId;
 use crate::events::{Events, NodeEvent};
+use crate::trace::{self, TRACEPARENT, TRACESTATE};
 
 /// Longest wait for a connection to a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -350,9 +351,16 @@ async fn collect_small(response: Response<Incoming>) -> Result<bytes::Bytes, Pee
         .map_err(|error| PeerError::Unreachable(error.to_string()))
 }
 
-/// A request with the proof that it comes from a member.
+/// A request with the proof that it comes from a member, in the trace of the work that it is for.
 fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Result<Builder, PeerError> {
-    let request = Request::builder().method(method).uri(uri(peer, path)?);
+    let mut request = Request::builder().method(method).uri(uri(peer, path)?);
+    if let Some(scope) = trace::current() {
+        let context = scope.context();
+        request = request.header(TRACEPARENT, context.traceparent());
+        if let Some(state) = context.tracestate() {
+            request = request.header(TRACESTATE, state);
+        }
+    }
     Ok(match signed.header() {
         Some(proof) => request.header(AUTHORIZATION, proof),
         None => request,

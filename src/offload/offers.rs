@@ -5,6 +5,7 @@ pub use starling_placement::offers::TakeError;
 
 use crate::api::{Offer, OfferId};
 use crate::events::{Events, NodeEvent};
+use crate::trace;
 
 /// Accepted offers by id, each with the place it holds (`P`); a place is given back by dropping it.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl<P: Send + 'static> Offers<P> {
         let id = OfferId(rand::random());
         let (expiry, events) = (self.held.hold(id, offer, place), self.events.clone());
         // Ends by itself; if the node stops first, the runtime drops it.
-        tokio::spawn(async move {
+        trace::spawn(async move {
             if let Some(offer) = expiry.await {
                 events.tell(&NodeEvent::OfferExpired { from: &offer.from, content: &offer.content });
             }

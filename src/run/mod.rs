@@ -2,8 +2,10 @@
 
 mod descriptors;
 mod monitor;
+mod simulation;
 
 pub use monitor::run_monitor;
+pub use simulation::run_simulation;
 
 use std::time::{Duration, Instant};
 

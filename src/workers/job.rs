@@ -108,7 +108,7 @@ impl Bench {
         };
         let made = self.make(job, None, threads, cancel, on_progress)?;
         let rest = self.hardware.failed(encoder, Instant::now());
-        tracing::warn!(%encoder, error = %failed, rest_s = rest.as_secs(), content = %job.content.short(),
+        tracing::warn!(%encoder, error = %failed, rest_s = rest.as_secs(), content = %job.content,
             "an encoder in hardware failed where software did not: it rests");
         Ok(made)
     }

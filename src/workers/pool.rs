@@ -7,7 +7,6 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use starling_placement::desk::{Asked, Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec, Ready};
 use starling_placement::error::WorkError;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use super::cancel::{Cancel, CancelOnDrop};
 use super::error::SubmitError;
@@ -25,6 +24,7 @@ use crate::events::Events;
 use crate::load::CpuUse;
 use crate::profile::{Profile, ProfileName, Unsuitable, VideoCodec};
 use crate::store::{DataDir, Received};
+use crate::trace::spawn_blocking;
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::task::spawn_blocking;
 
 use super::cancel::{Cancel, CancelOnDrop};
 use super::child::{self, Ended, Listener};
@@ -22,6 +21,7 @@ use super::webp::{self, WebpAct};
 use crate::content::{ClientTag, Lack, MediaInfo, MediaLimits};
 use crate::load::CpuUse;
 use crate::media::{DEMUXERS, Features, Packets, facts, packets_argv, probe_argv};
+use crate::trace::spawn_blocking;
 
 /// More than this on ffprobe's stdout is no honest file's.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;

@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::shared::{Shared, Task, spec};
 use super::ticket::Ticket;
 use crate::events::NodeEvent;
+use crate::trace;
 
 /// A place in the queue that is held for one job, and given back when this is dropped unused.
 pub struct Reservation {
@@ -42,6 +43,7 @@ impl Reservation {
             progress: watch::Sender::new(Progress::default()),
             submitted: Instant::now(),
             reply: Mutex::new(Some(reply_to)),
+            scope: trace::current(),
             job,
         });
         let mut state = self.shared.lock();

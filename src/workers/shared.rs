@@ -17,6 +17,7 @@ use super::progress::Progress;
 use crate::content::{ClientTag, ContentId};
 use crate::events::{Departure, Events, NodeEvent};
 use crate::profile::ProfileName;
+use crate::trace::{self, Scope};
 
 /// x264's `fast` gains little beyond this many threads.
 const THREADS_PER_CHILD_MAX: usize = 4;
@@ -28,6 +29,8 @@ pub(super) struct Task {
     pub(super) progress: watch::Sender<Progress>,
     pub(super) submitted: Instant,
     pub(super) reply: Mutex<Option<Reply>>,
+    /// The request that it was put in for.
+    pub(super) scope: Option<Scope>,
 }
 
 type Reply = oneshot::Sender<Result<Transcoded, TranscodeError>>;
@@ -165,14 +168,18 @@ impl Shared {
     fn tell_withdrawn<'a>(&self, tasks: impl IntoIterator<Item = &'a Arc<Task>>, why: Departure) {
         for task in tasks {
             let (content, profile) = task.name();
-            self.events.tell(&NodeEvent::Withdrawn { content, profile, why });
+            // It may be another request that has it go.
+            trace::within_sync(task.scope.as_ref(), || {
+                self.events.tell(&NodeEvent::Withdrawn { content, profile, why });
+            });
         }
     }
 
     /// A worker thread's life.
     pub(super) fn work(&self) {
         while let Some(begun) = self.next() {
-            self.run(begun);
+            let scope = begun.task.scope.clone();
+            trace::within_sync(scope.as_ref(), || self.run(begun));
         }
     }
 
@@ -180,7 +187,8 @@ impl Shared {
     /// with what the kernel gives it of the cores.
     pub(super) fn work_for_guests(&self) {
         while let Some(begun) = self.next_guest() {
-            self.run(begun);
+            let scope = begun.task.scope.clone();
+            trace::within_sync(scope.as_ref(), || self.run(begun));
         }
     }
 

@@ -44,6 +44,7 @@ mod sharing;
 mod strangers;
 mod stubs;
 mod support;
+mod traces;
 mod upload;
 mod videos;
 mod waits;

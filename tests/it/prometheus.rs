@@ -1,6 +1,6 @@
 //! What is in `deploy/` for Prometheus and Grafana, by Prometheus itself: Debian's package.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,7 +42,7 @@ pub(super) fn check_metrics(text: &[u8]) {
     }
 }
 
-/// The expressions of the dashboard's panels, with what they are shown under.
+/// The expressions of the dashboard's panels and annotations, with what they are shown under.
 fn panels() -> Vec<(String, String)> {
     let dashboard = std::fs::read(deploy("grafana/starling.json")).unwrap();
     let dashboard: Value = serde_json::from_slice(&dashboard).unwrap();
@@ -51,7 +51,40 @@ fn panels() -> Vec<(String, String)> {
         let targets = panel["targets"].as_array().unwrap();
         targets.iter().map(move |target| (title.clone(), target["expr"].as_str().unwrap().to_owned()))
     });
-    all.collect()
+    let marks = dashboard["annotations"]["list"].as_array().unwrap().iter().filter_map(|mark| {
+        Some((mark["name"].as_str().unwrap().to_owned(), mark["expr"].as_str()?.to_owned()))
+    });
+    all.chain(marks).collect()
+}
+
+/// Labels that Prometheus gives what it scrapes from a node, and a histogram's own.
+const LABELS_OF_TARGETS: [&str; 5] = ["zone", "instance", "job", "node", "le"];
+
+/// The labels of each sample's name.
+fn labels(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, rest)) = line.split_once('{') else { continue };
+        let inside = rest.rsplit_once('}').unwrap().0;
+        found.entry(name).or_default().extend(labels_in(inside));
+    }
+    found
+}
+
+/// The names in `a="b",c=~"d"`. No value of ours has a comma or a brace in it.
+fn labels_in(inside: &str) -> impl Iterator<Item = &str> {
+    inside
+        .split(',')
+        .filter_map(|pair| pair.split(['=', '!', '~']).next())
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+}
+
+/// The labels that an expression asks for.
+fn labels_asked(expr: &str) -> BTreeSet<&str> {
+    let selectors = expr.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+    let groups = expr.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+    selectors.chain(groups).flat_map(labels_in).collect()
 }
 
 /// Names of this project's metrics, and of the process's, in a text.
@@ -109,6 +142,20 @@ async fn rules_and_panels_ask_for_what_there_is() {
         count += 1;
     }
     assert!(count > 50, "{count} names were found");
+    let (there, mut looked_at) = (labels(&text), 0);
+    for (title, expr) in &panels {
+        let mut known: BTreeSet<&str> =
+            names(expr).iter().filter_map(|name| there.get(name)).flatten().copied().collect();
+        if known.is_empty() {
+            // Nothing of it has happened, so its labels are not told, or it has none.
+            continue;
+        }
+        known.extend(LABELS_OF_TARGETS);
+        let asked = labels_asked(expr);
+        assert!(asked.is_subset(&known), "{title}: {expr} asks for {asked:?}, and there are {known:?}");
+        looked_at += 1;
+    }
+    assert!(looked_at > 20, "{looked_at} expressions have labels");
 }
 
 /// A Prometheus of the test's own; killed when dropped.

@@ -121,6 +121,7 @@ impl Log {
                 members = convergence.members,
                 elapsed_ms = convergence.elapsed.as_millis() as u64,
                 periods = convergence.periods,
+                about = convergence.about.as_ref().map(tracing::field::display),
                 "converged"
             ),
         }

@@ -75,6 +75,7 @@ pub enum Fault {
 impl World {
     /// Lets something go wrong, now.
     pub fn apply(&mut self, fault: &Fault) {
+        self.look(Some(fault));
         match fault {
             Fault::Loss(part) => self.change_links(|link| (link.loss, link.loss_burst) = (*part, 1.0)),
             Fault::Bursts(part, burst) => {

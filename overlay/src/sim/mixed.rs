@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::schedule::keyring_of;
-use super::{Checker, Report, Topology, World, mixed_faults};
+use super::{Checker, Report, Topology, Watcher, World, mixed_faults};
 use crate::{ClusterId, ClusterIdentity, Time, Timing};
 
 /// Timing of the clusters.
@@ -22,15 +22,20 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Runs a cluster through faults of all kinds, by its seed, and checks it all the while; then lets it come to rest and
 /// checks that it has.
 pub fn run_mixed(seed: u64) -> Report {
-    mixed(seed, false)
+    mixed(seed, false, None)
+}
+
+/// The same while somebody looks.
+pub fn run_mixed_shown(seed: u64, watcher: Watcher) -> Report {
+    mixed(seed, false, Some(watcher))
 }
 
 /// The same, of nodes that each have drawn a cluster's id; that they agree on one is a rule, too.
 pub fn run_mixed_with_ids(seed: u64) -> Report {
-    mixed(seed, true)
+    mixed(seed, true, None)
 }
 
-fn mixed(seed: u64, ids: bool) -> Report {
+fn mixed(seed: u64, ids: bool, watcher: Option<Watcher>) -> Report {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
     // Most of what can go wrong does so in small clusters already.
     let nodes = if rng.random_bool(0.75) { rng.random_range(4..16) } else { rng.random_range(16..=50) };
@@ -45,6 +50,9 @@ fn mixed(seed: u64, ids: bool) -> Report {
         // Keys are handed out only where there is one already: a cluster never goes from none to one while it runs.
         config.keys = keyed.then(|| keyring_of(0));
         config.cluster_identity = ids.then(|| ClusterIdentity::fresh(ClusterId(rng.random())));
+    }
+    if let Some(watcher) = watcher {
+        world.watch(watcher);
     }
     world.start_all();
     world.run(Duration::from_secs(5));

@@ -25,6 +25,7 @@ mod scenario;
 mod schedule;
 mod topology;
 mod truth;
+mod watch;
 mod world;
 
 #[cfg(test)]
@@ -37,10 +38,11 @@ pub use fired::Fired;
 pub use kind::{FaultKind, FaultKindError};
 pub use lifeguard::{LifeguardRow, lifeguard};
 pub use mass_death::{MassDeathRow, mass_death};
-pub use mixed::{run_mixed, run_mixed_with_ids};
+pub use mixed::{run_mixed, run_mixed_shown, run_mixed_with_ids};
 pub use report::{Report, Spread};
-pub use scenario::{Scenario, run};
+pub use scenario::{Scenario, run, run_shown};
 pub use schedule::mixed_faults;
 pub use starling_netem::LinkProfile;
 pub use topology::Topology;
+pub use watch::Watcher;
 pub use world::{Entry, World};

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::report::share;
 use super::schedule::{Planner, keyring_of};
-use super::{Checker, Entry, Fault, FaultKind, Report, Spread, Topology, World, routing};
+use super::{Checker, Entry, Fault, FaultKind, Report, Spread, Topology, Watcher, World, routing};
 use crate::{Event, Input, LoadSample, Parts, Time, Timing};
 
 /// What to simulate.
@@ -70,7 +70,17 @@ const CHECKED_OFTEN_MAX: usize = 100;
 
 /// Runs a scenario.
 pub fn run(scenario: &Scenario) -> Report {
+    through(Run::new(scenario))
+}
+
+/// The same while somebody looks.
+pub fn run_shown(scenario: &Scenario, watcher: Watcher) -> Report {
     let mut run = Run::new(scenario);
+    run.world.watch(watcher);
+    through(run)
+}
+
+fn through(mut run: Run<'_>) -> Report {
     run.report.converged_ms = run.converge();
     run.rest();
     run.losses();

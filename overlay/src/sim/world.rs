@@ -14,6 +14,7 @@ use super::network::Network;
 use super::nodes::Node;
 use super::queue::Queue;
 use super::truth::Truth;
+use super::watch::Watcher;
 use super::{Fired, Topology};
 use crate::{Event, Input, Output, Swim, Time};
 
@@ -99,6 +100,7 @@ pub struct World {
     /// Buffers of datagrams that have arrived, for those that are sent next.
     pub(super) spare: Vec<Vec<u8>>,
     log: Vec<Entry>,
+    pub(super) watcher: Option<Watcher>,
 }
 
 impl World {
@@ -122,6 +124,7 @@ impl World {
             met: Fired::default(),
             spare: Vec::new(),
             log: Vec::new(),
+            watcher: None,
         }
     }
 
@@ -262,6 +265,7 @@ impl World {
     fn step(&mut self) {
         let Some((at, what)) = self.queue.pop() else { return };
         self.now = self.now.max(at);
+        self.passed();
         match what {
             What::Deliver { to, letter } => {
                 let Some(letter) = self.put_off(to, letter) else { return };

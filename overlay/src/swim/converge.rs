@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::probe::Kind;
 use super::{Event, Phase, Swim, Timer};
 use crate::members::{Peer, Slot};
-use crate::{Convergence, Time};
+use crate::{Convergence, NodeName, Time};
 
 /// Up to so many members all have to agree; in larger clusters so many random ones.
 const WITNESSES_MAX: usize = 32;
@@ -18,9 +18,11 @@ const ASKED_AT_ONCE: usize = 8;
 const UNHEARD_NAMED_MAX: usize = 8;
 
 /// A time of change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Disturbance {
     since: Option<Time>,
+    /// Whose doing the first sign of it was.
+    about: Option<NodeName>,
     last_change: Time,
     converged: Option<Convergence>,
     /// When it was last said that it goes on.
@@ -29,12 +31,15 @@ pub(super) struct Disturbance {
 
 impl Disturbance {
     pub fn begun(now: Time) -> Self {
-        Self { since: Some(now), last_change: now, converged: None, told: None }
+        Self { since: Some(now), about: None, last_change: now, converged: None, told: None }
     }
 
-    /// It began at this time, or earlier.
-    pub fn began(&mut self, at: Time) {
-        self.since = Some(self.since.map_or(at, |since| since.min(at)));
+    /// It began at this time with this member, unless it began earlier.
+    pub fn began(&mut self, at: Time, about: Option<&NodeName>) {
+        if self.since.is_none_or(|since| at < since) {
+            self.since = Some(at);
+            self.about = about.cloned();
+        }
     }
 
     /// When the live set last changed.
@@ -44,19 +49,26 @@ impl Disturbance {
 
     /// None, as in a cluster long at rest.
     pub fn over() -> Self {
-        Self { since: None, last_change: Time::ZERO, converged: None, told: None }
+        Self { since: None, about: None, last_change: Time::ZERO, converged: None, told: None }
     }
 
     pub fn converged(&self) -> Option<Convergence> {
-        self.converged
+        self.converged.clone()
     }
 }
 
 impl Swim {
+    /// The live set has changed by this member's coming or going.
+    pub(super) fn disturbed_by(&mut self, slot: Slot) {
+        let about = self.members.get(slot).map(|peer| &peer.identity.name);
+        self.disturbance.began(self.now, about);
+        self.disturbed();
+    }
+
     /// The live set has changed.
     pub(super) fn disturbed(&mut self) {
         let now = self.now;
-        self.disturbance.since.get_or_insert(now);
+        self.disturbance.began(now, None);
         self.disturbance.last_change = now;
         self.disturbance.converged = None;
         self.witnesses.clear();
@@ -98,12 +110,16 @@ impl Swim {
         }
         let last_change = self.disturbance.last_change;
         let elapsed = last_change.since(since);
-        let convergence =
-            Convergence { members: others + 1, elapsed, periods: periods(elapsed, self.params.period) };
+        let convergence = Convergence {
+            members: others + 1,
+            elapsed,
+            periods: periods(elapsed, self.params.period),
+            about: self.disturbance.about.take(),
+        };
         self.disturbance.since = None;
         self.disturbance.told = None;
         self.witnesses.clear();
-        self.disturbance.converged = Some(convergence);
+        self.disturbance.converged = Some(convergence.clone());
         self.membership_version += 1;
         self.event(Event::Converged(convergence));
     }
@@ -116,7 +132,7 @@ impl Swim {
         let long = self.params.seeds_interval();
         let others = self.members.live();
         if others > 0 && self.disturbance.since.is_none() && self.now.since(self.heard) >= long {
-            self.disturbance.began(self.heard);
+            self.disturbance.began(self.heard, None);
             self.disturbed();
         }
         let since = self.disturbance.since.filter(|since| others > 0 && self.now.since(*since) >= long);

@@ -242,7 +242,8 @@ impl Swim {
             if let Some(key) = self.members.get(slot).map(|peer| peer.key).filter(|_| !farewell) {
                 self.flaps.failed(key, self.now, &self.params);
             }
-            self.disturbance.began(doubted);
+            let about = self.members.get(slot).map(|peer| &peer.identity.name);
+            self.disturbance.began(doubted, about);
             self.departed(slot, if farewell { Event::Left } else { Event::Failed });
         }
     }
@@ -252,7 +253,7 @@ impl Swim {
         if let Some(key) = self.members.get(slot).map(|peer| peer.key) {
             self.flaps.returned(key, self.now, &self.params);
         }
-        self.disturbed();
+        self.disturbed_by(slot);
         self.told(slot, Some(event));
         let chance = MEASURERS as f64 / self.members.live().max(1) as f64;
         let wanted = self.measure.len() < MEASURE_MAX && !self.measure.contains(&slot);
@@ -267,7 +268,7 @@ impl Swim {
     }
 
     fn departed(&mut self, slot: Slot, event: fn(crate::Subject) -> Event) {
-        self.disturbed();
+        self.disturbed_by(slot);
         self.told(slot, Some(event));
         self.alone_again();
     }

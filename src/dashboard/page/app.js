@@ -8,6 +8,7 @@ import { showCharts } from "./charts.js";
 import { showDecisions, showJobs, showTables } from "./work.js";
 import { showUpload } from "./upload.js";
 import { showLab } from "./lab.js";
+import { showSimulation } from "./sim.js";
 
 const EVENTS = {
   joined: ["joined", "ok"],
@@ -64,7 +65,8 @@ function showVerdict(state) {
 
 function showSource(state) {
   const { kind, name, zone, version, policy } = state.source;
-  const what = kind === "monitor" ? `monitor ${name}` : `as ${name} in ${zone} sees it`;
+  const seen = `as ${name} in ${zone} sees it`;
+  const what = kind === "monitor" ? `monitor ${name}` : kind === "simulation" ? `a simulation, ${seen}` : seen;
   show(byId("source"), `${what}${policy ? `, policy ${policy}` : ""}, ${version}`);
 }
 
@@ -76,6 +78,7 @@ const page = () => {
 function render(state) {
   showVerdict(state);
   showSource(state);
+  showSimulation(state);
   const node = page();
   byId("overview").hidden = node !== null;
   byId("node-page").hidden = node === null;

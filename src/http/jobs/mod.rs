@@ -24,6 +24,7 @@ use crate::api::{JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
 use crate::content::ClientTag;
 use crate::jobs::{Accepted, Ask, JobId};
 use crate::node::Node;
+use crate::trace;
 
 pub(super) use output::{kept, output};
 pub(super) use stream::events;
@@ -82,6 +83,7 @@ async fn take(
         priority,
         allowed_ms: allowed.as_millis() as u64,
         idempotency_key,
+        trace: trace::current().map(|scope| scope.context().traceparent()),
     };
     Ok(node.jobs().accept(client, ask, upload).await?)
 }

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::task::spawn_blocking;
 
 use super::disk::{DATA, Steps, open_verified, touch};
 use super::hot::{CONTENT_BYTES_MAX, Hot, HotSet};
@@ -18,6 +17,7 @@ use super::version;
 use crate::events::{Events, NodeEvent};
 use crate::store::DataDir;
 use crate::store::folder::layout;
+use crate::trace::spawn_blocking;
 use crate::workers::Verified;
 
 /// The cache of finished results. Clones are the same cache.

@@ -80,6 +80,8 @@ fn a_silent_death_is_known_to_all_within_three_seconds() {
         for entry in world.log().iter().filter(|entry| entry.at > killed) {
             let Event::Converged(convergence) = &entry.event else { continue };
             let elapsed = convergence.elapsed;
+            let about = format!("node{}", seed % 20 + 1);
+            assert_eq!(convergence.about.as_ref().map(crate::NodeName::as_str), Some(&*about), "seed {seed}");
             assert!(
                 elapsed >= 500 * MS && elapsed <= 3 * SECOND,
                 "seed {seed}: node {}: {elapsed:?}",
