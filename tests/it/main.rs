@@ -31,6 +31,7 @@ mod membership;
 mod metrics;
 mod monitor;
 mod offload;
+mod openapi;
 mod player;
 mod policy;
 mod private;

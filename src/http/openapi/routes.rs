@@ -14,6 +14,8 @@ use ParameterIn::{Header, Path, Query};
 
 const SHA256: &str = "^[0-9a-f]{64}$";
 const NAME: &str = "^[A-Za-z0-9._-]{1,64}$";
+const JOB: &str = "^[0-9a-f]{32}-[A-Za-z0-9._-]{1,64}$";
+const RANGE: &str = "^bytes=[0-9]*-[0-9]*$";
 const EVENT_STREAM: &str = "text/event-stream";
 
 type Described = (&'static str, HttpMethod, Operation);
@@ -73,12 +75,12 @@ fn jobs() -> Vec<Described> {
         .json::<JobJson>(200, "The same request was made before, and is done");
     let list = Route::new("jobs", "listJobs", "Jobs of the client, the newest first")
         .takes(Query, "state", "In this state alone", schema_of::<JobState>())
-        .takes(Query, "after", "Older than this one alone", text())
+        .takes(Query, "after", "Older than this one alone", text_of(JOB))
         .takes(Query, "limit", "So many at the most", integer(1, Some(200)))
         .json::<JobsJson>(200, "A page of them");
     let one = |id, summary| of_job(Route::new("jobs", id, summary));
     let output = |id| {
-        let route = one(id, "A job's result").takes(Header, "Range", "One range of bytes", text());
+        let route = one(id, "A job's result").takes(Header, "Range", "One range of bytes", text_of(RANGE));
         fetched(route)
     };
     let events = one("watchJob", "How far a job is, until it is over")
@@ -108,7 +110,7 @@ fn jobs() -> Vec<Described> {
 }
 
 fn of_job(route: Route) -> Route {
-    route.takes(Path, "id", "As POST /jobs named it", text()).problem(404, "There is no such job")
+    route.takes(Path, "id", "As POST /jobs named it", text_of(JOB)).problem(404, "There is no such job")
 }
 
 fn results() -> Vec<Described> {

@@ -1,0 +1,49 @@
+//! The node is held against its own OpenAPI document, by schemathesis.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Node, NodeOptions, skipped};
+
+/// Where `scripts/deps.sh` puts it.
+fn installed() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+    let folder = target.join("tools/schemathesis");
+    folder.join("schemathesis").is_dir().then_some(folder)
+}
+
+/// No answer of 500 or above but those that the document names, no status, media type or JSON that is not in it, and no method that it
+/// does not name. That what fits to the document is taken is not asked: it can't say what a video is.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,negative_data_rejection,unsupported_method,ignored_auth";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_answers_as_its_document_says() {
+    let Some(folder) = installed() else {
+        skipped("schemathesis is not in target/tools (scripts/deps.sh test fetches it by pip)");
+        return;
+    };
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let examples = std::env::var("STARLING_SCHEMA_EXAMPLES").unwrap_or_else(|_| "20".into());
+    let (url, report) = (format!("http://{}/openapi.json", node.http_address), tempfile::tempdir().unwrap());
+    let run = move || {
+        Command::new("python3")
+            .current_dir(report.path())
+            .env("PYTHONPATH", &folder)
+            .args(["-c", "from schemathesis.cli import schemathesis; schemathesis()", "run", &url])
+            // Streams do not end.
+            .args(["--exclude-path-regex", "^/events$|/stream$|/events$"])
+            .args(["--phases", "coverage,fuzzing", "--max-examples", &examples, "--seed", "1"])
+            .args(["--checks", CHECKS, "--request-timeout", "120", "--no-color"])
+            .output()
+            .unwrap()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let cases = said.lines().find(|line| line.contains("generated")).unwrap_or_default().trim().to_owned();
+    println!("{cases}");
+    let count: Option<u32> = cases.split(' ').next().and_then(|count| count.parse().ok());
+    assert!(count.is_some_and(|count| count > 100), "{said}");
+}
