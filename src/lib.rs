@@ -30,5 +30,6 @@ pub mod profile;
 pub mod run;
 pub mod simulated;
 pub mod store;
+pub mod tls;
 pub mod trace;
 pub mod workers;

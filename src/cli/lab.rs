@@ -1,6 +1,6 @@
 //! `starling lab`: a whole cluster on this machine, and `starling lab ctl`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use clap::Subcommand;
 use starling::lab::{self, Answer, Isolation, LabError, LinkBackend, NODES_MAX, Options, Request};
 use starling_netem::control::labs_folder;
 
+use super::lab_logs::{self, LogsArgs};
 use super::out;
 
 /// Run a whole cluster on this machine: network namespaces, shaped links, published on localhost
@@ -116,7 +117,15 @@ struct CtlArgs {
     json: bool,
 
     #[command(subcommand)]
-    request: Request,
+    command: CtlCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CtlCommand {
+    #[command(flatten)]
+    Ask(Request),
+    /// Print the nodes' logs, each line with its node's name
+    Logs(LogsArgs),
 }
 
 /// How long a cluster gets until it is ready, at the least, and for each of its nodes.
@@ -217,10 +226,15 @@ impl LabArgs {
 async fn ctl(args: CtlArgs) -> anyhow::Result<ExitCode> {
     let base = args.dir.unwrap_or_else(labs_folder);
     let socket = lab::find(&base, args.lab.as_deref())?;
-    match lab::request(&socket, &args.request).await? {
-        Answer::Done(report) if args.json => out::json_text(&report.line())?,
-        Answer::Done(report) => out::lines(&report.table())?,
-        Answer::Refused(reason) => bail!(reason),
+    let (request, logs) = match &args.command {
+        CtlCommand::Ask(request) => (request, None),
+        CtlCommand::Logs(logs) => (&Request::Status, Some(logs)),
+    };
+    match (lab::request(&socket, request).await?, logs) {
+        (Answer::Done(report), Some(logs)) => lab_logs::run(Path::new(&report.logs), logs).await?,
+        (Answer::Done(report), None) if args.json => out::json_text(&report.line())?,
+        (Answer::Done(report), None) => out::lines(&report.table())?,
+        (Answer::Refused(reason), _) => bail!(reason),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,12 @@
 //! The command line: a file a subcommand.
 
 mod bench;
+mod config;
 mod events;
 mod job;
 mod key;
 mod lab;
+mod lab_logs;
 mod load;
 mod log;
 mod members;
@@ -16,6 +18,7 @@ mod profiles;
 mod reach;
 mod runtime;
 mod sandbox;
+mod shell;
 mod sim;
 mod token;
 mod upload;
@@ -58,6 +61,8 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Show what can be asked for and what it makes; check a profile file
     Profiles(profiles::Args),
+    /// Print an example of a node's TOML file, or check one
+    Config(config::Args),
     /// Show or change the routing policy of running nodes
     Policy(policy::Args),
     /// Make keys for a cluster
@@ -66,6 +71,10 @@ enum Command {
     Token(token::Args),
     /// Simulate the overlay: virtual time, the same state machine as the real node
     Sim(Box<sim::Args>),
+    /// Print a script that completes the command line in a shell
+    Completions(shell::CompletionsArgs),
+    /// Write the manual pages into a folder, one for each command
+    Man(shell::ManArgs),
     /// Confine this process, then become a media tool (used by the node itself)
     #[command(hide = true)]
     Sandbox(sandbox::Args),
@@ -89,6 +98,9 @@ impl Cli {
             Command::Sim(args) => sim::run_command(&args),
             Command::Key(args) => key::run(&args),
             Command::Token(args) => token::run(args),
+            Command::Config(args) => config::run(&args),
+            Command::Completions(args) => shell::completions(&args, Self::command()),
+            Command::Man(args) => shell::man(&args, Self::command()),
             Command::Upload(args) => runtime::block_on(upload::run(args)),
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Bench(args) => runtime::block_on(bench::run(*args)),

@@ -115,7 +115,7 @@ async fn ask(
             .members
             .into_iter()
             .filter(|member| member.state == "alive" && Some(&member.name) != own.as_ref())
-            .filter_map(|member| Some((member.name, member.http?.parse::<Endpoint>().ok()?)));
+            .filter_map(|member| Some((member.name, node.at(member.http?.parse().ok()?))));
         answers.extend(
             join_all(others.map(|(name, endpoint)| async move {
                 (Some(name), RoutingPolicy::exchange(client, &endpoint, keys, change).await)

@@ -108,18 +108,18 @@ pub async fn discover(client: &Client, seeds: &[Endpoint]) -> Result<Vec<Target>
     };
     let (_, members) = Members::fetch(client, seed).await?;
     let seeds: Vec<_> = known.iter().map(|(seed, reached)| (*seed, reached.name.as_str())).collect();
-    targets(&members, entry, &seeds)
+    targets(&members, (seed, entry), &seeds)
 }
 
 fn targets(
     members: &Members,
-    entry: &Reached,
+    (by, entry): (&Endpoint, &Reached),
     seeds: &[(&Endpoint, &str)],
 ) -> Result<Vec<Target>, DiscoverError> {
     let (mut targets, mut strays) = (Vec::new(), Vec::new());
     for member in members.members.iter().filter(|member| member.state == "alive") {
         let seed = seeds.iter().find(|(_, name)| *name == member.name).map(|(seed, _)| (*seed).clone());
-        if let Some(endpoint) = seed.or_else(|| advertised(member.http.as_deref()?, entry.address)) {
+        if let Some(endpoint) = seed.or_else(|| advertised(by, member.http.as_deref()?, entry.address)) {
             targets.push(Target { endpoint, name: Some(member.name.clone()) });
         } else {
             let address = member.http.as_deref().unwrap_or("an unknown address");
@@ -134,9 +134,9 @@ fn targets(
 }
 
 /// A member's own word for where it is, if that is an address, and one that holds for this machine.
-fn advertised(http: &str, entry: SocketAddr) -> Option<Endpoint> {
+fn advertised(by: &Endpoint, http: &str, entry: SocketAddr) -> Option<Endpoint> {
     let address: SocketAddr = http.parse().ok()?;
-    Scope::of(address.ip()).holds_for(Scope::of(entry.ip())).then(|| Endpoint::from(address))
+    Scope::of(address.ip()).holds_for(Scope::of(entry.ip())).then(|| by.at(address))
 }
 
 #[cfg(test)]
@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn an_address_is_taken_where_it_means_the_same() {
         let at = |entry: &str, http: &str| {
-            advertised(http, entry.parse().unwrap()).map(|endpoint| endpoint.to_string())
+            let entry: SocketAddr = entry.parse().unwrap();
+            advertised(&Endpoint::from(entry), http, entry).map(|endpoint| endpoint.to_string())
         };
         for (entry, http) in [
             ("127.0.0.1:5001", "127.64.1.2:5000"),
@@ -191,11 +192,12 @@ mod tests {
         .unwrap();
         let entry = Reached { name: "node1".into(), address: "127.0.0.1:5001".parse().unwrap() };
         let ports: [Endpoint; 2] = ["127.0.0.1:5001", "127.0.0.1:5002"].map(|text| text.parse().unwrap());
-        let all = targets(&members, &entry, &[(&ports[0], "node1"), (&ports[1], "node2")]).unwrap();
+        let all =
+            targets(&members, (&ports[0], &entry), &[(&ports[0], "node1"), (&ports[1], "node2")]).unwrap();
         let target =
             |index: usize, name: &str| Target { endpoint: ports[index].clone(), name: Some(name.into()) };
         assert_eq!(all, [target(0, "node1"), target(1, "node2")]);
-        let error = targets(&members, &entry, &[(&ports[0], "node1")]).unwrap_err().to_string();
+        let error = targets(&members, (&ports[0], &entry), &[(&ports[0], "node1")]).unwrap_err().to_string();
         assert!(error.contains("node2 at 10.77.2.2:5000") && error.contains("--to"), "{error}");
         assert!(!error.contains("node3"), "{error}");
     }

@@ -1,6 +1,7 @@
 //! HTTP towards a node: one pooled client, errors that say what to do.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,12 +11,13 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
+use hyper_util::client::legacy::connect::HttpInfo;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 
 use super::{Endpoint, problem};
 use crate::printable;
+use crate::tls::{Connector, PeerTls, Roots};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers to questions (membership, readiness, errors); results of uploads are streamed and have no such limit.
@@ -26,7 +28,7 @@ pub(super) type RequestBody = BoxBody<Bytes, std::io::Error>;
 /// Asks nodes. Cheap to clone; connections are kept and used again.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pool: Pool<HttpConnector, RequestBody>,
+    pool: Pool<Connector, RequestBody>,
     /// Goes with each request that proves nothing else.
     authorization: Option<HeaderValue>,
 }
@@ -135,9 +137,20 @@ impl Default for Client {
 impl Client {
     /// A client with no connections yet.
     pub fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.set_nodelay(true);
+        Self::by(Connector::to_nodes(Roots::default(), CONNECT_TIMEOUT))
+    }
+
+    /// One that believes the certificates that lead to these roots.
+    pub fn trusting(roots: Roots) -> Self {
+        Self::by(Connector::to_nodes(roots, CONNECT_TIMEOUT))
+    }
+
+    /// One that asks `https` addresses as a member of the cluster.
+    pub fn of_member(tls: Arc<PeerTls>) -> Self {
+        Self::by(Connector::to_peers(tls, CONNECT_TIMEOUT))
+    }
+
+    fn by(connector: Connector) -> Self {
         Self { pool: Pool::builder(TokioExecutor::new()).build(connector), authorization: None }
     }
 

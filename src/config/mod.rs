@@ -13,3 +13,6 @@ pub use keys::{KeyFile, KeyFileError, NewKeyFileError};
 pub use list::List;
 pub use options::{LogFormat, NodeOptions, SandboxMode};
 pub use validated::{ConfigError, DEADLINE_MAX, DEFAULT_CLUSTER, NodeConfig};
+
+/// A TOML file with every key, and what each does: what `starling config example` prints.
+pub const EXAMPLE: &str = include_str!("example.toml");

@@ -127,6 +127,13 @@ options! {
     /// Origins of web pages that may ask this node, comma separated (in TOML a list), as `https://app.example.com`,
     /// or * [default: its own]
     allow_origin: List, env "STARLING_ALLOW_ORIGIN", value "ORIGIN,…";
+    /// The certificate that clients see, and those that lead from it to its root, in PEM: they speak HTTPS then; read again when it changes;
+    /// needs --tls-key and --key-file [default: none: they speak HTTP]
+    tls_cert: PathBuf, env "STARLING_TLS_CERT", value "FILE";
+    /// Its private key, in PEM
+    tls_key: PathBuf, env "STARLING_TLS_KEY", value "FILE";
+    /// Speak plain HTTP to the other nodes in spite of --key-file: while a cluster of a release without TLS is upgraded [default: false]
+    plain_peers: bool, env "STARLING_PLAIN_PEERS", value "BOOL", bare "true";
     /// File with the tokens that clients need, as `starling token create` writes it; read again when it changes; needs --key-file
     /// [default: none: whoever reaches the port may ask for everything]
     token_file: PathBuf, env "STARLING_TOKEN_FILE", value "FILE";

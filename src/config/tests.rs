@@ -104,6 +104,51 @@ fn a_flag_beats_the_file_and_a_file_with_an_unknown_key_is_refused() {
 }
 
 #[test]
+fn the_example_has_every_key_and_can_be_used() {
+    // What is behind a # without a space is a key.
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if !key.starts_with(' ') => key,
+        _ => line,
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let table: toml::Table = text.parse().unwrap();
+    let command = <NodeOptions as clap::Args>::augment_args(clap::Command::new("node"));
+    let mut known: Vec<_> =
+        command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
+    let mut given: Vec<_> = table.keys().cloned().collect();
+    known.sort();
+    given.sort();
+    assert_eq!(given, known);
+    let mut options: NodeOptions = toml::from_str(&text).unwrap();
+    // Files that are not there.
+    (options.key_file, options.tls_cert, options.tls_key, options.token_file) = (None, None, None, None);
+    check(options).unwrap();
+    // As it is printed, it is a configuration, too.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.toml");
+    std::fs::write(&path, EXAMPLE).unwrap();
+    assert!(NodeOptions::from_file(&path).unwrap().name.is_none(), "all keys are left open");
+}
+
+#[test]
+fn tls_needs_a_certificate_and_its_key_and_the_clusters() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| Some(dir.path().join(name));
+    let told = |options: NodeOptions| check(NodeOptions { name: Some("a".into()), ..options }).unwrap_err();
+    let base = NodeOptions::default;
+    assert!(told(NodeOptions { tls_cert: path("c"), ..base() }).contains("give --tls-key"));
+    assert!(told(NodeOptions { tls_key: path("c"), ..base() }).contains("give --tls-cert"));
+    let both = || NodeOptions { tls_cert: path("c"), tls_key: path("k"), ..base() };
+    assert!(told(both()).contains("give --key-file, too"));
+    KeyFile::create(&dir.path().join("key")).unwrap();
+    let keyed = || NodeOptions { key_file: path("key"), ..both() };
+    assert!(told(keyed()).contains("--tls-cert (STARLING_TLS_CERT)"));
+    assert!(told(NodeOptions { plain_peers: Some(true), ..keyed() }).contains("give one of the two"));
+    let token = NodeOptions { token_file: path("t"), ..base() };
+    assert!(told(token).contains("--token-file (STARLING_TOKEN_FILE): without the cluster's key"));
+}
+
+#[test]
 fn the_advertised_address_is_the_bound_one_when_there_is_one() {
     let options = NodeOptions {
         name: Some("node1".into()),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -13,6 +14,7 @@ use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, Sa
 use crate::access::{TokenFile, TokenFileError};
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
+use crate::tls::{Certificate, CertificateError, CertificateFiles};
 use crate::workers::HardwareMode;
 use starling_placement::policy::{Policy, PolicyKind, ScoreWeights};
 
@@ -84,6 +86,10 @@ pub struct NodeConfig {
     pub cluster: String,
     /// The cluster's keys, if it has any.
     pub keys: Option<KeyFile>,
+    /// What clients see, if they speak HTTPS.
+    pub certificate: Option<Arc<Certificate>>,
+    /// Whether other nodes are asked by plain HTTP in spite of a key.
+    pub plain_peers: bool,
     /// Clients' tokens, if they need any.
     pub tokens: Option<TokenFile>,
     /// Names that clients may ask this node by.
@@ -129,6 +135,9 @@ pub enum ConfigError {
     /// The key file can't be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The token file can't be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
@@ -282,6 +291,23 @@ fn private_results(given: Option<bool>, keyed: bool) -> Result<bool, ConfigError
     }
 }
 
+/// Among themselves nodes speak TLS by the cluster's key: without, no node could ask one that speaks TLS alone.
+fn certificate(
+    files: (Option<PathBuf>, Option<PathBuf>),
+    keyed: bool,
+) -> Result<Option<Arc<Certificate>>, ConfigError> {
+    match files {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(invalid("tls-cert", "it needs its private key: give --tls-key")),
+        (None, Some(_)) => Err(invalid("tls-key", "it needs its certificate: give --tls-cert")),
+        (Some(_), Some(_)) if !keyed => Err(invalid(
+            "tls-cert",
+            "nodes speak TLS with each other by the cluster's key: give --key-file, too, as `starling key new` makes it",
+        )),
+        (Some(chain), Some(key)) => Ok(Some(Arc::new(Certificate::read(CertificateFiles { chain, key })?))),
+    }
+}
+
 /// Without a key whoever is turned away here could ask on the routes between nodes instead.
 fn tokens(given: Option<PathBuf>, keyed: bool) -> Result<Option<TokenFile>, ConfigError> {
     if given.is_some() && !keyed {
@@ -323,6 +349,12 @@ impl NodeConfig {
         let (deadline, deadline_max) = deadlines(options.deadline, options.deadline_max)?;
         let join = seeds(options.join)?;
         let keyed = options.key_file.is_some();
+        if options.plain_peers == Some(true) && options.tls_cert.is_some() {
+            return Err(invalid(
+                "plain-peers",
+                "with --tls-cert nodes are asked by TLS alone: give one of the two",
+            ));
+        }
         let advertise = options.advertise.map(|text| text.parse()).transpose();
         Ok(Self {
             zone: options
@@ -372,6 +404,8 @@ impl NodeConfig {
             drain: duration("drain", options.drain, Duration::from_secs(30))?,
             timing: parse("timing", options.timing, Timing::default())?,
             cluster: cluster_name(options.cluster)?,
+            certificate: certificate((options.tls_cert, options.tls_key), keyed)?,
+            plain_peers: options.plain_peers.unwrap_or_default(),
             tokens: tokens(options.token_file, keyed)?,
             keys: options.key_file.map(KeyFile::read).transpose()?,
             hosts: hosts(options.allow_host, &name, &join)?,

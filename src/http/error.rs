@@ -54,6 +54,11 @@ pub enum ApiError {
     /// Under a stranger's name, or for a stranger's page.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// Plain HTTP, where there is a certificate.
+    #[error(
+        "this port speaks TLS alone: ask https:// (starling: --node https://HOST:PORT, with --ca for a root of your own)"
+    )]
+    PlainHttp,
     /// A document or body of another type than the route takes.
     #[error("{path} takes {expected} alone, as its Content-Type says")]
     WrongMediaType {
@@ -266,6 +271,7 @@ impl ApiError {
             }
             Self::Access(error) => access_class(error),
             Self::PrivateResult => (StatusCode::UNAUTHORIZED, "private-result", "Result is private"),
+            Self::PlainHttp => (StatusCode::BAD_REQUEST, "https-needed", "HTTPS is needed"),
             Self::Gate(GateError::UnknownHost(_)) => {
                 (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "Unknown host name")
             }

@@ -14,18 +14,20 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Busy, HEAD_BYTES_MAX};
+use super::activity::{Busy, HEAD_BYTES_MAX, HEAD_TIMEOUT};
+use super::caller::ByMember;
 use super::places::{Entered, Place, Places};
 use super::respond::set_header;
 use super::write_stall::WriteStall;
 use super::{ApiError, Body, full_body};
 use crate::api::HEADER;
 use crate::body::keep;
+use crate::tls::{AcceptError, Acceptor, Arrived, Stream};
 use crate::trace::{self, Scope, TraceContext};
 
 /// Read buffer of a connection, in bytes: bodies come in pieces of this. An upload has one, and up to one more than its share in
@@ -70,14 +72,21 @@ pub struct Server {
 impl Server {
     /// Serves `service` on all `listeners`. The accept tasks end with [`Self::shutdown`]; each connection's task ends
     /// with its connection, and a request whose client is gone is dropped there, which cancels its work.
-    pub fn start<S: Service>(service: &Arc<S>, listeners: Vec<TcpListener>, limits: ServerLimits) -> Self {
+    /// `acceptor` says what connections may speak.
+    pub fn start<S: Service>(
+        service: &Arc<S>,
+        listeners: Vec<TcpListener>,
+        limits: ServerLimits,
+        acceptor: &Acceptor,
+    ) -> Self {
         let stop = CancellationToken::new();
         let (places, told) = (Places::new(limits), Arc::new(Semaphore::new(TOLD_AT_ONCE_MAX)));
         let accepting = listeners
             .into_iter()
             .map(|listener| {
                 let (places, told) = (places.clone(), Arc::clone(&told));
-                tokio::spawn(accept(Arc::clone(service), listener, places, told, stop.clone()))
+                let door = Door { acceptor: acceptor.clone(), stop: stop.clone(), told };
+                tokio::spawn(accept(Arc::clone(service), listener, places, door))
             })
             .collect();
         Self { stop, accepting }
@@ -102,30 +111,29 @@ async fn accept<S: Service>(
     service: Arc<S>,
     listener: TcpListener,
     places: Places,
-    told: Arc<Semaphore>,
-    stop: CancellationToken,
+    door: Door,
 ) -> GracefulShutdown {
     let (connections, mut late) = (GracefulShutdown::new(), JoinSet::new());
     loop {
         tokio::select! {
-            () = stop.cancelled() => return connections,
+            () = door.stop.cancelled() => return connections,
             Some(found) = late.join_next() => match found {
-                Ok((stream, client, Some(place))) => serve(&service, stream, client, place, &connections),
-                Ok((stream, _, None)) => turn_away(stream, &told, ApiError::ConnectionsFull),
+                Ok((stream, client, Some(place))) => serve(&service, (stream, client), place, &connections, &door),
+                Ok((stream, _, None)) => door.turn_away(stream, ApiError::ConnectionsFull),
                 Err(error) => tracing::error!(%error, "a connection that waited for a place is lost"),
             },
             accepted = listener.accept() => match accepted {
                 Ok((stream, client)) => {
                     let client = client.ip();
                     match places.enter(client, || service.is_member(client)) {
-                        Entered::Placed(place) => serve(&service, stream, client, place, &connections),
+                        Entered::Placed(place) => serve(&service, (stream, client), place, &connections, &door),
                         // Ends within a second; there are a few at once.
                         Entered::Wait(waiting) => drop(late.spawn(async move { (stream, client, waiting.place().await) })),
                         Entered::TooMany => {
                             let max = places.limits().connections_per_client;
-                            turn_away(stream, &told, ApiError::TooManyConnections { max });
+                            door.turn_away(stream, ApiError::TooManyConnections { max });
                         }
-                        Entered::Full => turn_away(stream, &told, ApiError::ConnectionsFull),
+                        Entered::Full => door.turn_away(stream, ApiError::ConnectionsFull),
                     }
                 }
                 Err(error) => {
@@ -137,28 +145,79 @@ async fn accept<S: Service>(
     }
 }
 
+/// What each new connection meets.
+#[derive(Clone)]
+struct Door {
+    acceptor: Acceptor,
+    stop: CancellationToken,
+    /// Places for those that are told why there is none for them.
+    told: Arc<Semaphore>,
+}
+
 fn serve<S: Service>(
     service: &Arc<S>,
-    stream: TcpStream,
-    client: IpAddr,
+    (stream, client): (TcpStream, IpAddr),
     place: Place,
     connections: &GracefulShutdown,
+    door: &Door,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
     let (answering, begin) = (Arc::clone(service), place.beginner());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (answering, busy) = (Arc::clone(&answering), begin());
-        async move { Ok::<_, std::convert::Infallible>(answer(answering, client, request, busy).await) }
+    let (watcher, door) = (connections.watcher(), door.clone());
+    // Ends with its connection, which ends with its place or with the service.
+    tokio::spawn(async move {
+        let Some((stream, arrived)) = door.open(stream, &place).await else { return };
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (answering, busy) = (Arc::clone(&answering), begin());
+            if arrived == Arrived::Member {
+                request.extensions_mut().insert(ByMember);
+            }
+            async move { Ok::<_, std::convert::Infallible>(answer(answering, client, request, busy).await) }
+        });
+        let stream = WriteStall::new(stream, Arc::clone(&place.activity));
+        // The time that a head may take is in `activity`: hyper's own does not tell a head from a rest.
+        let connection = http1::Builder::new()
+            .max_buf_size(READ_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        finish(watcher.watch(connection), place).await;
     });
-    let stream = WriteStall::new(stream, Arc::clone(&place.activity));
-    // The time that a head may take is in `activity`: hyper's own does not tell a head from a rest.
-    let connection =
-        http1::Builder::new().max_buf_size(READ_BUFFER_BYTES).serve_connection(TokioIo::new(stream), service);
-    let connection = connections.watch(connection);
-    tokio::spawn(finish(connection, place));
+}
+
+impl Door {
+    /// Agrees with the other end on what is spoken; none: it is closed.
+    async fn open(&self, stream: TcpStream, place: &Place) -> Option<(Stream, Arrived)> {
+        let agreed = tokio::select! {
+            // First: what has come before the end is answered.
+            biased;
+            agreed = tokio::time::timeout(HEAD_TIMEOUT, self.acceptor.accept(stream)) => agreed,
+            () = place.close.cancelled() => return None,
+            () = self.stop.cancelled() => return None,
+        };
+        match agreed {
+            Ok(Ok(opened)) => return Some(opened),
+            Ok(Err(AcceptError::Plain(stream))) => tell(stream, &ApiError::PlainHttp).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection is not served"),
+            Err(_) => tracing::debug!("a connection says nothing: closed"),
+        }
+        None
+    }
+
+    /// Closes a connection for which there is no place; and tells it why, unless too many are being told, or it speaks TLS.
+    fn turn_away(&self, stream: TcpStream, error: ApiError) {
+        let permit = Arc::clone(&self.told).try_acquire_owned();
+        let permit = permit.ok().filter(|_| !self.acceptor.is_tls_only());
+        tracing::debug!(%error, told = permit.is_some(), "a connection is turned away");
+        if let Some(permit) = permit {
+            // Ends by itself, soon.
+            tokio::spawn(async move {
+                tell(stream, &error).await;
+                drop(permit);
+            });
+        }
+    }
 }
 
 /// Answers one request; it is under way until all of the answer is taken. What is said meanwhile is said of its trace, which the
@@ -215,21 +274,13 @@ async fn finish(connection: impl Future<Output = hyper::Result<()>>, place: Plac
     }
 }
 
-/// Closes a connection for which there is no place; and tells it why, unless too many are being told.
-fn turn_away(stream: TcpStream, told: &Arc<Semaphore>, error: ApiError) {
-    let told = Arc::clone(told).try_acquire_owned();
-    tracing::debug!(%error, told = told.is_ok(), "a connection is turned away");
-    if let Ok(place) = told {
-        tokio::spawn(tell(stream, place, error));
-    }
-}
-
-/// Tells a client why there is no place for its connection, whatever it was going to ask. Ends by itself, soon.
-async fn tell(mut stream: TcpStream, place: OwnedSemaphorePermit, error: ApiError) {
+/// Tells a client why its connection is not served, whatever it was going to ask. Ends by itself, soon.
+async fn tell(mut stream: TcpStream, error: &ApiError) {
+    let again = error.retry_after().map_or_else(String::new, |_| "retry-after: 1\r\n".to_owned());
     let problem = serde_json::to_string(&error.problem()).unwrap_or_default();
     let answer = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         x-content-type-options: nosniff\r\nx-request-id: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{problem}",
+         x-content-type-options: nosniff\r\nx-request-id: {}\r\n{again}connection: close\r\n\r\n{problem}",
         error.status(),
         problem.len(),
         TraceContext::new().trace
@@ -245,5 +296,4 @@ async fn tell(mut stream: TcpStream, place: OwnedSemaphorePermit, error: ApiErro
     if let Ok(Err(error)) = tokio::time::timeout(TURN_AWAY_TIME, tell).await {
         tracing::debug!(%error, "a connection that was turned away ended early");
     }
-    drop(place);
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use starling_overlay::{BootEpoch, Identity, LoadSample, NodeName, Overlay, Versions, View};
+use starling_overlay::{BootEpoch, Identity, Keyring, LoadSample, NodeName, Overlay, Versions, View};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,7 +29,8 @@ use crate::config::{Advertise, NodeConfig};
 use crate::dashboard::{self, About, Board, ClientState, EVENTS_MAX, Source, Work};
 use crate::events::{Entry, EventId, Events, Kind, NodeEvent, Observer};
 use crate::gate::Gate;
-use crate::node::{ListenError, ListenSlot, Listeners, StartError, tell_of_membership};
+use crate::node::{ListenError, ListenSlot, Listeners, StartError, peer_tls, tell_of_membership};
+use crate::tls::PeerTls;
 use reports::Reports;
 
 /// Jobs and decisions of all nodes that are shown.
@@ -54,6 +55,8 @@ pub struct Monitor {
     events: Events,
     board: Board,
     gate: Gate,
+    /// By what it asks members, where the cluster has a key.
+    peer_tls: Option<Arc<PeerTls>>,
     listeners: Listeners,
     reports: Reports,
     scraped: Mutex<scrape::Scraped>,
@@ -111,6 +114,7 @@ pub async fn start(config: &NodeConfig, history: Option<PathBuf>) -> Result<Star
         view: overlay.view(),
         events,
         board: Board::default(),
+        peer_tls: peer_tls(config)?.filter(|_| !config.plain_peers),
         gate: Gate::new(config.hosts.clone(), config.origins.clone()),
         listeners: Listeners::default(),
         reports: Reports::default(),
@@ -142,6 +146,13 @@ fn identity(config: &NodeConfig, (gossip_port, http_port): (u16, u16)) -> Identi
 }
 
 impl Monitor {
+    /// Changes the cluster's keys.
+    pub fn set_keys(&self, keys: &Keyring) {
+        if let Some(Err(error)) = self.peer_tls.as_ref().map(|tls| tls.set_keys(keys)) {
+            tracing::error!(%error, "TLS with members stays by the keys of before");
+        }
+    }
+
     /// Who it is.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity

@@ -38,7 +38,7 @@ struct Answer {
 
 /// Asks now and then, for as long as this is polled.
 pub(super) async fn regularly(monitor: Arc<Monitor>) {
-    let client = Client::new();
+    let client = monitor.peer_tls.clone().map_or_else(Client::new, Client::of_member);
     let mut tick = tokio::time::interval(SAMPLE_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -50,13 +50,14 @@ pub(super) async fn regularly(monitor: Arc<Monitor>) {
 async fn once(monitor: &Monitor, client: &Client) {
     let view = Source::view(monitor);
     let watched = monitor.board.is_watched();
+    let scheme = if monitor.peer_tls.is_some() { "https" } else { "http" };
     let members: Vec<_> = view
         .peers
         .iter()
         .filter(|peer| peer.state.is_live() && !peer.identity.is_observer())
         .map(|peer| Arc::clone(&peer.identity))
         .collect();
-    let answers = ask_all(client, members, watched).await;
+    let answers = ask_all(client, scheme, members, watched).await;
     let mut read = Vec::with_capacity(answers.len());
     let mut scraped = Scraped::default();
     for Answer { name, figures, work } in answers {
@@ -73,17 +74,17 @@ async fn once(monitor: &Monitor, client: &Client) {
 }
 
 /// Asks so many at a time.
-async fn ask_all(client: &Client, members: Vec<Arc<Identity>>, watched: bool) -> Vec<Answer> {
+async fn ask_all(client: &Client, scheme: &str, members: Vec<Arc<Identity>>, watched: bool) -> Vec<Answer> {
     stream::iter(members)
-        .map(|identity| async move { ask(client, &identity, watched).await })
+        .map(|identity| async move { ask(client, scheme, &identity, watched).await })
         .buffer_unordered(AT_ONCE_MAX)
         .collect()
         .await
 }
 
-async fn ask(client: &Client, identity: &Identity, watched: bool) -> Answer {
+async fn ask(client: &Client, scheme: &str, identity: &Identity, watched: bool) -> Answer {
     let name = identity.name.clone();
-    let endpoint = match format!("http://{}", identity.http()).parse::<Endpoint>() {
+    let endpoint = match format!("{scheme}://{}", identity.http()).parse::<Endpoint>() {
         Ok(endpoint) => endpoint,
         Err(error) => return Answer { name, figures: Err(short(&error.to_string())), work: None },
     };
@@ -179,7 +180,7 @@ mod tests {
                 versions: Versions::SPOKEN,
             })
         };
-        let answers = ask_all(&Client::new(), (1..=500).map(member).collect(), true).await;
+        let answers = ask_all(&Client::new(), "http", (1..=500).map(member).collect(), true).await;
         assert_eq!(answers.len(), 500);
         for Answer { name, figures, work } in answers {
             if name.as_str() == "node7" {

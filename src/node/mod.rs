@@ -37,7 +37,7 @@ pub use error::{NotAll, PeersJobError, ProfileError, RefusedOffer};
 pub use events::tell_of_membership;
 pub use job::{Facts, Input, Job, Served};
 pub use listeners::{ListenError, ListenSlot, Listeners};
-pub use start::{LEAVE_TIMEOUT, StartError, Started, start};
+pub use start::{LEAVE_TIMEOUT, StartError, Started, peer_tls, start};
 
 use crate::access::{Access, Stamp, TokenFile};
 use crate::auth::{Authority, ResultTokens};
@@ -52,6 +52,7 @@ use crate::metrics::{Format, Host, Metrics, Reading};
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileName, ProfileSet};
 use crate::store::{Budget, Key, Object, Store};
+use crate::tls::{Acceptor, PeerTls};
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Pool, Queued, Reservation};
 
@@ -77,6 +78,8 @@ pub struct Node {
     result_tokens: Option<ResultTokens>,
     router: Router,
     authority: Arc<Authority>,
+    /// What peers are known by, where the cluster has a key.
+    peer_tls: Option<Arc<PeerTls>>,
     peers: PeerClient,
     offers: Offers<(Reservation, ClientSlot)>,
     /// Whose offers are held.
@@ -151,6 +154,23 @@ impl Node {
     /// Under which names, and by which pages, it may be asked.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What its port speaks.
+    pub fn acceptor(&self) -> Acceptor {
+        Acceptor { certificate: self.config.certificate.clone(), peers: self.peer_tls.clone() }
+    }
+
+    /// Takes the certificate's new files, if they have changed or `asked` to; those that can't be used change nothing.
+    pub async fn reload_certificate(&self, asked: bool) {
+        let Some(certificate) = self.config.certificate.clone() else { return };
+        let file = certificate.files().chain.display().to_string();
+        match tokio::task::spawn_blocking(move || certificate.again(asked)).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => tracing::info!(file, "certificate read again"),
+            Ok(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
     }
 
     /// Whom it lets in.
@@ -285,6 +305,9 @@ impl Node {
         match file.again() {
             Ok(file) => {
                 self.authority.set_keys(&file.keys);
+                if let Some(Err(error)) = self.peer_tls.as_ref().map(|tls| tls.set_keys(&file.keys)) {
+                    tracing::error!(%error, "TLS with peers stays by the keys of before");
+                }
                 if let Some(tokens) = &self.result_tokens {
                     tokens.set_keys(&file.keys);
                 }

@@ -29,6 +29,7 @@ use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::store::{DataDir, Store};
+use crate::tls::PeerTls;
 use crate::workers::sandbox::{Guarantees, Sandbox};
 use crate::workers::{Located, Pool, PoolConfig, Tools};
 
@@ -67,6 +68,9 @@ pub enum StartError {
         "--sandbox require: {0}; see \"Media from strangers\" in docs/OPERATIONS.md, or start with --sandbox prefer"
     )]
     Sandbox(String),
+    /// No TLS by the cluster's key.
+    #[error("TLS with the other nodes can't be set up: {0}")]
+    Tls(rustls::Error),
     /// The system gives no threads.
     #[error("can't start the node's threads: {0}")]
     Threads(std::io::Error),
@@ -146,6 +150,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         identity.boot,
         config.keys.as_ref().map(|file| &file.keys),
     ));
+    let peer_tls = peer_tls(&config)?;
     let sampler = Sampler::start().map_err(StartError::Threads)?;
     let node = Arc::new(Node {
         identity: Arc::new(identity),
@@ -167,7 +172,8 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         access: Access::new(config.tokens.as_ref()),
         gate: Gate::new(config.hosts.clone(), config.origins.clone()),
         router: Router::new(config.policy, StdRng::from_os_rng()),
-        peers: PeerClient::new(Arc::clone(&authority), events.clone()),
+        peers: peer_client(&config, &authority, &events, peer_tls.clone()),
+        peer_tls,
         authority,
         guarantees,
         offers: Offers::new(events.clone()),
@@ -195,6 +201,15 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     Ok(Started { node, overlay, listeners, tasks })
 }
 
+fn peer_client(
+    config: &NodeConfig,
+    authority: &Arc<Authority>,
+    events: &Events,
+    tls: Option<Arc<PeerTls>>,
+) -> PeerClient {
+    PeerClient::new(Arc::clone(authority), events.clone(), tls.filter(|_| !config.plain_peers))
+}
+
 fn overlay_config(config: &NodeConfig, identity: &Identity) -> starling_overlay::Config {
     let mut overlay = starling_overlay::Config::new(identity.clone());
     overlay.cluster.clone_from(&config.cluster);
@@ -203,6 +218,12 @@ fn overlay_config(config: &NodeConfig, identity: &Identity) -> starling_overlay:
     overlay.timing = config.timing;
     overlay.keys = config.keys.as_ref().map(|file| file.keys.clone());
     overlay
+}
+
+/// What members of a cluster with a key know each other by.
+pub fn peer_tls(config: &NodeConfig) -> Result<Option<Arc<PeerTls>>, StartError> {
+    let made = config.keys.as_ref().map(|file| PeerTls::new(&file.keys)).transpose();
+    Ok(made.map_err(StartError::Tls)?.map(Arc::new))
 }
 
 /// Who a node with this configuration is, whose sockets have these ports.

@@ -9,7 +9,6 @@ use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use starling_overlay::Identity;
 
@@ -32,6 +31,7 @@ use crate::body::{Body, full_body};
 use crate::config::DEADLINE_MAX;
 use crate::content::ContentId;
 use crate::events::{Events, NodeEvent};
+use crate::tls::{Connector, PeerTls, Roots};
 use crate::trace::{self, TRACEPARENT, TRACESTATE};
 
 /// Longest wait for a connection to a peer.
@@ -57,23 +57,28 @@ pub struct Delivery {
 /// HTTP to the peers, with pooled connections.
 #[derive(Debug)]
 pub struct PeerClient {
-    http: Client<HttpConnector, Body>,
+    http: Client<Connector, Body>,
+    /// Of the peers' addresses.
+    scheme: &'static str,
     standings: Standings,
     authority: Arc<Authority>,
     events: Events,
 }
 
 impl PeerClient {
-    /// A client that signs its requests. What peers do wrong is told to `events`.
-    pub fn new(authority: Arc<Authority>, events: Events) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.set_nodelay(true);
+    /// A client that signs its requests, and speaks TLS with peers by what both have of the cluster's key; plain HTTP without. What
+    /// peers do wrong is told to `events`.
+    pub fn new(authority: Arc<Authority>, events: Events, tls: Option<Arc<PeerTls>>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let connector = match tls {
+            Some(tls) => Connector::to_peers(tls, CONNECT_TIMEOUT),
+            None => Connector::to_nodes(Roots::default(), CONNECT_TIMEOUT),
+        };
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        Self { http, standings: Standings::default(), authority, events }
+        Self { http, scheme, standings: Standings::default(), authority, events }
     }
 
     /// What is held against peers.
@@ -178,7 +183,7 @@ impl PeerClient {
     ) -> Result<A, PeerError> {
         let json = serde_json::to_vec(question).map_err(|error| unreachable(&error))?;
         let signed = self.authority.sign(peer, &Method::POST, path, Some(&json));
-        let request = request(peer, &Method::POST, path, &signed)?
+        let request = request(uri(self.scheme, peer, path)?, &Method::POST, &signed)
             .header(CONTENT_TYPE, "application/json")
             .body(full_body(json))
             .map_err(|error| unreachable(&error))?;
@@ -202,7 +207,7 @@ impl PeerClient {
     ) -> Result<Delivery, PeerError> {
         let path = format!("/internal/jobs/{}", accepted.offer);
         let signed = self.authority.sign(peer, &Method::POST, &path, None);
-        let request = request(peer, &Method::POST, &path, &signed)?
+        let request = request(uri(self.scheme, peer, &path)?, &Method::POST, &signed)
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, bytes)
             .header(HEADER::DEADLINE_MS, deadline.as_millis() as u64)
@@ -234,7 +239,7 @@ impl PeerClient {
 
     async fn held(&self, peer: &Identity, path: String) -> Result<Option<Delivery>, PeerError> {
         let signed = self.authority.sign(peer, &Method::GET, &path, None);
-        let request = request(peer, &Method::GET, &path, &signed)?
+        let request = request(uri(self.scheme, peer, &path)?, &Method::GET, &signed)
             .body(full_body(""))
             .map_err(|error| unreachable(&error))?;
         self.standings.may_ask(Instant::now(), peer)?;
@@ -322,10 +327,9 @@ impl PeerClient {
     }
 }
 
-/// A connection and a question take two round trips; the rest is for a peer whose cores are all busy.
-fn uri(peer: &Identity, path: &str) -> Result<Uri, PeerError> {
+fn uri(scheme: &str, peer: &Identity, path: &str) -> Result<Uri, PeerError> {
     Uri::builder()
-        .scheme("http")
+        .scheme(scheme)
         .authority(peer.http().to_string())
         .path_and_query(path)
         .build()
@@ -352,8 +356,8 @@ async fn collect_small(response: Response<Incoming>) -> Result<bytes::Bytes, Pee
 }
 
 /// A request with the proof that it comes from a member, in the trace of the work that it is for.
-fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Result<Builder, PeerError> {
-    let mut request = Request::builder().method(method).uri(uri(peer, path)?);
+fn request(uri: Uri, method: &Method, signed: &Signed) -> Builder {
+    let mut request = Request::builder().method(method).uri(uri);
     if let Some(scope) = trace::current() {
         let context = scope.context();
         request = request.header(TRACEPARENT, context.traceparent());
@@ -361,10 +365,10 @@ fn request(peer: &Identity, method: &Method, path: &str, signed: &Signed) -> Res
             request = request.header(TRACESTATE, state);
         }
     }
-    Ok(match signed.header() {
+    match signed.header() {
         Some(proof) => request.header(AUTHORIZATION, proof),
         None => request,
-    })
+    }
 }
 
 /// What a peer's error answer means for the job.

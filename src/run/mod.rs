@@ -26,7 +26,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs a node until `stop` ends, then drains it within its configured bound.
 ///
-/// Each message on `reload` makes it read its key file and its token file again. `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
+/// Each message on `reload` makes it read its key file, its token file and its certificate again. `inherited` are listeners from the environment (`LISTEN_FDS`); they are served beside the configured one.
 pub async fn run(
     config: NodeConfig,
     inherited: Vec<std::net::TcpListener>,
@@ -44,7 +44,7 @@ pub async fn run(
             .connections_per_client
             .unwrap_or_else(|| per_client_default(connections_max)),
     };
-    let server = Server::start(&node, listeners, limits);
+    let server = Server::start(&node, listeners, limits, &node.acceptor());
     tracing::info!(
         name = %node.identity().name,
         zone = %node.identity().zone,
@@ -52,6 +52,7 @@ pub async fn run(
         http = %node.identity().http(),
         workers = node.config().workers,
         policy = node.config().policy.kind.as_str(),
+        https = node.config().certificate.is_some(),
         "node started"
     );
     warn_of_strangers(node.config());
@@ -113,8 +114,12 @@ async fn reload_until(
             Some(()) = reload.recv() => {
                 node.reload_keys(overlay).await;
                 node.reload_tokens(true).await;
+                node.reload_certificate(true).await;
             }
-            _ = look.tick() => node.reload_tokens(false).await,
+            _ = look.tick() => {
+                node.reload_tokens(false).await;
+                node.reload_certificate(false).await;
+            }
         }
     }
 }

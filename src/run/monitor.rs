@@ -10,6 +10,7 @@ use crate::config::NodeConfig;
 use crate::http::{Server, ServerLimits};
 use crate::monitor::{self, MonitorError, StartedMonitor};
 use crate::node::LEAVE_TIMEOUT;
+use crate::tls::Acceptor;
 
 /// Connections at once, and those of them that may be one client's: it serves people and load generators.
 const CONNECTIONS_MAX: u32 = 512;
@@ -29,7 +30,7 @@ pub async fn run_monitor(
     let StartedMonitor { monitor, overlay, listener, mut tasks } = monitor::start(&config, history).await?;
     let connections_per_client = CONNECTIONS_PER_CLIENT.min(connections_max);
     let limits = ServerLimits { connections_max, connections_per_client };
-    let server = Server::start(&monitor, vec![listener], limits);
+    let server = Server::start(&monitor, vec![listener], limits, &Acceptor::default());
     tracing::info!(
         name = %monitor.identity().name,
         gossip = %monitor.identity().gossip,
@@ -41,7 +42,10 @@ pub async fn run_monitor(
         tokio::select! {
             () = &mut stop => break,
             Some(()) = reload.recv() => match config.keys.as_ref().map(crate::config::KeyFile::again) {
-                Some(Ok(file)) => overlay.set_keys(file.keys).await,
+                Some(Ok(file)) => {
+                    monitor.set_keys(&file.keys);
+                    overlay.set_keys(file.keys).await;
+                }
                 Some(Err(error)) => tracing::error!(%error, "the keys stay as they were"),
                 None => tracing::warn!("nothing to read again: the monitor was started without --key-file"),
             },

@@ -12,6 +12,7 @@ use crate::dashboard::{self, Source};
 use crate::gate::{Gate, Hosts, Origins};
 use crate::http::{Server, ServerLimits, SimulationPage};
 use crate::simulated::{self, Play};
+use crate::tls::Acceptor;
 
 /// Connections at once: it serves people.
 const LIMITS: ServerLimits = ServerLimits { connections_max: 64, connections_per_client: 64 };
@@ -33,7 +34,7 @@ pub async fn run_simulation(
     tasks.spawn(dashboard::publish_regularly(Arc::clone(&stage) as _));
     let page =
         SimulationPage { stage: Arc::clone(&stage), gate: Gate::new(Hosts::default(), Origins::default()) };
-    let server = Server::start(&Arc::new(page), vec![listener], LIMITS);
+    let server = Server::start(&Arc::new(page), vec![listener], LIMITS, &Acceptor::default());
     ready(address);
     stop.await;
     stage.board().close();

@@ -204,7 +204,7 @@ async fn members_as_table_and_as_the_nodes_own_json() {
     assert_eq!(keys(&ours), keys(&theirs));
     assert_eq!(ours["members"][0]["name"], "node1");
 
-    let output = starling(&["members", "--node", "https://localhost"]);
+    let output = starling(&["members", "--node", "ftp://localhost"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("nodes speak http"), "{}", stderr(&output));
 }
@@ -400,4 +400,35 @@ async fn results_of_more_than_one_file_are_unpacked_into_a_folder() {
         ["clip.360p+sprite", "clip.gif.gif", "clip.sprite", "clip.sprite.tar"],
         "nothing is left of what was on its way"
     );
+}
+
+#[test]
+fn a_configuration_is_printed_and_checked() {
+    let example = stdout(&starling(&["config", "example"]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        starling(&["config", "check", file.to_str().unwrap()])
+    };
+    let good = check(&example.replace("#zone = \"default\"", "zone = \"FRA\""));
+    assert_eq!(good.status.code(), Some(0), "{}", stderr(&good));
+    assert!(stdout(&good).contains("in zone FRA, gossip 0.0.0.0:5000"), "{}", stdout(&good));
+    for (text, told) in [
+        ("workers = 0\n", "--workers (STARLING_WORKERS): 0 is out of range"),
+        ("wrokers = 1\n", "unknown field `wrokers`"),
+        ("key-file = \"/nowhere\"\n", "--key-file (STARLING_KEY_FILE): can't read /nowhere"),
+    ] {
+        let bad = check(text);
+        assert_eq!(bad.status.code(), Some(2), "{text}");
+        assert!(stderr(&bad).contains(told), "{text}: {}", stderr(&bad));
+    }
+    let script = folder.path().join("starling.bash");
+    std::fs::write(&script, starling(&["completions", "bash"]).stdout).unwrap();
+    let bash = format!("source {} && complete -p starling", script.display());
+    let output = Command::new("bash").args(["-c", &bash]).output().unwrap();
+    assert!(stdout(&output).contains("_starling"), "{}", stderr(&output));
+    let pages = folder.path().join("man1");
+    assert!(starling(&["man", pages.to_str().unwrap()]).status.success());
+    assert!(files_in(&pages).contains(&"starling-token-create.1".to_owned()));
 }

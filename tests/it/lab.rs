@@ -270,6 +270,15 @@ async fn nodes_are_killed_restarted_frozen_and_added() {
 
     let report = lab.ctl(&["kill", "node3"]).unwrap();
     assert_eq!(report["nodes"][2]["state"], "down");
+    let logs = Command::new(env!("CARGO_BIN_EXE_starling"))
+        .args(["lab", "ctl", "--dir"])
+        .arg(&lab.base)
+        .args(["logs", "-n", "2", "node3", "node1"])
+        .output()
+        .unwrap();
+    let logs = String::from_utf8(logs.stdout).unwrap();
+    let of = |node: &str| logs.lines().filter(|line| line.starts_with(&format!("{node} | "))).count();
+    assert_eq!((of("node1"), of("node3"), logs.lines().count()), (2, 2, 4), "{logs}");
     assert!(lab.ctl(&["kill", "node3"]).unwrap_err().contains("node3 is down"));
     assert!(lab.ctl(&["stop", "node9"]).unwrap_err().contains("no node \"node9\""));
     eventually("node3 is seen to be dead", async || alive(&node1).await == 2).await;

@@ -178,7 +178,7 @@ fn what_cannot_be_sent_is_one_clear_line() {
         (&[text(&matroska), "--unique"], "only MP4 and QuickTime files can be made unique"),
         (&[text(&matroska), "--duration", "0s"], "give 1ms to 24h"),
         (&[text(&matroska), "--parallel", "0"], "0 is not in 1..=10000"),
-        (&[text(&matroska), "--to", "ftp://a"], "nodes speak http, not ftp"),
+        (&[text(&matroska), "--to", "ftp://a"], "nodes speak http and https, not ftp"),
     ];
     for (args, expected) in cases {
         let output = load(args);

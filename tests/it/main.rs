@@ -45,6 +45,7 @@ mod sharing;
 mod strangers;
 mod stubs;
 mod support;
+mod tls;
 mod traces;
 mod upload;
 mod videos;

@@ -250,7 +250,11 @@ async fn with_a_key_an_answer_without_a_proof_counts_as_none() {
     std::fs::write(&file, &key).unwrap();
     let keys = || Some(starling_overlay::Keyring::parse(std::str::from_utf8(&key).unwrap()).unwrap());
     let key = format!("--key-file={}", file.display());
-    let options = NodeOptions::new("node1", "FRA").arg("--load-weight=1").arg("--rtt-weight=0").arg(key);
+    let options = NodeOptions::new("node1", "FRA")
+        .arg("--load-weight=1")
+        .arg("--rtt-weight=0")
+        .arg(key)
+        .arg("--plain-peers");
     let node = Node::start(options);
     let rogue = Rogue::join(&node, "evil", keys(), |_| None).await;
     assert_made_here(&node.http.upload(clip(420).make()).await);

@@ -5,6 +5,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use starling_overlay::{BootEpoch, Versions};
+use starling_placement::desk::Ready;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -49,6 +50,7 @@ async fn questions_to_a_peer_share_a_connection() {
     let client = PeerClient::new(
         Arc::new(Authority::new("node1".parse().unwrap(), BootEpoch(1), None)),
         Events::default(),
+        None,
     );
     let key = Key {
         content: ContentId::of(b"clip"),
@@ -120,4 +122,43 @@ fn a_node_of_an_older_version_says_its_verdict_by_the_type() {
         PeerError::Ended(WorkError::Unusable { why: why.clone() })
     );
     assert_eq!(told(&problem("crashed", None)), PeerError::Ended(WorkError::Crashed { how: why }));
+}
+
+#[tokio::test]
+async fn with_a_key_a_peer_is_sent_nothing_that_can_be_read_on_the_way() {
+    use tokio::io::AsyncReadExt;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let keys = starling_overlay::Keyring::new([1; 32]);
+    let client = PeerClient::new(
+        Arc::new(Authority::new("node1".parse().unwrap(), BootEpoch(1), Some(&keys))),
+        Events::default(),
+        Some(Arc::new(PeerTls::new(&keys).unwrap())),
+    );
+    let peer = Identity {
+        name: "node2".parse().unwrap(),
+        boot: BootEpoch(1),
+        gossip: address,
+        http_port: address.port(),
+        zone: "FRA".parse().unwrap(),
+        capacity_jobs: 1,
+        versions: Versions::SPOKEN,
+    };
+    let accepted =
+        Accepted { offer: "0123456789abcdef0123456789abcdef".parse().unwrap(), ready: Ready::default() };
+    let video = full_body("the video");
+    // Whoever listens there says nothing, and closes.
+    let heard = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = [0; 2048];
+        let length = stream.read(&mut heard).await.unwrap();
+        heard[..length].to_vec()
+    };
+    let (heard, sent) =
+        tokio::join!(heard, client.send(&peer, &accepted, (video, 9), Duration::from_secs(60)));
+    assert_eq!(heard[0], 22, "a handshake");
+    let text = String::from_utf8_lossy(&heard);
+    assert!(!text.contains("internal") && !text.contains("video"), "{text}");
+    assert!(matches!(sent, Err(PeerError::Unreachable(_))), "{sent:?}");
 }
