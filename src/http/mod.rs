@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod files;
 mod form_digest;
+mod form_name;
 mod health;
 mod internal;
 mod jobs;

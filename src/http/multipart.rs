@@ -10,7 +10,10 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use hyper::body::{Body, Frame};
+use hyper::header::CONTENT_DISPOSITION;
 use multer::{Field, Multipart};
+
+use super::form_name::file_name;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -87,7 +90,7 @@ where
     let mut form = Multipart::new(source, boundary);
     let mut fields = Vec::new();
     while let Some(field) = form.next_field().await.map_err(broken)? {
-        if let Some(name) = field.file_name().map(str::to_owned) {
+        if let Some(name) = name_of(&field) {
             found.store(true, Ordering::Relaxed);
             let fields_left = FIELDS_MAX - fields.len();
             return Ok(FilePart {
@@ -105,6 +108,11 @@ where
     Err(MultipartError::NoFile)
 }
 
+/// The name of a part that is a file. Not multer's, which takes a name that ends in a backslash, or is not in UTF-8, for none.
+fn name_of(field: &Field<'_>) -> Option<String> {
+    file_name(field.headers().get(CONTENT_DISPOSITION)?.as_bytes())
+}
+
 async fn text(field: Field<'static>) -> Result<(String, String), MultipartError> {
     let name = field.name().unwrap_or_default().to_owned();
     let bytes = field.bytes().await.map_err(broken)?;
@@ -117,7 +125,7 @@ impl Rest {
         self.found.store(false, Ordering::Relaxed);
         let mut fields = Vec::new();
         while let Some(field) = self.form.next_field().await.map_err(broken)? {
-            if field.file_name().is_some() {
+            if name_of(&field).is_some() {
                 return Err(MultipartError::TwoFiles);
             }
             if fields.len() == self.fields_left {
@@ -255,6 +263,17 @@ mod tests {
         let chunks: Vec<_> =
             bytes.chunks(chunk.max(1)).map(|c| Ok(Frame::data(Bytes::copy_from_slice(c)))).collect();
         StreamBody::new(futures_util::stream::iter(chunks))
+    }
+
+    #[tokio::test]
+    async fn a_file_is_one_whatever_its_name() {
+        for name in [&b"clip\\"[..], b"AC\\\\DC", b"5\\\" disk", b"\xfcb.mp4"] {
+            let head = b"--x-y\r\nContent-Disposition: form-data; name=\"file\"; filename=\"";
+            let form = [&head[..], name, b"\"\r\n\r\nvideo\r\n--x-y--\r\n"].concat();
+            let mut part = file_part(TYPE, chunked(&form, 50)).await.unwrap();
+            assert!((&mut part.body).collect().await.unwrap().to_bytes() == "video");
+            assert!(part.file_name.is_some(), "{}", String::from_utf8_lossy(name));
+        }
     }
 
     #[tokio::test]

@@ -261,7 +261,12 @@ pub fn filename(head: &Parts) -> Option<String> {
 
 /// A client's file name made safe in the same way.
 pub fn safe_filename(text: &str) -> Option<String> {
-    let name = text.rsplit(['/', '\\']).next().unwrap_or_default();
+    // A backslash parts folders in a path of Windows alone: elsewhere it is a character like others (`AC\DC.mp4`).
+    let bytes = text.as_bytes();
+    let drive = bytes.first().is_some_and(u8::is_ascii_alphabetic) && text.get(1..3) == Some(":\\");
+    let of_windows = drive || ["\\", ".\\", "..\\"].iter().any(|begin| text.starts_with(begin));
+    let separator = |c: char| c == '/' || (of_windows && c == '\\');
+    let name = text.rsplit(separator).next().unwrap_or_default();
     let harmful = |c: char| {
         c.is_control()
             || matches!(c, '"' | '\\' | '/' | ':' | '*' | '?' | '<' | '>' | '|')
@@ -406,6 +411,11 @@ mod tests {
             ("utf-8''..%2Fx%zz.mp4", Some("x%zz.mp4")),
             ("gpj.\u{202e}4pm", Some("gpj._4pm")),
             ("日本.mp4", Some("日本.mp4")),
+            ("AC\\DC.mp4", Some("AC_DC.mp4")),
+            ("clip\\", Some("clip_")),
+            ("C:\\Users\\me\\clip.mp4", Some("clip.mp4")),
+            ("\\\\nas\\films\\clip.mp4", Some("clip.mp4")),
+            ("..\\..\\clip.mp4", Some("clip.mp4")),
             (".hidden", Some("hidden")),
             ("..", None),
             ("", None),

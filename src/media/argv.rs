@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::hardware::HardwareEncoder;
+use super::packet_times::Times;
 use super::{Plan, Sound, Video};
 use crate::content::MediaLimits;
 use crate::profile::{AudioCodec, Container, Effort, Profile, Recipe, VideoCodec};
@@ -207,36 +208,20 @@ fn timing(args: &mut Args, video: &Video, container: Container) {
 /// An MP4 counts at least so many ticks a second; ffmpeg doubles those of an encoder until they are as many.
 const MP4_TICKS_PER_S_MIN: u32 = 10_000;
 
-/// An MP4 ends with the picture that is decoded last, which need not be the one that is shown last: where pictures come at odd times
-/// the film would end before it. So the last one decoded lasts until the last one shown is over.
+/// What an MP4 is told of its pictures.
 fn last_picture(args: &mut Args, video: &Video) {
-    let (duration, ticks_per_s) = last_picture_duration(video);
-    args.opt("-bsf:v", format!("setts=pts=PTS:dts=DTS:duration='{duration}'"));
-    args.opt("-video_track_timescale", ticks_per_s);
+    let Times { dts, duration } = Times::of(video);
+    args.opt("-bsf:v", format!("setts=pts=PTS:dts='{dts}':duration='{duration}'"));
+    args.opt("-video_track_timescale", mp4_ticks_per_s(video));
 }
 
 /// What encoder and file count in, so that both count in the same.
-fn mp4_ticks_per_s(video: &Video) -> u32 {
+pub(super) fn mp4_ticks_per_s(video: &Video) -> u32 {
     let mut ticks_per_s = video.rate.tick.under();
     while ticks_per_s < MP4_TICKS_PER_S_MIN {
         ticks_per_s *= 2;
     }
     ticks_per_s
-}
-
-/// How long each lasts then, and the ticks a second that this is in.
-pub(super) fn last_picture_duration(video: &Video) -> (String, u32) {
-    let ticks_per_s = mp4_ticks_per_s(video);
-    let ticks = |seconds: f64| (f64::from(ticks_per_s) * seconds).round();
-    let frame = ticks(1.0 / video.rate.nominal.value());
-    // Of a rate that varies the mean says little of the last picture. How long all of them last says more, within what a picture may last:
-    // of a file that lost its end it says too much.
-    let lasts = video.rate.length_s.map_or_else(
-        || frame.to_string(),
-        |all| format!("clip(STARTPTS+{}-ld(0),{},{frame})", ticks(all), ticks(1.0 / video.rate.peak())),
-    );
-    let until = format!("ld(0)+{lasts}-STARTPTS-DTS+STARTDTS");
-    (format!("st(0,max(ld(0),PTS));if(eq(NEXT_PTS,NOPTS),{until},DURATION)"), ticks_per_s)
 }
 
 /// What streaming needs: no second of it is much more than a line carries, and it can be begun and cut every two seconds. An encoder
@@ -331,9 +316,8 @@ pub(crate) fn held_argv(
     guard_input(&mut args, OWN_DEMUXERS, limits);
     args.path("-i", input).opt("-map", 0).opt("-c", "copy");
     let end = end.as_secs_f64();
-    // By how long it is decoded, which is what the container counts.
-    let last = format!("if(eq(NEXT_PTS,NOPTS),max(DURATION,{end:.6}/TB-DTS+STARTDTS),DURATION)");
-    args.opt("-bsf:v", format!("setts=pts=PTS:dts=DTS:duration='{last}'"));
+    let Times { dts, duration } = Times::held_until(end);
+    args.opt("-bsf:v", format!("setts=pts=PTS:dts='{dts}':duration='{duration}'"));
     match profile.extension() {
         "webm" => args.opt("-f", "webm"),
         _ => args.opt("-movflags", "+faststart").opt("-f", "mp4"),

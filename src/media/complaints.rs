@@ -33,6 +33,11 @@ const WAITING: [&str; 5] = [
     "Missing reference picture",
 ];
 
+/// Words for a file that goes on with zeros where its next piece would begin.
+const ZEROS: [&str; 3] = ["0x00 at pos ", "Packet mismatch 0 11 ", "invalid block label"];
+/// Zeros may begin so many bytes before that: what ends in zeros by itself.
+const ZEROS_OF_A_PIECE_MAX: u64 = 8;
+
 /// What was complained of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Complaints {
@@ -51,6 +56,17 @@ impl Complaints {
         let lost = stderr.lines().filter(|line| has(line, &LOST)).count();
         let lost = u32::try_from(lost).unwrap_or(u32::MAX);
         Self { cut: has(stderr, &CUT), lost, waiting: has(stderr, &WAITING) }
+    }
+
+    /// Whether there are complaints of zeros, which may stand behind the end.
+    pub(crate) fn tell_of_zeros(stderr: &str) -> bool {
+        ZEROS.iter().any(|words| stderr.contains(words))
+    }
+
+    /// The same of a file that has nothing but zeros from this byte on, which are no part of it where a whole piece ends there.
+    pub(crate) fn read_before_zeros(stderr: &str, zeros_from: u64) -> Self {
+        let counts = |line: &&str| !is_of_zeros_behind(line, zeros_from);
+        Self::read(&stderr.lines().filter(counts).collect::<Vec<_>>().join("\n"))
     }
 
     /// Both together.
@@ -73,6 +89,16 @@ impl Complaints {
     }
 }
 
+/// Whether a line complains of the zeros behind a whole piece.
+fn is_of_zeros_behind(line: &str, zeros_from: u64) -> bool {
+    let Some(at) = line.split("0x00 at pos ").nth(1) else {
+        // FLV's demuxer found the head of an empty piece; within a piece it tells how long that is. Where a GIF ends its trailer says.
+        return ZEROS.iter().any(|words| line.contains(words));
+    };
+    let at = at.split(' ').next().and_then(|at| at.parse::<u64>().ok());
+    at.and_then(|at| at.checked_sub(zeros_from)).is_some_and(|within| within <= ZEROS_OF_A_PIECE_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +119,16 @@ mod tests {
             "[gif @ 0x1] invalid block label",
         ] {
             assert_eq!(Complaints::read(hole).lost, 1, "{hole}");
+        }
+        let live = "[matroska,webm @ 0x1] 0x00 at pos 227588 (0x37904) invalid as first byte of an EBML number\n[h264 @ 0x2] odd";
+        assert!(Complaints::tell_of_zeros(live));
+        for (zeros_from, lost) in [(227_588, 0), (227_580, 0), (227_579, 1), (227_589, 1)] {
+            assert_eq!(Complaints::read_before_zeros(live, zeros_from).lost, lost, "{zeros_from}");
+        }
+        for (line, lost) in
+            [("[flv @ 0x1] Packet mismatch 0 11 182845", 0), ("[flv @ 0x1] Packet mismatch 0 1033 128402", 1)]
+        {
+            assert_eq!(Complaints::read_before_zeros(line, 182_845).lost, lost, "{line}");
         }
         // A stream that nobody asked for.
         assert!(!Complaints::read("[asf @ 0x1] ff asf skip 3191 (unknown stream)").any());

@@ -15,10 +15,10 @@ use crate::content::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
     /// Its fields are of the wrong kinds.
-    #[error("its description can't be read")]
+    #[error("what is in it can't be told: it is damaged; send the original file")]
     Unreadable,
     /// There is nothing to see and nothing to hear.
-    #[error("there is no video and no sound in it")]
+    #[error("there is no video and no sound in it: send a file that has some")]
     NoMedia,
 }
 

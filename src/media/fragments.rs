@@ -45,7 +45,8 @@ pub(crate) struct Fragment {
     pub(crate) start: u64,
     pub(crate) ticks: u64,
     pub(crate) samples: u32,
-    /// Shortest time between two of its samples, in ticks.
+    /// How long its first sample lasts, and the shortest one, in ticks.
+    pub(crate) first_ticks: u64,
     pub(crate) shortest: u32,
 }
 
@@ -55,6 +56,12 @@ impl TrackFile {
         let end = self.fragments.last().map_or(0, |last| last.start + last.ticks);
         let start = self.fragments.first().map_or(0, |first| first.start);
         Duration::from_secs_f64((end - start) as f64 / self.timescale as f64)
+    }
+
+    /// How long its first sample lasts.
+    pub(crate) fn first_lasts(&self) -> Duration {
+        let ticks = self.fragments.first().map_or(0, |first| first.first_ticks);
+        Duration::from_secs_f64(ticks as f64 / self.timescale as f64)
     }
 
     pub(crate) fn samples(&self) -> u64 {
@@ -203,6 +210,7 @@ fn fragment(moof: &[u8], at: u64, (mdat, mdat_bytes): (u64, u64)) -> Option<Frag
     }
     let mut optional = |flag: u32| if flags & flag != 0 { trun.u32().map(Some) } else { Some(None) };
     let (mut bytes, mut ticks, mut first, mut shortest) = (0u64, 0u64, None, u32::MAX);
+    let mut first_ticks = None;
     for _ in 0..samples {
         let lasts = optional(0x100)?.or(duration)?;
         let sample = optional(0x200)?.or(size)?;
@@ -211,6 +219,7 @@ fn fragment(moof: &[u8], at: u64, (mdat, mdat_bytes): (u64, u64)) -> Option<Frag
         bytes = bytes.checked_add(sample.into())?;
         ticks = ticks.checked_add(lasts.into())?;
         first.get_or_insert(u64::from(sample));
+        first_ticks.get_or_insert(u64::from(lasts));
         if lasts > 0 {
             shortest = shortest.min(lasts);
         }
@@ -225,6 +234,7 @@ fn fragment(moof: &[u8], at: u64, (mdat, mdat_bytes): (u64, u64)) -> Option<Frag
         start,
         ticks,
         samples,
+        first_ticks: first_ticks?,
         shortest,
     })
 }

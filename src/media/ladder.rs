@@ -1,7 +1,8 @@
 //! An HLS ladder (CMAF): the same pictures in several sizes, all decoded once, each a fragmented MP4 of its own; and the sound in
 //! another one. The playlists are written from what comes out (`playlists`).
 
-use super::argv::{Args, Run, bound, encode_sound, encode_video, last_picture_duration};
+use super::argv::{Args, Run, bound, encode_sound, encode_video, mp4_ticks_per_s};
+use super::packet_times::Times;
 use super::picture::{Surface, picture_filters};
 use super::plan::{Plan, Video};
 use super::playlists::SOUND;
@@ -94,10 +95,10 @@ impl Ladder {
             // A new scene begins a fragment of its own in one size and not in another; so none does.
             args.opt("-sc_threshold", 0);
             // The first picture is shown from the beginning on, as in the file with the sound.
-            let times = "pts='if(eq(N,0),0,PTS)':dts='if(eq(N,0),DTS-STARTPTS,DTS)'";
-            let (lasts, ticks_per_s) = last_picture_duration(video);
-            args.opt("-bsf:v", format!("setts={times}:duration='{lasts}'"));
-            args.opt("-video_track_timescale", ticks_per_s);
+            let Times { dts, duration } = Times::of(video);
+            let times = format!("pts='if(eq(N,0),0,PTS)':dts='({dts})-if(eq(N,0),STARTPTS,0)'");
+            args.opt("-bsf:v", format!("setts={times}:duration='{duration}'"));
+            args.opt("-video_track_timescale", mp4_ticks_per_s(video));
             args.opt("-movflags", PICTURE_FLAGS);
             end(args, run, &step.name());
         }

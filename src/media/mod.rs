@@ -18,6 +18,7 @@ pub(crate) mod hardware_test;
 pub(crate) mod ladder;
 mod language;
 pub(crate) mod last_sample;
+mod packet_times;
 mod packets;
 mod picture;
 mod places;

@@ -110,8 +110,10 @@ impl Rate {
         Some(match self.thinning {
             Thinning::None => return None,
             Thinning::Over(most) => format!(
+                // A stream whose size changes begins the filters anew. What it shows once more before the time of what was shown is left
+                // out by ffmpeg itself, but a picture that ends after it, as long as it knows how long one lasts: `interleave` tells no rate.
                 "select='st(1,isnan(prev_selected_t)+gte(t*{most:.3},ld(0)-0.9)*gte((t-prev_selected_t)*{most:.3},{STEP_MIN}));\
-                 st(0,if(isnan(prev_selected_t),t*{most:.3},if(ld(1),max(t*{most:.3},ld(0)),ld(0)-1))+1);ld(1)'"
+                 st(0,if(isnan(prev_selected_t),t*{most:.3},if(ld(1),max(t*{most:.3},ld(0)),ld(0)-1))+1);ld(1)',interleave=n=1"
             ),
             Thinning::OneOf(part, rate) => {
                 let step = (f64::from(part) - 0.5) / rate.value();

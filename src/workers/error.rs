@@ -69,9 +69,9 @@ pub enum TranscodeError {
     #[error("this node is shutting down: run it on another")]
     Draining,
     /// ffmpeg can't make anything of the input.
-    #[error("ffmpeg refuses it: {reason}")]
+    #[error("{reason}")]
     Refused {
-        /// In ffmpeg's words.
+        /// In words for the client.
         reason: String,
     },
     /// The input is shorter than it says: cut off or damaged.

@@ -16,6 +16,7 @@ use super::fault::{FaultClass, fault_class, reason};
 use super::job::{Bench, Job};
 use super::larger;
 use super::progress::{Ear, Progress};
+use super::refusals::in_words;
 use super::sandbox::Allowed;
 use super::webp::{self, WebpAct};
 use crate::media::{Complaints, HardwareEncoder, PIPE, Plan, Run, held_argv};
@@ -129,9 +130,21 @@ impl<'a> Ffmpeg<'a> {
         if let (Some(ladder), Recipe::Hls { segment_s, .. }) = (&plan.ladder, &job.profile.recipe) {
             self.pack_ladder(ladder, plan.sound.is_some(), *segment_s)?;
         }
-        let mut complaints = Complaints::read(&outcome.stderr);
-        complaints.cut |= cut::ends_early(file, &job.info.container)?;
+        let mut complaints = self.complaints(&outcome.stderr)?;
+        let container = &job.info.container;
+        complaints.cut |= cut::ends_early(file, container)? || cut::another_begins(file, container)?;
         Ok(complaints)
+    }
+
+    /// What a child complained of, but for what is behind the end of the input.
+    pub(super) fn complaints(&self, stderr: &str) -> std::io::Result<Complaints> {
+        let zeros_from = if Complaints::tell_of_zeros(stderr) {
+            cut::zeros_behind((*self.job.input).as_ref(), &self.job.info.container)?
+        } else {
+            None
+        };
+        let read = Complaints::read(stderr);
+        Ok(zeros_from.map_or(read, |zeros_from| Complaints::read_before_zeros(stderr, zeros_from)))
     }
 
     /// Has the last picture of a result last until `end`. Nothing is encoded again.
@@ -243,7 +256,7 @@ impl Bench {
         match fault_class(status, stderr, files, spent) {
             FaultClass::Input => {
                 tracing::info!(stderr, "ffmpeg refuses a file");
-                TranscodeError::Refused { reason: reason(stderr, files, status) }
+                TranscodeError::Refused { reason: in_words("ffmpeg", &reason(stderr, files, status)) }
             }
             FaultClass::Node => TranscodeError::Failed { status: how, stderr: words },
             FaultClass::Unknown if said("Cannot allocate memory") => {

@@ -112,6 +112,16 @@ fn texts(tracks: &[(String, TrackFile)], segment_s: u8) -> Vec<(String, String)>
 }
 
 impl Verifier<'_> {
+    /// How long the first picture of a ladder is shown.
+    pub(super) fn first_picture_lasts(set: &File) -> Result<Duration, TranscodeError> {
+        let index = Index::read(set).map_err(|error| bad(error.to_string()))?;
+        let first = index.entries().iter().find(|entry| entry.name.as_str().ends_with(".mp4"));
+        let first = first.ok_or_else(|| bad("it has no track file".to_owned()))?;
+        let within = |buffer: &mut [u8], at: u64| set.read_exact_at(buffer, first.offset + at);
+        let track = fragments::read(first.bytes, within)?.map_err(|what| bad(what.to_owned()))?;
+        Ok(track.first_lasts())
+    }
+
     /// Track files whose pictures are cut at the same times, with the playlists that follow from them, and nothing else.
     pub(super) fn look_at_ladder(
         set: &File,

@@ -71,8 +71,25 @@ pub(super) fn compare(
     Ok(judged.fold(Length::Whole, worse))
 }
 
+/// What a ladder lacks at its begin, which is hidden there: its first picture is shown from the begin of the file on, though those that
+/// came before it could not be decoded. `lasts`: how long that picture is shown.
+pub(super) fn begins_late(input: &MediaInfo, lasts: Duration, packets: &Packets) -> Length {
+    let Some((video, span)) =
+        input.video.as_ref().and_then(|video| Some((video, packets.span(video.index)?)))
+    else {
+        return Length::Whole;
+    };
+    let frame = if video.fps > 0.0 { Duration::from_secs_f64(1.0 / video.fps) } else { Duration::ZERO };
+    let lost = lasts.saturating_sub(span.start.saturating_sub(packets.begin()) + frame);
+    let expected = span.length();
+    if lost <= tolerance(expected) {
+        return Length::Whole;
+    }
+    Length::Short { expected, got: expected.saturating_sub(lost) }
+}
+
 /// The one that matters more.
-fn worse(a: Length, b: Length) -> Length {
+pub(super) fn worse(a: Length, b: Length) -> Length {
     let weight = |length: &Length| match length {
         Length::Whole => 0,
         Length::Held(_) => 1,
@@ -243,6 +260,20 @@ mod tests {
         assert_eq!(judged(2.0, "0,1,1\n0,2,2\n1,0,4\n"), Length::Held(secs(4.0)));
         assert_eq!(judged(2.0, "0,101,1\n0,102,2\n1,100,4\n"), Length::Held(secs(4.0)));
         assert_eq!(judged(4.0, "0,101,1\n0,102,2\n1,100,4\n"), Length::Whole);
+    }
+
+    #[test]
+    fn what_a_ladder_lacks_at_its_begin_is_told() {
+        let video = VideoInfo { fps: 25.0, ..VideoInfo::default() };
+        let input = MediaInfo { video: Some(video), ..MediaInfo::default() };
+        let mut packets = Packets::default();
+        packets.feed(b"0,100.5,0.04\n0,104.46,0.04\n1,100,5\n");
+        // It begins half a second late by itself.
+        for whole in [0.04, 0.54, 0.8] {
+            assert_eq!(begins_late(&input, secs(whole), &packets), Length::Whole, "{whole}");
+        }
+        let short = Length::Short { expected: secs(4.0), got: secs(3.0) };
+        assert_eq!(begins_late(&input, secs(1.54), &packets), short);
     }
 
     #[test]

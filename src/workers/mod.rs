@@ -23,6 +23,7 @@ mod previews;
 pub mod probe;
 mod progress;
 mod protected;
+mod refusals;
 mod reservation;
 pub mod sandbox;
 mod sets;

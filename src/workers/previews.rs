@@ -124,7 +124,8 @@ impl Ffmpeg<'_> {
         if let Some(what) = ear.beyond() {
             return Err(TranscodeError::LargerThanSaid { what });
         }
-        Ok((ear.reported().map_or(0, |progress| progress.frames), Complaints::read(&ended?.stderr)))
+        let complaints = self.complaints(&ended?.stderr)?;
+        Ok((ear.reported().map_or(0, |progress| progress.frames), complaints))
     }
 
     /// Puts together what the first run, or each of them, has picked.

@@ -15,6 +15,7 @@ use super::fault::{FaultClass, fault_class, reason};
 use super::gate::Gate;
 use super::own_time::{OwnTime, Pulse};
 use super::protected;
+use super::refusals::in_words;
 use super::sandbox::{Allowed, Sandbox};
 use super::tools::Tools;
 use super::webp::{self, WebpAct};
@@ -48,9 +49,9 @@ pub struct Prober {
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// ffprobe can't make anything of it.
-    #[error("ffprobe refuses it: {reason}")]
+    #[error("{reason}")]
     Refused {
-        /// In ffprobe's words.
+        /// In words for the client.
         reason: String,
     },
     /// It is of a kind that is known, and no video.
@@ -67,7 +68,9 @@ pub enum ProbeError {
         max: String,
     },
     /// ffprobe worked on it for too long, which no honest file makes it do.
-    #[error("ffprobe was not done with it after {0:?} of work")]
+    #[error(
+        "to look at what is in it takes more than {0:?} of work, which that of no usual video does: convert it to MP4 first"
+    )]
     TimedOut(Duration),
     /// ffprobe came to grief. The file may have made it, or this node: another node can tell.
     #[error("ffprobe {how} on this node: {said}")]
@@ -215,9 +218,9 @@ impl Prober {
             }
             Ended::Deadline => Err(starved(max * STARVED_TIMES_MAX, outcome.cpu)),
             Ended::Hung | Ended::Cancelled => Err(timed_out(max, outcome.cpu)),
-            Ended::Refused => {
-                Err(ProbeError::Refused { reason: "it describes far too many streams".to_owned() })
-            }
+            Ended::Refused => Err(ProbeError::Refused {
+                reason: "it describes far too many streams: send it with fewer".to_owned(),
+            }),
         }
     }
 }
@@ -315,7 +318,7 @@ fn failure(status: ExitStatus, stderr: &str, path: &Path) -> ProbeError {
         ),
         FaultClass::Input => {
             tracing::info!(stderr, "ffprobe refuses a file");
-            ProbeError::Refused { reason: reason(stderr, &[path], status) }
+            ProbeError::Refused { reason: in_words("ffprobe", &reason(stderr, &[path], status)) }
         }
         FaultClass::Unknown => {
             ProbeError::Crashed { how: format!("crashed ({status})"), said: said.to_owned() }

@@ -18,10 +18,10 @@ use super::cancel::Cancel;
 use super::error::TranscodeError;
 use super::lengths::{self, Length, tolerance};
 use super::mp4_boxes;
-use super::probe::Prober;
+use super::probe::{ProbeError, Prober};
 use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
 use crate::media::preview::GIF_TIME_MAX;
-use crate::media::{Complaints, OWN_DEMUXERS};
+use crate::media::{Complaints, OWN_DEMUXERS, Packets};
 use crate::profile::{Container, Profile, Recipe};
 use crate::store::{DataDir, Scratch};
 
@@ -101,7 +101,14 @@ impl Verifier<'_> {
         if let Some(reason) = wanted.input.and_then(|(_, input)| wanted.profile.fits(input, &info).err()) {
             return Err(TranscodeError::BadOutput { reason: reason.to_owned() });
         }
-        let length = self.length(wanted, &info, cancel)?;
+        let mut length = self.length(wanted, &info, cancel)?;
+        if let (Recipe::Hls { .. }, Some(input), true) =
+            (&wanted.profile.recipe, wanted.input, complaints.waiting)
+        {
+            let lasts = Self::first_picture_lasts(&File::open(&*file)?)?;
+            let packets = self.packets(input.0, cancel)?;
+            length = lengths::worse(length, lengths::begins_late(input.1, lasts, &packets));
+        }
         match length {
             // What can't be decoded is told of; what is lost without a word is not to be answered as right.
             Length::Short { expected, got } if !complaints.explain_less() => {
@@ -191,9 +198,12 @@ impl Verifier<'_> {
         cancel: &Cancel,
     ) -> Result<Length, TranscodeError> {
         let Some(input) = wanted.input else { return Ok(Length::Whole) };
-        lengths::compare(wanted.profile, input, result, self.prober, cancel).map_err(|error| {
-            if cancel.is_set() { TranscodeError::Cancelled } else { TranscodeError::Unverified(error) }
-        })
+        let compared = lengths::compare(wanted.profile, input, result, self.prober, cancel);
+        compared.map_err(|error| unverified(error, cancel))
+    }
+
+    fn packets(&self, input: &Path, cancel: &Cancel) -> Result<Packets, TranscodeError> {
+        self.prober.packets(input, cancel).map_err(|error| unverified(error, cancel))
     }
 
     /// Is it of that input, as far as both tell?
@@ -209,6 +219,10 @@ impl Verifier<'_> {
         }
         Ok(())
     }
+}
+
+fn unverified(error: ProbeError, cancel: &Cancel) -> TranscodeError {
+    if cancel.is_set() { TranscodeError::Cancelled } else { TranscodeError::Unverified(error) }
 }
 
 /// Whether that is what this profile makes; else what is wrong with it.

@@ -6,6 +6,7 @@
 mod batch;
 mod budget;
 mod error;
+mod other_kinds;
 mod rate;
 mod sniff;
 mod stream;

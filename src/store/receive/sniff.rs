@@ -1,3 +1,5 @@
+use super::other_kinds::looks_like;
+
 /// A family of container formats, told by the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Container {
@@ -35,12 +37,13 @@ pub enum Container {
     Dv,
 }
 
-/// The first bytes are of no media container that is taken here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a video by its first bytes: MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, ASF, Ogg, MXF, DV, GIF, APNG and animated WebP are taken"
-)]
-pub struct NotVideo;
+/// The first bytes are of no media container that is taken here. What they are of, in words for the client, where that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.unwrap_or(UNKNOWN))]
+pub struct NotVideo(Option<&'static str>);
+
+const UNKNOWN: &str = "not a video by its first bytes: MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, ASF, Ogg, MXF, DV, GIF, APNG and \
+                       animated WebP are taken; convert it to one of these, or send the original file if it is a part of one";
 
 /// With this many of the first bytes a refusal is final for a text, and for all that has a word of its own to be known by.
 pub(super) const HEAD_BYTES: usize = 1024;
@@ -55,62 +58,66 @@ pub(super) const HEAD_BYTES_MIN: usize = 16;
 /// Tells the container by the first bytes of a file, or refuses it. Text formats that name other files (HLS, DASH,
 /// ffconcat, SDP) are refused here first of all.
 pub fn sniff(head: &[u8]) -> Result<Container, NotVideo> {
+    container(head).ok_or_else(|| NotVideo(looks_like(head)))
+}
+
+fn container(head: &[u8]) -> Option<Container> {
     let at = |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(magic));
     if names_other_files(head) {
-        return Err(NotVideo);
+        return None;
     }
     if iso_box(head) {
-        return Ok(Container::Mp4);
+        return Some(Container::Mp4);
     }
     if at(0, &[0x1a, 0x45, 0xdf, 0xa3]) {
-        return Ok(Container::Matroska);
+        return Some(Container::Matroska);
     }
     if at(0, b"RIFF") && at(8, b"AVI ") {
-        return Ok(Container::Avi);
+        return Some(Container::Avi);
     }
     if at(0, b"RIFF") && at(8, b"WAVE") {
-        return Ok(Container::Wav);
+        return Some(Container::Wav);
     }
     if at(0, b"RIFF") && at(8, b"WEBP") {
-        return Ok(Container::Webp);
+        return Some(Container::Webp);
     }
     if at(0, b"FLV\x01") {
-        return Ok(Container::Flv);
+        return Some(Container::Flv);
     }
     if at(0, &[0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11]) {
-        return Ok(Container::Asf);
+        return Some(Container::Asf);
     }
     if at(0, b"OggS") {
-        return Ok(Container::Ogg);
+        return Some(Container::Ogg);
     }
     if at(0, b"fLaC") {
-        return Ok(Container::Flac);
+        return Some(Container::Flac);
     }
     if at(0, &[0, 0, 1, 0xba]) || at(0, &[0, 0, 1, 0xb3]) {
-        return Ok(Container::MpegPs);
+        return Some(Container::MpegPs);
     }
     if at(0, b"GIF87a") || at(0, b"GIF89a") {
-        return Ok(Container::Gif);
+        return Some(Container::Gif);
     }
     if at(0, b"\x89PNG\r\n\x1a\n") {
-        return if moving_png(head) { Ok(Container::Apng) } else { Err(NotVideo) };
+        return if moving_png(head) { Some(Container::Apng) } else { None };
     }
     if at(0, &[0x06, 0x0e, 0x2b, 0x34, 0x02, 0x05, 0x01, 0x01, 0x0d, 0x01, 0x02, 0x01, 0x01, 0x02]) {
-        return Ok(Container::Mxf);
+        return Some(Container::Mxf);
     }
     if dv(head) {
-        return Ok(Container::Dv);
+        return Some(Container::Dv);
     }
     if transport_stream(head) {
-        return Ok(Container::MpegTs);
+        return Some(Container::MpegTs);
     }
     if at(0, b"ID3") || mpeg_audio_frame(head) {
-        return Ok(Container::MpegAudio);
+        return Some(Container::MpegAudio);
     }
     if may_be_cut(head) && cut_transport_stream(head) {
-        return Ok(Container::MpegTs);
+        return Some(Container::MpegTs);
     }
-    Err(NotVideo)
+    None
 }
 
 /// How texts begin that make ffmpeg open other files: HLS, ffconcat, DASH, SDP.

@@ -192,7 +192,7 @@ where
     }
     let known = match known {
         Some(known) => known,
-        None => look(None)?.ok_or(NotVideo)?,
+        None => look(None)?.ok_or_else(NotVideo::default)?,
     };
     open(&mut disk, dir).await?;
     let Some((sink, file)) = disk else { unreachable!("opened above") };
@@ -217,7 +217,7 @@ fn sniff_so_far(head: &[u8], looked_at: &mut usize) -> Result<Option<Container>,
     *looked_at = head.len();
     match sniff(head) {
         _ if head.len() < HEAD_BYTES_MIN => Ok(None),
-        Err(NotVideo) if head.len() < HEAD_BYTES || (!full && may_be_cut(head)) => Ok(None),
+        Err(NotVideo { .. }) if head.len() < HEAD_BYTES || (!full && may_be_cut(head)) => Ok(None),
         decided => decided.map(Some),
     }
 }

@@ -1,8 +1,13 @@
 //! Whether a file ends before what is in it does, or has a hole, of the kinds of file whose demuxers say nothing of that: by the lengths that
 //! their own structure tells.
 
+mod joined;
 mod mxf;
 mod streams;
+mod zeros;
+
+pub(super) use self::joined::another_begins;
+pub(super) use self::zeros::zeros_behind;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

@@ -94,7 +94,7 @@ async fn one_that_crashes_is_told_from_one_that_refuses() {
     assert!(!error.is_input_fault());
     let error = failure("echo 'file:/x: Invalid data found when processing input' >&2; exit 1", SOON).await;
     assert!(
-        matches!(&error, TranscodeError::Refused { reason } if reason.contains("Invalid data")),
+        matches!(&error, TranscodeError::Refused { reason } if reason.contains("no video and no sound can be found in it")),
         "{error}"
     );
     assert!(error.is_input_fault());
@@ -209,7 +209,7 @@ async fn a_probe_that_hangs_or_babbles_is_ended() {
         ("echo '{'; exit 0", "can't be run"),
         ("echo no >&2; kill -SEGV $$", "crashed (signal: 11"),
         ("echo 'sh: Cannot fork' >&2; exit 2", "can't be run"),
-        ("echo '[mov @ 0x55cd] it is no video' >&2; exit 1", "refuses it: it is no video"),
+        ("echo '[mov @ 0x55cd] it is no video' >&2; exit 1", "ffprobe says: it is no video"),
     ] {
         let tools = Tools {
             ffprobe: stub(&scripts, body),

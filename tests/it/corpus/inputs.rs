@@ -150,6 +150,7 @@ impl Input {
                     bytes[hole].fill(0);
                 }
                 "drop-front" => drop(bytes.drain(..with.parse::<usize>().unwrap())),
+                "append-zeros" => bytes.resize(bytes.len() + with.parse::<usize>().unwrap(), 0),
                 "append-noise" => bytes.extend(noise(with.parse().unwrap())),
                 "packets-204" => {
                     bytes = bytes.chunks(188).flat_map(|packet| [packet, &[0; 16]].concat()).collect();

@@ -59,13 +59,19 @@ pub struct Audio {
 
 /// Looks at all of a file. `folder`: for what is decoded of it, which may be much.
 pub fn measure(path: &Path, folder: &Path) -> Result<Measured, String> {
-    let described = ffprobe(path, &["-show_streams", "-show_packets"])?;
+    let described = ffprobe(path, &["-show_format", "-show_streams", "-show_packets"])?;
     let of = |kind: &str| {
         described["streams"].as_array().into_iter().flatten().find(|stream| stream["codec_type"] == kind)
     };
     let (video, audio) = (of("video"), of("audio"));
     let decoded = Decoded::of(path, folder, video, audio)?;
-    let video = video.map(|stream| pictures::look(stream, &described["packets"], &decoded)).transpose()?;
+    let mut video =
+        video.map(|stream| pictures::look(stream, &described["packets"], &decoded)).transpose()?;
+    // An MP4 says twice how long its pictures last: by how long they are decoded, and by its edit list, which players go by.
+    let whole = seconds(&described["format"]["duration"]);
+    if let (Some(video), None, Some(whole)) = (&mut video, audio, whole) {
+        video.duration = video.duration.max(whole);
+    }
     let start = video.as_ref().map_or(0.0, |video| video.start);
     let audio = audio.map(|stream| sound::listen(stream, start, &decoded)).transpose()?;
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
