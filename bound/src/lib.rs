@@ -137,6 +137,17 @@ impl Trace {
         })
     }
 
+    /// The same of a schedule that there is, and that serves so many of the requests in time: where it serves all of them, no search is
+    /// needed for how many could be.
+    pub fn bound_of_schedule(&self, buckets: usize, served: usize) -> Result<Bound, BoundError> {
+        if served < self.requests() {
+            return self.bound_by_prices(buckets, served);
+        }
+        self.check()?;
+        let latency_s = prices::Market::new(self, buckets).least_latency_s(served);
+        Ok(Bound { mean_latency_s: latency_s / served.max(1) as f64, success_ratio: 1.0, buckets })
+    }
+
     /// The shortest buckets that [`Self::bound`] takes, within a tenth or so; none for a trace that is too large with any.
     #[cfg(feature = "solver")]
     pub fn bucket_s_min(&self) -> Option<f64> {

@@ -20,6 +20,8 @@ use super::{Trace, TraceJob};
 const STEPS: usize = 400;
 /// Steps after which the stride is halved, where the bound has not become better meanwhile.
 const PATIENCE: usize = 12;
+/// Strides below this change the bound by nothing that matters.
+const STRIDE_MIN: f64 = 1.0 / 4096.0;
 
 /// Nodes between which no job can tell a difference: their time is one.
 #[derive(Clone, Debug)]
@@ -116,7 +118,8 @@ impl<'a> Market<'a> {
             // The cheapest moment of a bucket is its first.
             let cost = |bucket: usize| {
                 let waited = (bucket as f64 * self.bucket_s - ready).max(0.0);
-                ways + work * (1.0 + (waited / work).floor())
+                // As `floor`, of what is not negative.
+                ways + work * (1.0 + ((waited / work) as u64) as f64)
             };
             let row = &prices[number * self.buckets..(number + 1) * self.buckets];
             for (bucket, price) in row.iter().enumerate().skip(self.bucket_of(ready)) {
@@ -162,7 +165,14 @@ impl<'a> Market<'a> {
                     let gains = 1.0 - price * work;
                     if gains > most {
                         (most, at) = (gains, Some((number, bucket)));
+                        if most >= 1.0 {
+                            // Nothing is better than time that is free.
+                            break;
+                        }
                     }
+                }
+                if most >= 1.0 {
+                    break;
                 }
             }
             value += most;
@@ -217,6 +227,9 @@ impl<'a> Market<'a> {
                 stuck += 1;
                 if stuck >= PATIENCE {
                     (stride, stuck) = (stride / 2.0, 0);
+                    if stride < STRIDE_MIN {
+                        break;
+                    }
                     prices.clone_from(&best_prices);
                     value(&prices, &mut used);
                 }

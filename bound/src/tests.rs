@@ -175,6 +175,16 @@ fn prices_come_near_to_what_the_solver_finds() {
 }
 
 #[test]
+fn of_a_schedule_that_serves_all_no_search_is_needed_for_how_many_can_be() {
+    let mut trace = busy(9);
+    trace.jobs.iter_mut().for_each(|job| job.allowed_s = Some(60.0));
+    let searched = trace.bound_by_prices(90, 9).unwrap();
+    assert!((searched.success_ratio - 1.0).abs() < 1e-9);
+    assert_eq!(trace.bound_of_schedule(90, 9).unwrap(), Bound { success_ratio: 1.0, ..searched });
+    assert_eq!(trace.bound_of_schedule(90, 8).unwrap(), trace.bound_by_prices(90, 8).unwrap());
+}
+
+#[test]
 fn of_schedules_that_serve_a_part_the_bound_is_on_the_cheapest_part() {
     let mut trace = busy(9);
     let all = trace.bound_by_prices(90, 9).unwrap();

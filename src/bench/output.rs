@@ -4,8 +4,6 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use starling_placement::sim::Recorded;
-
 use super::report::Report;
 use super::tables::tables;
 use super::{BenchError, figures, html};
@@ -19,9 +17,8 @@ pub(super) fn write(folder: &Path, report: &Report) -> Result<(), BenchError> {
     let json = serde_json::to_string_pretty(report).map_err(|error| BenchError::Figure(error.to_string()))?;
     replace(folder, "report.json", &json)?;
     let recorded = report.validation.iter().flat_map(|validation| &validation.recorded);
-    for (number, requests) in (1..).zip(recorded) {
-        let lines: Vec<String> = requests.iter().map(line).collect();
-        replace(folder, &format!("validation-{number}.jsonl"), &(lines.join("\n") + "\n"))?;
+    for (number, recording) in (1..).zip(recorded) {
+        replace(folder, &format!("validation-{number}.jsonl"), &recording.text())?;
     }
     let figures = figures::figures(report)?;
     for figure in &figures {
@@ -32,17 +29,6 @@ pub(super) fn write(folder: &Path, report: &Report) -> Result<(), BenchError> {
         replace(folder, &format!("{}.svg", figure.id), &alone)?;
     }
     replace(folder, "report.html", &html::page(report, &tables(report), &figures))
-}
-
-/// A recorded request as one line.
-fn line(request: &Recorded) -> String {
-    let Recorded { at, node, bytes, result_bytes, work, work_pixels } = request;
-    let (at_ms, work_ms) = (at.as_millis() as u64, work.as_millis() as u64);
-    serde_json::json!({
-        "at_ms": at_ms, "node": node, "bytes": bytes, "result_bytes": result_bytes, "work_ms": work_ms,
-        "work_pixels": work_pixels,
-    })
-    .to_string()
 }
 
 /// A file whose readers see the old one or the new one, and nothing between.

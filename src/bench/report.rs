@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use starling_placement::sim::Recorded;
 
 use super::counters::Counters;
 use super::plan::Experiment;
+use crate::client::load::Recording;
 
 /// The shape of the report; a change that a reader has to know of raises it.
 pub const FORMAT: u32 = 1;
@@ -249,7 +249,7 @@ pub struct Validation {
     pub rows: Vec<ValidationRow>,
     /// What the simulator got of each, by `validation-1.jsonl` and so on.
     #[serde(skip)]
-    pub recorded: Vec<Vec<Recorded>>,
+    pub recorded: Vec<Recording>,
 }
 
 /// One cell on both.

@@ -1,13 +1,15 @@
 //! `starling load`: the load generator.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use starling::client::load::{self, Generator, Options, ReportUrl, Snapshot};
-use starling::client::{Endpoint, Target, discover};
+use starling::client::load::{self, Generator, Listener, Options, Recording, ReportUrl, Snapshot};
+use starling::client::{Client, Endpoint, Members, Target, discover};
 
 use super::out;
 
@@ -78,6 +80,11 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
+    /// Write what was sent when, and how long each job kept a worker, for `starling sim --replay FILE`; hears of the jobs of the nodes
+    /// that it sends to
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
     /// Tell a monitor at this address every 5 s how the run goes, as the paper's client does
     #[arg(long, env = "STARLING_REPORT", value_name = "URL")]
     report: Option<ReportUrl>,
@@ -111,6 +118,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         args.to.into_iter().map(Target::from).collect()
     };
+    let recorder = match &args.record {
+        Some(path) => {
+            Some(Recorder::start(path, (&client, &nodes), args.deadline.unwrap_or(args.timeout)).await?)
+        }
+        None => None,
+    };
     let begin = Generator::begin(Options {
         client,
         nodes,
@@ -126,6 +139,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         retry: args.retry,
         verify: args.verify,
         report: args.report,
+        record: recorder.is_some(),
     });
     let generator = begin.await?;
     // Draws on stderr, and only if that is a terminal.
@@ -141,8 +155,66 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         never = draw(&bar, &generator) => match never {},
     };
     bar.finish_and_clear();
+    if let Some(recorder) = recorder {
+        recorder.write(generator).await?;
+    }
     if args.json { out::json(&report) } else { out::lines(&report.text()) }?;
     Ok(if report.succeeded > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What `--record` needs.
+struct Recorder {
+    path: PathBuf,
+    nodes: usize,
+    workers: usize,
+    deadline: Duration,
+    listener: Listener,
+}
+
+impl Recorder {
+    async fn start(
+        path: &Path,
+        (client, nodes): (&Client, &[Target]),
+        deadline: Duration,
+    ) -> anyhow::Result<Self> {
+        let endpoints = nodes.iter().map(|node| &node.endpoint);
+        let listener =
+            Listener::start(client, endpoints).await.context("--record needs the events of each node")?;
+        let mut workers = None;
+        for node in nodes {
+            if let Ok((_, view)) = Members::fetch(client, &node.endpoint).await {
+                let each = view.members.iter().filter_map(|member| member.load.as_ref()?.workers);
+                workers = workers.max(each.max());
+            }
+        }
+        let workers = usize::try_from(workers.unwrap_or(1)).unwrap_or(1).max(1);
+        Ok(Self { path: path.to_owned(), nodes: nodes.len(), workers, deadline, listener })
+    }
+
+    async fn write(self, generator: Generator) -> anyhow::Result<()> {
+        let records = generator.records();
+        let numbers: Vec<u64> = records.iter().map(|record| record.number).collect();
+        // Hashing takes its time.
+        let named = tokio::task::spawn_blocking(move || {
+            let name = |number| Ok((number, generator.content(number)?.short()));
+            numbers.into_iter().map(name).collect::<std::io::Result<BTreeMap<_, _>>>()
+        });
+        let contents = named.await?.context("a file that was sent can't be read any more")?;
+        let nodes: Vec<usize> = (0..self.nodes).collect();
+        let requests = self.listener.recorded(&records, &contents, &nodes).await;
+        let jobs = self.listener.jobs();
+        if jobs == 0 {
+            bail!("no node told of a job that was done: --record has nothing to write");
+        }
+        let recording =
+            Recording { nodes: self.nodes, workers: self.workers, deadline: self.deadline, requests };
+        recording.write(&self.path).with_context(|| format!("can't write {}", self.path.display()))?;
+        let (requests, path) = (recording.requests.len(), self.path.display());
+        out::complain(format_args!(
+            "starling load: {requests} requests and {jobs} jobs recorded: starling sim --replay {path} --policy all"
+        ));
+        Ok(())
+    }
 }
 
 async fn draw(bar: &ProgressBar, generator: &Generator) -> Infallible {

@@ -125,6 +125,9 @@ pub fn run_command(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(workload) = args.work.workload {
         return workload::run(&args.work, workload, (args.nodes, args.seed, args.seeds), args.json);
     }
+    if let Some(path) = &args.work.replay {
+        return workload::run_replay(&args.work, path, (args.seed, args.seeds), args.json);
+    }
     match args.experiment {
         Some(Experiment::Lifeguard) => run_lifeguard(args),
         Some(Experiment::MassDeath) => run_mass_death(args),

@@ -187,3 +187,38 @@ fn what_cannot_be_sent_is_one_clear_line() {
         assert!(said.contains(expected), "{args:?}: {said}");
     }
 }
+
+/// What was sent to real nodes is replayed in the simulator, under any policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_recorded_is_replayed() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let folder = clips(2);
+    let file = folder.path().join("run.jsonl");
+    let sends = [text(folder.path()), "--to", &node.http_address, "--parallel", "2", "--duration", "2s"];
+    let output =
+        load(&[&sends[..], &["--seed", "1", "--unique", "--json", "--record", text(&file)]].concat());
+    let report = report(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("starling sim --replay"), "{said}");
+    let recorded = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(recorded.lines().count() as u64, 1 + report["requests"].as_u64().unwrap(), "{recorded}");
+
+    let sim = |path: &Path| {
+        let args =
+            ["sim", "--replay", text(path), "--policy", "eta,score:0.8,omniscient", "--seeds", "2", "--json"];
+        Command::new(env!("CARGO_BIN_EXE_starling")).args(args).output().unwrap()
+    };
+    let replayed = self::report(&sim(&file));
+    assert_eq!((&replayed["nodes"], &replayed["jobs"]), (&1.into(), &report["requests"]), "{replayed}");
+    for policy in ["eta", "score:0.8", "omniscient"] {
+        let figures = &replayed["policies"][policy];
+        assert_eq!(figures["success_ratio"], 1.0, "{figures}");
+        assert!(figures["mean_ms"].as_f64().unwrap() > 1.0, "{figures}");
+        assert_eq!(figures["violations"], serde_json::json!([]), "{figures}");
+    }
+
+    std::fs::write(&file, "no recording").unwrap();
+    let output = sim(&file);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("run.jsonl") && said.contains("line 1"), "{said}");
+}

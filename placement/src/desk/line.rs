@@ -11,6 +11,39 @@ use crate::content::ClientTag;
 /// Whether a guest is due is not looked at more often than this.
 const GUEST_LOOK_MIN: Duration = Duration::from_millis(10);
 
+/// What stands in the line at a moment.
+struct Line {
+    /// Jobs that wait, in the order of their coming: whose, and what each costs.
+    jobs: Vec<(ClientTag, Duration)>,
+    /// Places held for such, by client: how many, and what a usual job of the client costs.
+    places: Vec<(ClientTag, usize, Duration)>,
+    /// Both, by client.
+    waiting: Tally,
+    /// What is left of each job that runs.
+    running: Vec<Duration>,
+}
+
+impl Line {
+    /// What each job takes that comes before one more of this client, in no certain order.
+    fn each_before(&self, client: ClientTag, mut each: impl FnMut(Duration)) {
+        let of_own = self.waiting.of(client);
+        let mut turns = Tally::default();
+        let mut comes_before = |other: ClientTag| {
+            let its_turn = other == client || turns.of(other) < before(of_own, self.waiting.of(other));
+            turns.add(other);
+            its_turn
+        };
+        for (other, cost) in &self.jobs {
+            if comes_before(*other) {
+                each(*cost);
+            }
+        }
+        for (other, places, usual) in &self.places {
+            (0..*places).filter(|_| comes_before(*other)).for_each(|_| each(*usual));
+        }
+    }
+}
+
 impl Desk {
     /// Jobs that wait, and places held for such, by client.
     pub(super) fn waiting(&self) -> Tally {
@@ -57,22 +90,10 @@ impl Desk {
         own: Option<ReservationId>,
         cost: impl FnOnce() -> Duration,
     ) -> Duration {
-        let reserved: Tally =
-            self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
-        let mut waiting = reserved.clone();
-        self.queue.iter().for_each(|job| waiting.add(job.job.client));
-        if self.running.len() + waiting.all() < self.workers {
+        if self.is_worker_free(own) {
             return Duration::ZERO;
         }
-        let mut work = Duration::ZERO;
-        self.each_before(now, client, own, &mut |more| work += more);
-        let running: Duration = self.running.iter().map(|running| self.remains(running, now)).sum();
-        let mut running = self.share(running);
-        if let Some(after) = self.guest_after(client, cost) {
-            // It need not wait for the end of what others keep all workers with.
-            running = running.min(after);
-        }
-        self.share(work) + running
+        self.wait_in(&self.line(now, own), client, cost)
     }
 
     /// When a worker is free for one more job of this client: what comes before it begins in its turn, each at the first worker that
@@ -84,57 +105,73 @@ impl Desk {
         client: ClientTag,
         own: Option<ReservationId>,
     ) -> Duration {
-        let wait = self.wait(now, client, own);
-        if wait.is_zero() {
-            return wait;
+        if self.is_worker_free(own) {
+            return Duration::ZERO;
         }
-        let mut free: Vec<Duration> = self.running.iter().map(|running| self.remains(running, now)).collect();
-        free.resize(free.len().max(self.workers), Duration::ZERO);
-        // A worker for guests takes no other job.
-        free.sort_unstable();
-        free.drain(..free.len() - self.workers);
-        let mut before = |work: Duration| {
-            if let Some(first) = free.iter_mut().min() {
-                *first += work;
-            }
-        };
-        self.each_before(now, client, own, &mut before);
-        free.into_iter().min().unwrap_or_default().min(wait)
-    }
-
-    /// What each job takes that comes before one more of this client, in no certain order.
-    fn each_before(
-        &self,
-        now: Instant,
-        client: ClientTag,
-        own: Option<ReservationId>,
-        each: &mut impl FnMut(Duration),
-    ) {
-        let reserved: Tally =
-            self.reservations.iter().filter(|(id, _)| Some(**id) != own).map(|(_, client)| *client).collect();
-        let mut waiting = reserved.clone();
-        self.queue.iter().for_each(|job| waiting.add(job.job.client));
-        let of_own = waiting.of(client);
-        let mut turns = Tally::default();
-        let mut comes_before = |other: ClientTag| {
-            let its_turn = other == client || turns.of(other) < before(of_own, waiting.of(other));
-            turns.add(other);
-            its_turn
-        };
-        for waiting in self.queue.iter().filter(|waiting| comes_before(waiting.job.client)) {
-            each(self.cost(Work::from(&waiting.job), now));
-        }
-        for (other, places) in reserved.iter() {
-            let usual = self.usual(other, now).unwrap_or(USUAL_GUESS);
-            (0..places).filter(|_| comes_before(other)).for_each(|_| each(usual));
-        }
+        self.begins_in(&self.line(now, own), now, client)
     }
 
     /// The same for a client of which nothing is known, were all that is here before it.
     pub(super) fn wait_of_all(&self, now: Instant) -> Duration {
-        let mut clients = self.waiting();
+        if self.is_worker_free(None) {
+            return Duration::ZERO;
+        }
+        // What is here is looked at once, and not for each client.
+        let line = self.line(now, None);
+        let mut clients = line.waiting.clone();
         self.running.iter().for_each(|running| clients.add(running.job.client));
-        clients.iter().map(|(client, _)| self.begins_after(now, client, None)).max().unwrap_or_default()
+        clients.iter().map(|(client, _)| self.begins_in(&line, now, client)).max().unwrap_or_default()
+    }
+
+    /// Whether one more job would be begun at once. `own`: a place that is not counted.
+    fn is_worker_free(&self, own: Option<ReservationId>) -> bool {
+        let is_held = own.is_some_and(|own| self.reservations.contains_key(&own));
+        let waiting = self.reservations.len() + self.queue.len() - usize::from(is_held);
+        self.running.len() + waiting < self.workers
+    }
+
+    /// All that waits and runs, and what it costs. `own`: a place that is not counted.
+    fn line(&self, now: Instant, own: Option<ReservationId>) -> Line {
+        let held = self.reservations.iter().filter(|(id, _)| Some(**id) != own);
+        let places: Tally = held.map(|(_, client)| *client).collect();
+        let mut waiting = places.clone();
+        let jobs = self.queue.iter().map(|Waiting { job, .. }| {
+            waiting.add(job.client);
+            (job.client, self.cost(Work::from(job), now))
+        });
+        let jobs = jobs.collect();
+        let usual = |client| self.usual(client, now).unwrap_or(USUAL_GUESS);
+        let places = places.iter().map(|(client, places)| (client, places, usual(client))).collect();
+        let running = self.running.iter().map(|running| self.remains(running, now)).collect();
+        Line { jobs, places, waiting, running }
+    }
+
+    /// As [`Self::wait_for`], in a line that has no worker free.
+    fn wait_in(&self, line: &Line, client: ClientTag, cost: impl FnOnce() -> Duration) -> Duration {
+        let mut work = Duration::ZERO;
+        line.each_before(client, |more| work += more);
+        let mut running = self.share(line.running.iter().sum());
+        if let Some(after) = self.guest_after(client, cost) {
+            // It need not wait for the end of what others keep all workers with.
+            running = running.min(after);
+        }
+        self.share(work) + running
+    }
+
+    /// As [`Self::begins_after`], in a line that has no worker free.
+    fn begins_in(&self, line: &Line, now: Instant, client: ClientTag) -> Duration {
+        let mut free = line.running.clone();
+        free.resize(free.len().max(self.workers), Duration::ZERO);
+        // A worker for guests takes no other job.
+        free.sort_unstable();
+        free.drain(..free.len() - self.workers);
+        line.each_before(client, |work| {
+            if let Some(first) = free.iter_mut().min() {
+                *first += work;
+            }
+        });
+        let wait = self.wait_in(line, client, || self.usual(client, now).unwrap_or(USUAL_GUESS));
+        free.into_iter().min().unwrap_or_default().min(wait)
     }
 
     /// How much work stands before a client's job that comes now, and holds this place already if it holds one.

@@ -65,6 +65,21 @@ pub struct Desk {
     last_id: u64,
 }
 
+/// What is at a desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Jobs waiting.
+    pub queued: usize,
+    /// Those of them that came back from a peer: they may wait beyond the queue's capacity.
+    pub came_back: usize,
+    /// Places held for jobs that are on their way.
+    pub reserved: usize,
+    /// Jobs with a worker.
+    pub running: usize,
+    /// Jobs that are with peers, and may come back.
+    pub away: usize,
+}
+
 /// A reading of a desk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeskStats {
@@ -379,13 +394,25 @@ impl Desk {
         self.speeds.usual(client, profile, now)
     }
 
-    /// A reading.
-    pub fn stats(&self, now: Instant) -> DeskStats {
-        DeskStats {
+    /// How many jobs and places are here.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
             queued: self.queue.len(),
             came_back: self.queue.iter().filter(|waiting| waiting.came_back).count(),
             reserved: self.reservations.len(),
             running: self.running.len(),
+            away: self.away.len(),
+        }
+    }
+
+    /// A reading.
+    pub fn stats(&self, now: Instant) -> DeskStats {
+        let Occupancy { queued, came_back, reserved, running, .. } = self.occupancy();
+        DeskStats {
+            queued,
+            came_back,
+            reserved,
+            running,
             service: self.speeds.service(now),
             pixels_per_s: self.speeds.pixels_per_s(),
             wait: self.wait_of_all(now),

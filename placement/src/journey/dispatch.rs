@@ -1,6 +1,7 @@
 //! Carrying a routing decision out: one candidate after the other, until one has done the job.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -285,11 +286,13 @@ fn decided<O>(attempt: Result<Done<O>, Attempt>) -> Option<Outcome<O>> {
 }
 
 fn scores_text(ranked: &[Candidate]) -> Arc<str> {
-    let one = |Candidate { identity, score, .. }: &Candidate| {
-        format!("{}/{}={score:.3}", identity.name, identity.zone)
-    };
+    let mut text = String::new();
     let scored = ranked.iter().filter(|candidate| candidate.score.is_finite());
-    scored.take(PEERS_ASKED_MAX + 1).map(one).collect::<Vec<_>>().join(" ").into()
+    for Candidate { identity, score, .. } in scored.take(PEERS_ASKED_MAX + 1) {
+        let space = if text.is_empty() { "" } else { " " };
+        write!(text, "{space}{}/{}={score:.3}", identity.name, identity.zone).expect("a text takes all");
+    }
+    text.into()
 }
 
 #[cfg(test)]

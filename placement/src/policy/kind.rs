@@ -151,17 +151,29 @@ impl Policy {
         }
     }
 
-    /// How much may stand before the job at a node, and where its time goes there if that is predicted.
-    pub(super) fn promise(
-        &self,
-        situation: &Situation<'_>,
-        own: &Node,
-        (row, node): (Option<&Row>, &Node),
-    ) -> (Patience, Option<Forecast>) {
+    /// What this policy has an offer say.
+    pub(super) fn promises(&self, situation: &Situation<'_>, own: &Node) -> Promises {
         match self.kind {
-            PolicyKind::Random | PolicyKind::RoundRobin => (Patience::Any, None),
-            PolicyKind::Eta => Eta::new(situation, own).promise(row, node),
-            _ => (Patience::default(), None),
+            PolicyKind::Random | PolicyKind::RoundRobin => Promises::Of(Patience::Any),
+            PolicyKind::Eta => Promises::Times(Eta::new(situation, own)),
+            _ => Promises::Of(Patience::default()),
+        }
+    }
+}
+
+/// What is said of a node beside its figure: how much may stand before the job there, and where its time goes if that is predicted.
+pub(super) enum Promises {
+    /// The same for all nodes; no time is predicted.
+    Of(Patience),
+    /// By the times that are predicted.
+    Times(Eta),
+}
+
+impl Promises {
+    pub(super) fn of(&self, row: Option<&Row>, node: &Node) -> (Patience, Option<Forecast>) {
+        match self {
+            Self::Of(patience) => (*patience, None),
+            Self::Times(eta) => eta.promise(row, node),
         }
     }
 }

@@ -9,11 +9,12 @@
 //!
 //! Nothing re-sorts after it.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
+use super::kind::Promises;
 use super::roster::{Roster, Row};
 use super::situation::Situation;
+use super::wait::Work;
 use super::walk::{Node, ZoneWays, seconds};
 use super::{Candidate, Concern, Policy, PolicyKind, RouteKind};
 use rand::RngCore;
@@ -31,25 +32,66 @@ pub(super) struct Scratch {
     pub(super) known: Vec<u32>,
 }
 
-/// A node and what its place goes by.
+/// What a node's place goes by, as one number, so that places are compared without a branch: the lower one goes first. From the top:
+/// what speaks against it, an encoder in hardware, the figure (or, of nodes without one, the distance), the node's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u128);
+
+/// A node and its place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pick {
-    class: u8,
+    place: Place,
     figure: f64,
-    /// Of two without a figure the nearer one goes first.
-    distance_s: f64,
     node: Node,
+}
+
+/// One of those that may be among the best.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    place: Place,
+    figure: f64,
+    /// Where the node stands in [`Best::nodes`]: they are large, and are not moved as places change.
+    at: u32,
 }
 
 /// The best few of the nodes that it is told of.
 #[derive(Debug, Default)]
 pub(super) struct Best {
-    picks: Vec<Pick>,
+    kept: Vec<Kept>,
+    nodes: Vec<Node>,
+    /// Where nodes stand in `nodes` that are not kept any more.
+    free: Vec<u32>,
     count_max: usize,
-    /// The last of the best so far, once there are as many as wanted.
-    worst: Option<Pick>,
+    /// The last of the best so far, once there are as many as wanted; and its class and figure.
+    worst: Option<(Place, u8, f64)>,
     /// This node's, whether it is among them or not.
     own: Option<Pick>,
+}
+
+/// A number that is ordered as [`f64::total_cmp`] orders.
+const fn ordered(figure: f64) -> u64 {
+    let bits = figure.to_bits();
+    let negative = (bits.cast_signed() >> 63).cast_unsigned();
+    bits ^ (negative | 1 << 63)
+}
+
+impl Place {
+    const NO_FIGURE: u128 = 1 << 96;
+    const CLASS_SHIFT: u32 = 97;
+
+    fn new(class: u8, figure: f64, distance_s: f64, index: u32) -> Self {
+        let (none, by) =
+            if figure.is_finite() { (0, ordered(figure)) } else { (Self::NO_FIGURE, ordered(distance_s)) };
+        Self(u128::from(class) << Self::CLASS_SHIFT | none | u128::from(by) << 32 | u128::from(index))
+    }
+
+    const fn class(self) -> u8 {
+        (self.0 >> Self::CLASS_SHIFT) as u8
+    }
+
+    const fn is_own(self) -> bool {
+        self.0 as u32 == 0
+    }
 }
 
 impl Policy {
@@ -76,47 +118,47 @@ impl Policy {
         }
         scratch.best.begin(count_max);
         self.weigh((situation, roster), own, rng, scratch);
-        let picks = scratch.best.end();
-        let candidates = picks.iter().zip(0u32..).map(|(pick, place)| {
-            let row = pick.node.index.checked_sub(1).map(|row| &roster.rows[row as usize]);
-            let figure = if pick.figure.is_finite() && self.kind.gives_places() {
+        let (work, promises) = (situation.work(), self.promises(situation, &own));
+        let (picks, nodes) = scratch.best.end();
+        let candidates = picks.iter().zip(0u32..).map(|(kept, place)| {
+            let node = &nodes[kept.at as usize];
+            let row = node.index.checked_sub(1).map(|row| &roster.rows[row as usize]);
+            let figure = if kept.figure.is_finite() && self.kind.gives_places() {
                 f64::from(place)
             } else {
-                pick.figure
+                kept.figure
             };
-            self.candidate(situation, &own, (row, &pick.node), figure)
+            candidate(situation, (&work, &promises), (row, node), figure)
         });
         candidates.collect()
     }
+}
 
-    fn candidate(
-        &self,
-        situation: &Situation<'_>,
-        own: &Node,
-        (row, node): (Option<&Row>, &Node),
-        score: f64,
-    ) -> Candidate {
-        let member = row.map_or(&situation.view.local, |row| &situation.view.peers[row.member as usize]);
-        let (route, rtt, load) = match row {
-            None => (RouteKind::Local, Some(Duration::ZERO), Some(situation.own.load)),
-            Some(row) => {
-                let load = member.load.filter(|_| node.known).map(|load| load.sample);
-                (row.route, member.rtt.map(|rtt| rtt.mean), load)
-            }
-        };
-        let work_s = situation.work().of(row, node);
-        let (patience, forecast) = self.promise(situation, own, (row, node));
-        Candidate {
-            identity: member.identity.clone(),
-            route,
-            score,
-            rtt,
-            load,
-            concern: node.concern,
-            patience,
-            work: seconds(work_s),
-            forecast,
+fn candidate(
+    situation: &Situation<'_>,
+    (work, promises): (&Work, &Promises),
+    (row, node): (Option<&Row>, &Node),
+    score: f64,
+) -> Candidate {
+    let member = row.map_or(&situation.view.local, |row| &situation.view.peers[row.member as usize]);
+    let (route, rtt, load) = match row {
+        None => (RouteKind::Local, Some(Duration::ZERO), Some(situation.own.load)),
+        Some(row) => {
+            let load = member.load.filter(|_| node.known).map(|load| load.sample);
+            (row.route, member.rtt.map(|rtt| rtt.mean), load)
         }
+    };
+    let (patience, forecast) = promises.of(row, node);
+    Candidate {
+        identity: member.identity.clone(),
+        route,
+        score,
+        rtt,
+        load,
+        concern: node.concern,
+        patience,
+        work: seconds(work.of(row, node)),
+        forecast,
     }
 }
 
@@ -203,22 +245,17 @@ impl Pick {
                 }
             };
         let figure = if node.concern == Concern::Unknown { f64::INFINITY } else { figure };
-        let distance_s = if figure.is_finite() { 0.0 } else { row.map_or(0.0, |row| row.distance_s) };
-        Self { class: node.concern as u8 * 2 + u8::from(!ready), figure, distance_s, node }
-    }
-
-    fn compare(&self, other: &Self) -> Ordering {
-        self.class
-            .cmp(&other.class)
-            .then_with(|| self.figure.total_cmp(&other.figure))
-            .then_with(|| self.distance_s.total_cmp(&other.distance_s))
-            .then_with(|| self.node.index.cmp(&other.node.index))
+        let class = node.concern as u8 * 2 + u8::from(!ready);
+        let distance_s = row.map_or(0.0, |row| row.distance_s);
+        Self { place: Place::new(class, figure, distance_s, node.index), figure, node }
     }
 }
 
 impl Best {
     fn begin(&mut self, count_max: usize) {
-        self.picks.clear();
+        self.kept.clear();
+        self.nodes.clear();
+        self.free.clear();
         (self.count_max, self.worst, self.own) = (count_max, None, None);
     }
 
@@ -231,38 +268,85 @@ impl Best {
     /// Whether a node may be among the best: rather yes than no.
     #[inline]
     fn may_be(&self, situation: &Situation<'_>, node: &Node, figure: f64) -> bool {
-        let Some(worst) = &self.worst else { return true };
+        let Some((_, worst_class, worst_figure)) = self.worst else { return true };
         // Where no encoder is asked for none is ready.
         let class = node.concern as u8 * 2 + u8::from(situation.job.hardware == 0);
-        class < worst.class || (class == worst.class && figure <= worst.figure)
+        class < worst_class || (class == worst_class && figure <= worst_figure)
     }
 
     pub(super) fn add(&mut self, pick: Pick) {
-        if self.worst.is_some_and(|worst| pick.compare(&worst).is_gt()) {
+        if self.worst.is_some_and(|(worst, ..)| pick.place > worst) {
             return;
         }
-        self.picks.push(pick);
-        if self.picks.len() >= self.count_max.saturating_add(SPARE) {
+        self.keep(pick);
+        if self.kept.len() >= self.count_max.saturating_add(SPARE) {
             self.keep_best();
-            self.worst = self.picks.iter().copied().max_by(Pick::compare);
+            let worst = self.kept.iter().max_by_key(|kept| kept.place);
+            self.worst = worst.map(|worst| (worst.place, worst.place.class(), worst.figure));
         }
+    }
+
+    fn keep(&mut self, Pick { place, figure, node }: Pick) {
+        let at = self.free.pop().unwrap_or(self.nodes.len() as u32);
+        match self.nodes.get_mut(at as usize) {
+            Some(free) => *free = node,
+            None => self.nodes.push(node),
+        }
+        self.kept.push(Kept { place, figure, at });
     }
 
     /// Drops all but as many as are wanted.
     fn keep_best(&mut self) {
-        if self.count_max < self.picks.len() {
-            self.picks.select_nth_unstable_by(self.count_max, Pick::compare);
-            self.picks.truncate(self.count_max);
+        if self.count_max < self.kept.len() {
+            self.kept.select_nth_unstable_by_key(self.count_max, |kept| kept.place);
+            self.free.extend(self.kept.drain(self.count_max..).map(|kept| kept.at));
         }
     }
 
-    /// The best, in their order, and this node behind them if it is not among them.
-    fn end(&mut self) -> &[Pick] {
+    /// The best, in their order, and this node behind them if it is not among them; and the nodes that they are.
+    fn end(&mut self) -> (&[Kept], &[Node]) {
         self.keep_best();
-        self.picks.sort_unstable_by(Pick::compare);
-        if !self.picks.iter().any(|pick| pick.node.index == 0) {
-            self.picks.extend(self.own);
+        self.kept.sort_unstable_by_key(|kept| kept.place);
+        if !self.kept.iter().any(|kept| kept.place.is_own())
+            && let Some(own) = self.own
+        {
+            self.keep(own);
         }
-        &self.picks
+        (&self.kept, &self.nodes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Beside the comparison field by field.
+        #[test]
+        fn one_number_is_ordered_as_its_parts_are(
+            a in (0u8..12, any::<f64>(), 0.0f64..10.0, any::<u32>()),
+            b in (0u8..12, any::<f64>(), 0.0f64..10.0, any::<u32>()),
+            alike in 0u8..4,
+        ) {
+            let mut b = b;
+            if alike > 0 { b.0 = a.0 }
+            if alike > 1 { b.1 = a.1 }
+            if alike > 2 { b.2 = a.2 }
+            let figure = |figure: f64| if figure.is_finite() { figure } else { f64::INFINITY };
+            let parts = |(class, by, distance_s, index): (u8, f64, f64, u32)| {
+                (class, figure(by), if by.is_finite() { 0.0 } else { distance_s }, index)
+            };
+            let place = |(class, by, distance_s, index)| Place::new(class, by, distance_s, index);
+            let (left, right) = (parts(a), parts(b));
+            let expected = left.0.cmp(&right.0)
+                .then(left.1.total_cmp(&right.1))
+                .then(left.2.total_cmp(&right.2))
+                .then(left.3.cmp(&right.3));
+            prop_assert_eq!(place(a).cmp(&place(b)), expected);
+            prop_assert_eq!(place(a).class(), a.0);
+            prop_assert_eq!(place(a).is_own(), a.3 == 0);
+        }
     }
 }

@@ -100,7 +100,7 @@ impl Setup {
         let trace = self.trace()?;
         let buckets = self.span().as_secs_f64() / self.workload.service.as_secs_f64() * BUCKETS_PER_JOB * 2.0;
         // A trace that a run is made of is one.
-        let bound = trace.bound_by_prices(buckets.clamp(1.0, BUCKETS_MAX) as usize, served).ok()?;
+        let bound = trace.bound_of_schedule(buckets.clamp(1.0, BUCKETS_MAX) as usize, served).ok()?;
         Some(Bounded {
             latency_s: bound.mean_latency_s * served as f64,
             in_time: bound.success_ratio * self.jobs as f64,

@@ -288,12 +288,14 @@ impl Check {
         }
         let (stats, workers) = {
             let bench = node.bench();
-            (bench.desk.stats(crate::journey::clock::now()), bench.desk.workers())
+            (bench.desk.occupancy(), bench.desk.workers())
         };
         let (answers, works) = node.journeys.under_way();
         let idle = workers.saturating_sub(stats.running);
         let open = self.open_at.get(&node.index).copied().unwrap_or_default();
         let places = setup.queue + idle;
+        // They hold no place here, and come back to one beyond the queue's capacity if need be.
+        let elsewhere = stats.away + stats.came_back;
         let bounds = [
             (
                 "jobs and places in its queue",
@@ -303,7 +305,7 @@ impl Check {
             ("jobs that run", stats.running, workers + 1),
             ("offers that it holds", node.offers.len(), places + workers),
             ("answers under way", answers, open + places),
-            ("pieces of work under way", works, places + workers + 1),
+            ("pieces of work under way", works, places + workers + 1 + elsewhere),
             ("hand-offs that it remembers", node.handoffs(), 4096),
             ("leases", node.journeys.leases.len(), 65_536),
         ];

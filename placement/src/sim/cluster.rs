@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use starling_overlay::sim::Fault;
 use starling_overlay::{LoadSample, NodeName, View};
 
@@ -18,6 +20,7 @@ use super::record::Record;
 use super::setup::{Setup, Trouble};
 use crate::content::{ContentId, Key};
 use crate::journey::clock;
+use crate::policy::{Policy, PolicyKind, Router};
 
 /// One run's world.
 pub(super) struct Cluster {
@@ -36,6 +39,8 @@ pub(super) struct Cluster {
     /// Jobs that have a worker anywhere.
     running: AtomicUsize,
     record: Mutex<Record>,
+    /// The one that decides for all nodes, under [`Decider::Central`](super::Decider::Central).
+    router: Router,
 }
 
 /// Which node a name stands for.
@@ -57,8 +62,16 @@ impl Cluster {
             results: Mutex::default(),
             running: AtomicUsize::new(0),
             record: Mutex::new(Record::new(&setup)),
+            router: Router::new(
+                Policy { kind: PolicyKind::Eta, ..Policy::default() },
+                StdRng::seed_from_u64(seed),
+            ),
             setup,
         }
+    }
+
+    pub fn router(&self) -> Router {
+        self.router.clone()
     }
 
     /// Since the begin of the run.

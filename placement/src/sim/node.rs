@@ -15,13 +15,14 @@ use tokio::sync::Notify;
 
 use super::bench::{Bench, Place};
 use super::cluster::Cluster;
+use super::decider::Decider;
 use super::offers::Offers;
 use super::process::Process;
-use super::setup::{Decider, Plant};
+use super::setup::Plant;
 use crate::content::Key;
 use crate::desk::{Ready, ReservationId};
 use crate::journey::{self, Event, Facts, Fault, Host, Journeys, Things, clock};
-use crate::policy::{Avoided, Candidate, Policy, Question, Router};
+use crate::policy::{Avoided, Candidate, Policy, PolicyKind, Question, Router};
 use crate::standing::Standings;
 
 /// How often a node says how much it has to do when nothing happens.
@@ -115,7 +116,9 @@ impl SimNode {
         let setup = &cluster.setup;
         let policy = match setup.decider {
             Decider::Policy(policy) => policy,
-            Decider::Omniscient => Policy::default(),
+            Decider::Told(_) | Decider::Central => Policy { kind: PolicyKind::Eta, ..Policy::default() },
+            // It ranks by itself; one node is asked after the other.
+            Decider::Omniscient => Policy { kind: PolicyKind::Score, ..Policy::default() },
         };
         let queue = if setup.plant == Some(Plant::WideQueue) { 2 * setup.queue } else { setup.queue };
         let seed =
@@ -130,7 +133,10 @@ impl SimNode {
             standings: Standings::default(),
             offers: Offers::default(),
             offer_ids: AtomicU64::new(0),
-            router: Router::new(policy, StdRng::seed_from_u64(seed)),
+            router: match setup.decider {
+                Decider::Central => cluster.router(),
+                _ => Router::new(policy, StdRng::seed_from_u64(seed)),
+            },
             bench: Mutex::new(Bench::new(setup.workers, queue)),
             cache: Mutex::default(),
             held_places: Mutex::default(),
@@ -260,7 +266,13 @@ impl Host for SimNode {
 
     fn rank(&self, question: &Question<'_>, count_max: usize) -> Vec<Candidate> {
         match self.cluster.setup.decider {
-            Decider::Policy(_) => self.router.rank(clock::now(), question, count_max),
+            Decider::Told(truth) if truth.has_loads() => {
+                let view = self.with_true_loads(question.view);
+                self.router.rank(clock::now(), &Question { view: &view, ..*question }, count_max)
+            }
+            Decider::Policy(_) | Decider::Told(_) | Decider::Central => {
+                self.router.rank(clock::now(), question, count_max)
+            }
             Decider::Omniscient => self.rank_by_truth(question, count_max),
         }
     }

@@ -3,10 +3,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use starling_overlay::{Load, View};
+
+use super::cluster::index_of;
 use super::node::SimNode;
+use crate::journey::clock;
 use crate::policy::{Candidate, Concern, Patience, Question, RouteKind};
 
 /// What it takes a place for of which nothing is known yet, where nothing was learned.
@@ -39,6 +44,17 @@ impl SimNode {
         free.pop().map_or(0.0, |Reverse(at)| at as f64 / 1e6) / rate.max(1e-3)
     }
 
+    /// A view in which each node's load is as it is now.
+    pub(super) fn with_true_loads(&self, view: &Arc<View>) -> Arc<View> {
+        let (mut view, now) = (View::clone(view), clock::now());
+        for peer in &mut view.peers {
+            if let Some(node) = self.cluster.node(index_of(&peer.identity.name)) {
+                peer.load = Some(Load { sample: node.load(), taken: now });
+            }
+        }
+        Arc::new(view)
+    }
+
     /// The nodes by when the job would be done there in truth.
     pub(super) fn rank_by_truth(&self, question: &Question<'_>, count_max: usize) -> Vec<Candidate> {
         let Question { view, job, .. } = question;
@@ -64,7 +80,7 @@ impl SimNode {
                     RouteKind::between(&self.identity.zone, &node.identity.zone)
                 };
                 Candidate {
-                    identity: std::sync::Arc::clone(&node.identity),
+                    identity: Arc::clone(&node.identity),
                     route,
                     score,
                     rtt: Some(rtt),

@@ -10,7 +10,7 @@ use super::setup::{Setup, ZONES};
 use crate::content::{ClientTag, ContentId};
 
 /// Pixels of work that a usual worker does in a second.
-const PIXELS_PER_S: f64 = 100e6;
+pub(super) const PIXELS_PER_S: f64 = 100e6;
 /// Clients of each zone.
 const CLIENTS: u64 = 8;
 /// Sigma of the lengths of videos.
@@ -56,7 +56,7 @@ impl<'a> Planner<'a> {
         let setup = self.setup;
         if let Some(recorded) = setup.recorded.as_ref().and_then(|all| all.get(self.made as usize)) {
             self.made += 1;
-            return recorded.request(self.made - 1);
+            return recorded.request(self.made - 1, setup.decider.knows_sizes());
         }
         let at = Duration::from_secs_f64(self.at);
         // Arrivals of a Poisson process, whose rate goes up and down.
@@ -125,7 +125,8 @@ fn video(setup: &Setup, content: u64, requester: usize) -> (Video, u64) {
     let seconds = told_s * spread(&mut rng, workload.estimate_sigma);
     let bytes = (workload.bytes as f64 * spread(&mut rng, BYTES_SIGMA)) as u64;
     let result_bytes = (bytes as f64 * RESULT_PART) as u64;
-    (Video { pixels: (told_s * PIXELS_PER_S) as u64, seconds, result_bytes, requester }, bytes)
+    let looks_like_s = if setup.decider.knows_sizes() { seconds } else { told_s };
+    (Video { pixels: (looks_like_s * PIXELS_PER_S) as u64, seconds, result_bytes, requester }, bytes)
 }
 
 /// A log-normal factor with a mean of 1.

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::decider::Decider;
 use super::node::Video;
-use super::plan::Request;
-use super::setup::{Decider, Setup};
+use super::plan::{PIXELS_PER_S, Request};
+use super::setup::Setup;
 use super::workload::{WORKLOADS, Workload};
 use crate::content::{ClientTag, ContentId};
 
-/// A request as it was recorded; each is for a content of its own.
+/// A request as it was recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// When it was sent, after the first one could be.
     pub at: Duration,
     /// To which node, from 0 on.
     pub node: usize,
+    /// What it sends: requests of one number are for the same.
+    pub content: u64,
     /// Length of its video.
     pub bytes: u64,
     /// Length of its result.
@@ -46,11 +49,12 @@ impl Setup {
 }
 
 impl Recorded {
-    /// As the simulated clients send it.
-    pub(super) fn request(&self, number: u64) -> Request {
-        let Self { at, node, bytes, result_bytes, work, work_pixels } = *self;
-        let video = Video { pixels: work_pixels, seconds: work.as_secs_f64(), result_bytes, requester: node };
-        let content = ContentId::of(&number.to_le_bytes());
+    /// As the simulated clients send it. `is_known`: whether a look at its video tells what it takes in truth.
+    pub(super) fn request(&self, number: u64, is_known: bool) -> Request {
+        let Self { at, node, content, bytes, result_bytes, work, work_pixels } = *self;
+        let pixels = if is_known { (work.as_secs_f64() * PIXELS_PER_S) as u64 } else { work_pixels };
+        let video = Video { pixels, seconds: work.as_secs_f64(), result_bytes, requester: node };
+        let content = ContentId::of(&content.to_le_bytes());
         Request { number, at, node, client: ClientTag(0), content, bytes, video, announces: false }
     }
 }
@@ -64,9 +68,14 @@ mod tests {
     #[test]
     fn recorded_requests_take_what_they_took_and_wait_for_each_other() {
         let second = Duration::from_secs(1);
-        let request = |tens_of_s: u32, node| Recorded {
+        let mut content = 0;
+        let mut request = |tens_of_s: u32, node| Recorded {
             at: tens_of_s * 10 * second,
             node,
+            content: {
+                content += 1;
+                content
+            },
             bytes: 1_000,
             result_bytes: 500,
             work: 2 * second,
@@ -75,11 +84,13 @@ mod tests {
         // One at a time, and then four at once to a cluster of three workers.
         let mut requests: Vec<_> = (0..4).map(|n| request(n, n as usize % 3)).collect();
         requests.extend([0, 1, 2, 0].map(|node| request(4, node)));
+        // The last one sends what the first one did: its result is there.
+        requests.push(Recorded { content: 1, ..request(6, 1) });
         let setup = Setup::replay(Decider::Policy(Policy::default()), 3, 40 * second, requests, 1);
         let outcome = simulate(&setup, 1);
         let figures = &outcome.figures;
         assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
-        assert_eq!((figures.requests, figures.transcodes), (8, 8));
+        assert_eq!((figures.requests, figures.transcodes), (9, 8));
         assert!((figures.success_ratio - 1.0).abs() < 1e-9);
         let (p50, p99) = (figures.p50_ms.unwrap(), figures.p99_ms.unwrap());
         assert!((2_000.0..2_600.0).contains(&p50), "the work, and the way: {p50}");

@@ -5,37 +5,9 @@ use std::time::Duration;
 
 use starling_overlay::sim::Topology;
 
-use super::Workload;
+use super::decider::Decider;
 use super::replay::Recorded;
-use crate::policy::{Policy, PolicyKind};
-
-/// What decides where jobs run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Decider {
-    /// A policy that a node can have.
-    Policy(Policy),
-    /// Knows every desk as it is now, and what each job takes: no node can. What it reaches is what better knowledge is worth.
-    Omniscient,
-}
-
-impl Decider {
-    /// The name of the policy that no node can have.
-    pub const OMNISCIENT: &'static str = "omniscient";
-
-    /// All of them, each policy as it is by default.
-    pub fn all() -> Vec<Self> {
-        let shipped = PolicyKind::ALL.map(|kind| Self::Policy(Policy { kind, ..Policy::default() }));
-        shipped.into_iter().chain([Self::Omniscient]).collect()
-    }
-
-    /// Its name on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Policy(policy) => policy.kind.as_str(),
-            Self::Omniscient => Self::OMNISCIENT,
-        }
-    }
-}
+use super::workload::Workload;
 
 /// Something that goes wrong, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,10 +120,26 @@ impl Setup {
         self
     }
 
+    /// So many jobs at once on each node.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
     /// How far jobs take another time than their pixels say: sigma of a log-normal factor, in place of the workload's own.
     #[must_use]
     pub fn estimate_sigma(mut self, sigma: f64) -> Self {
         self.workload.estimate_sigma = sigma;
+        self
+    }
+
+    /// A mean job takes a usual node so long; where that is longer than before, deadlines are later by as many times.
+    #[must_use]
+    pub fn service(mut self, service: Duration) -> Self {
+        let times = service.as_secs_f64() / self.workload.service.as_secs_f64();
+        self.workload.deadline = self.workload.deadline.mul_f64(times.max(1.0));
+        self.workload.service = service;
         self
     }
 

@@ -1,5 +1,6 @@
 //! `starling sim --workload`: a whole cluster's work in virtual time.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -7,13 +8,31 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use comfy_table::Table;
 use serde_json::{Map, Value, json};
-use starling_placement::policy::{Policy, UnknownPolicy};
-use starling_placement::sim::{Decider, Figures, Outcome, Setup, WORKLOADS, Workload, simulate};
+use starling::client::load::Recording;
+use starling_placement::sim::interval::{Beside, Interval, Intervals};
+use starling_placement::sim::{Decider, Outcome, Setup, UnknownDecider, WORKLOADS, Workload, simulate};
 
 use super::{print, table, tell};
 
+/// Longest recording that is read.
+const REPLAY_BYTES_MAX: u64 = 512 << 20;
 /// The policies that `--policy` names at once.
 const ALL: &str = "all";
+
+/// Options that say nothing of a cluster's work.
+const OF_THE_OVERLAY: [&str; 11] = [
+    "mixed",
+    "experiment",
+    "kill",
+    "partition",
+    "slow_nodes",
+    "loss",
+    "fault",
+    "duration",
+    "links",
+    "timing",
+    "warm",
+];
 
 #[derive(clap::Args)]
 pub(super) struct WorkloadArgs {
@@ -21,32 +40,38 @@ pub(super) struct WorkloadArgs {
         long,
         value_name = "NAME",
         help = workload_help(),
-        conflicts_with_all = [
-            "mixed", "experiment", "kill", "partition", "slow_nodes", "loss", "fault", "duration", "links", "timing",
-            "warm"
-        ]
+        group = "simulated_work",
+        conflicts_with_all = OF_THE_OVERLAY
     )]
     pub(super) workload: Option<Workload>,
+    /// Simulate requests that `starling load --record FILE` has written, on as many nodes, under any --policy
+    #[arg(long, value_name = "FILE", group = "simulated_work", conflicts_with_all = OF_THE_OVERLAY, conflicts_with = "nodes")]
+    pub(super) replay: Option<PathBuf>,
     /// Requests of a --workload
     #[arg(long, default_value_t = 1_000, value_name = "N", requires = "workload", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     jobs: u32,
-    /// What decides where the jobs of a --workload run: a policy, `omniscient` (true states: no node can have it), or all
-    #[arg(long, default_value = "score", value_name = "NAME", requires = "workload", value_parser = parse_deciders)]
+    /// What decides where the jobs of a --workload or --replay run: policies, such as eta,score:0.8 (0.8 of the weight on load), or all. What no
+    /// node can have: omniscient (true states), eta-true-loads, eta-true-sizes, eta-true (eta that is told what gossip has late, or
+    /// what a look does not show), eta-central (one node decides for all)
+    #[arg(long, default_value = "score", value_name = "NAME", requires = "simulated_work", value_parser = parse_deciders)]
     policy: Deciders,
     /// How much a --workload asks for, as a part of what all workers can do
     #[arg(long, default_value_t = 0.7, value_name = "PART", requires = "workload", value_parser = parse_load)]
     load: f64,
+    /// How long a mean job of a --workload takes; deadlines get no shorter by it [default: as the workload says]
+    #[arg(long, value_name = "TIME", requires = "workload", value_parser = parse_service)]
+    service: Option<Duration>,
     /// How far jobs of a --workload take another time than predicted: sigma of a log-normal factor [default: the workload's own]
     #[arg(long, value_name = "SIGMA", requires = "workload", value_parser = parse_sigma)]
     estimate_sigma: Option<f64>,
     /// Write what came when and takes how long where, of the first seed, as JSON for `cargo run -p starling-bound --example bound`
-    #[arg(long, value_name = "FILE", requires = "workload")]
+    #[arg(long, value_name = "FILE", requires = "simulated_work")]
     trace: Option<PathBuf>,
 }
 
-/// One policy or all of them.
+/// One policy or several, each by the name that it has in what is printed.
 #[derive(Clone, Debug, PartialEq)]
-struct Deciders(Vec<Decider>);
+struct Deciders(Vec<(String, Decider)>);
 
 fn workload_help() -> String {
     let names: Vec<_> = WORKLOADS.iter().map(|workload| workload.name).collect();
@@ -57,17 +82,26 @@ fn workload_help() -> String {
 }
 
 fn parse_deciders(text: &str) -> Result<Deciders, String> {
-    let one = match text {
-        ALL => return Ok(Deciders(Decider::all())),
-        Decider::OMNISCIENT => Decider::Omniscient,
-        name => {
-            let kind = name
-                .parse()
-                .map_err(|error: UnknownPolicy| format!("{error}, {}, {ALL}", Decider::OMNISCIENT))?;
-            Decider::Policy(Policy { kind, ..Policy::default() })
-        }
+    let named = |decider: Decider| (decider.as_str().to_owned(), decider);
+    if text == ALL {
+        return Ok(Deciders(Decider::all().into_iter().map(named).collect()));
+    }
+    let decider = |name: &str| match name.parse() {
+        Ok(decider) => Ok((name.to_owned(), decider)),
+        Err(error @ UnknownDecider::Policy(_)) => Err(format!("{error}, {ALL}")),
+        Err(error) => Err(error.to_string()),
     };
-    Ok(Deciders(vec![one]))
+    text.split(',').map(decider).collect::<Result<_, _>>().map(Deciders)
+}
+
+/// From what a datagram takes to what no client waits for.
+fn parse_service(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_millis(1)..=Duration::from_secs(3600);
+    match humantime::parse_duration(text) {
+        Ok(time) if bounds.contains(&time) => Ok(time),
+        Ok(_) => Err("give 1ms to 1h".to_owned()),
+        Err(error) => Err(format!("{error}; give a time such as 400ms or 4s")),
+    }
 }
 
 fn parse_load(text: &str) -> Result<f64, String> {
@@ -88,35 +122,73 @@ fn write_trace(setup: &Setup, path: &Path) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("can't write the trace to {}", path.display()))
 }
 
-/// Runs the workload under each policy, and prints what came of it.
+/// Runs a workload under each policy, and prints what came of it.
 pub(super) fn run(
     args: &WorkloadArgs,
     workload: Workload,
     (nodes, seed, seeds): (u32, u64, u64),
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let mut outcomes = Vec::new();
-    let begun = Instant::now();
-    for decider in &args.policy.0 {
+    let setup = |decider: Decider| {
         let mut setup =
-            Setup::new(workload, *decider, nodes as usize, args.jobs as usize, seed).load(args.load);
+            Setup::new(workload, decider, nodes as usize, args.jobs as usize, seed).load(args.load);
+        if let Some(service) = args.service {
+            setup = setup.service(service);
+        }
         if let Some(sigma) = args.estimate_sigma {
             setup = setup.estimate_sigma(sigma);
         }
+        setup
+    };
+    let head = json!({
+        "workload": workload.name, "nodes": nodes, "jobs": args.jobs, "load": args.load, "seed": seed, "seeds": seeds,
+    });
+    run_each(args, setup, seeds, head, as_json)
+}
+
+/// The same of requests that were recorded.
+pub(super) fn run_replay(
+    args: &WorkloadArgs,
+    path: &Path,
+    (seed, seeds): (u64, u64),
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
+    let told = || format!("can't replay {}", path.display());
+    let length = std::fs::metadata(path).with_context(told)?.len();
+    if length > REPLAY_BYTES_MAX {
+        bail!("{}: {length} bytes, and {REPLAY_BYTES_MAX} at most are read", told());
+    }
+    let text = std::fs::read_to_string(path).with_context(told)?;
+    let Recording { nodes, workers, deadline, requests } = Recording::read(&text).with_context(told)?;
+    let head =
+        json!({ "workload": "replay", "nodes": nodes, "jobs": requests.len(), "seed": seed, "seeds": seeds });
+    let setup =
+        |decider: Decider| Setup::replay(decider, nodes, deadline, requests.clone(), seed).workers(workers);
+    run_each(args, setup, seeds, head, as_json)
+}
+
+fn run_each(
+    args: &WorkloadArgs,
+    setup: impl Fn(Decider) -> Setup,
+    seeds: u64,
+    head: Value,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut outcomes = Vec::new();
+    let begun = Instant::now();
+    for (name, decider) in &args.policy.0 {
+        let setup = setup(*decider);
         if let Some(path) = args.trace.as_deref().filter(|_| outcomes.is_empty()) {
             write_trace(&setup, path)?;
         }
         let outcome = simulate(&setup, seeds);
         for (seed, violation) in &outcome.violations {
-            tell(&format!("{}: seed {seed}: {violation}", decider.as_str()));
+            tell(&format!("{name}: seed {seed}: {violation}"));
         }
-        outcomes.push((decider.as_str(), outcome));
+        outcomes.push((name.as_str(), outcome));
     }
     let wall = begun.elapsed();
     if as_json {
-        let head = json!({
-            "workload": workload.name, "nodes": nodes, "jobs": args.jobs, "load": args.load, "seed": seed, "seeds": seeds,
-        });
         print(&report(head, &outcomes, wall)?.to_string())?;
     } else {
         print(&rows(&outcomes, wall))?;
@@ -142,6 +214,11 @@ fn report(head: Value, outcomes: &[(&str, Outcome)], wall: Duration) -> serde_js
     for (name, Outcome { figures, by_seed, sim_seconds, trace_hash, violations, .. }) in outcomes {
         let mut fields = serde_json::to_value(figures)?;
         fields["by_seed"] = serde_json::to_value(by_seed)?;
+        fields["intervals"] = serde_json::to_value(Intervals::of(by_seed))?;
+        let others = outcomes.iter().filter(|(other, _)| other != name);
+        let beside =
+            others.map(|(other, outcome)| ((*other).to_owned(), Beside::of(by_seed, &outcome.by_seed)));
+        fields["ratio_to"] = serde_json::to_value(beside.collect::<BTreeMap<_, _>>())?;
         fields["sim_seconds"] = json!(sim_seconds);
         fields["trace_hash"] = json!(trace_hash);
         let told: Vec<_> =
@@ -171,26 +248,39 @@ fn rows(outcomes: &[(&str, Outcome)], wall: Duration) -> String {
         "over bound",
     ]);
     for (name, outcome) in outcomes {
-        row(&mut rows, name, &outcome.figures);
+        row(&mut rows, name, outcome);
     }
     let virtual_s: f64 = outcomes.iter().map(|(_, outcome)| outcome.sim_seconds).sum();
     format!("{}\nvirtual time {virtual_s:.1} s, simulated in {:.1} s", rows.trim_fmt(), wall.as_secs_f64())
 }
 
-fn row(rows: &mut Table, name: &str, figures: &Figures) {
+fn row(rows: &mut Table, name: &str, Outcome { figures, by_seed, .. }: &Outcome) {
+    let intervals = Intervals::of(by_seed);
     let percent = |part: f64| format!("{:.1} %", part * 100.0);
     let ms = |time: Option<f64>| time.map_or_else(String::new, |ms| format!("{ms:.0}"));
     rows.add_row([
         name.to_owned(),
-        percent(figures.success_ratio),
-        ms(figures.mean_ms),
+        with(&percent(figures.success_ratio), intervals.success_ratio, |part| format!("{:.1}", part * 100.0)),
+        with(&ms(figures.mean_ms), intervals.mean_ms, |mean| format!("{mean:.0}")),
         ms(figures.p99_ms),
         percent(figures.refused_ratio),
         format!("{:.2}", figures.offers_per_job),
         percent(figures.cross_region_ratio),
         percent(figures.wasted_cpu_ratio),
-        figures.bound_ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
+        with(
+            &figures.bound_ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
+            intervals.bound_ratio,
+            |ratio| format!("{ratio:.2}"),
+        ),
     ]);
+}
+
+/// A figure and its interval, if there are seeds enough for one.
+fn with(figure: &str, interval: Option<Interval>, tell: impl Fn(f64) -> String) -> String {
+    match interval {
+        Some(Interval { low, high }) => format!("{figure} ({} to {})", tell(low), tell(high)),
+        None => figure.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -199,10 +289,9 @@ mod tests {
 
     #[test]
     fn json_has_the_figures_of_each_policy_and_of_a_lone_one_at_the_top() {
-        let outcome = |name: &str| {
-            let Deciders(deciders) = parse_deciders(name).unwrap();
-            let setup = Setup::new(WORKLOADS[0], deciders[0], 5, 20, 1);
-            (deciders[0].as_str(), simulate(&setup, 1))
+        let outcome = |name: &'static str| {
+            let setup = Setup::new(WORKLOADS[0], name.parse().unwrap(), 5, 20, 1);
+            (name, simulate(&setup, 1))
         };
         let both = [outcome("eta"), outcome("omniscient")];
         let told = |outcomes: &[(&str, Outcome)]| {
@@ -231,6 +320,9 @@ mod tests {
         assert_eq!(alone["trace_hash"], alone["policies"]["eta"]["trace_hash"]);
         assert!(told(&both)["policies"]["omniscient"]["success_ratio"].as_f64().unwrap() > 0.9);
         assert!(told(&both).get("success_ratio").is_none());
+        let eta = &told(&both)["policies"]["eta"];
+        assert!(eta["ratio_to"]["omniscient"]["par1_ms"]["ratio"].is_number(), "{eta}");
+        assert!(eta["intervals"]["mean_ms"].is_null(), "one seed has no spread");
     }
 
     #[test]
@@ -238,6 +330,13 @@ mod tests {
         let told = parse_deciders("psychic").unwrap_err();
         assert!(told.contains("waterfall") && told.ends_with("omniscient, all"), "{told}");
         assert_eq!(parse_deciders(ALL).unwrap().0.len(), 9);
+        let Deciders(several) = parse_deciders("eta-true-loads,score:0.8").unwrap();
+        assert_eq!(several[0], ("eta-true-loads".to_owned(), Decider::IMPOSSIBLE[0]));
+        assert_eq!(several[1].0, "score:0.8");
+        assert_eq!(parse_deciders("eta:0.8").unwrap_err(), "eta has no weights: only score has");
+        assert!(
+            parse_service("0s").is_err() && parse_service("soon").is_err() && parse_service("400ms").is_ok()
+        );
         assert!(parse_load("0").is_err() && parse_load("much").is_err() && parse_load("1.5").is_ok());
         assert!(parse_sigma("-1").is_err() && parse_sigma("0.5").is_ok());
     }

@@ -11,9 +11,11 @@ use super::breaker::{Breakers, NoNode};
 use super::outcome::{Failure, Outcome};
 use super::plan::Plan;
 use super::request::Common;
+use super::schedule::{Ended, Record, UPLOADS_MAX, content_of};
 use super::tally::{Snapshot, Tally};
 use super::{Report, ReportUrl, Source, cluster, reporting};
 use crate::client::{Client, Target};
+use crate::content::ContentId;
 
 /// Wait of a slot that finds every node's breaker open.
 const NO_NODE_PAUSE: Duration = Duration::from_millis(100);
@@ -51,6 +53,8 @@ pub struct Options {
     pub verify: bool,
     /// Where it is told now and then how the run goes: a monitor.
     pub report: Option<ReportUrl>,
+    /// Whether each upload leaves a record: see [`Generator::records`].
+    pub record: bool,
 }
 
 /// A run.
@@ -60,6 +64,7 @@ pub struct Generator {
     common: Common,
     breakers: Breakers,
     tally: Mutex<Tally>,
+    records: Mutex<Vec<Record>>,
     next: AtomicU64,
     began: Instant,
 }
@@ -89,6 +94,7 @@ impl Generator {
             common,
             breakers,
             tally: Mutex::new(Tally::new(began)),
+            records: Mutex::default(),
             next: AtomicU64::new(0),
             began,
         })
@@ -124,6 +130,19 @@ impl Generator {
         self.tally().snapshot()
     }
 
+    /// A record of each upload that has ended, by its number, if records are made.
+    pub fn records(&self) -> Vec<Record> {
+        let mut records = self.records.lock().clone();
+        records.sort_by_key(|record| record.number);
+        records
+    }
+
+    /// The content of an upload, as nodes call it. Reads the file.
+    pub fn content(&self, number: u64) -> std::io::Result<ContentId> {
+        let Options { seed, unique, sources, .. } = &self.options;
+        content_of(sources, &Plan::new(*seed, number, sources.len(), *unique))
+    }
+
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock()
     }
@@ -148,7 +167,7 @@ impl Generator {
 
     /// One upload: a new one, or one that was refused before.
     async fn once(&self, again: Option<(Plan, usize)>) -> Next {
-        let is_retry = again.is_some();
+        let (is_retry, mut number) = (again.is_some(), 0);
         let (plan, node) = match again {
             Some((plan, node)) if self.breakers.is_closed(node) => (plan, Some(node)),
             Some((plan, _)) => {
@@ -156,7 +175,7 @@ impl Generator {
                 (plan, node)
             }
             None => {
-                let number = self.next.fetch_add(1, Ordering::Relaxed);
+                number = self.next.fetch_add(1, Ordering::Relaxed);
                 let Options { seed, unique, sources, .. } = &self.options;
                 let plan = Plan::new(*seed, number, sources.len(), *unique);
                 let node = self.breakers.pick(plan.draw);
@@ -171,7 +190,20 @@ impl Generator {
         let sent = Instant::now();
         let tail = Bytes::copy_from_slice(&plan.tail);
         let outcome = self.common.upload(self.breakers.endpoint(node), source, tail).await;
-        self.tally().ended(&outcome, sent.elapsed(), (plan.file, &plan.tail), is_retry);
+        let took = sent.elapsed();
+        self.tally().ended(&outcome, took, (plan.file, &plan.tail), is_retry);
+        // What comes again when it was told to is no request of its own.
+        if self.options.record && !is_retry {
+            self.keep(Record {
+                number,
+                at: sent - self.began,
+                took,
+                file: plan.file,
+                node: Some(node),
+                bytes: source.bytes + plan.tail.len() as u64,
+                ended: Ended::of(&outcome),
+            });
+        }
         match outcome {
             Outcome::Served(_) => Next::Another,
             Outcome::Refused(refused) => match refused.retry_after {
@@ -184,6 +216,13 @@ impl Generator {
                 }
                 Next::Wait(FAILURE_PAUSE, None)
             }
+        }
+    }
+
+    fn keep(&self, record: Record) {
+        let mut records = self.records.lock();
+        if records.len() < UPLOADS_MAX {
+            records.push(record);
         }
     }
 

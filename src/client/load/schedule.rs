@@ -23,8 +23,8 @@ use crate::content::ContentId;
 
 /// Wait of a slot after an upload without a result, so that a node that refuses is not asked as fast as it can refuse.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The most uploads of one schedule.
-const UPLOADS_MAX: usize = 1_000_000;
+/// The most uploads of which one run keeps records.
+pub(super) const UPLOADS_MAX: usize = 1_000_000;
 
 /// When uploads are sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,11 +184,7 @@ impl Sending {
 
     /// The content of an upload, as nodes call it. Reads the file.
     pub fn content(&self, number: u64) -> std::io::Result<ContentId> {
-        let plan = self.plan(number);
-        let mut hash = Sha256::new();
-        hash.update(std::fs::read(&self.schedule.sources[plan.file].path)?);
-        hash.update(&plan.tail);
-        Ok(ContentId(hash.finalize().into()))
+        content_of(&self.schedule.sources, &self.plan(number))
     }
 
     /// Whether there was a result.
@@ -215,17 +211,31 @@ impl Sending {
     }
 
     fn ended(&self, outcome: &Outcome, node: usize) -> Ended {
+        if let Outcome::Failed(failure) = outcome
+            && !matches!(failure, Failure::File | Failure::Invalid)
+        {
+            self.breakers.trip(node);
+        }
+        Ended::of(outcome)
+    }
+}
+
+impl Ended {
+    pub(super) fn of(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Served(served) => Ended::Served(Hops::of(&served.route).name()),
-            Outcome::Refused(refused) => Ended::Refused(refused.status),
-            Outcome::Failed(failure) => {
-                if !matches!(failure, Failure::File | Failure::Invalid) {
-                    self.breakers.trip(node);
-                }
-                Ended::Failed(failure.name())
-            }
+            Outcome::Served(served) => Self::Served(Hops::of(&served.route).name()),
+            Outcome::Refused(refused) => Self::Refused(refused.status),
+            Outcome::Failed(failure) => Self::Failed(failure.name()),
         }
     }
+}
+
+/// The content of an upload, as nodes call it. Reads the file.
+pub(super) fn content_of(sources: &[Source], plan: &Plan) -> std::io::Result<ContentId> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(&sources[plan.file].path)?, &mut hash)?;
+    hash.update(&plan.tail);
+    Ok(ContentId(hash.finalize().into()))
 }
 
 #[cfg(test)]

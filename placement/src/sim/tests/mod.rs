@@ -7,8 +7,9 @@ mod plants;
 mod policies;
 mod traces;
 
+use super::decider::Decider;
 use super::run::{Ran, run};
-use super::setup::{Decider, Mishap, Plant, Setup, Trouble};
+use super::setup::{Mishap, Plant, Setup, Trouble};
 use super::{Rule, Workload};
 use crate::policy::{Policy, PolicyKind};
 

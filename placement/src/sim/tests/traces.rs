@@ -25,10 +25,10 @@ fn every_workload_comes_to_its_end_and_breaks_no_rule() {
 
 #[test]
 fn what_is_asked_for_too_often_is_refused_soon_and_taken_when_it_comes_back() {
-    let mut setup = small("uniform", 6, 160, 5).load(1.5);
+    let mut setup = small("uniform", 6, 240, 5).load(2.0);
     (setup.comes_back, setup.announces) = (true, true);
-    setup.workload.service_sigma = 0.1;
     let ran = run(&setup);
     assert_eq!(told(&ran), "");
-    assert!(ran.tally.came_back > 0, "nothing came back");
+    let (came_back, taken) = (ran.tally.came_back, ran.tally.taken_after_coming_back);
+    assert!(taken > 0, "{taken} of {came_back} that came back");
 }
