@@ -32,4 +32,5 @@ pub mod simulated;
 pub mod store;
 pub mod tls;
 pub mod trace;
+pub mod webhooks;
 pub mod workers;

@@ -30,6 +30,8 @@ pub mod HEADER {
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
     /// The trace that a request belongs to: 32 hex digits, in every answer.
     pub const REQUEST_ID: &str = "x-request-id";
+    /// Where the client wants to be told of a job's end: a URL.
+    pub const WEBHOOK: &str = "x-webhook";
     /// SHA-256 of the upload in hex, when the client knows it.
     pub const CONTENT_SHA256: &str = "x-content-sha256";
 }

@@ -66,6 +66,49 @@ impl fmt::Display for JobState {
     }
 }
 
+/// What became of the message to a client's webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeState {
+    /// It is to be sent, again or for the first time.
+    Pending,
+    /// The receiver has it.
+    Delivered,
+    /// It is given up.
+    Dead,
+}
+
+impl FromStr for NoticeState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "pending" => Ok(Self::Pending),
+            "delivered" => Ok(Self::Delivered),
+            "dead" => Ok(Self::Dead),
+            _ => Err(format!("{text:.80}: no state of a webhook; there are pending, delivered, dead")),
+        }
+    }
+}
+
+/// What became of the message to a job's webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NoticeJson {
+    /// Where it goes.
+    pub url: String,
+    /// What became of it; none before the job's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<NoticeState>,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is tried next, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_ms: Option<u64>,
+    /// How the last try failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// Which jobs come first.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
@@ -99,9 +142,13 @@ pub struct JobJson {
     pub id: JobId,
     /// How far it is.
     pub state: JobState,
-    /// The node that took it, and keeps it.
+    /// The node that holds it: the one that took it, or that took it over from there.
     #[schema(value_type = String)]
     pub node: NodeName,
+    /// The nodes that keep it, that one first: two, or one while there is no other that could have a copy.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub kept_at: Vec<NodeName>,
     /// SHA-256 of the video.
     #[schema(value_type = String)]
     pub content: ContentId,
@@ -136,6 +183,9 @@ pub struct JobJson {
     /// Why it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// The message that tells its client of its end, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<NoticeJson>,
 }
 
 /// How far the work on a job is.
@@ -226,6 +276,9 @@ pub struct JobFilter {
     pub client: Option<ClientTag>,
     /// In this state alone.
     pub state: Option<JobState>,
+    /// With a message to a webhook of which this has become alone.
+    #[serde(default)]
+    pub webhook: Option<NoticeState>,
     /// Older than this one alone.
     pub after: Option<JobId>,
     /// So many at the most.

@@ -63,6 +63,9 @@ pub struct MemberJson {
 /// A load sample in units for people.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LoadJson {
+    /// Whether its operator has it take no work.
+    #[serde(default)]
+    pub resting: bool,
     /// CPU in use, 0 to 100.
     pub cpu_percent: f64,
     /// Memory in use, 0 to 100.
@@ -113,6 +116,7 @@ impl From<&LoadSample> for LoadJson {
                 .map(|c| c.as_str().to_owned())
                 .collect(),
             seq: sample.seq,
+            resting: sample.queue_capacity_jobs == 0,
         }
     }
 }

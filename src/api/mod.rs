@@ -1,9 +1,10 @@
 //! What travels between processes: documents and headers that server, clients and peers read and write alike.
 //!
 //! - for clients: [`JobJson`], [`Problem`], [`MembersJson`], [`ProfilesJson`], [`FilesJson`], [`HEADER`], and what downloads are called;
-//! - between nodes: [`Offer`], [`OfferEnd`], [`Claim`], [`End`], [`JobQuestion`] and their answers. A node that refuses, or whose work ended without a result, says
+//! - between nodes: [`Offer`], [`OfferEnd`], [`Claim`], [`End`], [`JobQuestion`], [`CopyQuestion`] and their answers. A node that refuses, or whose work ended without a result, says
 //!   so in [`Problem::ended`]: a code and its figures.
 
+mod copies;
 mod files;
 mod headers;
 mod jobs;
@@ -14,11 +15,15 @@ mod offers;
 mod policy;
 mod problem;
 mod profiles;
+mod webhooks;
+mod work;
 
+pub use copies::{COMPARED_MAX, CopyAnswer, CopyQuestion, Held};
 pub use files::{FileJson, FilesJson};
 pub use headers::{AUTHENTICATION_INFO, HEADER};
 pub use jobs::{
-    JobAnswer, JobFilter, JobJson, JobProgress, JobQuestion, JobState, JobsJson, OutputJson, Priority,
+    JobAnswer, JobFilter, JobJson, JobProgress, JobQuestion, JobState, JobsJson, NoticeJson, NoticeState,
+    OutputJson, Priority,
 };
 pub use leases::{Claim, End};
 pub use members::{LoadJson, MemberJson, MembersJson, PeersJson};
@@ -29,3 +34,5 @@ pub use problem::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 pub use profiles::{ProfileJson, ProfilesJson};
 pub use starling_placement::journey::Progress;
 pub use starling_placement::lease::Verdict;
+pub use webhooks::{EndedJob, EndedOutput, WebhookJson};
+pub use work::{WorkChange, WorkJson, WorkMode};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use starling::api::{JobJson, JobState};
+use starling::api::{JobJson, JobState, NoticeState};
 use starling::client::{Client, Endpoint, Jobs, job_progress, job_table};
 use starling::jobs::JobId;
 
@@ -26,6 +26,10 @@ enum Command {
         /// Only these: queued, running, done, failed or cancelled
         #[arg(long, value_name = "STATE")]
         state: Option<JobState>,
+
+        /// Only those whose message to a webhook is pending, delivered or dead
+        #[arg(long, value_name = "STATE")]
+        webhook: Option<NoticeState>,
 
         /// Older than this job alone
         #[arg(long, value_name = "ID")]
@@ -81,8 +85,9 @@ struct Asked {
 /// Runs it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::List { state, after, limit, node } => {
-            let page = Jobs::of(&node.reach.client()?, &node.node).list(state, after.as_ref(), limit).await?;
+        Command::List { state, webhook, after, limit, node } => {
+            let client = node.reach.client()?;
+            let page = Jobs::of(&client, &node.node).list((state, webhook), after.as_ref(), limit).await?;
             if node.json {
                 out::json(&page)?;
             } else {

@@ -22,6 +22,7 @@ mod shell;
 mod sim;
 mod token;
 mod upload;
+mod work;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -92,7 +93,10 @@ impl Cli {
         let result = match self.command {
             // Becomes another program: no runtime, no threads.
             Command::Sandbox(args) => return sandbox::run(&args),
-            Command::Node(args) => node::run(*args),
+            Command::Node(args) => match *args {
+                node::Args { command: Some(command), .. } => runtime::block_on(work::run(command)),
+                args => node::run(args),
+            },
             Command::Monitor(args) => monitor::run(*args),
             Command::Lab(args) => runtime::block_on(lab::run(*args)),
             Command::Sim(args) => sim::run_command(&args),

@@ -16,9 +16,13 @@ use tokio::sync::mpsc::error::TrySendError;
 /// Exit status for a configuration that can't be used.
 pub(super) const EXIT_USAGE: u8 = 2;
 
-/// Run one node
+/// Run one node, or have running ones take no work
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<super::work::Command>,
+
     /// TOML file with options; its keys are the long flags' names
     #[arg(long, env = "STARLING_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,

@@ -42,25 +42,25 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct Which {
+pub(super) struct Which {
     /// The node to ask: http://HOST:PORT or HOST:PORT
     #[arg(long, env = "STARLING_NODE", default_value = "http://127.0.0.1:5001", value_name = "URL")]
-    node: Endpoint,
+    pub(super) node: Endpoint,
 
     /// Ask every live member that this node knows of as well, at the addresses that they advertise
     #[arg(long)]
-    all: bool,
+    pub(super) all: bool,
 
     /// File with the cluster's keys; without a key a node answers on its own machine alone
     #[arg(long, env = "STARLING_KEY_FILE", value_name = "FILE")]
-    key_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
 
     /// Print JSON, a line a node
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 
     #[command(flatten)]
-    reach: super::reach::Reach,
+    pub(super) reach: super::reach::Reach,
 }
 
 /// Runs it.

@@ -9,7 +9,7 @@ use hyper::{Method, Request};
 
 use super::http::{broken, nonsense, read, refuse};
 use super::{Client, ClientError, Endpoint};
-use crate::api::{JobJson, JobState, JobsJson};
+use crate::api::{JobJson, JobState, JobsJson, NoticeState};
 use crate::jobs::JobId;
 use crate::printable;
 
@@ -41,13 +41,19 @@ impl<'a> Jobs<'a> {
     /// A page of them, the newest first: those of this client, or of everybody where it asks on the node's own machine.
     pub async fn list(
         &self,
-        state: Option<JobState>,
+        (state, webhook): (Option<JobState>, Option<NoticeState>),
         after: Option<&JobId>,
         limit: u16,
     ) -> Result<JobsJson, ClientError> {
         let state = state.map(|state| format!("&state={state}")).unwrap_or_default();
+        let webhook = match webhook {
+            None => "",
+            Some(NoticeState::Pending) => "&webhook=pending",
+            Some(NoticeState::Delivered) => "&webhook=delivered",
+            Some(NoticeState::Dead) => "&webhook=dead",
+        };
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
-        let path = format!("/jobs?limit={limit}{state}{after}");
+        let path = format!("/jobs?limit={limit}{state}{webhook}{after}");
         self.ask(Method::GET, &path).await
     }
 
@@ -117,6 +123,7 @@ mod tests {
             id: "0193f0000000000000000000000000ab-node1".parse().unwrap(),
             state: JobState::Running,
             node: "node1".parse().unwrap(),
+            kept_at: Vec::new(),
             content: ContentId::of(b"a"),
             bytes: 1,
             filename: Some("a\u{1b}[2J.mp4".into()),
@@ -136,6 +143,7 @@ mod tests {
             }),
             outputs: Vec::new(),
             problem: None,
+            webhook: None,
         };
         let text = job_table(std::slice::from_ref(&job)).to_string();
         assert!(text.contains("360p,poster") && !text.contains('\u{1b}'), "{text}");

@@ -16,6 +16,7 @@ mod profiles;
 mod sse;
 mod unpack;
 mod upload;
+mod work;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub use naming::Names;
 pub use policy::{RoutingChange, RoutingPolicy};
 pub use profiles::Profiles;
 pub use upload::{Outcome, Progress, Upload};
+pub use work::work;
 
 /// How long a node may take to say who it is.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);

@@ -63,7 +63,7 @@ impl RoutingPolicy {
         change: Option<&RoutingChange>,
     ) -> Result<Self, ClientError> {
         let late = |_| ClientError::TimedOut { endpoint: endpoint.clone(), after: TIMEOUT };
-        let exchange = exchange(client, endpoint, keys, change);
+        let exchange = exchange(client, endpoint, keys, (PATH, change));
         let body = tokio::time::timeout(TIMEOUT, exchange).await.map_err(late)??;
         serde_json::from_slice(&body).map_err(|error| nonsense(endpoint, &error))
     }
@@ -79,17 +79,18 @@ impl RoutingPolicy {
     }
 }
 
-async fn exchange(
+/// Asks what an administrator may ask, or changes it. `keys`: the cluster's, if it has any.
+pub(super) async fn exchange<C: Serialize>(
     client: &Client,
     endpoint: &Endpoint,
     keys: Option<&Keyring>,
-    change: Option<&RoutingChange>,
+    (path, change): (&str, Option<&C>),
 ) -> Result<Bytes, ClientError> {
     let json = change.map(serde_json::to_vec).transpose().map_err(|error| nonsense(endpoint, &error))?;
     let method = if json.is_some() { Method::POST } else { Method::GET };
-    let (authority, signed) = sign(client, endpoint, keys, &method, json.as_deref()).await?;
+    let (authority, signed) = sign(client, endpoint, keys, (&method, path), json.as_deref()).await?;
     let mut request =
-        Request::builder().method(method).uri(endpoint.uri(PATH)).header(CONTENT_TYPE, "application/json");
+        Request::builder().method(method).uri(endpoint.uri(path)).header(CONTENT_TYPE, "application/json");
     if let Some(proof) = signed.header() {
         request = request.header(AUTHORIZATION, proof);
     }
@@ -111,7 +112,7 @@ async fn sign(
     client: &Client,
     endpoint: &Endpoint,
     keys: Option<&Keyring>,
-    method: &Method,
+    (method, path): (&Method, &str),
     body: Option<&[u8]>,
 ) -> Result<(Authority, Signed), ClientError> {
     let health = client.get(endpoint, "/health", SIGN_OF_LIFE).await?;
@@ -122,6 +123,6 @@ async fn sign(
     let boot = BootEpoch(health.boot.ok_or_else(older)?);
     // Who signs does not matter: what is proved is the key.
     let authority = Authority::new(health.node.clone(), boot, keys);
-    let signed = authority.sign_for(&health.node, boot, method, PATH, body);
+    let signed = authority.sign_for(&health.node, boot, method, path, body);
     Ok((authority, signed))
 }

@@ -139,6 +139,10 @@ options! {
     token_file: PathBuf, env "STARLING_TOKEN_FILE", value "FILE";
     /// Give a result only to whoever sends the whole video or has the token that came with it; needs --key-file [default: false]
     private_results: bool, env "STARLING_PRIVATE_RESULTS", value "BOOL", bare "true";
+    /// File with the secrets by which messages to clients' webhooks are signed, one a line as `whsec_` and Base64; the same at all nodes [default: none, and no webhooks]
+    webhook_secret_file: PathBuf, env "STARLING_WEBHOOK_SECRET_FILE", value "FILE";
+    /// Send webhooks to loopback, private and link-local addresses, too: whoever may upload can have this node ask there [default: false]
+    webhook_allow_private: bool, env "STARLING_WEBHOOK_ALLOW_PRIVATE", value "BOOL", bare "true";
     /// Form of the log lines: text or json [default: text]
     log: LogFormat, env "STARLING_LOG", value "FORMAT";
 }

@@ -15,6 +15,7 @@ use crate::access::{TokenFile, TokenFileError};
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
 use crate::tls::{Certificate, CertificateError, CertificateFiles};
+use crate::webhooks::{Secrets, Sender};
 use crate::workers::HardwareMode;
 use starling_placement::policy::{Policy, PolicyKind, ScoreWeights};
 
@@ -98,6 +99,8 @@ pub struct NodeConfig {
     pub origins: Origins,
     /// Whether to know a video's digest is not enough to get its result.
     pub private_results: bool,
+    /// What messages to clients' webhooks are sent by; none: no such messages.
+    pub webhooks: Option<Sender>,
     /// Form of log lines.
     pub log: LogFormat,
 }
@@ -320,6 +323,20 @@ fn tokens(given: Option<PathBuf>, keyed: bool) -> Result<Option<TokenFile>, Conf
     Ok(given.map(TokenFile::read).transpose()?)
 }
 
+/// What messages to clients' webhooks are sent by, if any are.
+fn webhooks(secrets: Option<PathBuf>, allow_private: Option<bool>) -> Result<Option<Sender>, ConfigError> {
+    match (secrets, allow_private) {
+        (None, Some(true)) => {
+            Err(invalid("webhook-allow-private", "no webhooks are sent without --webhook-secret-file"))
+        }
+        (None, _) => Ok(None),
+        (Some(path), allow_private) => {
+            let secrets = Secrets::read(&path).map_err(|error| invalid("webhook-secret-file", error))?;
+            Ok(Some(Sender::new(secrets, allow_private.unwrap_or_default())))
+        }
+    }
+}
+
 /// The built-in profiles and those of the files given.
 fn profiles(given: Option<List>) -> Result<ProfileSet, ProfileSetError> {
     let paths: Vec<_> = given.unwrap_or_default().into_values().into_iter().map(PathBuf::from).collect();
@@ -414,6 +431,7 @@ impl NodeConfig {
             })?,
             join,
             private_results: private_results(options.private_results, keyed)?,
+            webhooks: webhooks(options.webhook_secret_file, options.webhook_allow_private)?,
             log: options.log.unwrap_or_default(),
             name,
         })

@@ -8,7 +8,7 @@ use starling_placement::journey::{Fault, Served, Timings, What};
 use starling_placement::policy::{Policy, RouteKind};
 use starling_placement::standing::Avoidance;
 
-use crate::api::JobState;
+use crate::api::{JobState, WorkMode};
 use crate::content::ContentId;
 use crate::jobs::JobId;
 use crate::profile::ProfileName;
@@ -195,6 +195,15 @@ pub enum NodeEvent<'a> {
         /// The upload.
         content: &'a ContentId,
     },
+    /// A job that another node held is this node's from now on.
+    JobTakenOver {
+        /// Its name.
+        id: &'a JobId,
+        /// The upload.
+        content: &'a ContentId,
+        /// How often it has changed hands.
+        term: u32,
+    },
     /// A job has come to its end.
     JobEnded {
         /// Its name.
@@ -203,6 +212,13 @@ pub enum NodeEvent<'a> {
         content: &'a ContentId,
         /// Which end.
         state: JobState,
+    },
+    /// The node takes work from now on, or none.
+    WorkModeChanged {
+        /// So it is.
+        mode: WorkMode,
+        /// So it was.
+        before: WorkMode,
     },
     /// The node decides by another routing policy from now on.
     PolicyChanged {

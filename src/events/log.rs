@@ -70,8 +70,14 @@ pub(super) fn line(event: &NodeEvent<'_>, refusals: &Mutex<Refusals>) {
             tracing::debug!(%peer, fault, seen, "a peer's fault, told of before or forgiven");
         }
         NodeEvent::JobAccepted { id, content } => tracing::info!(job = %id, %content, "job accepted"),
+        NodeEvent::JobTakenOver { id, content, term } => {
+            tracing::info!(job = %id, %content, term, "job taken over");
+        }
         NodeEvent::JobEnded { id, content, state } => {
             tracing::info!(job = %id, %content, state = state.as_str(), "job ended");
+        }
+        NodeEvent::WorkModeChanged { mode, before } => {
+            tracing::info!(mode = mode.as_str(), before = before.as_str(), "work mode changed");
         }
         NodeEvent::PolicyChanged { policy, before } => {
             let (load_weight, rtt_weight) = (policy.weights.load(), policy.weights.rtt());

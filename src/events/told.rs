@@ -366,9 +366,17 @@ fn of_node(event: &NodeEvent<'_>) -> Told {
         NodeEvent::ResultDamaged { .. } => (Kind::Cache, "result_damaged", Fields::default()),
         NodeEvent::NotCached { .. } => (Kind::Cache, "not_cached", Fields::default()),
         NodeEvent::JobAccepted { id, content } => (Kind::Job, "job_accepted", of_kept(id, content)),
+        NodeEvent::JobTakenOver { id, content, term } => {
+            (Kind::Job, "job_taken_over", of_kept(id, content).value("term", *term))
+        }
         NodeEvent::JobEnded { id, content, state } => {
             (Kind::Job, "job_ended", of_kept(id, content).text("state", state))
         }
+        NodeEvent::WorkModeChanged { mode, before } => (
+            Kind::Node,
+            "work_mode_changed",
+            Fields::default().text("mode", mode.as_str()).text("before", before.as_str()),
+        ),
         NodeEvent::PolicyChanged { policy, before } => (
             Kind::Node,
             "policy_changed",

@@ -11,7 +11,7 @@ use crate::auth::AuthError;
 use crate::config::DEADLINE_MAX;
 use crate::gate::GateError;
 use crate::jobs::JobError;
-use crate::node::{ListenError, NotAll, ProfileError, RefusedOffer};
+use crate::node::{KeeperError, ListenError, NotAll, ProfileError, RefusedOffer};
 use crate::printable;
 use crate::profile::ProfileName;
 use crate::store::{IngestError, NoRoom, is_full};
@@ -173,6 +173,9 @@ pub enum ApiError {
     /// This node is leaving and takes nothing new.
     #[error("this node is shutting down: send the request to another one")]
     Draining,
+    /// An operator has this node take no work.
+    #[error("this node takes no work now, as its operator wants it: send the request to another one")]
+    Resting,
     /// The deadline passed first.
     #[error("not done within the {} that this request had: try again, or allow more with X-Deadline-Ms", humantime::format_duration(*.allowed))]
     DeadlinePassed {
@@ -213,6 +216,15 @@ pub enum ApiError {
     /// Too many jobs wait or run here.
     #[error("{0}")]
     TooManyJobs(String),
+    /// Another node's jobs take as much here as they may.
+    #[error("{0}")]
+    CopiesFull(String),
+    /// What belongs to another node's job does not come.
+    #[error("{0}")]
+    NotCopied(String),
+    /// A job changes at this moment.
+    #[error("the job changes at this moment: try again")]
+    JobBusy,
     /// A job's node has ended too often while it was at it.
     #[error("its node ended {times} times while it was at it: it may be the video's fault")]
     Interrupted {
@@ -323,6 +335,7 @@ impl ApiError {
             }
             Self::Saturated { .. } => (StatusCode::SERVICE_UNAVAILABLE, "saturated", "Cluster saturated"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Node shutting down"),
+            Self::Resting => (StatusCode::SERVICE_UNAVAILABLE, "resting", "Node takes no work"),
             Self::DeadlinePassed { .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, "deadline-passed", "Deadline passed")
             }
@@ -337,6 +350,13 @@ impl ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "Idempotency-Key used before")
             }
             Self::TooManyJobs(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-jobs", "Too many jobs"),
+            Self::CopiesFull(_) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "copies-full", "No room for more of that node's jobs")
+            }
+            Self::NotCopied(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not-copied", "The job can't be kept here")
+            }
+            Self::JobBusy => (StatusCode::SERVICE_UNAVAILABLE, "job-busy", "The job changes now"),
             Self::Interrupted { .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "interrupted", "The node ended while it was at it")
             }
@@ -369,14 +389,18 @@ impl ApiError {
             }
             Self::Draining
             | Self::Access(AccessError::Quota(QuotaError::TooManyJobs { .. }))
+            | Self::Resting
             | Self::TooManyUploads { .. }
             | Self::TooMuchIncoming
             | Self::TooManyConnections { .. }
             | Self::TooManyOffers { .. }
-            | Self::ConnectionsFull => Some(Duration::from_secs(1)),
-            Self::IncomingFull | Self::Listeners(_) | Self::JobElsewhere { .. } | Self::TooManyJobs(_) => {
-                Some(INCOMING_RETRY)
-            }
+            | Self::ConnectionsFull
+            | Self::JobBusy => Some(Duration::from_secs(1)),
+            Self::IncomingFull
+            | Self::Listeners(_)
+            | Self::JobElsewhere { .. }
+            | Self::TooManyJobs(_)
+            | Self::NotCopied(_) => Some(INCOMING_RETRY),
             _ => None,
         }
     }
@@ -494,8 +518,21 @@ impl From<JobError> for ApiError {
                 Self::TooManyJobs(error.to_string())
             }
             JobError::KeyOfAnother => Self::KeyOfAnother,
+            JobError::TooManyResults { .. } => Self::CopiesFull(error.to_string()),
+            JobError::Busy => Self::JobBusy,
             JobError::Io(io) if is_full(&io) => Self::DiskFull,
             error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<KeeperError> for ApiError {
+    fn from(error: KeeperError) -> Self {
+        match error {
+            KeeperError::Job(error) => error.into(),
+            KeeperError::Ingest(error) => error.into(),
+            KeeperError::Stranger(_) | KeeperError::Peer(_) => Self::NotCopied(error.to_string()),
+            KeeperError::TooManyCompared => Self::BadRequest(error.to_string()),
         }
     }
 }

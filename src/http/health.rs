@@ -62,6 +62,7 @@ pub(super) fn ready(node: &Node) -> Response<Body> {
             StatusCode::SERVICE_UNAVAILABLE,
             Some("cut off: members are believed alive, but nothing is heard of any of them"),
         ),
+        Readiness::Resting => (StatusCode::SERVICE_UNAVAILABLE, Some("paused or drained by its operator")),
         Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, Some("shutting down")),
     };
     respond::json(status, &ReadyJson { ready: reason.is_none(), reason })

@@ -17,7 +17,8 @@ use starling_placement::journey::TimeBudget;
 use super::respond::{json, problem, problem_of, set_header};
 use super::{ApiError, Body, full_body, jobs, objects, request};
 use crate::api::{
-    AUTHENTICATION_INFO, Claim, End, HEADER, JobQuestion, Offer, OfferEnd, OfferId, Problem, ProgressQuery,
+    AUTHENTICATION_INFO, Claim, CopyQuestion, End, HEADER, JobQuestion, Offer, OfferEnd, OfferId, Problem,
+    ProgressQuery,
 };
 use crate::auth::{Admission, AuthError};
 use crate::content::ContentId;
@@ -128,7 +129,15 @@ pub(super) async fn kept(node: &Arc<Node>, request: Request<Incoming>) -> Respon
     .await
 }
 
-/// `GET /internal/kept/{job}/{number}`: a result that this node keeps for a job.
+/// `POST /internal/copies`: what another node says of jobs that both keep, or are to keep.
+pub(super) async fn copies(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    exchange(node, request, async |question: CopyQuestion| {
+        node.answer_keeper(question).await.map_err(|error| Said::from(ApiError::from(error)))
+    })
+    .await
+}
+
+/// `GET /internal/kept/{job}/{number}`: a result that this node keeps for a job; or with `video` what it is to be made of.
 pub(super) async fn kept_output(
     node: &Arc<Node>,
     (job, at): (&str, &str),

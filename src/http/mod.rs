@@ -32,6 +32,7 @@ mod server;
 mod several;
 mod simulated;
 mod upload;
+mod work;
 mod write_stall;
 
 pub use crate::body::{Body, file_body, full_body};

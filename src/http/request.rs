@@ -162,6 +162,11 @@ pub fn idempotency_key(head: &Parts) -> Result<Option<String>, ApiError> {
     Ok(Some(key.to_owned()))
 }
 
+/// Where the client wants to be told of a job's end.
+pub fn webhook(head: &Parts) -> Result<Option<String>, ApiError> {
+    Ok(header(head, HEADER::WEBHOOK)?.map(|url| url.trim().to_owned()))
+}
+
 /// Whether a video that could be read only in part is to be refused: `strict=1` in the query.
 pub fn strict(head: &Parts) -> Result<bool, ApiError> {
     let mut asked = None;

@@ -12,7 +12,7 @@ use super::routes::{self, Id};
 use super::server::Service;
 use super::{
     ApiError, Body, caller, cors, dashboard, discovery, events, files, health, internal, jobs, members,
-    objects, openapi, policy, profiles, upload,
+    objects, openapi, policy, profiles, upload, work,
 };
 use crate::dashboard::Source;
 use crate::gate::Gate;
@@ -126,6 +126,9 @@ async fn between(
         (Id::Lease, _) => internal::claim(node, request).await,
         (Id::LeaseEnd, _) => internal::end(node, request).await,
         (Id::Progress, _) => internal::progress(node, request).await,
+        (Id::Copies, _) => internal::copies(node, request).await,
+        (Id::WorkSet, _) => work::set(node, client, request).await,
+        (Id::WorkShow, _) => work::show(node, client, request).await,
         (Id::PolicySet, _) => policy::set(node, client, request).await,
         (Id::PolicyShow, _) => policy::show(node, client, request).await,
         (Id::PeersResult, [content, profile]) => {

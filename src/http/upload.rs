@@ -148,6 +148,9 @@ fn read_head(
     if node.is_draining() {
         return Err(ApiError::Draining);
     }
+    if node.rests() {
+        return Err(ApiError::Resting);
+    }
     request::is_plain(head)?;
     let max = node.config().upload_bytes_max;
     match body.size_hint().exact() {

@@ -8,16 +8,19 @@
 //! ```
 //!
 //! The jobs that have not come to their end are in memory, too; the others are in the journal alone. A node that ends, however it
-//! ends, begins them again when it starts.
+//! ends, begins them again when it starts. What a second node keeps of a job, and when it becomes its own: copies.rs, keeping.rs.
 
+mod copies;
 mod id;
 mod journal;
+mod keeping;
 mod line;
+mod notices;
 mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -27,10 +30,13 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+pub use copies::Arriving;
+use copies::{Copy, Results};
 pub use id::{JobId, JobIdError, JobNumber};
 pub use journal::{Journal, JournalError, Taken};
+pub use keeping::{Keeping, Rank};
 use line::{Line, Waiting};
-pub use record::{Ask, Failure, Output, Record, Stage, now_ms};
+pub use record::{Ask, Failure, Notice, Output, Record, Stage, now_ms};
 
 use crate::api::{JobFilter, JobState};
 use crate::content::ClientTag;
@@ -60,6 +66,10 @@ pub struct Jobs {
     board: Mutex<Board>,
     /// Something waits that did not, or work has ended.
     woken: Notify,
+    /// A second node is to be told of a change.
+    untold: Notify,
+    /// A client is to be told of an end.
+    noticed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -68,17 +78,31 @@ struct Board {
     by_client: BTreeMap<ClientTag, usize>,
     line: Line,
     running: usize,
+    /// Copies of other nodes' jobs that have not come to their end.
+    copies: BTreeMap<JobNumber, Copy>,
+    /// What is on its way to become one, or to change.
+    arriving: BTreeSet<JobNumber>,
+    /// Copies that were forgotten lately: what is still on its way of them is not kept.
+    forgotten: BTreeSet<JobNumber>,
+    /// When clients are to be told of the ends of own jobs, in milliseconds since 1970.
+    notices: BTreeMap<JobNumber, u64>,
+    /// Own jobs of whose newest change the second node does not know.
+    untold: BTreeSet<JobNumber>,
+    /// What is kept of other nodes' jobs that have come to their end.
+    results: BTreeMap<NodeName, Results>,
 }
 
 #[derive(Debug)]
 struct Unfinished {
     record: Record,
     /// What its video takes of the room for uploads.
-    _room: Option<Room>,
+    room: Option<Room>,
     /// Ends the work on it.
     cancel: CancellationToken,
     /// Its end is being written.
     ends: bool,
+    /// It was there when the node started, and another node may have taken it over meanwhile: it is asked first.
+    unsure: bool,
 }
 
 /// A job that is begun.
@@ -108,6 +132,17 @@ pub enum JobError {
     /// Its name stands for another request.
     #[error("the Idempotency-Key was given to another request before: give each request a name of its own")]
     KeyOfAnother,
+    /// The results of another node's jobs take too much.
+    #[error(
+        "results of that node's jobs may take {max} bytes here (--cache-bytes), and do: ask another node"
+    )]
+    TooManyResults {
+        /// How many bytes they may take.
+        max: u64,
+    },
+    /// It changes at this moment.
+    #[error("the job changes at this moment: try again")]
+    Busy,
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -129,28 +164,41 @@ impl Jobs {
     /// The jobs in a store. What was under way is begun again; [`Self::resume`] has to be called for that.
     pub fn new(node: NodeName, store: Store, events: Events, retention: Duration) -> Self {
         let journal = Journal::at(store.journal_path());
-        let (board, woken) = (Mutex::default(), Notify::new());
-        Self { node, journal, store, events, retention, board, woken }
+        let board = Mutex::default();
+        let (woken, untold, noticed) = (Notify::new(), Notify::new(), Notify::new());
+        Self { node, journal, store, events, retention, board, woken, untold, noticed }
     }
 
     /// Takes up what was not at its end when the node ended, and deletes what no job needs. `room`: what a client's video takes of the
     /// room for uploads, if there is any.
     pub async fn resume(&self, room: impl Fn(ClientTag, u64) -> Option<Room>) -> Result<(), JobError> {
+        self.count_results().await?;
         let journal = self.journal.clone();
-        let records = blocking(move || Ok(journal.unfinished()?)).await?;
+        let records = blocking(move || Ok(journal.unsettled()?)).await?;
         let jobs = records.len();
         for mut record in records {
+            let over = record.stage.state().is_over();
+            if record.keeping.holder == self.node && over {
+                self.will_notice(&record);
+                continue;
+            }
+            if record.keeping.holder != self.node {
+                let tag = copies::tag_of(&record.keeping.holder);
+                let room = if over { None } else { room(tag, record.ask.bytes) };
+                self.board.lock().copies.insert(record.number, Copy { record, room });
+                continue;
+            }
             if matches!(record.stage, Stage::Running { .. }) {
                 record.interrupted += 1;
                 record.stage = Stage::Queued;
+                record.keeping.version += 1;
+                self.write(&record).await?;
             }
-            let (number, times) = (record.number, record.interrupted);
-            self.write(&record).await?;
             let room = room(record.client, record.ask.bytes);
-            self.enter(record, room);
-            if times >= INTERRUPTED_MAX {
-                let why = Failure::Interrupted { times };
-                self.finish(number, Stage::Failed { at_ms: now_ms(), why }).await;
+            let (number, unsure) = (record.number, record.keeping.second.is_some());
+            self.enter(record, room, true);
+            if !unsure {
+                self.is_own(number).await;
             }
         }
         let journal = self.journal.clone();
@@ -160,11 +208,6 @@ impl Jobs {
             tracing::info!(jobs, swept_files = swept, "jobs taken up again");
         }
         Ok(())
-    }
-
-    /// A job's name.
-    pub fn id(&self, number: JobNumber) -> JobId {
-        JobId { number, node: self.node.clone() }
     }
 
     /// A job that was accepted before and is the same: its video need not be kept.
@@ -190,12 +233,14 @@ impl Jobs {
         self.has_room(client)?;
         let record = Record {
             number: JobNumber::of_now(),
+            keeping: Keeping::by(self.node.clone()),
             client,
             ask,
             accepted_ms: now_ms(),
             begun: 0,
             interrupted: 0,
             stage: Stage::Queued,
+            notice: None,
         };
         let number = record.number;
         self.store.keep_input(number, &upload).await?;
@@ -204,9 +249,9 @@ impl Jobs {
         let taken = blocking(move || roomy(&dir, || journal.take(&entry))).await;
         let before = match taken {
             Ok(Taken::New) => {
-                self.events
-                    .tell(&NodeEvent::JobAccepted { id: &self.id(number), content: &record.ask.content });
-                self.enter(record.clone(), upload.room.take());
+                let (id, content) = (record.id(), &record.ask.content);
+                self.events.tell(&NodeEvent::JobAccepted { id: &id, content });
+                self.enter(record.clone(), upload.room.take(), false);
                 return Ok(Accepted { record, new: true });
             }
             Ok(Taken::Before(record)) => Ok(Accepted { record: self.newest(*record), new: false }),
@@ -235,13 +280,38 @@ impl Jobs {
         }
     }
 
-    fn enter(&self, record: Record, room: Option<Room>) {
+    /// A job that this node holds from now on.
+    fn enter(&self, record: Record, room: Option<Room>, unsure: bool) {
         let mut board = self.board.lock();
-        board.line.push(waiting(&record));
+        if !unsure {
+            board.line.push(waiting(&record));
+        }
         *board.by_client.entry(record.client).or_default() += 1;
-        let unfinished = Unfinished { record, _room: room, cancel: CancellationToken::new(), ends: false };
+        board.untold.insert(record.number);
+        let cancel = CancellationToken::new();
+        let unfinished = Unfinished { record, room, cancel, ends: false, unsure };
         board.unfinished.insert(unfinished.record.number, unfinished);
         drop(board);
+        self.woken.notify_one();
+        self.untold.notify_one();
+    }
+
+    /// No other node has taken over a job that was there when the node started: it may begin.
+    pub async fn is_own(&self, number: JobNumber) {
+        let times = {
+            let mut board = self.board.lock();
+            let Some(job) = board.unfinished.get_mut(&number).filter(|job| job.unsure) else { return };
+            job.unsure = false;
+            let (waiting, times) = (waiting(&job.record), job.record.interrupted);
+            if times < INTERRUPTED_MAX && !job.ends {
+                board.line.push(waiting);
+            }
+            times
+        };
+        if times >= INTERRUPTED_MAX {
+            let why = Failure::Interrupted { times };
+            self.finish(number, Stage::Failed { at_ms: now_ms(), why }).await;
+        }
         self.woken.notify_one();
     }
 
@@ -256,14 +326,17 @@ impl Jobs {
             let Unfinished { record, cancel, .. } = board.unfinished.get_mut(&next.number)?;
             record.begun += 1;
             record.stage = Stage::Running { since_ms: now_ms() };
+            record.keeping.version += 1;
             let begun = Begun { record: record.clone(), cancel: cancel.clone() };
             board.running += 1;
+            board.untold.insert(next.number);
             begun
         };
         // If that is lost with the node, it is begun again all the same, as one that was not interrupted.
         if let Err(error) = self.write(&begun.record).await {
             tracing::warn!(%error, "it is not written down that a job was begun");
         }
+        self.untold.notify_one();
         Some(begun)
     }
 
@@ -282,6 +355,11 @@ impl Jobs {
         }
     }
 
+    /// There may be a job to begin that was not to be begun before.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
     /// The work on a job that was begun is over, however it ended.
     pub fn rests(&self) {
         self.board.lock().running -= 1;
@@ -294,20 +372,23 @@ impl Jobs {
             let mut board = self.board.lock();
             let Some(job) = board.unfinished.get_mut(&number).filter(|job| !job.ends) else { return };
             job.record.stage = Stage::Queued;
+            job.record.keeping.version += 1;
             let record = job.record.clone();
             board.line.push_later(waiting(&record), Instant::now() + wait);
+            board.untold.insert(number);
             record
         };
         if let Err(error) = self.write(&record).await {
             tracing::warn!(%error, "it is not written down that a job waits again");
         }
+        self.untold.notify_one();
     }
 
     /// A job has come to its end. Written down before it is told, however long the disk refuses; false: it had come to another one before.
     pub async fn finish(&self, number: JobNumber, stage: Stage) -> bool {
         let Some(record) = self.begin_to_end(number, stage) else { return false };
         while let Err(error) = self.write(&record).await {
-            tracing::error!(%error, job = %self.id(number), "a job's end can't be written down: tried again");
+            tracing::error!(%error, job = %record.id(), "a job's end can't be written down: tried again");
             tokio::time::sleep(JOURNAL_RETRY).await;
         }
         self.ended(&record).await;
@@ -318,29 +399,25 @@ impl Jobs {
         let mut board = self.board.lock();
         let job = board.unfinished.get_mut(&number).filter(|job| !job.ends)?;
         job.ends = true;
-        let record = Record { stage, ..job.record.clone() };
+        let mut record = Record { stage, ..job.record.clone() };
+        record.notice = record.ask.webhook.is_some().then(|| Notice::new(now_ms()));
+        record.keeping.version += 1;
         board.line.remove(number);
         Some(record)
     }
 
     async fn ended(&self, record: &Record) {
-        let job = {
+        {
             let mut board = self.board.lock();
-            if let Some(count) = board.by_client.get_mut(&record.client) {
-                *count -= 1;
-                if *count == 0 {
-                    board.by_client.remove(&record.client);
-                }
-            }
-            board.unfinished.remove(&record.number)
-        };
-        if let Some(job) = &job {
-            job.cancel.cancel();
+            drop(board.take_out(record.number));
+            board.untold.insert(record.number);
         }
+        self.untold.notify_one();
+        self.will_notice(record);
         if let Err(error) = self.store.drop_input(record.number).await {
             tracing::warn!(%error, "a job's video can't be deleted: the next start does it");
         }
-        let (state, id) = (record.stage.state(), self.id(record.number));
+        let (state, id) = (record.stage.state(), record.id());
         self.events.tell(&NodeEvent::JobEnded { id: &id, content: &record.ask.content, state });
     }
 
@@ -349,17 +426,7 @@ impl Jobs {
         let stage = Stage::Cancelled { at_ms: now_ms() };
         if let Some(record) = self.begin_to_end(number, stage) {
             if let Err(error) = self.write(&record).await {
-                // It goes on as it was.
-                let mut board = self.board.lock();
-                if let Some(job) = board.unfinished.get_mut(&number) {
-                    job.ends = false;
-                    if job.record.stage == Stage::Queued {
-                        let waiting = waiting(&job.record);
-                        board.line.push(waiting);
-                    }
-                }
-                drop(board);
-                self.woken.notify_one();
+                self.goes_on(number);
                 return Err(error);
             }
             self.ended(&record).await;
@@ -373,28 +440,44 @@ impl Jobs {
         Ok(found)
     }
 
-    /// A job.
+    /// The end of a job could not be written: it goes on as it was.
+    fn goes_on(&self, number: JobNumber) {
+        let mut board = self.board.lock();
+        if let Some(job) = board.unfinished.get_mut(&number) {
+            job.ends = false;
+            if job.record.stage == Stage::Queued && !job.unsure {
+                let waiting = waiting(&job.record);
+                board.line.push(waiting);
+            }
+        }
+        drop(board);
+        self.woken.notify_one();
+    }
+
+    /// A job, or the copy of one.
     pub async fn find(&self, number: JobNumber) -> Result<Option<Record>, JobError> {
-        if let Some(job) = self.board.lock().unfinished.get(&number) {
-            return Ok(Some(job.record.clone()));
+        if let Some(record) = self.board.lock().record(number) {
+            return Ok(Some(record.clone()));
         }
         let journal = self.journal.clone();
         blocking(move || Ok(journal.get(number)?)).await
     }
 
-    /// Jobs, the newest first.
-    pub async fn list(&self, filter: JobFilter) -> Result<Vec<Record>, JobError> {
-        let journal = self.journal.clone();
-        let records = blocking(move || Ok(journal.list(&filter)?)).await?;
+    /// Jobs that this node holds, the newest first, and copies of those that these nodes hold.
+    pub async fn list(
+        &self,
+        filter: JobFilter,
+        away: impl Fn(&NodeName) -> bool + Send + 'static,
+    ) -> Result<Vec<Record>, JobError> {
+        let (journal, own) = (self.journal.clone(), self.node.clone());
+        let shown = move |record: &Record| record.keeping.holder == own || away(&record.keeping.holder);
+        let records = blocking(move || Ok(journal.list(&filter, shown)?)).await?;
         Ok(records.into_iter().map(|record| self.newest(record)).collect())
     }
 
     /// The record as it is in memory, where that is newer.
     fn newest(&self, record: Record) -> Record {
-        match self.board.lock().unfinished.get(&record.number) {
-            Some(job) => job.record.clone(),
-            None => record,
-        }
+        self.board.lock().record(record.number).cloned().unwrap_or(record)
     }
 
     /// Forgets what has come to its end long enough ago.
@@ -412,6 +495,14 @@ impl Jobs {
     async fn forget(&self, records: Vec<Record>) -> Result<(), JobError> {
         for record in &records {
             self.store.drop_kept(record.number, record.ask.profiles.len()).await?;
+            self.uncount_results(record);
+        }
+        {
+            let mut board = self.board.lock();
+            for record in &records {
+                board.notices.remove(&record.number);
+                board.copies.remove(&record.number);
+            }
         }
         let journal = self.journal.clone();
         blocking(move || Ok(journal.forget(&records)?)).await
@@ -423,7 +514,12 @@ impl Jobs {
             let board = self.board.lock();
             let running =
                 board.unfinished.values().filter(|job| job.record.stage.state() == JobState::Running);
-            running.map(|job| Record { stage: Stage::Queued, ..job.record.clone() }).collect()
+            let waiting = |job: &Unfinished| {
+                let mut record = Record { stage: Stage::Queued, ..job.record.clone() };
+                record.keeping.version += 1;
+                record
+            };
+            running.map(waiting).collect()
         };
         for record in running {
             if let Err(error) = self.write(&record).await {
@@ -442,6 +538,29 @@ impl Jobs {
         let (journal, record) = (self.journal.clone(), record.clone());
         let dir = self.store.folder().clone();
         blocking(move || roomy(&dir, || journal.put(&record)).map(drop)).await
+    }
+}
+
+impl Board {
+    /// What is in memory of a job.
+    fn record(&self, number: JobNumber) -> Option<&Record> {
+        let held = self.unfinished.get(&number).map(|job| &job.record);
+        held.or_else(|| self.copies.get(&number).map(|copy| &copy.record))
+    }
+
+    /// Takes out a job that this node holds; the work on it ends.
+    fn take_out(&mut self, number: JobNumber) -> Option<Unfinished> {
+        let job = self.unfinished.remove(&number)?;
+        job.cancel.cancel();
+        self.line.remove(number);
+        self.untold.remove(&number);
+        if let Some(count) = self.by_client.get_mut(&job.record.client) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_client.remove(&job.record.client);
+            }
+        }
+        Some(job)
     }
 }
 

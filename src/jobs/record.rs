@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use starling_overlay::NodeName;
 use starling_placement::error::WorkError;
 
-use super::JobNumber;
-use crate::api::{JobState, Priority};
+use super::{JobId, JobNumber, Keeping};
+use crate::api::{JobState, NoticeState, Priority};
 use crate::content::{ClientTag, ContentId};
 use crate::profile::ProfileName;
 use crate::store::Meta;
@@ -17,6 +17,8 @@ use crate::store::Meta;
 pub struct Record {
     /// Its number.
     pub number: JobNumber,
+    /// The nodes that keep it.
+    pub keeping: Keeping,
     /// Whose it is.
     pub client: ClientTag,
     /// What is asked for.
@@ -29,6 +31,56 @@ pub struct Record {
     pub interrupted: u32,
     /// How far it is.
     pub stage: Stage,
+    /// The message that says so to its client; none where none is wanted, and before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
+}
+
+/// What became of the message to a client's webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// It is to be sent.
+    Pending {
+        /// How often it was tried in vain.
+        tries: u32,
+        /// When it is tried next, in milliseconds since 1970.
+        next_ms: u64,
+        /// How the last try failed.
+        why: Option<String>,
+    },
+    /// The receiver has it.
+    Delivered {
+        /// How often it was tried.
+        tries: u32,
+        /// Since when, in milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// It is given up.
+    Dead {
+        /// How often it was tried.
+        tries: u32,
+        /// Since when, in milliseconds since 1970.
+        at_ms: u64,
+        /// How the last try failed.
+        why: String,
+    },
+}
+
+impl Notice {
+    /// Of a job that has ended now.
+    pub const fn new(now_ms: u64) -> Self {
+        Self::Pending { tries: 0, next_ms: now_ms, why: None }
+    }
+
+    /// The word for it.
+    pub const fn state(&self) -> NoticeState {
+        match self {
+            Self::Pending { .. } => NoticeState::Pending,
+            Self::Delivered { .. } => NoticeState::Delivered,
+            Self::Dead { .. } => NoticeState::Dead,
+        }
+    }
 }
 
 /// What a client asks for.
@@ -53,6 +105,9 @@ pub struct Ask {
     /// The trace that it came in, as a `traceparent`.
     #[serde(default)]
     pub trace: Option<String>,
+    /// Where the client wants to be told of its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
 }
 
 /// How far a job is.
@@ -132,6 +187,26 @@ pub struct Output {
     pub cache: String,
 }
 
+impl Record {
+    /// When its client is to be told of its end, in milliseconds since 1970; none where it is not, or has been.
+    pub const fn notice_due_ms(&self) -> Option<u64> {
+        match self.notice {
+            Some(Notice::Pending { next_ms, .. }) => Some(next_ms),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing of it changes any more: it has come to its end, and its client was told so, or will not be.
+    pub const fn is_settled(&self) -> bool {
+        self.stage.state().is_over() && self.notice_due_ms().is_none()
+    }
+
+    /// Its name.
+    pub fn id(&self) -> JobId {
+        JobId { number: self.number, node: self.keeping.taken_by.clone() }
+    }
+}
+
 impl Ask {
     /// The time that it may take once it is begun.
     pub const fn allowed(&self) -> Duration {
@@ -140,7 +215,8 @@ impl Ask {
 
     /// Whether it is the same work.
     pub fn is_same_work(&self, other: &Self) -> bool {
-        (self.content, &self.profiles, self.strict) == (other.content, &other.profiles, other.strict)
+        let work = |ask: &Self| (ask.content, ask.strict);
+        work(self) == work(other) && self.profiles == other.profiles && self.webhook == other.webhook
     }
 }
 
@@ -178,6 +254,7 @@ pub(super) mod tests {
     pub fn record(content: &str) -> Record {
         Record {
             number: JobNumber::of_now(),
+            keeping: Keeping::by("node1".parse().unwrap()),
             client: ClientTag(1),
             ask: Ask {
                 content: ContentId::of(content.as_bytes()),
@@ -189,11 +266,13 @@ pub(super) mod tests {
                 allowed_ms: 1_000,
                 idempotency_key: None,
                 trace: None,
+                webhook: None,
             },
             accepted_ms: 1,
             begun: 0,
             interrupted: 0,
             stage: Stage::Queued,
+            notice: None,
         }
     }
 

@@ -33,6 +33,7 @@ async fn upload(jobs: &Jobs, text: &str) -> (Ask, Upload) {
         allowed_ms: 1_000,
         idempotency_key: None,
         trace: None,
+        webhook: None,
     };
     (ask, upload)
 }

@@ -49,7 +49,7 @@ impl Node {
         peer: IpAddr,
         offer: &Offer,
     ) -> Result<((Reservation, ClientSlot), Ready), RefusedOffer> {
-        if self.is_draining() {
+        if self.is_draining() || self.rests() {
             return Err(WorkError::Draining.into());
         }
         let slot = self

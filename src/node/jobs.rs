@@ -64,9 +64,18 @@ impl Node {
         Some(self.store.kept_output(record.number, at, meta.clone()).await)
     }
 
+    /// What a job that this node keeps is to be made of; none where it has come to its end.
+    pub async fn kept_video(&self, record: &Record) -> Option<std::io::Result<Object>> {
+        let profile = record.ask.profiles.first().filter(|_| !record.stage.state().is_over())?;
+        Some(self.store.kept_video(record.number, record.ask.content, profile).await)
+    }
+
     /// How far the work on a job is.
     pub fn job_progress(&self, record: &Record) -> Option<JobProgress> {
         let Stage::Running { since_ms } = record.stage else { return None };
+        if record.keeping.holder != self.identity.name {
+            return None;
+        }
         let profiles = record.ask.profiles.iter().filter_map(|name| self.profile(Some(name.as_str())).ok());
         let parts: Vec<_> =
             profiles.filter_map(|profile| self.progress(&Key::new(record.ask.content, &profile))).collect();
@@ -112,7 +121,7 @@ pub(super) async fn begin(node: &Arc<Node>, tasks: &mut JoinSet<()>) -> Result<(
 /// Does the jobs of a node, for as long as it lives; aborted when it stops.
 async fn work(node: Arc<Node>) {
     loop {
-        if !node.is_draining() {
+        if !node.is_draining() && !node.rests() {
             while let Some(job) = node.jobs.next(node.running_jobs_max()).await {
                 let node = Arc::clone(&node);
                 // Ends by itself, at its deadline at the latest, or with the process.
@@ -166,7 +175,7 @@ async fn run(node: &Arc<Node>, job: Begun) {
     match tried {
         Tried::Over(stage) => drop(node.jobs.finish(record.number, stage).await),
         Tried::NoPlace(wait) => {
-            tracing::debug!(job = %node.jobs.id(record.number), ?wait, "no place for a job now");
+            tracing::debug!(job = %record.id(), ?wait, "no place for a job now");
             node.jobs.put_off(record.number, wait).await;
         }
         Tried::Unwanted => {}

@@ -9,6 +9,8 @@ use starling_overlay::LoadSample;
 use super::Node;
 use crate::profile::VideoCodec;
 
+/// What a node that takes no work says of how long a job would have to wait for a worker.
+const RESTING_BACKLOG_MS: u32 = 24 * 3600 * 1000;
 /// How often a sample goes to the overlay when nothing happens.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -17,7 +19,7 @@ impl Node {
     pub fn own_load(&self) -> LoadSample {
         let machine = *self.machine.borrow();
         let pool = self.pool.stats();
-        LoadSample {
+        let sample = LoadSample {
             seq: self.sample_seq.load(Ordering::Relaxed),
             cpu_permille: machine.cpu_permille,
             memory_permille: machine.memory_permille,
@@ -30,7 +32,10 @@ impl Node {
             kilopixels_per_s: pool.kilopixels_per_s,
             backlog_ms: pool.wait_ms,
             hardware: VideoCodec::bits(&self.pool.hardware_codecs()),
-        }
+        };
+        // A queue in which nothing may wait is one of no working node; also to older ones it looks like a full one.
+        let resting = LoadSample { queue_capacity_jobs: 0, backlog_ms: RESTING_BACKLOG_MS, ..sample };
+        if self.rests() { resting } else { sample }
     }
 
     /// Hands a fresh sample to the overlay; it rides on the next pings and acks.

@@ -12,6 +12,7 @@ mod for_peers;
 mod incoming;
 mod job;
 mod jobs;
+mod keepers;
 mod listeners;
 mod load;
 mod policy;
@@ -19,6 +20,8 @@ mod ports;
 mod several;
 mod start;
 mod transcode;
+mod webhooks;
+mod work;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -36,6 +39,7 @@ pub use clients::{ClientSlot, Clients};
 pub use error::{NotAll, PeersJobError, ProfileError, RefusedOffer};
 pub use events::tell_of_membership;
 pub use job::{Facts, Input, Job, Served};
+pub use keepers::KeeperError;
 pub use listeners::{ListenError, ListenSlot, Listeners};
 pub use start::{LEAVE_TIMEOUT, StartError, Started, peer_tls, start};
 
@@ -55,6 +59,9 @@ use crate::store::{Budget, Key, Object, Store};
 use crate::tls::{Acceptor, PeerTls};
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Pool, Queued, Reservation};
+
+/// Longest that jobs are handed over when a node stops.
+const HAND_OVER_MAX: Duration = Duration::from_secs(5);
 
 /// A running node.
 pub struct Node {
@@ -86,6 +93,7 @@ pub struct Node {
     offerers: Clients,
     journeys: Journeys<Object>,
     jobs: Jobs,
+    keepers: keepers::Keepers,
     metrics: Arc<Metrics>,
     events: Events,
     /// Its jobs and decisions, and its figures of the last minutes.
@@ -95,6 +103,7 @@ pub struct Node {
     listeners: Listeners,
     joined: AtomicBool,
     draining: AtomicBool,
+    mode: work::Mode,
     started: Instant,
     sample_seq: AtomicU16,
 }
@@ -111,6 +120,8 @@ pub enum Readiness {
     CutOff,
     /// Leaving.
     Draining,
+    /// An operator has it take no work.
+    Resting,
 }
 
 /// What a built-in profile says.
@@ -291,9 +302,15 @@ impl Node {
     }
 
     /// Lets what runs finish, until `bound`; what waits is finished, too, or answered for its owners to give it to a peer.
-    pub async fn drain(&self, bound: Duration, queued: Queued) {
+    pub async fn drain(self: &Arc<Self>, bound: Duration, queued: Queued) {
         self.pool.drain(bound, queued).await;
         self.jobs.leave().await;
+        self.hand_over_jobs(false, HAND_OVER_MAX).await;
+    }
+
+    /// Gives the jobs that wait here to other nodes, before this one leaves.
+    pub async fn hand_over_before_leaving(self: &Arc<Self>, bound: Duration) {
+        self.hand_over_jobs(true, HAND_OVER_MAX.min(bound / 2)).await;
     }
 
     /// Takes the key file's new content; one that can't be used changes nothing.
@@ -340,6 +357,8 @@ impl Node {
     pub fn readiness(&self) -> Readiness {
         if self.is_draining() {
             Readiness::Draining
+        } else if self.rests() {
+            Readiness::Resting
         } else if is_cut_off(&self.view()) {
             Readiness::CutOff
         } else if self.config.join.is_empty() || self.has_joined() {

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
-use super::{Clients, Listeners, Node, dashboard, incoming, jobs, load, tell_of_membership};
+use super::{Clients, Listeners, Node, dashboard, incoming, jobs, keepers, load, tell_of_membership, work};
 use crate::access::Access;
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
@@ -180,6 +180,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         offerers: Clients::new(super::for_peers::offers_per_peer_max(&config)),
         journeys: Journeys::default(),
         jobs,
+        keepers: keepers::Keepers::default(),
         metrics,
         events,
         journal,
@@ -187,6 +188,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         listeners: Listeners::default(),
         joined: AtomicBool::new(false),
         draining: AtomicBool::new(false),
+        mode: work::Mode::default(),
         started: Instant::now(),
         sample_seq: AtomicU16::new(0),
         config,
@@ -194,6 +196,8 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     warn_of_lacks(&node);
     incoming::measure(&node).await;
     jobs::begin(&node, &mut tasks).await?;
+    keepers::begin(&node, &mut tasks);
+    tasks.spawn(work::hand_over_while_draining(Arc::clone(&node)));
     tasks.spawn(load::publish_regularly(Arc::clone(&node)));
     tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));
     tasks.spawn(dashboard::read_regularly(Arc::clone(&node)));

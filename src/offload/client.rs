@@ -23,8 +23,8 @@ use starling_placement::journey::{
 use starling_placement::standing::Standings;
 
 use crate::api::{
-    AUTHENTICATION_INFO, Accepted, Claim, End, HEADER, JobAnswer, JobQuestion, Offer, OfferEnd, OfferId,
-    Problem, Progress, ProgressQuery, Verdict,
+    AUTHENTICATION_INFO, Accepted, Claim, CopyAnswer, CopyQuestion, End, HEADER, JobAnswer, JobQuestion,
+    Offer, OfferEnd, OfferId, Problem, Progress, ProgressQuery, Verdict,
 };
 use crate::auth::{Authority, Signed};
 use crate::body::{Body, full_body};
@@ -161,6 +161,16 @@ impl PeerClient {
         self.question(peer, "/internal/kept", question, PROGRESS_TIMEOUT_MAX).await
     }
 
+    /// Says something to a peer about a job that both keep. The peer may fetch a video or results before it answers: `bound` is for all of that.
+    pub async fn ask_keeper(
+        &self,
+        peer: &Identity,
+        question: &CopyQuestion,
+        bound: Duration,
+    ) -> Result<CopyAnswer, PeerError> {
+        self.question(peer, "/internal/copies", question, bound).await
+    }
+
     /// Sends a small document and reads the small answer; takes note of a peer that can't be reached.
     async fn exchange_documents<Q: Serialize, A: DeserializeOwned>(
         &self,
@@ -235,6 +245,11 @@ impl PeerClient {
         at: usize,
     ) -> Result<Option<Delivery>, PeerError> {
         self.held(peer, format!("/internal/kept/{job}/{at}")).await
+    }
+
+    /// The same of its video.
+    pub async fn fetch_video(&self, peer: &Identity, job: &str) -> Result<Option<Delivery>, PeerError> {
+        self.held(peer, format!("/internal/kept/{job}/video")).await
     }
 
     async fn held(&self, peer: &Identity, path: String) -> Result<Option<Delivery>, PeerError> {

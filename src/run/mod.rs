@@ -7,6 +7,7 @@ mod simulation;
 pub use monitor::run_monitor;
 pub use simulation::run_simulation;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use starling_overlay::{MemberState, Overlay};
@@ -125,9 +126,10 @@ async fn reload_until(
 }
 
 /// Takes nothing new, tells the cluster, and lets what runs finish: all within `bound`.
-async fn shutdown(node: &Node, overlay: Overlay, server: Server, bound: Duration) {
+async fn shutdown(node: &Arc<Node>, overlay: Overlay, server: Server, bound: Duration) {
     let begun = Instant::now();
     node.tell_leaving(bound);
+    node.hand_over_before_leaving(bound).await;
     // Queued jobs go to the peers if there are any; what runs is finished here.
     let peers =
         node.view().peers.iter().any(|peer| peer.state == MemberState::Alive && !peer.identity.is_observer());

@@ -14,9 +14,10 @@ use tokio::task::spawn_blocking;
 use super::cache::Hold;
 use super::folder::layout;
 use super::receive::HEAD_BYTES_MAX;
-use super::{DataDir, Meta, Object, Room, Scratch, Store, Upload, sniff};
+use super::{DataDir, Meta, Object, Received, Room, Scratch, Store, Upload, sniff};
 use crate::content::ContentId;
 use crate::jobs::JobNumber;
+use crate::profile::ProfileName;
 
 impl Store {
     /// Where the journal of jobs lies.
@@ -29,12 +30,7 @@ impl Store {
         let (dir, from) = (self.folder.clone(), upload.file.to_owned());
         blocking(move || {
             let to = input_path(&dir, job);
-            dir.with_room(0, || {
-                link(&from, &to)?;
-                File::open(&to)?.sync_all()?;
-                File::open(dir.jobs())?.sync_all()
-            })
-            .inspect_err(|_| drop(fs::remove_file(&to)))
+            dir.with_room(0, || keep(&dir, &from, &to)).inspect_err(|_| drop(fs::remove_file(&to)))
         })
         .await
     }
@@ -65,16 +61,48 @@ impl Store {
         .await
     }
 
+    /// The video of a job as bytes, for another node that keeps the job, too. Nothing is read of it here: whoever takes it checks its digest.
+    pub async fn kept_video(
+        &self,
+        job: JobNumber,
+        content: ContentId,
+        profile: &ProfileName,
+    ) -> io::Result<Object> {
+        let (dir, profile) = (self.folder.clone(), profile.clone());
+        blocking(move || {
+            let path = input_path(&dir, job);
+            let file = File::open(&path)?;
+            let meta = Meta {
+                content,
+                profile,
+                encoder: String::new(),
+                bytes: file.metadata()?.len(),
+                sha256: content,
+                media_type: "application/octet-stream".to_owned(),
+                extension: String::new(),
+                damage: None,
+            };
+            Ok(Object::held_by(file, meta, Hold::Kept { path }))
+        })
+        .await
+    }
+
+    /// Keeps a result for a job that another node has made and sent.
+    pub async fn keep_received_output(&self, job: JobNumber, at: usize, result: Received) -> io::Result<()> {
+        let dir = self.folder.clone();
+        blocking(move || {
+            let to = output_path(&dir, job, at);
+            dir.with_room(0, || keep(&dir, &result.file, &to))
+        })
+        .await
+    }
+
     /// Keeps a result for a job, whatever becomes of it in the cache.
     pub async fn keep_output(&self, job: JobNumber, at: usize, result: &Object) -> io::Result<()> {
         let (dir, result, cache) = (self.folder.clone(), result.clone(), self.cache.clone());
         blocking(move || {
             let to = output_path(&dir, job, at);
-            dir.with_room(0, || {
-                link(&cache.path_of(&result), &to)?;
-                File::open(&to)?.sync_all()?;
-                File::open(dir.jobs())?.sync_all()
-            })
+            dir.with_room(0, || keep(&dir, &cache.path_of(&result), &to))
         })
         .await
     }
@@ -136,6 +164,13 @@ fn input_path(dir: &DataDir, job: JobNumber) -> PathBuf {
 
 fn output_path(dir: &DataDir, job: JobNumber, at: usize) -> PathBuf {
     dir.jobs().join(format!("{job}.{at}{}", layout::OUTPUT_SUFFIX))
+}
+
+/// Links a file into `jobs/`: safe on disk when this returns.
+fn keep(dir: &DataDir, from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+    link(from, to)?;
+    File::open(to)?.sync_all()?;
+    File::open(dir.jobs())?.sync_all()
 }
 
 /// Links a file; where there is one of that name, it is what another try has left.

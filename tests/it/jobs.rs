@@ -139,3 +139,86 @@ async fn what_can_not_be_made_fails_as_an_upload_would_and_may_be_tried_again() 
     assert_ne!(again, job);
     in_state(&node.http, &again, "done").await;
 }
+
+/// The names of the nodes that keep a job.
+fn kept_at(job: &Value) -> Vec<&str> {
+    job["kept_at"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_survives_the_death_of_the_node_that_took_it() {
+    let stub = Stub::holding();
+    let with = |options: NodeOptions| options.tools(&stub);
+    let mut nodes = vec![Node::start(with(NodeOptions::new("node1", "FRA")))];
+    // While there is no other node, the job says so; it is copied as soon as there is one.
+    let key = [("idempotency-key", "k1")];
+    let answer = post(&nodes[0].http, "?profile=360p,poster", &key, clip(30)).await;
+    let job = accepted(&answer);
+    assert_eq!(kept_at(&answer.json()), ["node1"]);
+    nodes.push(Node::start(with(NodeOptions::new("node2", "FRA").join(&nodes[0].gossip))));
+    eventually("there is a copy", async || kept_at(&nodes[0].http.json(&job).await) == ["node1", "node2"])
+        .await;
+    // With a second node there is a copy before the client is told.
+    let other = post(&nodes[0].http, "", &[], clip(31)).await;
+    assert_eq!(kept_at(&other.json()), ["node1", "node2"]);
+    let other = accepted(&other);
+    nodes.push(Node::start(with(NodeOptions::new("node3", "IAD").join(&nodes[0].gossip))));
+    for node in &nodes {
+        node.logged("converged", |line| line["members"] == 3).await;
+    }
+    in_state(&nodes[2].http, &job, "running").await;
+    nodes[0].kill();
+    // Whichever node is asked, and also before the job has another holder.
+    let [second, third] = [&nodes[1].http, &nodes[2].http];
+    eventually("the copy answers", async || third.get(&job).await.status == StatusCode::OK).await;
+    eventually("the second node holds it", async || third.json(&job).await["node"] == "node2").await;
+    let again = post(second, "?profile=360p,poster", &key, clip(30)).await;
+    assert_eq!((again.header("location"), again.status), (job.as_str(), StatusCode::ACCEPTED));
+    let cancelled = third.send(Method::DELETE, &other, &[], Bytes::new()).await.unwrap();
+    assert_eq!(cancelled.json()["state"], "cancelled");
+    stub.release();
+    let done = in_state(third, &job, "done").await;
+    assert_eq!((&done["interrupted"], &done["node"]), (&Value::from(1), &Value::from("node2")), "{done}");
+    for output in done["outputs"].as_array().unwrap() {
+        third.get(output["href"].as_str().unwrap()).await.assert_body_is(&output["sha256"]);
+    }
+    // A new second node has it, too, by now; the first one comes back and begins nothing.
+    eventually("there is a copy again", async || kept_at(&third.json(&job).await).len() == 2).await;
+    let transcodes = nodes[1].metric("starling_transcodes_total").await
+        + nodes[2].metric("starling_transcodes_total").await;
+    let mut first = nodes.remove(0);
+    first.kill_and_restart();
+    eventually("it is known", async || first.http.json(&job).await["state"] == "done").await;
+    eventually("it has no job to begin", async || {
+        first.kept_files().iter().all(|name| !name.contains(".input"))
+    })
+    .await;
+    assert_eq!(first.metric("starling_transcodes_total").await, 0);
+    let after = nodes[0].metric("starling_transcodes_total").await
+        + nodes[1].metric("starling_transcodes_total").await;
+    assert_eq!(after, transcodes, "none is done twice");
+    let list = first.http.json("/jobs").await;
+    assert_eq!(list["jobs"].as_array().unwrap().len(), 2, "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_soon_does_its_jobs_and_results_are_at_two_nodes() {
+    let stub = Stub::holding();
+    let mut cluster = Cluster::start_with(&["FRA", "FRA"], |options| options.tools(&stub)).await;
+    let answer = post(&cluster.nodes[0].http, "", &[], clip(40)).await;
+    let job = accepted(&answer);
+    assert_eq!(kept_at(&answer.json()), ["node1", "node2"]);
+    in_state(&cluster.nodes[1].http, &job, "running").await;
+    cluster.nodes[0].kill_and_restart();
+    stub.release();
+    let done = in_state(&cluster.nodes[0].http, &job, "done").await;
+    assert_eq!((&done["node"], &done["interrupted"]), (&Value::from("node1"), &Value::from(1)), "{done}");
+    assert_eq!(cluster.nodes[1].count("job taken over"), 0);
+    eventually("the second node has the result", async || {
+        cluster.nodes[1].kept_files().iter().any(|name| name.ends_with(".output"))
+    })
+    .await;
+    cluster.nodes[0].kill();
+    let second = &cluster.nodes[1].http;
+    second.get(&format!("{job}/output")).await.assert_body_is(&done["outputs"][0]["sha256"]);
+}

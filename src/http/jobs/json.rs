@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::api::{JobJson, OutputJson, Problem};
+use crate::api::{JobJson, NoticeJson, OutputJson, Problem};
 use crate::http::ApiError;
-use crate::jobs::{Failure, Record, Stage};
+use crate::jobs::{Failure, Notice, Record, Stage};
 use crate::node::{Node, NotAll};
 
 pub(super) fn of(node: &Node, record: &Record) -> JobJson {
-    let Record { number, ask, stage, .. } = record;
-    let id = node.jobs().id(*number);
+    let Record { keeping, ask, stage, .. } = record;
+    let id = record.id();
     let began_ms = if let Stage::Running { since_ms } = stage { Some(*since_ms) } else { None };
     let outputs = match stage {
         Stage::Done { outputs, .. } => outputs.as_slice(),
@@ -19,7 +19,8 @@ pub(super) fn of(node: &Node, record: &Record) -> JobJson {
         if let Stage::Failed { why, .. } = stage { Some(problem_of(why, ask.allowed())) } else { None };
     JobJson {
         state: stage.state(),
-        node: id.node.clone(),
+        node: keeping.holder.clone(),
+        kept_at: keeping.keepers(),
         content: ask.content,
         bytes: ask.bytes,
         filename: ask.filename.clone(),
@@ -47,8 +48,20 @@ pub(super) fn of(node: &Node, record: &Record) -> JobJson {
             })
             .collect(),
         problem,
+        webhook: webhook_of(record),
         id,
     }
+}
+
+fn webhook_of(record: &Record) -> Option<NoticeJson> {
+    let (url, notice) = (record.ask.webhook.clone()?, record.notice.as_ref());
+    let (tries, next_ms, why) = match notice {
+        None => (0, None, None),
+        Some(Notice::Pending { tries, next_ms, why }) => (*tries, Some(*next_ms), why.clone()),
+        Some(Notice::Delivered { tries, .. }) => (*tries, None, None),
+        Some(Notice::Dead { tries, why, .. }) => (*tries, None, Some(why.clone())),
+    };
+    Some(NoticeJson { url, state: notice.map(Notice::state), tries, next_ms, why })
 }
 
 /// What an upload would have been told.

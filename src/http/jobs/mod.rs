@@ -1,6 +1,7 @@
-//! `/jobs`: uploads whose answer is fetched later. Any node answers for any job: a job's name says which node keeps it.
+//! `/jobs`: uploads whose answer is fetched later. Any node answers for any job: see `keeper.rs`.
 
 mod json;
+mod keeper;
 mod output;
 mod stream;
 
@@ -13,18 +14,19 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LOCATION, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
-use starling_overlay::Identity;
+use starling_overlay::NodeName;
 use starling_placement::journey::Timings;
 
 use super::respond::{json, problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
 use super::upload::{Admitted, admit, linger};
 use super::{ApiError, Body, caller, request, upload};
-use crate::api::{JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
+use crate::api::{HEADER, JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
 use crate::content::ClientTag;
 use crate::jobs::{Accepted, Ask, JobId};
 use crate::node::Node;
 use crate::trace;
+use crate::webhooks::{Target, TargetError};
 
 pub(super) use output::{kept, output};
 pub(super) use stream::events;
@@ -71,6 +73,7 @@ async fn take(
 ) -> Result<Accepted, ApiError> {
     let (client, strict, allowed) = (admitted.client, admitted.strict, admitted.deadline.allowed);
     let (priority, idempotency_key) = (request::priority(head)?, request::idempotency_key(head)?);
+    let webhook = webhook(node, head)?;
     let mut filename = request::filename(head);
     // However long the body takes: what a job may take counts from when it is begun.
     let (upload, profiles) = upload::receive(node, admitted, body, &mut filename).await?;
@@ -84,8 +87,29 @@ async fn take(
         allowed_ms: allowed.as_millis() as u64,
         idempotency_key,
         trace: trace::current().map(|scope| scope.context().traceparent()),
+        webhook,
     };
-    Ok(node.jobs().accept(client, ask, upload).await?)
+    let accepted = node.jobs().accept(client, ask, upload).await?;
+    if !accepted.new {
+        return Ok(accepted);
+    }
+    let number = accepted.record.number;
+    node.copy_job(number).await;
+    // It says by now who keeps it; it may have come to its end, even.
+    let record = node.jobs().find(number).await?.unwrap_or(accepted.record);
+    Ok(Accepted { record, new: true })
+}
+
+/// Where the client wants to be told of the job's end.
+fn webhook(node: &Node, head: &Parts) -> Result<Option<String>, ApiError> {
+    let Some(url) = request::webhook(head)? else { return Ok(None) };
+    let bad = |why: &dyn std::fmt::Display| ApiError::BadRequest(format!("{}: {why}", HEADER::WEBHOOK));
+    let sender = node.config().webhooks.as_ref();
+    let sender =
+        sender.ok_or_else(|| bad(&"this node sends none; its operator gives --webhook-secret-file"))?;
+    let target: Target = url.parse().map_err(|error: TargetError| bad(&error))?;
+    sender.check(&target).map_err(|error| bad(&error))?;
+    Ok(Some(url))
 }
 
 fn answer_accepted(node: &Node, head: &Parts, Accepted { record, new }: &Accepted) -> Response<Body> {
@@ -111,7 +135,8 @@ pub(super) async fn show(node: &Arc<Node>, id: &str) -> Response<Body> {
 
 /// `DELETE /jobs/{id}`: it is cancelled, or forgotten where it has come to its end.
 pub(super) async fn cancel(node: &Arc<Node>, id: &str) -> Response<Body> {
-    match ask(node, id, |id| JobQuestion::Cancel { id }).await {
+    let cancelled = async { keeper::cancel(node, &named(id)?).await };
+    match cancelled.await {
         Ok(job) => json(StatusCode::OK, &job),
         Err(error) => problem(&error),
     }
@@ -119,49 +144,23 @@ pub(super) async fn cancel(node: &Arc<Node>, id: &str) -> Response<Body> {
 
 /// A job, wherever it is kept.
 async fn find(node: &Arc<Node>, id: &str) -> Result<JobJson, ApiError> {
-    ask(node, id, |id| JobQuestion::Show { id }).await
-}
-
-async fn ask(
-    node: &Arc<Node>,
-    text: &str,
-    question: impl FnOnce(JobId) -> JobQuestion,
-) -> Result<JobJson, ApiError> {
-    let id = named(text)?;
-    let not_found = || ApiError::NotFound(format!("/jobs/{id}"));
-    let question = question(id.clone());
-    let answered = if id.node == node.identity().name {
-        answer(node, question).await?
-    } else {
-        let peer = keeper(node, &id)?;
-        node.ask_jobs(&peer, &question)
-            .await
-            .map_err(|error| ApiError::JobElsewhere { node: id.node.to_string(), why: error.to_string() })?
-    };
-    answered.jobs.into_iter().next().ok_or_else(not_found)
+    keeper::find(node, &named(id)?).await
 }
 
 fn named(text: &str) -> Result<JobId, ApiError> {
     text.parse().map_err(|error: crate::jobs::JobIdError| ApiError::BadRequest(error.to_string()))
 }
 
-/// The other node that keeps a job.
-fn keeper(node: &Node, id: &JobId) -> Result<Arc<Identity>, ApiError> {
-    let view = node.view();
-    let keeper = view.peers.iter().find(|peer| peer.identity.name == id.node && peer.state.is_live());
-    keeper.map(|peer| Arc::clone(&peer.identity)).ok_or_else(|| ApiError::JobElsewhere {
-        node: id.node.to_string(),
-        why: "it is no live member".to_owned(),
-    })
-}
-
 /// What this node says of jobs that it keeps.
 pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<JobAnswer, ApiError> {
     let records = match question {
         JobQuestion::Show { id } => node.jobs().find(id.number).await?.into_iter().collect(),
-        JobQuestion::Cancel { id } => node.jobs().cancel(id.number).await?.into_iter().collect(),
+        JobQuestion::Cancel { id } => keeper::cancel_here(node, &id).await?.into_iter().collect(),
         JobQuestion::List(filter) => {
-            node.jobs().list(JobFilter { limit: filter.limit.min(PAGE_JOBS_MAX), ..filter }).await?
+            let view = node.view();
+            let away = move |name: &NodeName| !view.peer(name).is_some_and(|member| member.state.is_live());
+            let filter = JobFilter { limit: filter.limit.min(PAGE_JOBS_MAX), ..filter };
+            node.jobs().list(filter, away).await?
         }
     };
     Ok(JobAnswer { jobs: records.iter().map(|record| json::of(node, record)).collect() })
@@ -181,7 +180,8 @@ pub(super) async fn list(node: &Arc<Node>, client: IpAddr, request: &Request<Inc
 async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result<JobsJson, ApiError> {
     let filter = filter(query, own)?;
     let view = node.view();
-    let peers: Vec<_> = view.peers.iter().filter(|peer| peer.state.is_live()).collect();
+    let peers: Vec<_> =
+        view.peers.iter().filter(|peer| peer.state.is_live() && !peer.identity.is_observer()).collect();
     let asked = peers.iter().map(|peer| async {
         let answer = node.ask_jobs(&peer.identity, &JobQuestion::List(filter.clone())).await;
         answer.map_err(|error| {
@@ -198,6 +198,8 @@ async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result
         }
     }
     jobs.sort_by(|job, other| other.id.cmp(&job.id));
+    // Two may speak for one, while they do not agree who holds it.
+    jobs.dedup_by(|job, other| job.id == other.id);
     let limit = usize::from(filter.limit);
     let next = if jobs.len() > limit { jobs.get(limit - 1).map(|job| job.id.clone()) } else { None };
     jobs.truncate(limit);
@@ -205,10 +207,11 @@ async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result
 }
 
 fn filter(query: &str, client: Option<ClientTag>) -> Result<JobFilter, ApiError> {
-    let mut filter = JobFilter { client, state: None, after: None, limit: PAGE_JOBS };
+    let mut filter = JobFilter { client, state: None, webhook: None, after: None, limit: PAGE_JOBS };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "state" => filter.state = Some(value.parse().map_err(ApiError::BadRequest)?),
+            "webhook" => filter.webhook = Some(value.parse().map_err(ApiError::BadRequest)?),
             "after" => filter.after = Some(named(&value)?),
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| (1..=PAGE_JOBS_MAX).contains(limit));
@@ -218,7 +221,7 @@ fn filter(query: &str, client: Option<ClientTag>) -> Result<JobFilter, ApiError>
             }
             _ => {
                 return Err(ApiError::BadRequest(format!(
-                    "{name:.80}: unknown query parameter; there are state, after and limit alone"
+                    "{name:.80}: unknown query parameter; there are state, webhook, after and limit alone"
                 )));
             }
         }

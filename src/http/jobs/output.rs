@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_DISPOSITION;
 use hyper::{Request, Response};
 
-use super::{find, keeper, named};
+use super::{find, named};
 use crate::api::{HEADER, JobJson, JobState, OutputJson, result_name};
 use crate::http::disposition::attachment;
 use crate::http::objects::{self, Shown};
@@ -25,10 +25,13 @@ pub(in crate::http) async fn output(
     let found = async {
         let job = find(node, id).await?;
         let (at, output) = chosen(&job, profile)?;
-        let object = if job.id.node == node.identity().name {
-            here(node, &job.id, at).await?
-        } else {
-            there(node, &job, (at, output)).await?
+        let (own, is_kept) = (&node.identity().name, job.kept_at.contains(&node.identity().name));
+        let own_copy = if is_kept { Some(here(node, &job.id, at).await) } else { None };
+        let object = match own_copy {
+            Some(Ok(object)) => object,
+            Some(Err(error)) if job.node == *own => return Err(error),
+            // It may be on its way here.
+            _ => there(node, &job, (at, output)).await?,
         };
         Ok::<_, ApiError>((object, result_of(&job, output)))
     };
@@ -97,11 +100,19 @@ async fn there(
     job: &JobJson,
     (at, output): (usize, &OutputJson),
 ) -> Result<Object, ApiError> {
-    let peer = keeper(node, &job.id)?;
-    let elsewhere = |why: String| ApiError::JobElsewhere { node: job.id.node.to_string(), why };
-    let delivery = node.fetch_output(&peer, &job.id.to_string(), at).await;
-    let delivery = delivery.map_err(|error| elsewhere(error.to_string()))?;
-    let delivery = delivery.ok_or_else(|| elsewhere("it has that result no more".to_owned()))?;
+    let elsewhere = |why: &str| ApiError::JobElsewhere { node: job.node.to_string(), why: why.to_owned() };
+    let mut found = Err(elsewhere("it is no live member"));
+    for peer in job.kept_at.iter().filter_map(|name| node.live(name)) {
+        found = match node.fetch_output(&peer, &job.id.to_string(), at).await {
+            Ok(Some(delivery)) => Ok(delivery),
+            Ok(None) => Err(elsewhere("it has that result no more")),
+            Err(error) => Err(elsewhere(&error.to_string())),
+        };
+        if found.is_ok() {
+            break;
+        }
+    }
+    let delivery = found?;
     // Whatever the peer sends has to be what the job says.
     let received = node.receive_output(delivery, &Limits::of_result(output.sha256)).await?;
     let meta = Meta {
@@ -118,8 +129,19 @@ async fn there(
         .map_err(|error| ApiError::Internal(format!("a result can't be opened: {error}")))
 }
 
-/// A result that this node keeps, for another node.
+/// What a job is to be made of, for another node that is to keep it.
+async fn video(node: &Arc<Node>, id: &JobId) -> Result<Object, ApiError> {
+    let not_found = || ApiError::NotFound(format!("/jobs/{id}/video"));
+    let record = node.jobs().find(id.number).await?.ok_or_else(not_found)?;
+    let video = node.kept_video(&record).await.ok_or_else(not_found)?;
+    video.map_err(|error| ApiError::Internal(format!("a job's video can't be read back: {error}")))
+}
+
+/// A result that this node keeps, or a video, for another node.
 pub(in crate::http) async fn kept(node: &Arc<Node>, job: &str, at: &str) -> Result<Object, ApiError> {
+    if at == "video" {
+        return video(node, &named(job)?).await;
+    }
     let at = at.parse().map_err(|_| ApiError::BadRequest(format!("{at:.80} is no number of a result")))?;
     here(node, &named(job)?, at).await
 }

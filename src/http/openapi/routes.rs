@@ -7,7 +7,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::TargetGroup;
 use super::parts::{Route, bytes, integer, one_of, open_object, plain, text, text_of};
-use crate::api::{FilesJson, JobJson, JobState, JobsJson, MembersJson, PeersJson, Priority, ProfilesJson};
+use crate::api::{
+    FilesJson, JobJson, JobState, JobsJson, MembersJson, NoticeState, PeersJson, Priority, ProfilesJson,
+};
 use crate::http::health::{HealthJson, ReadyJson};
 
 use ParameterIn::{Header, Path, Query};
@@ -71,10 +73,12 @@ fn jobs() -> Vec<Described> {
     let create = taken(Route::new("jobs", "createJob", "Sends a video whose result is fetched later"))
         .takes(Header, "X-Priority", "interactive before batch", schema_of::<Priority>())
         .takes(Header, "Idempotency-Key", "The same request under the same name is one job", text())
+        .takes(Header, "X-Webhook", "A URL that is told of the job's end", text())
         .json::<JobJson>(202, "It is safe on disk")
         .json::<JobJson>(200, "The same request was made before, and is done");
     let list = Route::new("jobs", "listJobs", "Jobs of the client, the newest first")
         .takes(Query, "state", "In this state alone", schema_of::<JobState>())
+        .takes(Query, "webhook", "With a webhook in this state alone", schema_of::<NoticeState>())
         .takes(Query, "after", "Older than this one alone", text_of(JOB))
         .takes(Query, "limit", "So many at the most", integer(1, Some(200)))
         .json::<JobsJson>(200, "A page of them");

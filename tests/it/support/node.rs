@@ -210,6 +210,12 @@ impl Node {
         self.count_since(0, message)
     }
 
+    /// How many lines with this message have this value in this field.
+    pub fn count_with(&self, message: &str, field: &str, value: &str) -> usize {
+        let log = self.log.lines.lock();
+        log.0.iter().filter(|line| line["message"] == message && line[field] == value).count()
+    }
+
     /// The same, among the lines from `mark` on.
     pub fn count_since(&self, mark: usize, message: &str) -> usize {
         self.log.lines.lock().0[mark..].iter().filter(|line| line["message"] == message).count()
@@ -255,6 +261,9 @@ impl Node {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        // All that it has said is in the log.
+        let mut state = self.log.lines.lock();
+        while !state.1 && !self.log.grown.wait_for(&mut state, PATIENCE).timed_out() {}
     }
 
     /// Sends it a signal.

@@ -1,4 +1,4 @@
-//! The journal: every job that was accepted, on disk before its client is told so.
+//! The journal: every job that was accepted, on disk before its client is told so; and the copies of other nodes' jobs.
 //!
 //! An embedded store (redb) with three tables: jobs by number, and the numbers by what they were asked for with. A call that changes
 //! something returns when it is safe on the disk. Calls block: they belong on threads that may.
@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{Builder, Database, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
+use starling_overlay::NodeName;
 
 use super::record::Ask;
 use super::{JobNumber, Record};
@@ -69,7 +70,16 @@ impl JournalError {
 }
 
 fn made(path: &Path) -> Result<Database> {
-    let database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+    prepared(builder().create(path)?)
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn prepared(database: Database) -> Result<Database> {
     let begun = database.begin_write()?;
     // Made here, so that reading never finds them missing.
     drop((begun.open_table(JOBS)?, begun.open_table(KEYS)?, begun.open_table(WORKS)?));
@@ -81,6 +91,13 @@ impl Journal {
     /// The journal in this file, which may not be there yet. After a crash it is what it was when the last change was safe.
     pub fn at(path: PathBuf) -> Self {
         Self(Arc::new(Slot { path, open: Mutex::default() }))
+    }
+
+    /// The journal on a disk of a test's own.
+    #[cfg(test)]
+    fn on(disk: impl redb::StorageBackend) -> Result<Self> {
+        let database = prepared(builder().create_with_backend(disk)?)?;
+        Ok(Self(Arc::new(Slot { path: PathBuf::new(), open: Mutex::new(Some(Arc::new(database))) })))
     }
 
     /// The journal to write to.
@@ -130,19 +147,46 @@ impl Journal {
         Ok(Taken::New)
     }
 
-    /// Writes what has become of a job that is in the journal. False: it is not, any more.
+    /// Writes what has become of a job that is in the journal, unless that knows something newer. False: it is not there any more.
     pub fn put(&self, record: &Record) -> Result<bool> {
         let transaction = self.writable()?.begin_write()?;
         let known = {
             let mut jobs = transaction.open_table(JOBS)?;
-            let known = jobs.get(record.number.0)?.is_some();
-            if known {
+            let before = jobs.get(record.number.0)?.map(|bytes| read(bytes.value()));
+            let known = before.is_some();
+            // Changes come from several tasks, in any order.
+            let is_newest = !before.flatten().is_some_and(|before| before.rank() > record.rank());
+            if known && is_newest {
                 jobs.insert(record.number.0, &*bytes_of(record))?;
             }
             known
         };
         transaction.commit()?;
         Ok(known)
+    }
+
+    /// Enters what another node says of a job, whatever is known of it here.
+    pub fn copy(&self, record: &Record) -> Result<()> {
+        let transaction = self.writable()?.begin_write()?;
+        {
+            let mut jobs = transaction.open_table(JOBS)?;
+            let mut keys = transaction.open_table(KEYS)?;
+            let mut works = transaction.open_table(WORKS)?;
+            let number = record.number.0;
+            jobs.insert(number, &*bytes_of(record))?;
+            // What this node's own jobs are found by stays with them.
+            let work = work_of(record.client, &record.ask);
+            if works.get(&work)?.is_none() {
+                works.insert(&work, number)?;
+            }
+            if let Some(key) = key_of(record.client, &record.ask)
+                && keys.get(&key)?.is_none()
+            {
+                keys.insert(&key, number)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     /// A job.
@@ -153,8 +197,8 @@ impl Journal {
         Ok(jobs.get(number.0)?.and_then(|bytes| read(bytes.value())))
     }
 
-    /// Jobs, the newest first.
-    pub fn list(&self, filter: &JobFilter) -> Result<Vec<Record>> {
+    /// Jobs that are to be shown, the newest first.
+    pub fn list(&self, filter: &JobFilter, shown: impl Fn(&Record) -> bool) -> Result<Vec<Record>> {
         let Some(database) = self.readable()? else { return Ok(Vec::new()) };
         let transaction = database.begin_read()?;
         let jobs = transaction.open_table(JOBS)?;
@@ -167,17 +211,20 @@ impl Journal {
             let (_, bytes) = entry?;
             let Some(record) = read(bytes.value()) else { continue };
             let wanted = filter.client.is_none_or(|client| client == record.client)
-                && filter.state.is_none_or(|state| state == record.stage.state());
-            if wanted {
+                && filter.state.is_none_or(|state| state == record.stage.state())
+                && filter
+                    .webhook
+                    .is_none_or(|state| record.notice.as_ref().is_some_and(|notice| notice.state() == state));
+            if wanted && shown(&record) {
                 found.push(record);
             }
         }
         Ok(found)
     }
 
-    /// Those that have not come to their end, the oldest first.
-    pub fn unfinished(&self) -> Result<Vec<Record>> {
-        self.all(|record| !record.stage.state().is_over())
+    /// Those of which something may change yet, the oldest first: work, or word of its end.
+    pub fn unsettled(&self) -> Result<Vec<Record>> {
+        self.all(|record| !record.is_settled())
     }
 
     /// Those that came to their end before this time, in milliseconds since 1970.
@@ -185,16 +232,32 @@ impl Journal {
         self.all(|record| record.stage.ended_ms().is_some_and(|ended| ended < ms))
     }
 
+    /// Copies of other nodes' jobs that have come to their end, each told to `see`.
+    pub fn ended_copies(&self, own: &NodeName, mut see: impl FnMut(&Record)) -> Result<()> {
+        self.each(|record| {
+            if record.keeping.holder != *own && record.stage.state().is_over() {
+                see(&record);
+            }
+        })
+    }
+
     fn all(&self, wanted: impl Fn(&Record) -> bool) -> Result<Vec<Record>> {
-        let Some(database) = self.readable()? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        self.each(|record| found.extend(Some(record).filter(&wanted)))?;
+        Ok(found)
+    }
+
+    fn each(&self, mut see: impl FnMut(Record)) -> Result<()> {
+        let Some(database) = self.readable()? else { return Ok(()) };
         let transaction = database.begin_read()?;
         let jobs = transaction.open_table(JOBS)?;
-        let mut found = Vec::new();
         for entry in jobs.iter()? {
             let (_, bytes) = entry?;
-            found.extend(read(bytes.value()).filter(&wanted));
+            if let Some(record) = read(bytes.value()) {
+                see(record);
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// How many there are.
@@ -226,7 +289,11 @@ fn forget(transaction: &WriteTransaction, record: &Record) -> Result<()> {
         works.remove(&work)?;
     }
     if let Some(key) = key_of(record.client, &record.ask) {
-        keys.remove(&key)?;
+        // Another node's job of the same name may have been copied here before.
+        let is_this = keys.get(&key)?.is_some_and(|number| number.value() == record.number.0);
+        if is_this {
+            keys.remove(&key)?;
+        }
     }
     Ok(())
 }
@@ -283,120 +350,13 @@ fn work_of(client: ClientTag, ask: &Ask) -> [u8; 32] {
     for profile in &ask.profiles {
         hash.update(format!(" {profile}"));
     }
+    if let Some(webhook) = &ask.webhook {
+        hash.update(format!(" webhook {webhook}"));
+    }
     hash.finalize().into()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::jobs::record::{Failure, Stage, tests::record};
-
-    fn opened() -> (tempfile::TempDir, Journal) {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::at(folder.path().join("journal"));
-        (folder, journal)
-    }
-
-    fn everything(limit: u16) -> JobFilter {
-        JobFilter { client: None, state: None, after: None, limit }
-    }
-
-    fn failed() -> Stage {
-        Stage::Failed { at_ms: 5, why: Failure::Interrupted { times: 3 } }
-    }
-
-    #[test]
-    fn a_job_is_there_after_the_journal_was_closed() {
-        let (folder, journal) = opened();
-        let mut first = record("a");
-        assert_eq!(journal.take(&first).unwrap(), Taken::New);
-        first.stage = Stage::Running { since_ms: 3 };
-        assert!(journal.put(&first).unwrap());
-        drop(journal);
-        let journal = Journal::at(folder.path().join("journal"));
-        assert_eq!(journal.get(first.number).unwrap(), Some(first.clone()));
-        assert_eq!(journal.unfinished().unwrap(), [first]);
-    }
-
-    #[test]
-    fn a_node_without_jobs_has_no_file() {
-        let (folder, journal) = opened();
-        assert_eq!((journal.count().unwrap(), journal.unfinished().unwrap()), (0, Vec::new()));
-        assert_eq!(journal.get(JobNumber(1)).unwrap(), None);
-        assert!(!folder.path().join("journal").exists());
-    }
-
-    #[test]
-    fn the_same_work_of_the_same_client_is_taken_once_unless_it_failed() {
-        let (_folder, journal) = opened();
-        let mut first = record("a");
-        journal.take(&first).unwrap();
-        let again = record("a");
-        assert_eq!(journal.take(&again).unwrap(), Taken::Before(Box::new(first.clone())));
-        assert_eq!(journal.count().unwrap(), 1);
-        let mut strict = record("a");
-        strict.ask.strict = true;
-        assert_eq!(journal.take(&strict).unwrap(), Taken::New, "other work");
-        let mut others = record("a");
-        others.client = ClientTag(9);
-        assert_eq!(journal.take(&others).unwrap(), Taken::New, "another client's");
-        first.stage = failed();
-        journal.put(&first).unwrap();
-        assert_eq!(journal.take(&again).unwrap(), Taken::New, "what failed may be tried again");
-        // The older one is forgotten; the newer one is still found.
-        journal.forget(&[first]).unwrap();
-        assert_eq!(journal.take(&record("a")).unwrap(), Taken::Before(Box::new(again)));
-    }
-
-    #[test]
-    fn a_requests_name_is_good_for_one_piece_of_work() {
-        let (_folder, journal) = opened();
-        let named = |content: &str, key: &str| {
-            let mut record = record(content);
-            record.ask.idempotency_key = Some(key.to_owned());
-            record
-        };
-        let mut first = named("a", "k1");
-        journal.take(&first).unwrap();
-        first.stage = failed();
-        journal.put(&first).unwrap();
-        // The name stands for the request, however it went.
-        assert_eq!(journal.take(&named("a", "k1")).unwrap(), Taken::Before(Box::new(first.clone())));
-        assert_eq!(journal.take(&named("b", "k1")).unwrap(), Taken::KeyOfAnother);
-        assert_eq!(journal.take(&named("a", "k2")).unwrap(), Taken::New);
-        journal.forget(&[first]).unwrap();
-        assert_eq!(journal.take(&named("b", "k1")).unwrap(), Taken::New, "forgotten with its job");
-    }
-
-    #[test]
-    fn lists_are_the_newest_first_in_pages_and_by_state_and_client() {
-        let (_folder, journal) = opened();
-        let mut records: Vec<_> = (0..5).map(|n| record(&n.to_string())).collect();
-        for (at, record) in records.iter_mut().enumerate() {
-            record.number = JobNumber(at as u128 + 1);
-            journal.take(record).unwrap();
-        }
-        records[1].stage = Stage::Cancelled { at_ms: 7 };
-        journal.put(&records[1]).unwrap();
-        let numbers = |filter: &JobFilter| -> Vec<u128> {
-            journal.list(filter).unwrap().iter().map(|record| record.number.0).collect()
-        };
-        assert_eq!(numbers(&everything(2)), [5, 4]);
-        let id = |number| crate::jobs::JobId { number: JobNumber(number), node: "n".parse().unwrap() };
-        assert_eq!(numbers(&JobFilter { after: Some(id(4)), ..everything(9) }), [3, 2, 1]);
-        assert_eq!(numbers(&JobFilter { state: Some(JobState::Cancelled), ..everything(9) }), [2]);
-        assert_eq!(numbers(&JobFilter { client: Some(ClientTag(77)), ..everything(9) }), []);
-        assert_eq!(journal.ended_before(8).unwrap().len(), 1);
-        assert_eq!(journal.ended_before(7).unwrap().len(), 0);
-    }
-
-    #[test]
-    fn what_is_forgotten_is_not_written_again() {
-        let (_folder, journal) = opened();
-        let first = record("a");
-        journal.take(&first).unwrap();
-        journal.forget(std::slice::from_ref(&first)).unwrap();
-        assert!(!journal.put(&first).unwrap());
-        assert_eq!(journal.count().unwrap(), 0);
-    }
-}
+mod crashes;
+#[cfg(test)]
+mod tests;
