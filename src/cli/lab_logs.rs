@@ -51,8 +51,11 @@ pub(super) async fn run(folder: &Path, args: &LogsArgs) -> anyhow::Result<()> {
         let skipped = args.lines.map_or(0, |count| lines.len().saturating_sub(count));
         tell(name, &lines[skipped..])?;
     }
+    if !args.follow {
+        return Ok(());
+    }
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-    while args.follow {
+    loop {
         tokio::select! {
             stop = &mut interrupted => return Ok(stop?),
             () = tokio::time::sleep(LOOK_PERIOD) => {}
@@ -65,7 +68,6 @@ pub(super) async fn run(folder: &Path, args: &LogsArgs) -> anyhow::Result<()> {
             tell(name, &log.read()?)?;
         }
     }
-    Ok(())
 }
 
 fn tell(name: &str, lines: &[String]) -> io::Result<()> {

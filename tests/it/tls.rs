@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use starling::config::KeyFile;
 
 use crate::support::{Clip, Cluster, Node, NodeOptions, eventually};
@@ -17,6 +17,7 @@ struct Root {
 impl Root {
     fn new(pem: PathBuf) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "a root of these tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         std::fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
@@ -26,7 +27,9 @@ impl Root {
     /// A certificate for this machine, and its key.
     fn sign(&self, folder: &Path) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+        // Another one than its root's: curl would take it for a root.
+        params.distinguished_name.push(DnType::CommonName, "a node of these tests");
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         // The key first: whoever looks between the two finds a pair that does not fit, and looks again.
         std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
