@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
+use starling::client::load::{self, SourceError};
 use starling::client::{Endpoint, Names, Outcome, Progress, Upload};
 use starling::printable;
 
@@ -16,7 +17,7 @@ use super::out;
 /// Send files to a node, with a progress bar, and save the transcoded results
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The videos
+    /// The videos; of a folder those files in it that are videos by their first bytes
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -54,6 +55,10 @@ pub struct Args {
     #[arg(long, default_value = "10m", value_parser = super::time, value_name = "TIME")]
     timeout: Duration,
 
+    /// Send a file that is refused for want of room (429, 503) again when its Retry-After is over, for as long as --timeout allows
+    #[arg(long)]
+    retry: bool,
+
     /// Time that the node may take for a file [default: the node's, 40s]
     #[arg(long, value_parser = super::time, value_name = "TIME")]
     deadline: Option<Duration>,
@@ -64,6 +69,13 @@ pub struct Args {
 
 /// Runs it: exit 1 if a file did not come back.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let files = match expand(&args.files) {
+        Ok(files) => files,
+        Err(error) => {
+            out::complain(format_args!("starling upload: {error}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let upload = Upload {
         client: args.reach.client()?,
         nodes: args.nodes,
@@ -71,6 +83,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         keep_tar: args.keep_tar,
         timeout: args.timeout,
         deadline: args.deadline,
+        retry: args.retry,
         names: Mutex::new(Names::new(if args.output_dir == Path::new(".") {
             PathBuf::new()
         } else {
@@ -79,7 +92,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     // Draws on stderr, and only if that is a terminal.
     let bars = MultiProgress::new();
-    let mut outcomes = futures_util::stream::iter(args.files.iter().enumerate())
+    let all = overall(&bars, files.len());
+    let (began, mut sum) = (Instant::now(), Sum::default());
+    let mut outcomes = futures_util::stream::iter(files.iter().enumerate())
         .map(|(index, file)| {
             let (upload, bars) = (&upload, &bars);
             async move {
@@ -90,15 +105,70 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         })
         .buffer_unordered(usize::from(args.parallel));
-    let mut failed = 0;
     while let Some((file, outcome)) = outcomes.next().await {
-        failed += usize::from(outcome.error.is_some());
+        sum.add(&outcome);
+        all.inc(1);
         bars.suspend(|| report(file, &outcome, args.json))?;
     }
-    if failed > 0 && args.files.len() > 1 {
-        out::complain(format_args!("{failed} of {} files failed", args.files.len()));
+    all.finish_and_clear();
+    if files.len() > 1 && (sum.failed > 0 || !args.json) {
+        out::complain(sum.sentence(files.len(), began.elapsed()));
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The files named, and those in the folders named. A file that is not there is told of when its turn comes.
+fn expand(named: &[PathBuf]) -> Result<Vec<PathBuf>, SourceError> {
+    let mut files = Vec::new();
+    for path in named {
+        if path.is_dir() {
+            let found = load::find(std::slice::from_ref(path), false)?;
+            files.extend(found.into_iter().map(|source| source.path));
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// What a run came to.
+#[derive(Default)]
+struct Sum {
+    failed: usize,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: &Outcome) {
+        if outcome.error.is_some() {
+            self.failed += 1;
+        } else {
+            self.bytes_in += outcome.bytes_in;
+            self.bytes_out += outcome.bytes_out.unwrap_or(0);
+        }
+    }
+
+    fn sentence(&self, files: usize, elapsed: Duration) -> String {
+        let Self { failed, bytes_in, bytes_out } = *self;
+        let seconds = elapsed.as_secs_f64();
+        let done = format!("{} -> {} in {seconds:.1} s", bytes(bytes_in), bytes(bytes_out));
+        match failed {
+            0 => format!("{files} files done: {done}"),
+            _ => format!("{failed} of {files} files failed; {} done: {done}", files - failed),
+        }
+    }
+}
+
+/// How many files are done, below the bars of those under way; nothing for a single file.
+fn overall(bars: &MultiProgress, files: usize) -> ProgressBar {
+    if files < 2 {
+        return ProgressBar::hidden();
+    }
+    let all = bars.add(ProgressBar::new(files as u64));
+    all.set_style(style("{pos} of {len} files, {elapsed}, about {eta} left"));
+    all.enable_steady_tick(Duration::from_millis(500));
+    all
 }
 
 fn report(file: &Path, outcome: &Outcome, json: bool) -> std::io::Result<()> {
@@ -157,9 +227,9 @@ struct Bar(ProgressBar);
 impl Bar {
     async fn new(bars: &MultiProgress, file: &Path) -> Arc<Self> {
         let length = tokio::fs::metadata(file).await.map_or(0, |meta| meta.len());
-        let bar = bars.add(ProgressBar::new(length));
+        let bar = bars.insert(0, ProgressBar::new(length));
         bar.set_style(style(
-            "{prefix:20!} {msg:12} {bar:30} {decimal_bytes}/{decimal_total_bytes} {elapsed}",
+            "{prefix:20!} {msg:12} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {elapsed}",
         ));
         bar.set_prefix(printable::line(&file.file_name().unwrap_or_default().to_string_lossy()).into_owned());
         bar.set_message("sending");
@@ -174,6 +244,11 @@ impl Progress for Bar {
         if self.0.length().is_some_and(|length| self.0.position() >= length) {
             self.0.set_message("transcoding");
         }
+    }
+
+    fn waits(&self, after: Duration) {
+        self.0.set_position(0);
+        self.0.set_message(format!("again in {} s", after.as_secs()));
     }
 
     fn answered(&self, bytes: Option<u64>) {

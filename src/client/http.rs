@@ -88,6 +88,8 @@ pub enum ClientError {
         status: u16,
         /// The problem in one line, status included.
         text: String,
+        /// When it may be asked again, where the node says so.
+        retry_after: Option<Duration>,
     },
     /// Another node is where this one should be.
     #[error("{endpoint} is {found:?}, and not {expected:?}: nothing is sent there")]
@@ -114,6 +116,14 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// When the same may be asked again, where it was refused for want of room alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { status: 429 | 503, retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -268,7 +278,9 @@ pub(super) async fn refuse(
         response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = read(endpoint, response).await?;
     let text = problem::describe(status.as_u16(), retry_after.as_deref(), &body);
-    Err(ClientError::Refused { status: status.as_u16(), text })
+    // A date is possible, too; no node sends one.
+    let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    Err(ClientError::Refused { status: status.as_u16(), text, retry_after })
 }
 
 pub(super) async fn read(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Bytes, ClientError> {

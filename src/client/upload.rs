@@ -24,6 +24,8 @@ use crate::store::files::MEDIA_TYPE as SET_MEDIA_TYPE;
 pub trait Progress: Send + Sync {
     /// So many more bytes of the file were read to be sent.
     fn sent(&self, bytes: u64);
+    /// It was refused, and is sent again from its beginning after this time.
+    fn waits(&self, _after: Duration) {}
     /// The node has the file and has answered; `bytes` is the length of the result, where it said so.
     fn answered(&self, bytes: Option<u64>);
     /// So many more bytes of the result have arrived.
@@ -48,6 +50,8 @@ pub struct Upload {
     pub timeout: Duration,
     /// What the node is told to give a file; none leaves it to the node.
     pub deadline: Option<Duration>,
+    /// Whether a file that is refused for want of room is sent again when its time has come, for as long as `timeout` allows.
+    pub retry: bool,
     /// Where results go.
     pub names: Mutex<Names>,
 }
@@ -104,7 +108,16 @@ impl Upload {
         let started = Instant::now();
         let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
         let bytes_in = tokio::fs::metadata(file).await.map_or(0, |meta| meta.len());
-        let result = self.send_to_any(index, file, &name, progress).await;
+        let mut result = self.send_to_any(index, file, &name, Arc::clone(&progress)).await;
+        while self.retry
+            && let Err(UploadError::Node(error)) = &result
+            && let Some(after) = error.retry_after()
+            && started.elapsed() + after < self.timeout
+        {
+            progress.waits(after);
+            tokio::time::sleep(after).await;
+            result = self.send_to_any(index, file, &name, Arc::clone(&progress)).await;
+        }
         let ms = started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         match result {
             Ok(saved) => {

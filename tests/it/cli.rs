@@ -432,3 +432,17 @@ fn a_configuration_is_printed_and_checked() {
     assert!(starling(&["man", pages.to_str().unwrap()]).status.success());
     assert!(files_in(&pages).contains(&"starling-token-create.1".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_sent_and_what_is_refused_is_sent_again() {
+    // One at a time: the others are refused with 429 until it is done.
+    let node = Node::start(NodeOptions::new("node1", "FRA").arg("--uploads-per-client=1"));
+    let clips = clips(&["a.mp4", "b.mp4", "c.mp4"]);
+    std::fs::write(clips.path().join("notes.txt"), "no video").unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let (folder, results) = (clips.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let output = starling(&["upload", folder, "--retry", "--node", &node.http_address, "-o", results]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(files_in(out.path()), ["a.360p.mp4", "b.360p.mp4", "c.360p.mp4"]);
+    assert!(stderr(&output).contains("3 files done: "), "{}", stderr(&output));
+}
