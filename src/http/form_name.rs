@@ -57,7 +57,7 @@ mod tests {
     fn names_are_read_as_clients_write_them() {
         for (disposition, name) in [
             (r#"form-data; name="file"; filename="clip one.mp4""#, Some("clip one.mp4")),
-            (r#"form-data; filename=clip.mp4; name=file"#, Some("clip.mp4")),
+            (r"form-data; filename=clip.mp4; name=file", Some("clip.mp4")),
             (r#"form-data; name="file"; FileName = "clip.mp4""#, Some("clip.mp4")),
             // curl, before and since it does as browsers do; and one that escapes nothing.
             (r#"form-data; name="f"; filename="5\" disk.mp4""#, Some("5\" disk.mp4")),

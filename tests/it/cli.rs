@@ -416,7 +416,7 @@ fn a_configuration_is_printed_and_checked() {
     assert!(stdout(&good).contains("in zone FRA, gossip 0.0.0.0:5000"), "{}", stdout(&good));
     for (text, told) in [
         ("workers = 0\n", "--workers (STARLING_WORKERS): 0 is out of range"),
-        ("wrokers = 1\n", "unknown field `wrokers`"),
+        ("no-such-key = 1\n", "unknown field `no-such-key`"),
         ("key-file = \"/nowhere\"\n", "--key-file (STARLING_KEY_FILE): can't read /nowhere"),
     ] {
         let bad = check(text);
