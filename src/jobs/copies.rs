@@ -205,7 +205,9 @@ impl Jobs {
         if record.stage.state().is_over() {
             // Its client is not told yet, or not known to be.
             let copy = self.board.lock().copies.remove(&number);
-            copy.iter().for_each(|copy| self.uncount_results(&copy.record));
+            if let Some(copy) = &copy {
+                self.uncount_results(&copy.record);
+            }
             self.board.lock().untold.insert(number);
             self.will_notice(&record);
             return Ok(Some(record));
@@ -289,13 +291,12 @@ impl Jobs {
                 None => None,
             }
         };
-        let record = match changed {
-            Some(record) => record,
-            None => {
-                let Some(mut record) = self.held(number).await? else { return Ok(()) };
-                change(&mut record);
-                record
-            }
+        let record = if let Some(record) = changed {
+            record
+        } else {
+            let Some(mut record) = self.held(number).await? else { return Ok(()) };
+            change(&mut record);
+            record
         };
         self.write(&record).await
     }

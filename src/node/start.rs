@@ -195,14 +195,20 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     });
     warn_of_lacks(&node);
     incoming::measure(&node).await;
-    jobs::begin(&node, &mut tasks).await?;
-    keepers::begin(&node, &mut tasks);
-    tasks.spawn(work::hand_over_while_draining(Arc::clone(&node)));
-    tasks.spawn(load::publish_regularly(Arc::clone(&node)));
-    tasks.spawn(incoming::measure_regularly(Arc::clone(&node)));
-    tasks.spawn(dashboard::read_regularly(Arc::clone(&node)));
-    tasks.spawn(publish_regularly(Arc::clone(&node) as _));
+    begin(&node, &mut tasks).await?;
     Ok(Started { node, overlay, listeners, tasks })
+}
+
+/// Begins all that goes on as long as the node lives.
+async fn begin(node: &Arc<Node>, tasks: &mut JoinSet<()>) -> Result<(), StartError> {
+    jobs::begin(node, tasks).await?;
+    keepers::begin(node, tasks);
+    tasks.spawn(work::hand_over_while_draining(Arc::clone(node)));
+    tasks.spawn(load::publish_regularly(Arc::clone(node)));
+    tasks.spawn(incoming::measure_regularly(Arc::clone(node)));
+    tasks.spawn(dashboard::read_regularly(Arc::clone(node)));
+    tasks.spawn(publish_regularly(Arc::clone(node) as _));
+    Ok(())
 }
 
 fn peer_client(

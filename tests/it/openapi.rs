@@ -1,4 +1,4 @@
-//! The node is held against its own OpenAPI document, by schemathesis.
+//! The node is held against its own `OpenAPI` document, by schemathesis.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -81,7 +81,7 @@ async fn located(node: &Arc<Node>, id: &JobId) -> Result<Found, ApiError> {
     if let Some(peer) = node.live(likely) {
         match asked(node, &peer, id).await {
             Ok(Some(found)) => return Ok(found),
-            Ok(None) => why = "it does not know the job".to_owned(),
+            Ok(None) => "it does not know the job".clone_into(&mut why),
             Err(error) => why = error,
         }
     }

@@ -155,7 +155,7 @@ impl Journal {
             let before = jobs.get(record.number.0)?.map(|bytes| read(bytes.value()));
             let known = before.is_some();
             // Changes come from several tasks, in any order.
-            let is_newest = !before.flatten().is_some_and(|before| before.rank() > record.rank());
+            let is_newest = before.flatten().is_none_or(|before| before.rank() <= record.rank());
             if known && is_newest {
                 jobs.insert(record.number.0, &*bytes_of(record))?;
             }
