@@ -21,6 +21,8 @@ mod sandbox;
 mod shell;
 mod sim;
 mod token;
+#[cfg(feature = "top")]
+mod top;
 mod upload;
 mod work;
 
@@ -50,6 +52,9 @@ enum Command {
     Upload(upload::Args),
     /// Watch a cluster: its dashboard with the figures of all nodes, their history, and load generators' reports
     Monitor(Box<monitor::MonitorArgs>),
+    /// Watch a cluster in the terminal: nodes, links, events and jobs
+    #[cfg(feature = "top")]
+    Top(top::Args),
     /// Show the membership as one node sees it: zone, state, RTT, load, age of the load
     Members(members::Args),
     /// Show what happens, as one node sees it: members that fail and come back, uploads, jobs
@@ -109,6 +114,8 @@ impl Cli {
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Bench(args) => runtime::block_on(bench::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
+            #[cfg(feature = "top")]
+            Command::Top(args) => runtime::block_on(top::run(args)),
             Command::Events(args) => runtime::block_on(events::run(args)),
             Command::Job(args) => runtime::block_on(job::run(args)),
             Command::Profiles(args) => profiles::run(args),

@@ -2,6 +2,7 @@
 //! made of, what the lab asks its nodes with, and the load generator.
 
 mod body;
+mod dashboard;
 mod discover;
 mod endpoint;
 mod events;
@@ -20,6 +21,7 @@ mod work;
 
 use std::time::Duration;
 
+pub use dashboard::States;
 pub use discover::{DiscoverError, Target, discover};
 pub use endpoint::{Endpoint, EndpointError};
 pub use events::{Event, Events, Wanted};
