@@ -21,7 +21,6 @@ mod sandbox;
 mod shell;
 mod sim;
 mod token;
-#[cfg(feature = "top")]
 mod top;
 mod upload;
 mod work;
@@ -53,7 +52,6 @@ enum Command {
     /// Watch a cluster: its dashboard with the figures of all nodes, their history, and load generators' reports
     Monitor(Box<monitor::MonitorArgs>),
     /// Watch a cluster in the terminal: nodes, links, events and jobs
-    #[cfg(feature = "top")]
     Top(top::Args),
     /// Show the membership as one node sees it: zone, state, RTT, load, age of the load
     Members(members::Args),
@@ -114,7 +112,6 @@ impl Cli {
             Command::Load(args) => runtime::block_on(load::run(*args)),
             Command::Bench(args) => runtime::block_on(bench::run(*args)),
             Command::Members(args) => runtime::block_on(members::run(args)),
-            #[cfg(feature = "top")]
             Command::Top(args) => runtime::block_on(top::run(args)),
             Command::Events(args) => runtime::block_on(events::run(args)),
             Command::Job(args) => runtime::block_on(job::run(args)),
