@@ -17,7 +17,7 @@ pub struct ServeArgs {
         value_name = "ADDRESS",
         num_args = 0..=1,
         default_missing_value = "127.0.0.1:8006",
-        conflicts_with_all = ["seeds", "experiment", "json", "workload"]
+        conflicts_with_all = ["seeds", "experiment", "json", "workload", "replay"]
     )]
     pub serve: Option<SocketAddr>,
     /// Virtual seconds in a second
