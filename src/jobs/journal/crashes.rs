@@ -151,6 +151,10 @@ fn change(jobs: &BTreeMap<JobNumber, Record>, random: &mut StdRng) -> Change {
         return (job.number, None);
     }
     job.keeping.version += 1;
+    if job.stage.state().is_over() {
+        // It stays so: what comes later is who was told of it.
+        return (job.number, Some(job));
+    }
     job.stage = match random.random_range(0..3) {
         0 => Stage::Running { since_ms: random.random() },
         1 => {
