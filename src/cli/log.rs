@@ -198,7 +198,7 @@ mod tests {
     fn lines_of_request(json: bool) -> (String, String) {
         let sink = Sink::default();
         let writer = sink.clone();
-        let log = tracing_subscriber::fmt();
+        let log = tracing_subscriber::fmt().with_ansi(false);
         let line = Format::default().without_time();
         let subscriber: Box<dyn Subscriber + Send + Sync> = if json {
             let line = Traced::Json(line.json().flatten_event(true));
