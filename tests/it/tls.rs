@@ -17,7 +17,9 @@ struct Root {
 impl Root {
     fn new(pem: PathBuf) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "a root of these tests");
+        // Each has a name of its own: of one name and another key, curl says only that it can't read it.
+        let name = format!("a root of these tests, {}", pem.display());
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         std::fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
