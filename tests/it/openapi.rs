@@ -43,7 +43,7 @@ async fn a_node_answers_as_its_document_says() {
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    let cases = said.lines().find(|line| line.contains("generated")).unwrap_or_default().trim().to_owned();
+    let cases = said.lines().find(|line| line.contains(" generated, ")).unwrap_or_default().trim().to_owned();
     println!("{cases}");
     let count: Option<u32> = cases.split(' ').next().and_then(|count| count.parse().ok());
     assert!(count.is_some_and(|count| count > 100), "{said}");

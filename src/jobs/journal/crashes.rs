@@ -123,8 +123,8 @@ impl StorageBackend for Disk {
         if eventual {
             state.unsafe_groups.push(Vec::new());
         } else {
-            let State { safe, seen, unsafe_groups, .. } = &mut *state;
-            safe.clone_from(seen);
+            let State { safe, unsafe_groups, .. } = &mut *state;
+            unsafe_groups.iter().flatten().for_each(|call| call.apply(safe));
             *unsafe_groups = vec![Vec::new()];
         }
         Ok(())
@@ -183,6 +183,18 @@ fn run(seed: u64) -> (bool, usize) {
     let (mut lost, mut crashes) = (false, 0);
     // The power goes while a journal is made, too, and while it is mended after the last time.
     for _ in 0..3 {
+        if bytes.is_empty() {
+            // It is made beside its place, and put there when it is whole: see `made`.
+            let disk = Disk::of(bytes, random.random_range(1..160));
+            let made = Journal::on(disk.clone()).map(drop);
+            let state = disk.0.lock();
+            let is_whole = made.is_ok() && state.calls_left > 0;
+            bytes = if is_whole { state.seen.clone() } else { Vec::new() };
+            if !is_whole {
+                crashes += 1;
+                continue;
+            }
+        }
         let disk = Disk::of(bytes, random.random_range(1..160));
         let mut under_way: Option<Change> = None;
         if let Ok(journal) = Journal::on(disk.clone()) {

@@ -3,6 +3,8 @@
 //! An embedded store (redb) with three tables: jobs by number, and the numbers by what they were asked for with. A call that changes
 //! something returns when it is safe on the disk. Calls block: they belong on threads that may.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,8 +71,28 @@ impl JournalError {
     }
 }
 
+/// Opens the journal, or makes it: beside its place, and there only when it is whole. One that is half made is none, and could not be
+/// opened any more.
 fn made(path: &Path) -> Result<Database> {
+    if !path.exists() {
+        let new = path.with_extension("new");
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(redb::Error::Io(error).into());
+            }
+            _ => {}
+        }
+        drop(prepared(builder().create(&new)?)?);
+        put(&new, path).map_err(redb::Error::Io)?;
+    }
     prepared(builder().create(path)?)
+}
+
+/// Gives a file that is whole its name, for good.
+fn put(new: &Path, path: &Path) -> io::Result<()> {
+    File::open(new)?.sync_all()?;
+    fs::rename(new, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn builder() -> Builder {
