@@ -217,7 +217,8 @@ async fn a_node_that_comes_back_soon_does_its_jobs_and_results_are_at_two_nodes(
     eventually("the second node has the result", async || {
         // The video goes when that is written down.
         let kept = cluster.nodes[1].kept_files();
-        kept.iter().any(|name| name.ends_with(".output")) && !kept.iter().any(|name| name.ends_with(".input"))
+        let has = |end: &str| kept.iter().any(|name| name.ends_with(end));
+        has(".output") && !has(".input")
     })
     .await;
     cluster.nodes[0].kill();
