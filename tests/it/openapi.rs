@@ -13,7 +13,7 @@ fn installed() -> Option<PathBuf> {
     folder.join("schemathesis").is_dir().then_some(folder)
 }
 
-/// No answer of 500 or above but 503, no status, media type or JSON that is not in the document, and no method that it does not name. That what fits to the document is taken is not asked: it can't say what a video is.
+/// No answer of 500 (other statuses above it are no faults where the document names them), no status, media type or JSON that is not in the document, and no method that it does not name. That what fits to the document is taken is not asked: it can't say what a video is.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance,negative_data_rejection,unsupported_method,ignored_auth";
 
