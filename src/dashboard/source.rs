@@ -36,10 +36,14 @@ pub trait Source: Send + Sync + 'static {
     fn newest_event(&self) -> Option<EventId>;
     /// Jobs and decisions.
     fn work(&self) -> Work;
-    /// What load generators have reported.
-    fn clients(&self) -> Vec<ClientState>;
-    /// Why members could not be asked for their figures.
-    fn scrape_errors(&self) -> BTreeMap<NodeName, String>;
+    /// What load generators have reported: to a monitor alone.
+    fn clients(&self) -> Vec<ClientState> {
+        Vec::new()
+    }
+    /// Why members could not be asked for their figures: a monitor alone asks.
+    fn scrape_errors(&self) -> BTreeMap<NodeName, String> {
+        BTreeMap::new()
+    }
     /// What it remembers.
     fn board(&self) -> &Board;
     /// A place for one more who watches.

@@ -1,14 +1,13 @@
 //! The dashboard of a node's own view.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use starling_overlay::{LoadSample, NodeName, View};
+use starling_overlay::{LoadSample, View};
 use tokio::time::MissedTickBehavior;
 
 use super::{ListenError, ListenSlot, Node};
-use crate::dashboard::{About, Board, ClientState, EVENTS_MAX, Figures, SAMPLE_INTERVAL, Source, Work};
+use crate::dashboard::{About, Board, EVENTS_MAX, Figures, SAMPLE_INTERVAL, Source, Work};
 use crate::events::{Entry, EventId, Kind, NodeEvent, Observer};
 use crate::metrics::{Format, Metrics};
 
@@ -55,14 +54,6 @@ impl Source for Node {
 
     fn work(&self) -> Work {
         self.journal.work()
-    }
-
-    fn clients(&self) -> Vec<ClientState> {
-        Vec::new()
-    }
-
-    fn scrape_errors(&self) -> BTreeMap<NodeName, String> {
-        BTreeMap::new()
     }
 
     fn board(&self) -> &Board {

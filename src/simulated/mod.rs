@@ -4,19 +4,18 @@
 mod control;
 mod player;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use starling_overlay::sim::Report;
-use starling_overlay::{LoadSample, NodeName, View};
+use starling_overlay::{LoadSample, View};
 
 pub use control::{Order, OrderError, PlayedFault, Playing};
 pub use player::{Play, play};
 
-use crate::dashboard::{About, Board, ClientState, EVENTS_MAX, SAMPLE_INTERVAL, Source, Work};
+use crate::dashboard::{About, Board, EVENTS_MAX, SAMPLE_INTERVAL, Source, Work};
 use crate::events::{Entry, EventId, Events, Kind, NodeEvent, Observer};
 use crate::node::{ListenError, ListenSlot, Listeners};
 
@@ -123,14 +122,6 @@ impl Source for Stage {
 
     fn work(&self) -> Work {
         Work::default()
-    }
-
-    fn clients(&self) -> Vec<ClientState> {
-        Vec::new()
-    }
-
-    fn scrape_errors(&self) -> BTreeMap<NodeName, String> {
-        BTreeMap::new()
     }
 
     fn board(&self) -> &Board {

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::server::conn::http1;
@@ -32,7 +33,11 @@ async fn peer() -> (Identity, Arc<AtomicUsize>) {
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
         }
     });
-    let identity = Identity {
+    (node2_at(address), accepted)
+}
+
+fn node2_at(address: SocketAddr) -> Identity {
+    Identity {
         name: "node2".parse().unwrap(),
         boot: BootEpoch(1),
         gossip: address,
@@ -40,8 +45,7 @@ async fn peer() -> (Identity, Arc<AtomicUsize>) {
         zone: "FRA".parse().unwrap(),
         capacity_jobs: 1,
         versions: Versions::SPOKEN,
-    };
-    (identity, accepted)
+    }
 }
 
 #[tokio::test]
@@ -136,15 +140,7 @@ async fn with_a_key_a_peer_is_sent_nothing_that_can_be_read_on_the_way() {
         Events::default(),
         Some(Arc::new(PeerTls::new(&keys).unwrap())),
     );
-    let peer = Identity {
-        name: "node2".parse().unwrap(),
-        boot: BootEpoch(1),
-        gossip: address,
-        http_port: address.port(),
-        zone: "FRA".parse().unwrap(),
-        capacity_jobs: 1,
-        versions: Versions::SPOKEN,
-    };
+    let peer = node2_at(address);
     let accepted =
         Accepted { offer: "0123456789abcdef0123456789abcdef".parse().unwrap(), ready: Ready::default() };
     let video = full_body("the video");
