@@ -1,0 +1,105 @@
+//! The errors of what a request goes through, as errors of the request.
+
+use std::time::Duration;
+
+use starling_placement::error::WorkError;
+
+use super::ApiError;
+use crate::jobs::JobError;
+use crate::node::{KeeperError, NotAll, ProfileError, RefusedOffer};
+use crate::store::{IngestError, NoRoom, is_full};
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Empty => Self::EmptyBody,
+            IngestError::TooLarge { max } => Self::TooLarge { max },
+            IngestError::NotVideo(error) => Self::UnsupportedMedia(error.to_string()),
+            IngestError::Body(error) => Self::BodyBroken(error.to_string()),
+            IngestError::TimedOut { what, limit } => Self::ClientTooSlow(format!("{what} {limit:.0?}")),
+            IngestError::NoRoom(NoRoom::OfClient) => Self::TooMuchIncoming,
+            IngestError::NoRoom(NoRoom::OfAll) => Self::IncomingFull,
+            IngestError::NoRoom(NoRoom::Ever { max }) => Self::NoRoomEver { max },
+            IngestError::DiskFull => Self::DiskFull,
+            IngestError::DigestMismatch { announced, got } => {
+                Self::DigestMismatch { expected: announced.to_string(), actual: got.to_string() }
+            }
+            IngestError::Io(error) => Self::Internal(format!("the upload can't be stored: {error}")),
+        }
+    }
+}
+
+impl From<ProfileError> for ApiError {
+    fn from(error: ProfileError) -> Self {
+        match error {
+            ProfileError::Unknown { name, known } => Self::UnknownProfile { name, known },
+            ProfileError::OtherRecipe { name } => Self::UnknownRecipe { name },
+        }
+    }
+}
+
+impl ApiError {
+    /// How work ended, as it is told to a request that was given so much time.
+    pub fn ended(error: WorkError, allowed: Duration) -> Self {
+        match error {
+            WorkError::Saturated { retry_after } => Self::Saturated { retry_after },
+            WorkError::Draining => Self::Draining,
+            WorkError::TooLate => Self::DeadlinePassed { allowed },
+            WorkError::TooShort { needs } => Self::DeadlineTooShort { allowed, needs },
+            WorkError::Unusable { why } => Self::Unprocessable(why),
+            WorkError::Crashed { how } => Self::Crashed(how),
+            WorkError::Unavailable { profile, lack } => {
+                Self::ProfileUnavailable { name: profile.to_string(), lack }
+            }
+            WorkError::DiskFull => Self::DiskFull,
+            WorkError::Fault { what } => Self::Internal(what),
+        }
+    }
+
+    /// The same of one of several profiles, if it is about one.
+    pub fn failed(NotAll { profile, error }: NotAll, allowed: Duration) -> Self {
+        let error = Self::ended(error, allowed);
+        match profile {
+            Some(profile) => error.in_profile(&profile),
+            None => error,
+        }
+    }
+}
+
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::TooMany { .. } | JobError::TooManyOfClient { .. } => {
+                Self::TooManyJobs(error.to_string())
+            }
+            JobError::KeyOfAnother => Self::KeyOfAnother,
+            JobError::TooManyResults { .. } => Self::CopiesFull(error.to_string()),
+            JobError::Busy => Self::JobBusy,
+            JobError::Io(io) if is_full(&io) => Self::DiskFull,
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<KeeperError> for ApiError {
+    fn from(error: KeeperError) -> Self {
+        match error {
+            KeeperError::Job(error) => error.into(),
+            KeeperError::Ingest(error) => error.into(),
+            KeeperError::Stranger(_) | KeeperError::Peer(_) => Self::NotCopied(error.to_string()),
+            KeeperError::TooManyCompared => Self::BadRequest(error.to_string()),
+        }
+    }
+}
+
+impl From<RefusedOffer> for ApiError {
+    fn from(error: RefusedOffer) -> Self {
+        match error {
+            RefusedOffer::TooMany { max } => Self::TooManyOffers { max },
+            RefusedOffer::TooLarge { max } => Self::TooLarge { max },
+            RefusedOffer::Profile(error) => error.into(),
+            // An offer has no time that could be too short: see `Node::consider`.
+            RefusedOffer::Work(error) => Self::ended(error, Duration::ZERO),
+        }
+    }
+}
