@@ -18,7 +18,7 @@ fuzz() {
 
 if ! cargo nextest --version >/dev/null 2>&1; then
     step "cargo test (cargo-nextest, which is faster, is not installed)"
-    cargo test --workspace
+    cargo test --workspace --features otlp
     fuzz
     exit
 fi
@@ -29,7 +29,7 @@ target=${CARGO_TARGET_DIR:-target}
 log=$target/test.log
 junit=$target/nextest/default/junit.xml
 rm -f "$junit" "$target/sim-figures.txt"
-{ status=0; cargo nextest run --workspace 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
+{ status=0; cargo nextest run --workspace --features otlp 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
 fuzzed=0
 fuzz || fuzzed=1
 # The runner keeps what passing tests print out of sight, and counts as passed what skipped itself.

@@ -25,6 +25,8 @@ pub mod metrics;
 pub mod monitor;
 pub mod node;
 pub mod offload;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod printable;
 pub mod profile;
 pub mod run;

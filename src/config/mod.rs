@@ -4,6 +4,7 @@ mod advertise;
 mod keys;
 mod list;
 mod options;
+mod otlp;
 #[cfg(test)]
 mod tests;
 mod validated;

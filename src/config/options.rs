@@ -143,6 +143,9 @@ options! {
     webhook_secret_file: PathBuf, env "STARLING_WEBHOOK_SECRET_FILE", value "FILE";
     /// Send webhooks to loopback, private and link-local addresses, too: whoever may upload can have this node ask there [default: false]
     webhook_allow_private: bool, env "STARLING_WEBHOOK_ALLOW_PRIVATE", value "BOOL", bare "true";
+    /// Where spans of uploads go, by OTLP over HTTP: the base of a collector's URL, as `http://127.0.0.1:4318`; of a build with the
+    /// feature `otlp` [default: none: no spans are made]
+    otlp_endpoint: String, env "STARLING_OTLP_ENDPOINT", value "URL";
     /// Form of the log lines: text or json [default: text]
     log: LogFormat, env "STARLING_LOG", value "FORMAT";
 }

@@ -122,7 +122,7 @@ fn the_example_has_every_key_and_can_be_used() {
     let mut options: NodeOptions = toml::from_str(&text).unwrap();
     // Files that are not there.
     (options.key_file, options.tls_cert, options.tls_key, options.token_file) = (None, None, None, None);
-    options.webhook_secret_file = None;
+    (options.webhook_secret_file, options.otlp_endpoint) = (None, None);
     check(options).unwrap();
     // As it is printed, it is a configuration, too.
     let dir = tempfile::tempdir().unwrap();

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use hyper::Uri;
 use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Overlay, Timing, Zone, ZoneError};
 
 use super::keys::KeyFileError;
-use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode};
+use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode, otlp};
 use crate::access::{TokenFile, TokenFileError};
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
@@ -101,6 +102,8 @@ pub struct NodeConfig {
     pub private_results: bool,
     /// What messages to clients' webhooks are sent by; none: no such messages.
     pub webhooks: Option<Sender>,
+    /// Where spans go; none: none are made.
+    pub otlp_endpoint: Option<Uri>,
     /// Form of log lines.
     pub log: LogFormat,
 }
@@ -432,6 +435,8 @@ impl NodeConfig {
             join,
             private_results: private_results(options.private_results, keyed)?,
             webhooks: webhooks(options.webhook_secret_file, options.webhook_allow_private)?,
+            otlp_endpoint: otlp::endpoint(options.otlp_endpoint.as_deref(), cfg!(feature = "otlp"))
+                .map_err(|error| invalid("otlp-endpoint", error))?,
             log: options.log.unwrap_or_default(),
             name,
         })

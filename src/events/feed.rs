@@ -15,7 +15,7 @@ use starling_overlay::NodeName;
 use tokio::sync::watch;
 
 use super::told::told;
-use super::{Kind, Kinds, NodeEvent};
+use super::{Kind, Kinds, NodeEvent, spans};
 use crate::trace;
 
 /// Events of the membership that are kept, and all others.
@@ -182,6 +182,9 @@ impl Feed {
         let (kind, name, fields) = (told.kind, told.name, told.fields.0);
         let node = &self.node;
         let trace = trace_of(kind);
+        if of_request(kind) {
+            spans::saw(event, name, &fields);
+        }
         let newest = {
             let mut kept = self.kept.lock();
             kept.newest += 1;
@@ -228,10 +231,14 @@ impl Feed {
     }
 }
 
+/// Whether events of this kind are of a request.
+const fn of_request(kind: Kind) -> bool {
+    matches!(kind, Kind::Job | Kind::Work)
+}
+
 /// The trace of the request that an event is of, as a member of its object.
 fn trace_of(kind: Kind) -> String {
-    let of_request = matches!(kind, Kind::Job | Kind::Work);
-    let scope = trace::current().filter(|_| of_request);
+    let scope = trace::current().filter(|_| of_request(kind));
     scope.map_or_else(String::new, |scope| format!(r#","trace_id":"{}""#, scope.trace_id()))
 }
 

@@ -8,6 +8,7 @@ mod event;
 mod feed;
 mod log;
 mod refusals;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod told;

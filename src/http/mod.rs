@@ -31,6 +31,7 @@ mod routes;
 mod server;
 mod several;
 mod simulated;
+mod span;
 mod upload;
 mod work;
 mod write_stall;

@@ -24,7 +24,7 @@ use super::caller::ByMember;
 use super::places::{Entered, Place, Places};
 use super::respond::set_header;
 use super::write_stall::WriteStall;
-use super::{ApiError, Body, full_body};
+use super::{ApiError, Body, full_body, span};
 use crate::api::HEADER;
 use crate::body::keep;
 use crate::tls::{AcceptError, Acceptor, Arrived, Stream};
@@ -229,6 +229,7 @@ async fn answer<S: Service>(
     busy: Busy,
 ) -> Response<Body> {
     let scope = Scope::new(TraceContext::of_request(request.headers()));
+    let underway = span::begin(&scope, &request);
     let mut response = if head_bytes(&request) > HEAD_BYTES_MAX {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let mut response = Response::new(full_body(""));
@@ -240,7 +241,7 @@ async fn answer<S: Service>(
         trace::within(scope.clone(), service.answer(client, request)).await
     };
     set_header(&mut response, HEADER::REQUEST_ID, &scope.trace_id().to_string());
-    response.map(|body| keep(body, busy))
+    span::answered(underway, response).map(|body| keep(body, busy))
 }
 
 /// About what the head took on the wire.

@@ -14,7 +14,7 @@ use crate::jobs::{Begun, Failure, JobError, Jobs, Output, Record, Stage, now_ms}
 use crate::offload::Delivery;
 use crate::profile::Profile;
 use crate::store::{IngestError, Key, Limits, Object, Received, Upload};
-use crate::trace::{self, Scope, TraceContext};
+use crate::trace::{self, Scope, SpanKind, TraceContext, Underway};
 
 /// Jobs of one node under way at once, at the least and at the most; in between as many as the cluster has workers.
 const RUNNING_MIN: usize = 2;
@@ -126,8 +126,10 @@ async fn work(node: Arc<Node>) {
                 let node = Arc::clone(&node);
                 // Ends by itself, at its deadline at the latest, or with the process.
                 let scope = scope_of(&job.record);
+                let underway = Underway::begin(&scope, SpanKind::Internal, true, || "job".to_owned());
                 tokio::spawn(trace::within(scope, async move {
                     run(&node, job).await;
+                    drop(underway);
                     node.jobs.rests();
                 }));
             }

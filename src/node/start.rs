@@ -60,6 +60,9 @@ pub enum StartError {
         "{0}; check the disk, or move that file away (its jobs are lost then), or give another --data-dir"
     )]
     Jobs(#[from] JobError),
+    /// Spans can't be sent as they are to be.
+    #[error(transparent)]
+    Spans(Box<dyn std::error::Error + Send + Sync>),
     /// ffmpeg or ffprobe is missing or does not run.
     #[error(transparent)]
     Tools(#[from] crate::workers::ToolsError),

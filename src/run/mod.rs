@@ -3,6 +3,7 @@
 mod descriptors;
 mod monitor;
 mod simulation;
+mod spans;
 
 pub use monitor::run_monitor;
 pub use simulation::run_simulation;
@@ -37,6 +38,7 @@ pub async fn run(
     let drain = config.drain;
     // Before anything is opened that could be in the way.
     let connections_max = descriptors::raise_for(config.connections_max, config.workers);
+    let spans = spans::prepare(&config)?;
     let Started { node, overlay, listeners, mut tasks } = node::start(config, inherited).await?;
     let limits = ServerLimits {
         connections_max,
@@ -45,6 +47,7 @@ pub async fn run(
             .connections_per_client
             .unwrap_or_else(|| per_client_default(connections_max)),
     };
+    let spans = spans::start(spans);
     let server = Server::start(&node, listeners, limits, &node.acceptor());
     tracing::info!(
         name = %node.identity().name,
@@ -60,6 +63,7 @@ pub async fn run(
     reload_until(stop, reload, &node, &overlay).await;
     shutdown(&node, overlay, server, drain).await;
     tasks.shutdown().await;
+    spans::finish(spans).await;
     Ok(())
 }
 

@@ -39,7 +39,7 @@ impl fmt::Display for SpanId {
 }
 
 impl SpanId {
-    fn random() -> Self {
+    pub(super) fn random() -> Self {
         Self(rand::random::<u64>().max(1))
     }
 }

@@ -6,6 +6,8 @@
 
 mod context;
 mod scope;
+mod span;
 
 pub use context::{SpanId, TRACEPARENT, TRACESTATE, TraceContext, TraceId};
 pub use scope::{Scope, carried, current, identify, spawn, spawn_blocking, within, within_sync};
+pub use span::{Note, Part, Span, SpanKind, Spans, Underway, saw};

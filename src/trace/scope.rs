@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::task::JoinHandle;
 
+use super::span::Seen;
 use super::{SpanId, TraceContext, TraceId};
 use crate::content::{ClientTag, ContentId};
 
@@ -22,12 +23,14 @@ struct Inner {
     /// Whose it is, and which video it is about: found out on the way.
     client: OnceLock<ClientTag>,
     content: OnceLock<ContentId>,
+    seen: Seen,
 }
 
 impl Scope {
     /// A request in this trace.
     pub fn new(context: TraceContext) -> Self {
-        Self(Arc::new(Inner { context, client: OnceLock::new(), content: OnceLock::new() }))
+        let (client, content) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { context, client, content, seen: Seen::default() }))
     }
 
     /// Its place in its trace.
@@ -51,6 +54,15 @@ impl Scope {
         if let Some(content) = content {
             self.0.content.get_or_init(|| content);
         }
+    }
+
+    /// Whether it is known whose it is.
+    pub fn is_identified(&self) -> bool {
+        self.0.client.get().is_some()
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        &self.0.seen
     }
 
     /// What every log line of it says, as name and value.

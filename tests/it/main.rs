@@ -33,6 +33,8 @@ mod metrics;
 mod monitor;
 mod offload;
 mod openapi;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod player;
 mod policy;
 mod private;

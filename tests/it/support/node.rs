@@ -25,6 +25,8 @@ pub struct NodeOptions {
     pub path: Option<PathBuf>,
     /// `RUST_LOG`, where more is to be seen than usual.
     pub log: Option<&'static str>,
+    /// Further variables of its environment.
+    pub env: Vec<(&'static str, String)>,
     /// Kept over a restart.
     pub data_dir: Option<PathBuf>,
     /// What is given to the shell's `ulimit` before.
@@ -140,6 +142,7 @@ impl Node {
             command.env("PATH", format!("{}:{rest}", path.display()));
         }
         command.env("STARLING_DIE_WITH_PARENT", "1").env_remove("RUST_LOG");
+        command.envs(options.env.iter().cloned());
         command.envs(options.log.map(|filter| ("RUST_LOG", filter)));
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
