@@ -248,6 +248,34 @@ fn crowd(page: &mut Page) {
     assert!(columns.as_u64().unwrap() <= DESK.0.into(), "{columns}");
     assert!(height.as_u64().unwrap() < u64::from(DESK.1), "all nodes are seen at once: {height}");
     page.assert_for_everybody("500 nodes");
+    news_of_one(page);
     page.run("document.querySelector('#nodes').scrollIntoView()");
     page.look("crowd", false);
+}
+
+/// What changes on the page is bounded by what has changed, and not by the number of nodes: no task is long then.
+fn news_of_one(page: &mut Page) {
+    page.run(
+        "import('/dashboard/live.js').then(({ live, take }) => {
+            const size = (node) => 1 + (node.querySelectorAll?.('*').length ?? 0);
+            window.touched = 0;
+            const watch = new MutationObserver((changes) => {
+                for (const { addedNodes } of changes) {
+                    window.touched += 1 + [...addedNodes].reduce((sum, node) => sum + size(node), 0);
+                }
+            });
+            for (const id of ['nodes', 'events', 'tables']) {
+                const place = document.getElementById(id);
+                watch.observe(place, { attributes: true, characterData: true, childList: true, subtree: true });
+            }
+            const next = structuredClone(live.state);
+            Object.assign(next.nodes[0], { cpu: 0.913, queued: 61 });
+            window.before = document.querySelector('#nodes .cell[href=\"#node/node1\"]');
+            take(next);
+        })",
+    );
+    page.until("its CPU in a table", "document.querySelector('#tables tbody td').textContent === '91 %'");
+    page.until("its queue in the grid", "window.before.isConnected && window.before.textContent === '61'");
+    let touched = page.run("window.touched").as_u64().unwrap();
+    assert!((1..=40).contains(&touched), "{touched} elements changed for one node");
 }

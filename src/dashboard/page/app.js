@@ -1,6 +1,6 @@
 // The page: what of it is shown, and when.
 
-import { byId, h, nodeLink, show, time } from "./dom.js";
+import { arrange, byId, h, keeper, nodeLink, show, time } from "./dom.js";
 import { live, onState, start } from "./live.js";
 import { showMap } from "./map.js";
 import { leaveNode, showNode, showNodes } from "./nodes.js";
@@ -37,6 +37,8 @@ function detail(event) {
   }
 }
 
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+
 /// One line of the timeline.
 export function sayEvent(event) {
   const [words, level] = EVENTS[event.event] ?? [event.event.replaceAll("_", " "), "gone"];
@@ -45,7 +47,7 @@ export function sayEvent(event) {
   return h(
     "li",
     { class: level },
-    h("time", { datetime: event.at }, at.toLocaleTimeString("en-GB")),
+    h("time", { datetime: event.at }, clock.format(at)),
     h("span", {}, who, event.member && event.zone ? ` (${event.zone})` : "", ` ${words}${detail(event)}`),
   );
 }
@@ -75,35 +77,71 @@ const page = () => {
   return match ? decodeURIComponent(match[1]) : null;
 };
 
-function render(state) {
+const lines = keeper();
+
+/// All of the page, part by part: between two of them the browser may paint and hear the person.
+function* parts(state) {
   showVerdict(state);
   showSource(state);
   showSimulation(state);
   const node = page();
   byId("overview").hidden = node !== null;
   byId("node-page").hidden = node === null;
+  yield;
   if (node !== null) {
     showNode(state, node, sayEvent);
     return;
   }
   showMap(state);
-  showNodes(state);
-  show(byId("timeline"), [...state.events].reverse().map(sayEvent));
-  showCharts();
+  yield;
+  yield* showNodes(state);
+  arrange(byId("timeline"), lines([...state.events].reverse(), (event) => event.id ?? JSON.stringify(event), sayEvent));
+  yield;
+  yield* showCharts();
   showJobs(state);
-  showDecisions(state);
-  showTables(state);
+  yield;
+  yield* showDecisions(state);
+  yield* showTables(state);
   showUpload(state);
   showLab(state);
 }
 
+/// Longest that the page works on end; a part that takes longer has a task of its own.
+const WORK_MS_MAX = 8;
+let work = null;
 let waiting = false;
+let again = false;
+
+function go() {
+  const end = performance.now() + WORK_MS_MAX;
+  try {
+    while (!work.next().done) {
+      if (performance.now() < end) continue;
+      setTimeout(go);
+      return;
+    }
+  } catch (error) {
+    // The next state is shown in spite of it.
+    work = null;
+    throw error;
+  }
+  work = null;
+  if (again) soon();
+}
+
+/// Shows the newest state with the next picture, or after what is under way: that is finished first, so that the end of the page has its
+/// turn however fast states come.
 function soon() {
-  if (waiting || !live.state) return;
+  if (work !== null) again = true;
+  if (work !== null || waiting || !live.state) return;
   waiting = true;
+  again = false;
   requestAnimationFrame(() => {
     waiting = false;
-    if (live.state) render(live.state);
+    if (!live.state) return;
+    work = parts(live.state);
+    // After the picture, so that it does not wait for this.
+    setTimeout(go);
   });
 }
 

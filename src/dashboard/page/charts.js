@@ -68,12 +68,13 @@ const CHARTS = [
 
 let made = null;
 
-export function showCharts() {
+export function* showCharts() {
   if (!live.series || !globalThis.uPlot) return;
   const place = byId("charts-body");
   if (!made) {
     place.classList.add("charts");
     made = CHARTS.map((one) => chart(place, one));
+    yield;
   }
   const { columns, points } = live.series;
   const column = (name, factor = 1) => {
@@ -81,5 +82,8 @@ export function showCharts() {
     return points.map((point) => (point[index] === null ? null : point[index] * factor));
   };
   const at = column("at_s");
-  CHARTS.forEach((one, index) => made[index]([at, ...one.columns.map((name) => column(name, one.factor))]));
+  for (const [index, one] of CHARTS.entries()) {
+    made[index]([at, ...one.columns.map((name) => column(name, one.factor))]);
+    yield;
+  }
 }

@@ -1,5 +1,8 @@
 // Making elements, and words for figures. Texts become text nodes, whatever is in them.
 
+/// Elements that listen.
+const listening = new WeakSet();
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /// An element with attributes (`on…` are listeners, `null` and `false` are left out) and children.
@@ -15,8 +18,10 @@ export function s(name, attributes = {}, ...children) {
 function fill(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, value === true ? "" : value);
+    if (key.startsWith("on")) {
+      element.addEventListener(key.slice(2), value);
+      listening.add(element);
+    } else element.setAttribute(key, value === true ? "" : value);
   }
   element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
@@ -24,19 +29,83 @@ function fill(element, attributes, children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/// Puts these in the place of all that is in an element, unless it says the same already: what is focused or selected stays.
+/// Makes an element say these, with as few changes as can be: what is focused, selected or open stays, and what says the same is
+/// not laid out again.
 export function show(element, ...children) {
-  const made = document.createElement("div");
-  made.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
-  const same = made.childNodes.length === element.childNodes.length &&
-    [...made.childNodes].every((node, index) => node.isEqualNode(element.childNodes[index]));
-  if (!same) element.replaceChildren(...made.childNodes);
+  const made = children.flat(3).filter((child) => child !== null && child !== undefined && child !== false);
+  let old = element.firstChild;
+  for (const one of made) {
+    const node = one instanceof Node ? one : document.createTextNode(one);
+    if (old === null) {
+      element.append(node);
+    } else {
+      const next = old.nextSibling;
+      become(old, node);
+      old = next;
+    }
+  }
+  while (old !== null) {
+    const next = old.nextSibling;
+    old.remove();
+    old = next;
+  }
+}
+
+/// Makes a node of the page say what a new one does; where that can't be, the new one takes its place.
+function become(old, made) {
+  if (old === made) return;
+  // What listens has its own things in mind, and is exchanged as a whole.
+  const other = old.nodeType !== made.nodeType || old.nodeName !== made.nodeName || listening.has(old) || listening.has(made);
+  if (other) {
+    if (!old.isEqualNode(made)) old.replaceWith(made);
+  } else if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== made.data) old.data = made.data;
+  } else {
+    for (const { name } of [...old.attributes]) if (!made.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of made.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    show(old, ...made.childNodes);
+  }
+}
+
+/// Puts these elements into another one, in this order; those that are there already stay as they are.
+export function arrange(element, nodes) {
+  let at = element.firstChild;
+  for (const node of nodes) {
+    if (at !== null && at !== node && at.nextSibling === node) {
+      at.remove();
+      at = node;
+    }
+    if (at === node) at = at.nextSibling;
+    else element.insertBefore(node, at);
+  }
+  while (at !== null) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+/// Elements by a key, made once and kept for as long as they are asked for.
+export function keeper() {
+  let kept = new Map();
+  return (items, keyOf, make) => {
+    const before = kept;
+    kept = new Map();
+    return items.map((item) => {
+      const key = keyOf(item);
+      const element = before.get(key) ?? make(item);
+      kept.set(key, element);
+      return element;
+    });
+  };
 }
 
 const NONE = "–";
 
-export const number = (value, digits = 0) =>
-  value === null || value === undefined ? NONE : value.toLocaleString("en", { maximumFractionDigits: digits });
+/// By digits: to make one takes longer than to use it a hundred times.
+const formats = [0, 1, 2, 3, 4].map((maximumFractionDigits) => new Intl.NumberFormat("en", { maximumFractionDigits }));
+
+export const number = (value, digits = 0) => (value === null || value === undefined ? NONE : formats[digits].format(value));
 
 export const percent = (part, digits = 0) =>
   part === null || part === undefined ? NONE : `${number(part * 100, digits)} %`;

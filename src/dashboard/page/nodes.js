@@ -1,6 +1,6 @@
 // The nodes: a table of a few, a grid of many, and a page for each one.
 
-import { bar, byId, bytes, h, ms, nodeLink, number, percent, seconds, show, time } from "./dom.js";
+import { arrange, bar, byId, bytes, h, ms, nodeLink, number, percent, seconds, show, time } from "./dom.js";
 import { chart } from "./charts.js";
 import { live } from "./live.js";
 
@@ -68,46 +68,96 @@ function busy(node) {
   return part >= 0.9 ? "high" : part >= 0.6 ? "middle" : "low";
 }
 
+/// The squares that there are, by their nodes' names: a square stays, and what it says changes.
+let cells = new Map();
+/// As many are made or changed on end.
+const CELLS_AT_ONCE = 100;
+
 function cell(node) {
   const words = `${node.name}, ${node.zone}, ${WORDS[node.state]}, CPU ${percent(node.cpu)}, ${number(node.queued)} waiting, ${number(node.running)} running`;
-  return h(
-    "li",
-    {},
-    h(
-      "a",
-      { class: `cell ${STATES[node.state]} ${busy(node)}`, href: `#node/${encodeURIComponent(node.name)}`, title: words, "aria-label": words },
-      node.state === "alive" ? (node.queued > 0 ? number(node.queued) : "") : node.state === "suspect" ? "?" : "×",
-    ),
-  );
+  let item = cells.get(node.name);
+  if (!item) {
+    item = h("li", {}, h("a", { href: `#node/${encodeURIComponent(node.name)}` }, ""));
+    cells.set(node.name, item);
+  }
+  const link = item.firstChild;
+  const say = (name, value) => link.getAttribute(name) !== value && link.setAttribute(name, value);
+  say("class", `cell ${STATES[node.state]} ${busy(node)}`);
+  say("title", words);
+  say("aria-label", words);
+  const text = node.state === "alive" ? (node.queued > 0 ? number(node.queued) : "") : node.state === "suspect" ? "?" : "×";
+  if (link.textContent !== text) link.textContent = text;
+  return item;
 }
 
-function grid(nodes) {
+/// The same for zones: a heading and its squares.
+let zoneGrids = new Map();
+
+function zoneGrid(zone) {
+  let kept = zoneGrids.get(zone);
+  if (!kept) {
+    const [title, list] = [h("h3", {}), h("ul", { class: "grid" })];
+    kept = { title, list, section: h("section", { class: "grid-zone", "aria-label": `Zone ${zone}` }, title, list) };
+    zoneGrids.set(zone, kept);
+  }
+  return kept;
+}
+
+function* grid(nodes, place) {
   const zones = new Map();
-  for (const node of nodes) zones.set(node.zone, [...(zones.get(node.zone) ?? []), node]);
-  return [...zones].sort(([a], [b]) => a.localeCompare(b)).map(([zone, members]) => {
+  for (const node of nodes) {
+    if (!zones.has(node.zone)) zones.set(node.zone, []);
+    zones.get(node.zone).push(node);
+  }
+  const shown = [...zones].sort(([a], [b]) => compare(a, b));
+  let done = 0;
+  for (const [zone, members] of shown) {
     // What is to be looked at comes first.
     const rank = (node) => ({ dead: 0, suspect: 1, alive: 2 })[node.state] ?? 3;
-    members.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name, "en", { numeric: true }));
-    return h(
-      "section",
-      { class: "grid-zone", "aria-label": `Zone ${zone}` },
-      h("h3", {}, zone, h("span", { class: "dim" }, ` ${members.filter((node) => node.state === "alive").length}/${members.length}`)),
-      h("ul", { class: "grid" }, members.map(cell)),
-    );
-  });
+    members.sort((a, b) => rank(a) - rank(b) || compare(a.name, b.name));
+    const { title, list } = zoneGrid(zone);
+    show(title, zone, h("span", { class: "dim" }, ` ${members.filter((node) => node.state === "alive").length}/${members.length}`));
+    const items = [];
+    for (const node of members) {
+      items.push(cell(node));
+      done += 1;
+      if (done % CELLS_AT_ONCE === 0) yield;
+    }
+    arrange(list, items);
+  }
+  arrange(place, shown.map(([zone]) => zoneGrid(zone).section));
+  // What is gone is forgotten.
+  const names = new Set(nodes.map((node) => node.name));
+  cells = new Map([...cells].filter(([name]) => names.has(name)));
+  zoneGrids = new Map([...zoneGrids].filter(([zone]) => zones.has(zone)));
 }
+
+/// Of names: node10 comes after node9.
+const { compare } = new Intl.Collator("en", { numeric: true });
 
 const LEGEND = "Each square is a node: green is idle, amber busy, red full; × has failed, ? is suspected; a number is what waits.";
 
-export function showNodes(state) {
+let gridPlace = null;
+
+export function* showNodes(state) {
   const nodes = wanted(state.nodes);
   const counts = Object.entries(WORDS)
     .map(([key, word]) => [nodes.filter((node) => node.state === key).length, word])
     .filter(([count]) => count > 0)
     .map(([count, word]) => `${number(count)} ${word}`);
   show(byId("count"), counts.join(", ") || "none");
-  if (state.nodes.length > TABLE_MAX) show(byId("nodes-body"), h("p", { class: "dim" }, LEGEND), grid(nodes));
-  else show(byId("nodes-body"), table(nodes));
+  if (state.nodes.length <= TABLE_MAX) {
+    gridPlace = null;
+    show(byId("nodes-body"), table(nodes));
+    yield;
+    return;
+  }
+  if (!gridPlace) {
+    gridPlace = h("div", {});
+    byId("nodes-body").replaceChildren(h("p", { class: "dim" }, LEGEND), gridPlace);
+  }
+  yield* grid(nodes, gridPlace);
+  yield;
 }
 
 const FIGURES = [

@@ -1,6 +1,6 @@
 // Jobs, decisions, and the tables of the paper's dashboard.
 
-import { bar, byId, bytes, h, ms, nodeLink, number, percent, seconds, show, time } from "./dom.js";
+import { arrange, bar, byId, bytes, h, ms, nodeLink, number, percent, seconds, show, time } from "./dom.js";
 
 const ROUTES = { local: "here", "same-region": "same region", "cross-region": "other region" };
 const CACHE = { hit: "was there", miss: "made", joined: "joined" };
@@ -84,10 +84,21 @@ function decision(one, index) {
   );
 }
 
-export function showDecisions(state) {
+/// A place for each of the newest ones.
+const decisionPlaces = [];
+
+export function* showDecisions(state) {
   const newest = [...state.decisions].reverse().slice(0, 10);
-  if (newest.length === 0) show(byId("decisions-body"), h("p", { class: "dim" }, "None yet: a decision is made for each upload whose result is not there."));
-  else show(byId("decisions-body"), newest.map(decision));
+  if (newest.length === 0) {
+    show(byId("decisions-body"), h("p", { class: "dim" }, "None yet: a decision is made for each upload whose result is not there."));
+    return;
+  }
+  while (decisionPlaces.length < newest.length) decisionPlaces.push(h("div", {}));
+  for (const [index, one] of newest.entries()) {
+    show(decisionPlaces[index], decision(one, index));
+    yield;
+  }
+  arrange(byId("decisions-body"), decisionPlaces.slice(0, newest.length));
 }
 
 /// One table: its title, and a name, a text and perhaps a sum for each column.
@@ -192,15 +203,26 @@ function clients(state) {
   );
 }
 
-export function showTables(state) {
+/// A place for what is said about the tables, and one for each of them.
+let tables = null;
+
+export function* showTables(state) {
+  if (!tables) {
+    tables = { notes: h("div", {}), places: [...TABLES, "clients"].map(() => h("div", {})) };
+    byId("tables-body").replaceChildren(tables.notes, h("div", { class: "tables" }, tables.places));
+  }
   const nodes = state.nodes.filter((node) => node.state !== "left" && !node.observer);
   const first = nodes.slice(0, ROWS_MAX);
   const more = nodes.length - first.length;
   const own = state.source.kind === "node" && nodes.length > 1;
   show(
-    byId("tables-body"),
+    tables.notes,
     own && h("p", { class: "dim" }, `This is ${state.source.name}’s own view: what the others count is on their own dashboards, and all of it on a monitor’s (starling monitor).`),
     more > 0 && h("p", { class: "dim" }, `The first ${ROWS_MAX} nodes; ${number(more)} more have pages of their own.`),
-    h("div", { class: "tables" }, TABLES.map((one) => paperTable(one, first)), state.clients.length > 0 && clients(state)),
   );
+  for (const [index, one] of TABLES.entries()) {
+    show(tables.places[index], paperTable(one, first));
+    yield;
+  }
+  show(tables.places.at(-1), state.clients.length > 0 && clients(state));
 }
