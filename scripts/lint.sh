@@ -18,7 +18,7 @@ step "cargo clippy"
 if cargo clippy --version >/dev/null 2>&1; then
     cargo clippy --workspace --all-targets -- -D warnings
     # The features that a release may have: of the program alone, since the tests are built with them.
-    cargo clippy --features otlp --lib --bins -- -D warnings
+    cargo clippy --workspace --features otlp --lib --bins -- -D warnings
 else
     skip "clippy is not installed (rustup component add clippy)"
 fi

@@ -6,8 +6,10 @@ use super::state::{Blame, Level, LinkState, NodeState, Verdict, ZoneState};
 const NAMED_MAX: usize = 3;
 /// A queue that is filled to this part is as good as full.
 const QUEUE_FULL: f64 = 0.9;
-/// A live member's load that is older than this is not known any more.
+/// A live member's load that is older than this is not known any more; or than so much for each member: what gossip carries in a second
+/// does not grow with the cluster, so that loads are older in a larger one (of 500 the oldest is of two minutes).
 const LOAD_STALE_MS: u64 = 30_000;
+const LOAD_STALE_PER_MEMBER_MS: u64 = 500;
 /// Fewest uploads in a minute from which a success rate is told, and the one that is no more than a warning.
 const UPLOADS_TOLD_MIN: u64 = 5;
 const SUCCESS_MIN: f64 = 0.95;
@@ -65,13 +67,14 @@ fn nodes(evidence: &Evidence<'_>, blame: &mut Vec<Blame>) {
     let zone_is_blamed =
         |blame: &[Blame], zone: &str| blame.iter().any(|blame| blame.kind == "zone" && blame.name == zone);
     let mut told = Vec::new();
+    let stale_ms = LOAD_STALE_MS.max(LOAD_STALE_PER_MEMBER_MS * evidence.nodes.len() as u64);
     for node in evidence.nodes {
         let (level, why) = match node.state.as_str() {
             "dead" if zone_is_blamed(blame, &node.zone) => continue,
             "dead" => (Level::Bad, "has failed".to_owned()),
             "suspect" => (Level::Warn, "is suspected: it does not answer".to_owned()),
             "left" => continue,
-            _ => match trouble(node) {
+            _ => match trouble(node, stale_ms) {
                 Some(why) => (Level::Warn, why),
                 None => continue,
             },
@@ -82,7 +85,7 @@ fn nodes(evidence: &Evidence<'_>, blame: &mut Vec<Blame>) {
 }
 
 /// What is the matter with a member that lives.
-fn trouble(node: &NodeState) -> Option<String> {
+fn trouble(node: &NodeState, stale_ms: u64) -> Option<String> {
     if let Some(ms) = node.damped_ms {
         return Some(format!("comes and goes: it gets no work for {} s", ms.div_ceil(1000)));
     }
@@ -92,7 +95,7 @@ fn trouble(node: &NodeState) -> Option<String> {
     {
         return Some(format!("is full: {queued} of {capacity} places in its queue are taken"));
     }
-    if let Some(age) = node.load_age_ms.filter(|age| *age > LOAD_STALE_MS) {
+    if let Some(age) = node.load_age_ms.filter(|age| *age > stale_ms) {
         return Some(format!("has told nothing of its load for {} s", age / 1000));
     }
     if let Some(address) = &node.heard_at {
@@ -246,6 +249,19 @@ mod tests {
         assert_eq!((verdict.level, verdict.blame), (Level::Ok, vec![]));
         let one = [node("a", "default", "alive")];
         assert_eq!(said(&one, &[], (0, 0)).sentence, "The one node is well; no job runs.");
+    }
+
+    #[test]
+    fn loads_may_be_as_old_as_the_cluster_is_large() {
+        let of = |count: usize, age: u64| {
+            let mut nodes: Vec<_> = (0..count).map(|n| node(&format!("n{n}"), "FRA", "alive")).collect();
+            nodes[1].load_age_ms = Some(age);
+            said(&nodes, &[], (0, 0))
+        };
+        assert_eq!(of(5, 30_000).level, Level::Ok);
+        assert_eq!(of(5, 31_000).sentence, "n1 has told nothing of its load for 31 s.");
+        assert_eq!(of(500, 122_000).level, Level::Ok);
+        assert_eq!(of(500, 251_000).level, Level::Warn);
     }
 
     #[test]

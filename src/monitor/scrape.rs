@@ -180,7 +180,9 @@ mod tests {
                 versions: Versions::SPOKEN,
             })
         };
+        let began = std::time::Instant::now();
         let answers = ask_all(&Client::new(), "http", (1..=500).map(member).collect(), true).await;
+        eprintln!("500 members asked in {} ms", began.elapsed().as_millis());
         assert_eq!(answers.len(), 500);
         for Answer { name, figures, work } in answers {
             if name.as_str() == "node7" {

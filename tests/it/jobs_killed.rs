@@ -1,6 +1,6 @@
 //! Kill -9 of a node with accepted jobs, at random moments: each of them comes to an end, once.
 //!
-//! `STARLING_KILL_ROUNDS` and `STARLING_KILL_JOBS` say how often and with how many; in CI a few. docs/EXPERIMENTS.md has what became of
+//! `STARLING_KILL_ROUNDS` and `STARLING_KILL_JOBS` say how often and with how many; in CI a few. Each has a webhook, whose receiver is told. docs/EXPERIMENTS.md has what became of
 //! more.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::support::{Clip, Cluster, Http, Node, eventually};
+use crate::webhooks::{Receiver, secret_file, with_secrets};
 
 /// Longest time after the first upload at which a node is killed.
 const KILL_WITHIN: Duration = Duration::from_millis(1500);
@@ -21,11 +22,12 @@ fn from_env(name: &str, default: usize) -> usize {
 }
 
 /// Uploads jobs one after the other until there are enough, or the node is gone. The paths of those that were accepted.
-async fn take_jobs(http: Http, tags: std::ops::Range<u32>) -> Vec<String> {
+async fn take_jobs(http: Http, webhook: String, tags: std::ops::Range<u32>) -> Vec<String> {
     let mut accepted = Vec::new();
     for tag in tags {
         let video = Clip { tag, audio: false, ..Clip::default() }.make();
-        let headers = [("content-type", "video/mp4"), ("x-priority", "batch")];
+        let headers =
+            [("content-type", "video/mp4"), ("x-priority", "batch"), ("x-webhook", webhook.as_str())];
         let Ok(answer) = http.send(hyper::Method::POST, "/jobs?profile=paper", &headers, video).await else {
             break;
         };
@@ -41,11 +43,25 @@ fn ends(nodes: &[Node], job: &str) -> usize {
     nodes.iter().map(|node| node.count_with("job ended", "job", id)).sum()
 }
 
+/// Its receiver is told how a job ended; where it is told twice, that is one message by its id.
+async fn told(receiver: &Receiver, job: &str, state: &str) {
+    let id = job.trim_start_matches("/jobs/");
+    let kind = format!("job.{state}");
+    eventually(&format!("a message about {id}"), async || {
+        receiver.about(id).iter().any(|(_, message)| message["type"] == kind.as_str())
+    })
+    .await;
+    let number = id.split('-').next().unwrap();
+    for (message, _) in receiver.about(id) {
+        assert_eq!(message, format!("msg_{number}"), "{id}");
+    }
+}
+
 /// One round. How its jobs ended, and how many of them ended twice, each time with a death between.
 async fn round(
     cluster: &mut Cluster,
-    number: usize,
-    jobs: u32,
+    receiver: &Receiver,
+    (number, jobs): (usize, u32),
     random: &mut StdRng,
 ) -> (BTreeMap<String, usize>, usize) {
     let victim = random.random_range(0..cluster.nodes.len());
@@ -53,7 +69,8 @@ async fn round(
     let restarts = if number < 2 { number == 0 } else { random.random() };
     let tags = 1000 + number as u32 * jobs..1000 + (number as u32 + 1) * jobs;
     let began = Instant::now();
-    let taking = tokio::spawn(take_jobs(Http::new(&cluster.nodes[victim].http_address), tags));
+    let http = Http::new(&cluster.nodes[victim].http_address);
+    let taking = tokio::spawn(take_jobs(http, receiver.url.clone(), tags));
     tokio::time::sleep(KILL_WITHIN.mul_f64(random.random())).await;
     cluster.nodes[victim].kill();
     let accepted = taking.await.unwrap();
@@ -79,6 +96,7 @@ async fn round(
         } else {
             assert!(found["problem"]["detail"].is_string(), "it says why: {found}");
         }
+        told(receiver, job, state).await;
         *states.entry(state.to_owned()).or_default() += 1;
     }
     if !restarts {
@@ -108,10 +126,12 @@ async fn no_accepted_job_is_lost_by_kill_9_and_none_is_done_twice_without_a_deat
     let seed = from_env("STARLING_KILL_SEED", rand::random::<u16>().into()) as u64;
     eprintln!("STARLING_KILL_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Cluster::start(&["FRA", "FRA", "IAD"]).await;
+    let (receiver, secrets) = (Receiver::start(&[]).await, secret_file());
+    let allow = |options| with_secrets(options, &secrets).arg("--webhook-allow-private");
+    let mut cluster = Cluster::start_with(&["FRA", "FRA", "IAD"], allow).await;
     let (mut accepted, mut twice) = (BTreeMap::<String, usize>::new(), 0);
     for number in 0..rounds {
-        let (states, again) = round(&mut cluster, number, jobs as u32, &mut random).await;
+        let (states, again) = round(&mut cluster, &receiver, (number, jobs as u32), &mut random).await;
         for (state, count) in states {
             *accepted.entry(state).or_default() += count;
         }

@@ -31,13 +31,13 @@ struct Got {
 }
 
 /// A receiver of webhooks on loopback, which ends with the test.
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     got: Arc<Mutex<Got>>,
 }
 
 impl Receiver {
-    async fn start(answers: &[StatusCode]) -> Self {
+    pub(crate) async fn start(answers: &[StatusCode]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook?a=b", listener.local_addr().unwrap());
         let got = Arc::new(Mutex::new(Got { answers: answers.iter().copied().collect(), ..Got::default() }));
@@ -59,6 +59,12 @@ impl Receiver {
 
     fn ids(&self) -> Vec<String> {
         self.got.lock().messages.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The messages about a job, each with its id.
+    pub(crate) fn about(&self, job: &str) -> Vec<(String, Value)> {
+        let got = self.got.lock();
+        got.messages.iter().filter(|(_, message)| message["data"]["id"] == job).cloned().collect()
     }
 
     fn last(&self) -> Value {
@@ -90,13 +96,13 @@ async fn receive(
     Ok(response)
 }
 
-fn secret_file() -> tempfile::NamedTempFile {
+pub(crate) fn secret_file() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("whsec_{SECRET}\n")).unwrap();
     file
 }
 
-fn with_secrets(options: NodeOptions, file: &tempfile::NamedTempFile) -> NodeOptions {
+pub(crate) fn with_secrets(options: NodeOptions, file: &tempfile::NamedTempFile) -> NodeOptions {
     options.arg(format!("--webhook-secret-file={}", file.path().display()))
 }
 

@@ -11,6 +11,10 @@ use super::screen::{Ink, clean, millis};
 /// From here on there is room for what nodes have counted.
 const WIDE: u16 = 118;
 
+/// Below this there is no room for these columns: a figure that is cut off would be another figure.
+const NARROW: u16 = 76;
+const LEFT_OUT: [&str; 3] = ["mem", "backlog", "age"];
+
 /// Titles and widths of the columns.
 pub(super) fn columns(width: u16) -> (Vec<&'static str>, Vec<Constraint>) {
     let mut columns = vec![
@@ -34,7 +38,11 @@ pub(super) fn columns(width: u16) -> (Vec<&'static str>, Vec<Constraint>) {
             ("rss", Constraint::Length(7)),
         ]);
     }
-    columns.into_iter().unzip()
+    columns.into_iter().filter(|(title, _)| is_shown(title, width)).unzip()
+}
+
+fn is_shown(title: &str, width: u16) -> bool {
+    width >= NARROW || !LEFT_OUT.contains(&title)
 }
 
 /// A node's row.
@@ -50,6 +58,7 @@ pub(super) fn row(node: &NodeState, width: u16, ink: Ink) -> Row<'static> {
         (Some(part), Some(all)) => format!("{part}/{all}"),
         _ => "-".to_owned(),
     };
+    let time = |ms: Option<u64>| right(ms.map_or_else(none, |ms| millis(ms as f64)));
     let mut cells = vec![
         Cell::from(clean(&node.name)),
         Cell::from(clean(&node.zone)),
@@ -58,10 +67,16 @@ pub(super) fn row(node: &NodeState, width: u16, ink: Ink) -> Row<'static> {
         part(node.memory, ink),
         right(of(node.queued, node.queue_capacity)),
         right(of(node.running, node.workers)),
-        right(node.backlog_ms.map_or_else(none, |backlog| millis(backlog as f64))),
+        time(node.backlog_ms),
         right(node.rtt_ms.map_or_else(none, millis)),
-        right(node.load_age_ms.map_or_else(none, |age| millis(age as f64))),
+        time(node.load_age_ms),
     ];
+    if width < NARROW {
+        // From the end, so that places before it stay.
+        for at in [9, 7, 4] {
+            cells.remove(at);
+        }
+    }
     if width >= WIDE {
         let figures = node.figures.as_ref();
         cells.extend([

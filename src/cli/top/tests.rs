@@ -131,6 +131,19 @@ fn each_page_fits_any_terminal() {
 }
 
 #[test]
+fn a_narrow_terminal_has_fewer_columns_and_no_figure_that_is_cut_off() {
+    let mut far = cluster(5);
+    far.nodes[1].rtt_ms = Some(201.0);
+    let mut model = model(5);
+    model.page = Page::Nodes;
+    model.take(far, Instant::now());
+    let lines = picture(&mut model, (60, 24));
+    shows(&lines, &[" 201ms"]);
+    assert!(!lines.join("\n").contains("backlog"), "{lines:#?}");
+    shows(&picture(&mut model, (80, 24)), &[" 201ms", "backlog"]);
+}
+
+#[test]
 fn keys_choose_pause_and_end() {
     let mut model = model(5);
     for page in [Page::Nodes, Page::Links, Page::Events, Page::Jobs, Page::Overview] {

@@ -45,6 +45,7 @@ pub(super) fn event(event: &Value, ink: Ink) -> Line<'static> {
         _ => ink.of(Color::Green),
     };
     let about = text("member").or_else(|| text("about")).unwrap_or_default();
+    let about = if name == "cluster" { text("cluster").unwrap_or_default() } else { about };
     let more = match (text("zone"), event["elapsed_ms"].as_u64(), text("by")) {
         (_, Some(elapsed), _) => format!("in {}", millis(elapsed as f64)),
         (_, _, Some(by)) => format!("by {by}"),

@@ -21,16 +21,21 @@ const EVENTS = {
   elsewhere: ["answers from elsewhere", "warn"],
   name_conflict: ["is the name of two nodes", "bad"],
   thawed: ["runs again", "warn"],
-  not_converged: ["not at rest", "warn"],
-  converged: ["at rest", "ok"],
+  not_converged: ["not all have been heard of since the last change", "warn"],
+  converged: ["all agree again", "ok"],
+  cluster: ["the cluster has its name", "ok"],
+  missed: ["so much happened that not all of it is told", "warn"],
 };
+/// Of these the subject is not one member.
+const OF_ALL = ["not_converged", "converged", "cluster", "missed"];
 
 function detail(event) {
   switch (event.event) {
     case "suspected": return event.by ? ` by ${event.by}` : "";
     case "moved": return ` (was ${event.from})`;
     case "elsewhere": return `: ${event.heard_at}`;
-    case "converged": return ` with ${event.members} members after ${time(event.elapsed_ms)}`;
+    case "converged": return `: ${event.members} members, after ${time(event.elapsed_ms)}`;
+    case "cluster": return `: ${event.cluster}`;
     case "thawed": return ` after ${time(event.frozen_ms)}`;
     case "not_converged": return ` for ${event.not_converged_s} s`;
     default: return "";
@@ -42,13 +47,14 @@ const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 /// One line of the timeline.
 export function sayEvent(event) {
   const [words, level] = EVENTS[event.event] ?? [event.event.replaceAll("_", " "), "gone"];
-  const who = event.member ? nodeLink(event.member) : "The view";
+  const ofAll = OF_ALL.includes(event.event);
+  const who = ofAll ? "" : event.member ? nodeLink(event.member) : event.node ?? "This node";
   const at = new Date(event.at);
   return h(
     "li",
     { class: level },
     h("time", { datetime: event.at }, clock.format(at)),
-    h("span", {}, who, event.member && event.zone ? ` (${event.zone})` : "", ` ${words}${detail(event)}`),
+    h("span", {}, who, event.member && event.zone ? ` (${event.zone})` : "", ofAll ? words[0].toUpperCase() + words.slice(1) : ` ${words}`, detail(event)),
   );
 }
 

@@ -9,6 +9,10 @@ const COLOURS = ["--line-1", "--line-2", "--line-3"];
 
 const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+/// A time of the day on 24 hours, as elsewhere on the page; `every`: seconds from one to the next.
+const atClock = (seconds, every = 1) => clock.format(seconds * 1000).slice(0, every >= 60 ? 5 : 8);
+
 /// A chart at the end of an element; what it answers with takes the columns, the first of which are seconds.
 export function chart(place, { title, unit, series, digits = 1 }) {
   const figure = h("figure", { class: "chart" }, h("figcaption", {}, title), h("div", { class: "plot" }));
@@ -31,8 +35,8 @@ export function chart(place, { title, unit, series, digits = 1 }) {
       width,
       height: HEIGHT,
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, unit === "%" ? 100 : 1)] } },
-      axes: [axis, { ...axis, size: 58, values: (_, values) => values.map((value) => `${number(value, 2)}${unit === "%" ? " %" : ""}`) }],
-      series: [{}, ...lines],
+      axes: [{ ...axis, space: 70, values: (_, times, axisIndex, space, every) => times.map((at) => atClock(at, every)) }, { ...axis, size: 58, values: (_, values) => values.map((value) => `${number(value, 2)}${unit === "%" ? " %" : ""}`) }],
+      series: [{ value: (_, at) => (at === null || at === undefined ? "–" : atClock(at)) }, ...lines],
       legend: { live: true },
       cursor: { y: false },
     };
