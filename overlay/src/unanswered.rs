@@ -1,7 +1,8 @@
 //! How many of the pings to one member stay without an answer: shown to people, and decides nothing.
 
-/// Of how many pings one has a part in the mean: some minutes of a member's turns.
-const WEIGHT: u32 = 32;
+/// Of how many pings one has a part in the mean: a minute or two of a member's turns in a small cluster, so that a line that was healed
+/// is not shown as a bad one for long.
+const WEIGHT: u32 = 16;
 /// Pings before which nothing is said.
 const PINGS_MIN: u8 = 8;
 const WHOLE: u32 = 1 << 16;
