@@ -60,7 +60,7 @@ pub struct Span {
     pub fields: Map<String, Value>,
     /// What happened in it.
     pub notes: Vec<Note>,
-    /// Notes beyond [`NOTES_MAX`].
+    /// Notes beyond what a span has at the most: they are counted alone.
     pub notes_lost: u32,
 }
 
