@@ -48,7 +48,19 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.amount, humantime::format_duration(self.per).to_string().replace(' ', ""))
+        let unit = [(1 << 30, "GiB"), (1 << 20, "MiB")]
+            .into_iter()
+            .find(|(bytes, _)| self.amount.is_multiple_of(*bytes));
+        match unit {
+            Some((bytes, name)) => write!(f, "{}{name}/", self.amount / bytes)?,
+            None => write!(f, "{}/", self.amount)?,
+        }
+        match self.per.as_secs() {
+            86_400 => f.write_str("d"),
+            3_600 => f.write_str("h"),
+            60 => f.write_str("m"),
+            _ => write!(f, "{}", humantime::format_duration(self.per).to_string().replace(' ', "")),
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub async fn run(
     progress: &dyn Progress,
     stop: &CancellationToken,
 ) -> Result<Report, BenchError> {
+    // It is to fail before anything is measured if it can't be written.
+    std::fs::create_dir_all(&options.output).map_err(BenchError::file(&options.output))?;
     let scratch = tempfile::Builder::new().prefix("starling-bench-").tempdir();
     let scratch = scratch.map_err(BenchError::file(std::env::temp_dir()))?;
     let prepare = async {

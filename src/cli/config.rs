@@ -20,8 +20,8 @@ pub struct Args {
 enum Command {
     /// Print a file with every key, what it does, and its default
     Example,
-    /// Read files as `starling node --config` does, with the keys, tokens, certificates and profiles that they name, and say what is
-    /// wrong: exit status 2 if anything is. Flags and the environment are left aside
+    /// Read files as `starling node --config` does, with the keys, tokens, certificates and profiles that they name, and say of each what
+    /// is wrong first: exit status 2 if anything is. Flags and the environment are left aside
     Check {
         /// TOML files, each of one node
         #[arg(required = true, value_name = "FILE")]
@@ -51,7 +51,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ))?,
             Err(error) => {
                 failed = true;
-                out::complain(format_args!("starling config: {}: {error}", file.display()));
+                let name = if error.names_file() { String::new() } else { format!("{}: ", file.display()) };
+                out::complain(format_args!("starling config: {name}{error}"));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use starling::api::{JobJson, JobState, NoticeState};
 use starling::client::{Client, Endpoint, Jobs, job_progress, job_table};
 use starling::jobs::JobId;
+use starling::printable;
 
 use super::out;
 
@@ -91,7 +92,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             if node.json {
                 out::json(&page)?;
             } else {
-                out::lines(&job_table(&page.jobs).to_string())?;
+                out::lines(&job_table(&page.jobs))?;
                 if let Some(next) = &page.next {
                     out::complain(format_args!("there are more: --after {next}"));
                 }
@@ -104,11 +105,24 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             print(&Jobs::of(&node.reach.client()?, &node.node).show(&id).await?, &node)?;
         }
         Command::Cancel { id, node } => {
-            print(&Jobs::of(&node.reach.client()?, &node.node).cancel(&id).await?, &node)?;
+            cancel(&node.reach.client()?, &id, &node).await?;
         }
         Command::Watch { id, node } => return watch(&node.reach.client()?, &id, &node).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A job that had come to its end is forgotten by that: its results are not there any more.
+async fn cancel(client: &Client, id: &JobId, node: &Asked) -> anyhow::Result<()> {
+    let jobs = Jobs::of(client, &node.node);
+    let before = jobs.show(id).await?.state;
+    let job = jobs.cancel(id).await?;
+    if node.json {
+        return Ok(out::json(&job)?);
+    }
+    let forgotten = before.is_over() || (job.state.is_over() && job.state != JobState::Cancelled);
+    let what = if forgotten { format!("forgotten; it was {}", job.state) } else { job.state.to_string() };
+    Ok(out::lines(&format!("{id} {what}"))?)
 }
 
 async fn watch(client: &Client, id: &JobId, node: &Asked) -> anyhow::Result<ExitCode> {
@@ -135,6 +149,9 @@ fn print(job: &JobJson, node: &Asked) -> anyhow::Result<()> {
     out::lines(format!("{} {} {}", job.id, job.state, job_progress(job)).trim_end())?;
     for output in &job.outputs {
         out::lines(&format!("  {} {} bytes {}", output.profile, output.bytes, node.node.uri(&output.href)))?;
+        if let Some(damage) = &output.damage {
+            out::lines(&format!("    damage in the input: {}", printable::line(damage)))?;
+        }
     }
     Ok(())
 }

@@ -105,11 +105,11 @@ struct LabArgs {
 #[derive(Debug, clap::Args)]
 struct CtlArgs {
     /// Which lab, where several run (the id is in its JSON)
-    #[arg(long, env = "STARLING_LAB", value_name = "ID")]
+    #[arg(long, env = "STARLING_LAB", value_name = "ID", global = true)]
     lab: Option<String>,
 
     /// Where labs keep their files [default: /var/tmp/starling-lab-UID]
-    #[arg(long, env = "STARLING_LAB_DIR", value_name = "DIR")]
+    #[arg(long, env = "STARLING_LAB_DIR", value_name = "DIR", global = true)]
     dir: Option<PathBuf>,
 
     /// Print the lab's state as one line of JSON

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use starling::client::load::{self, Generator, Listener, Options, Recording, ReportUrl, Snapshot};
-use starling::client::{Client, Endpoint, Members, Target, discover};
+use starling::client::{Client, DiscoverOptions, Endpoint, Members, Target, discover};
 
 use super::out;
 
@@ -114,7 +114,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let client = args.reach.client()?;
     let nodes = if args.discover {
-        discover(&client, &args.to).await?
+        discover(&client, &args.to, DiscoverOptions { each: "--to", all: "--discover" }).await?
     } else {
         args.to.into_iter().map(Target::from).collect()
     };

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use futures_util::future::join_all;
-use starling::client::{Client, ClientError, Endpoint, Members, RoutingChange, RoutingPolicy};
+use starling::client::{
+    Client, DiscoverError, DiscoverOptions, Endpoint, RoutingChange, RoutingPolicy, Target, discover,
+};
 use starling::config::KeyFile;
-use starling_overlay::Keyring;
 use starling_placement::policy::PolicyKind;
 
 use super::out;
@@ -43,11 +44,18 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// The node to ask: http://HOST:PORT or HOST:PORT
-    #[arg(long, env = "STARLING_NODE", default_value = "http://127.0.0.1:5001", value_name = "URL")]
-    pub(super) node: Endpoint,
+    /// The nodes to ask: http://HOST:PORT or HOST:PORT, separated by commas
+    #[arg(
+        long,
+        env = "STARLING_NODE",
+        default_value = "http://127.0.0.1:5001",
+        value_delimiter = ',',
+        value_name = "URL,…"
+    )]
+    pub(super) node: Vec<Endpoint>,
 
-    /// Ask every live member that this node knows of as well, at the addresses that they advertise
+    /// Ask every live member that the first answering node knows of as well, at the addresses that they advertise, if
+    /// these can be reached from here
     #[arg(long)]
     pub(super) all: bool,
 
@@ -63,6 +71,21 @@ pub(super) struct Which {
     pub(super) reach: super::reach::Reach,
 }
 
+impl Which {
+    /// The nodes. With `--all` nothing is sent where an address may mean another machine here.
+    pub(super) async fn targets(&self, client: &Client) -> Result<Vec<Target>, DiscoverError> {
+        if self.all {
+            return discover(client, &self.node, DiscoverOptions { each: "--node", all: "--all" }).await;
+        }
+        Ok(self.node.iter().cloned().map(Target::from).collect())
+    }
+}
+
+/// As messages name it.
+pub(super) fn name(target: &Target) -> String {
+    target.name.clone().unwrap_or_else(|| target.endpoint.to_string())
+}
+
 /// Runs it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (which, change) = match args.command {
@@ -71,18 +94,20 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             (which, Some(RoutingChange { policy: policy.as_str(), load_weight, rtt_weight }))
         }
     };
-    let keys = which.key_file.map(KeyFile::read).transpose()?.map(|file| file.keys);
+    let keys = which.key_file.clone().map(KeyFile::read).transpose()?.map(|file| file.keys);
     let client = which.reach.client()?;
-    let answers = ask(&client, &which.node, which.all, keys.as_ref(), change.as_ref()).await?;
+    let (client, keys, change) = (&client, keys.as_ref(), change.as_ref());
+    let asked = which.targets(client).await?.into_iter().map(|target| async move {
+        (name(&target), RoutingPolicy::exchange(client, &target, keys, change).await)
+    });
     let (mut text, mut failed) = (Vec::new(), false);
-    for (name, answer) in answers {
+    for (name, answer) in join_all(asked).await {
         match answer {
             Ok(policy) if which.json => text.push(serde_json::to_string(&policy)?),
             Ok(policy) => text.push(format!("{}: {}", policy.node, policy.describe())),
             Err(error) => {
                 failed = true;
-                let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
-                out::complain(format_args!("starling: {name}{error}"));
+                out::complain(format_args!("starling: {name}: {error}"));
             }
         }
     }
@@ -94,34 +119,4 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         out::lines(&text.join("\n"))?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-type Answer = (Option<String>, Result<RoutingPolicy, ClientError>);
-
-/// Asks a node, and with `all` those that it knows to live. A name is given for those.
-async fn ask(
-    client: &Client,
-    node: &Endpoint,
-    all: bool,
-    keys: Option<&Keyring>,
-    change: Option<&RoutingChange>,
-) -> anyhow::Result<Vec<Answer>> {
-    let first = RoutingPolicy::exchange(client, node, keys, change).await;
-    let own = first.as_ref().map(|policy| policy.node.clone()).ok();
-    let mut answers = vec![(None, first)];
-    if all {
-        let (_, members) = Members::fetch(client, node).await?;
-        let others = members
-            .members
-            .into_iter()
-            .filter(|member| member.state == "alive" && Some(&member.name) != own.as_ref())
-            .filter_map(|member| Some((member.name, node.at(member.http?.parse().ok()?))));
-        answers.extend(
-            join_all(others.map(|(name, endpoint)| async move {
-                (Some(name), RoutingPolicy::exchange(client, &endpoint, keys, change).await)
-            }))
-            .await,
-        );
-    }
-    Ok(answers)
 }

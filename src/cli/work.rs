@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use starling::api::{WorkJson, WorkMode};
-use starling::client::{Client, ClientError, Endpoint, Members, work};
+use starling::client::{Client, ClientError, Target, work};
 use starling::config::KeyFile;
 use starling_overlay::Keyring;
 
 use super::out;
-use super::policy::Which;
+use super::policy::{Which, name};
 
 /// How often `drain --wait` asks.
 const WAIT_PERIOD: Duration = Duration::from_secs(1);
@@ -46,11 +46,11 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     };
     let keys = which.key_file.clone().map(KeyFile::read).transpose()?.map(|file| file.keys);
     let client = which.reach.client()?;
-    let endpoints = endpoints(&client, &which).await?;
-    let mut answers = ask(&client, &endpoints, keys.as_ref(), mode).await;
+    let targets = which.targets(&client).await?;
+    let mut answers = ask(&client, &targets, keys.as_ref(), mode).await;
     while wait && answers.iter().all(|(_, answer)| answer.is_ok()) && !all_idle(&answers) {
         tokio::time::sleep(WAIT_PERIOD).await;
-        answers = ask(&client, &endpoints, keys.as_ref(), None).await;
+        answers = ask(&client, &targets, keys.as_ref(), None).await;
     }
     let mut failed = false;
     for (name, answer) in answers {
@@ -73,28 +73,13 @@ fn all_idle(answers: &[Answer]) -> bool {
     answers.iter().all(|(_, answer)| answer.as_ref().is_ok_and(WorkJson::is_idle))
 }
 
-/// The node, and with `--all` those that it knows to live.
-async fn endpoints(client: &Client, which: &Which) -> anyhow::Result<Vec<(String, Endpoint)>> {
-    let mut endpoints = vec![(which.node.to_string(), which.node.clone())];
-    if which.all {
-        let (_, members) = Members::fetch(client, &which.node).await?;
-        // The node itself is the one to which there is no way.
-        let others = members.members.into_iter();
-        let others = others.filter(|member| member.state == "alive" && member.rtt_ms != Some(0.0));
-        endpoints
-            .extend(others.filter_map(|member| Some((member.name, member.http?.parse::<Endpoint>().ok()?))));
-    }
-    Ok(endpoints)
-}
-
 async fn ask(
     client: &Client,
-    endpoints: &[(String, Endpoint)],
+    targets: &[Target],
     keys: Option<&Keyring>,
     mode: Option<WorkMode>,
 ) -> Vec<Answer> {
-    let asked = endpoints
-        .iter()
-        .map(|(name, endpoint)| async move { (name.clone(), work(client, endpoint, keys, mode).await) });
+    let asked =
+        targets.iter().map(|target| async move { (name(target), work(client, target, keys, mode).await) });
     join_all(asked).await
 }

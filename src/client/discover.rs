@@ -22,6 +22,15 @@ impl From<Endpoint> for Target {
     }
 }
 
+/// The options of a command line that asks for members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Names nodes.
+    pub each: &'static str,
+    /// Asks for all that those know of.
+    pub all: &'static str,
+}
+
 /// Why members are not known or not sent to.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
@@ -29,15 +38,17 @@ pub enum DiscoverError {
     #[error(transparent)]
     NoAnswer(#[from] ClientError),
     /// No node was named.
-    #[error("no node was named: give --to")]
-    NoNode,
+    #[error("no node was named: give {0}")]
+    NoNode(&'static str),
     /// What members advertise is no address for this machine.
     #[error(
         "{} was asked at {entry}, and what it knows of others is no address for this machine: {}. So it is with nodes in \
-         a lab or behind published ports. Name every node by --to, at an address at which it is reached from here, or \
-         leave --discover out",
+         a lab or behind published ports. Name every node by {}, at an address at which it is reached from here, or \
+         leave {} out",
         .entry_name,
-        .members.join(", ")
+        .members.join(", "),
+        .options.each,
+        .options.all
     )]
     OutOfReach {
         /// Who was asked.
@@ -46,6 +57,8 @@ pub enum DiscoverError {
         entry: SocketAddr,
         /// Names and addresses of the members.
         members: Vec<String>,
+        /// How the command line says it.
+        options: Options,
     },
 }
 
@@ -93,7 +106,11 @@ fn is_unique_local(ip: Ipv6Addr) -> bool {
 
 /// All live members that the first answering one of `seeds` knows of. One that is a seed is reached as that was named,
 /// the others where they say. Nothing is sent to these, and nothing at all comes of it where one can't be reached so.
-pub async fn discover(client: &Client, seeds: &[Endpoint]) -> Result<Vec<Target>, DiscoverError> {
+pub async fn discover(
+    client: &Client,
+    seeds: &[Endpoint],
+    options: Options,
+) -> Result<Vec<Target>, DiscoverError> {
     let met = join_all(seeds.iter().map(|seed| client.identify(seed, super::SIGN_OF_LIFE))).await;
     let mut known = Vec::new();
     let mut last = None;
@@ -104,20 +121,21 @@ pub async fn discover(client: &Client, seeds: &[Endpoint]) -> Result<Vec<Target>
         }
     }
     let Some((seed, entry)) = known.first() else {
-        return Err(last.map_or(DiscoverError::NoNode, DiscoverError::NoAnswer));
+        return Err(last.map_or(DiscoverError::NoNode(options.each), DiscoverError::NoAnswer));
     };
     let (_, members) = Members::fetch(client, seed).await?;
     let seeds: Vec<_> = known.iter().map(|(seed, reached)| (*seed, reached.name.as_str())).collect();
-    targets(&members, (seed, entry), &seeds)
+    targets(&members, (seed, entry), &seeds, options)
 }
 
 fn targets(
     members: &Members,
     (by, entry): (&Endpoint, &Reached),
     seeds: &[(&Endpoint, &str)],
+    options: Options,
 ) -> Result<Vec<Target>, DiscoverError> {
     let (mut targets, mut strays) = (Vec::new(), Vec::new());
-    for member in members.members.iter().filter(|member| member.state == "alive") {
+    for member in members.members.iter().filter(|member| member.state == "alive" && !member.observer) {
         let seed = seeds.iter().find(|(_, name)| *name == member.name).map(|(seed, _)| (*seed).clone());
         if let Some(endpoint) = seed.or_else(|| advertised(by, member.http.as_deref()?, entry.address)) {
             targets.push(Target { endpoint, name: Some(member.name.clone()) });
@@ -130,7 +148,7 @@ fn targets(
         return Ok(targets);
     }
     let (entry_name, entry) = (entry.name.clone(), entry.address);
-    Err(DiscoverError::OutOfReach { entry_name, entry, members: strays })
+    Err(DiscoverError::OutOfReach { entry_name, entry, members: strays, options })
 }
 
 /// A member's own word for where it is, if that is an address, and one that holds for this machine.
@@ -142,6 +160,8 @@ fn advertised(by: &Endpoint, http: &str, entry: SocketAddr) -> Option<Endpoint> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OPTIONS: Options = Options { each: "--to", all: "--discover" };
 
     #[test]
     fn an_address_is_taken_where_it_means_the_same() {
@@ -187,17 +207,20 @@ mod tests {
             r#"{"members":[
                 {"name":"node1","zone":"FRA","state":"alive","incarnation":0,"http":"10.77.1.1:5000"},
                 {"name":"node2","zone":"IAD","state":"alive","incarnation":0,"http":"10.77.2.2:5000"},
-                {"name":"node3","zone":"BOM","state":"dead","incarnation":0,"http":"10.77.3.3:5000"}]}"#,
+                {"name":"node3","zone":"BOM","state":"dead","incarnation":0,"http":"10.77.3.3:5000"},
+                {"name":"monitor","zone":"FRA","state":"alive","incarnation":0,"http":"10.77.1.9:8005","observer":true}]}"#,
         )
         .unwrap();
         let entry = Reached { name: "node1".into(), address: "127.0.0.1:5001".parse().unwrap() };
         let ports: [Endpoint; 2] = ["127.0.0.1:5001", "127.0.0.1:5002"].map(|text| text.parse().unwrap());
         let all =
-            targets(&members, (&ports[0], &entry), &[(&ports[0], "node1"), (&ports[1], "node2")]).unwrap();
+            targets(&members, (&ports[0], &entry), &[(&ports[0], "node1"), (&ports[1], "node2")], OPTIONS)
+                .unwrap();
         let target =
             |index: usize, name: &str| Target { endpoint: ports[index].clone(), name: Some(name.into()) };
         assert_eq!(all, [target(0, "node1"), target(1, "node2")]);
-        let error = targets(&members, (&ports[0], &entry), &[(&ports[0], "node1")]).unwrap_err().to_string();
+        let error = targets(&members, (&ports[0], &entry), &[(&ports[0], "node1")], OPTIONS);
+        let error = error.unwrap_err().to_string();
         assert!(error.contains("node2 at 10.77.2.2:5000") && error.contains("--to"), "{error}");
         assert!(!error.contains("node3"), "{error}");
     }

@@ -58,7 +58,7 @@ struct Health {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there, or not in time.
-    #[error("cannot reach {endpoint}: {reason}; is the node running, and is --node right?")]
+    #[error("cannot reach {endpoint}: {reason}; {}", what_to_try(.reason))]
     Unreachable {
         /// Who was asked.
         endpoint: Endpoint,
@@ -109,6 +109,17 @@ pub enum ClientError {
         /// What was wrong with it.
         reason: String,
     },
+}
+
+/// What to do about a node that can't be reached for this reason.
+fn what_to_try(reason: &str) -> &'static str {
+    if reason.contains("UnknownIssuer") {
+        "give the root that signed the node's certificate by --ca FILE"
+    } else if reason.contains("HandshakeFailure") || reason.contains("InvalidContentType") {
+        "does the node speak TLS with clients (--tls-cert)? If not, ask it by http://"
+    } else {
+        "is the node running, and is --node right?"
+    }
 }
 
 impl ClientError {

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Method, Request};
 
 use super::http::{broken, nonsense, read, refuse};
+use super::members::trim_lines;
 use super::{Client, ClientError, Endpoint};
 use crate::api::{JobJson, JobState, JobsJson, NoticeState};
 use crate::jobs::JobId;
@@ -77,7 +78,7 @@ impl<'a> Jobs<'a> {
 }
 
 /// A table of them for people.
-pub fn job_table(jobs: &[JobJson]) -> Table {
+pub fn job_table(jobs: &[JobJson]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["JOB", "STATE", "PROFILES", "FILE", "PROGRESS"]);
     for job in jobs {
@@ -91,7 +92,7 @@ pub fn job_table(jobs: &[JobJson]) -> Table {
             job_progress(job),
         ]);
     }
-    table
+    trim_lines(&table.to_string())
 }
 
 /// How far a job is, in a few words.
@@ -145,7 +146,7 @@ mod tests {
             problem: None,
             webhook: None,
         };
-        let text = job_table(std::slice::from_ref(&job)).to_string();
+        let text = job_table(std::slice::from_ref(&job));
         assert!(text.contains("360p,poster") && !text.contains('\u{1b}'), "{text}");
         assert!(text.contains("12 %, 48 fps, 1.90x, 30 s left"), "{text}");
         job.progress = Some(JobProgress { percent: None, fps: None, speed: None, eta_s: None, waits: true });

@@ -48,6 +48,9 @@ pub struct Member {
     /// How old that is.
     #[serde(default)]
     pub load_age_ms: Option<f64>,
+    /// Whether it only watches: it takes no uploads.
+    #[serde(default)]
+    pub observer: bool,
     /// Where its HTTP service is, as it advertises it.
     #[serde(default, deserialize_with = "printable::optional_word")]
     pub http: Option<String>,
@@ -57,6 +60,8 @@ pub struct Member {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Load {
+    /// Whether its operator has it take no work.
+    pub resting: bool,
     /// Of the machine (or its container).
     pub cpu_percent: Option<f64>,
     /// Of the machine (or its container).
@@ -105,7 +110,7 @@ fn row(member: &Member) -> [String; 10] {
     [
         member.name.clone(),
         member.zone.clone(),
-        member.state.clone(),
+        if load.resting { format!("{}, rests", member.state) } else { member.state.clone() },
         member.incarnation.to_string(),
         or_dash(member.rtt_ms, |ms| format!("{ms:.1} ms")),
         or_dash(load.cpu_percent, |percent| format!("{percent:.0} %")),

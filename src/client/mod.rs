@@ -22,7 +22,7 @@ mod work;
 use std::time::Duration;
 
 pub use dashboard::States;
-pub use discover::{DiscoverError, Target, discover};
+pub use discover::{DiscoverError, Options as DiscoverOptions, Target, discover};
 pub use endpoint::{Endpoint, EndpointError};
 pub use events::{Event, Events, Wanted};
 pub use http::{Client, ClientError, Reached, TokenError};

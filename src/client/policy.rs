@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use starling_overlay::{BootEpoch, Keyring, NodeName};
 
 use super::http::{broken, nonsense, read, refuse};
-use super::{Client, ClientError, Endpoint, SIGN_OF_LIFE};
+use super::{Client, ClientError, SIGN_OF_LIFE, Target};
 use crate::api::AUTHENTICATION_INFO;
 use crate::auth::{Authority, Signed};
 use crate::content::ContentId;
@@ -58,12 +58,13 @@ impl RoutingPolicy {
     /// Asks a node, and changes what decides there if there is a change. `keys`: the cluster's, if it has any.
     pub async fn exchange(
         client: &Client,
-        endpoint: &Endpoint,
+        target: &Target,
         keys: Option<&Keyring>,
         change: Option<&RoutingChange>,
     ) -> Result<Self, ClientError> {
+        let endpoint = &target.endpoint;
         let late = |_| ClientError::TimedOut { endpoint: endpoint.clone(), after: TIMEOUT };
-        let exchange = exchange(client, endpoint, keys, (PATH, change));
+        let exchange = exchange(client, target, keys, (PATH, change));
         let body = tokio::time::timeout(TIMEOUT, exchange).await.map_err(late)??;
         serde_json::from_slice(&body).map_err(|error| nonsense(endpoint, &error))
     }
@@ -82,13 +83,14 @@ impl RoutingPolicy {
 /// Asks what an administrator may ask, or changes it. `keys`: the cluster's, if it has any.
 pub(super) async fn exchange<C: Serialize>(
     client: &Client,
-    endpoint: &Endpoint,
+    target: &Target,
     keys: Option<&Keyring>,
     (path, change): (&str, Option<&C>),
 ) -> Result<Bytes, ClientError> {
+    let endpoint = &target.endpoint;
     let json = change.map(serde_json::to_vec).transpose().map_err(|error| nonsense(endpoint, &error))?;
     let method = if json.is_some() { Method::POST } else { Method::GET };
-    let (authority, signed) = sign(client, endpoint, keys, (&method, path), json.as_deref()).await?;
+    let (authority, signed) = sign(client, target, keys, (&method, path), json.as_deref()).await?;
     let mut request =
         Request::builder().method(method).uri(endpoint.uri(path)).header(CONTENT_TYPE, "application/json");
     if let Some(proof) = signed.header() {
@@ -96,7 +98,8 @@ pub(super) async fn exchange<C: Serialize>(
     }
     let body = Full::from(json.unwrap_or_default()).map_err(|never| match never {}).boxed();
     let request = request.body(body).map_err(|error| broken(endpoint, &error))?;
-    let response = refuse(endpoint, client.send(endpoint, request).await?).await?;
+    let response = refuse(endpoint, client.send(endpoint, request).await?).await;
+    let response = response.map_err(|error| with_key_file(error, keys.is_some()))?;
     let proof = response.headers().get(AUTHENTICATION_INFO).and_then(|value| value.to_str().ok());
     let checked = authority.check_answer(&signed, response.status(), proof);
     let promised = checked.map_err(|error| nonsense(endpoint, &error))?;
@@ -107,16 +110,31 @@ pub(super) async fn exchange<C: Serialize>(
     Ok(body)
 }
 
+/// What is missing is told where a node asks for a proof and there is no key to prove it by.
+fn with_key_file(error: ClientError, has_key: bool) -> ClientError {
+    match error {
+        ClientError::Refused { status: 401, text, retry_after } if !has_key => {
+            let text = format!("{text}: give the cluster's key by --key-file; a lab says where its own is");
+            ClientError::Refused { status: 401, text, retry_after }
+        }
+        error => error,
+    }
+}
+
 /// The proof that a request comes from whoever has the cluster's key.
 async fn sign(
     client: &Client,
-    endpoint: &Endpoint,
+    Target { endpoint, name }: &Target,
     keys: Option<&Keyring>,
     (method, path): (&Method, &str),
     body: Option<&[u8]>,
 ) -> Result<(Authority, Signed), ClientError> {
     let health = client.get(endpoint, "/health", SIGN_OF_LIFE).await?;
     let health: Health = serde_json::from_slice(&health).map_err(|error| nonsense(endpoint, &error))?;
+    if let Some(expected) = name.as_ref().filter(|name| name.as_str() != health.node.as_str()) {
+        let (expected, found) = (expected.clone(), health.node.to_string());
+        return Err(ClientError::AnotherNode { endpoint: endpoint.clone(), expected, found });
+    }
     let older = || {
         nonsense(endpoint, &"it does not say its boot, so it is of an older release, whose policy is fixed")
     };

@@ -25,7 +25,8 @@ pub(super) fn describe(status: u16, retry_after: Option<&str>, body: &[u8]) -> S
         (None, None) => quote(body),
     };
     text = text.trim().chars().take(TOLD_CHARS_MAX).collect();
-    if let Some(seconds) = retry_after {
+    if let Some(seconds) = retry_after.filter(|seconds| !text.contains(&format!("try again in {seconds} s")))
+    {
         text = format!("{text} (try again in {seconds} s)");
     }
     format!("{} [{status}]", printable::line(&text))
@@ -47,6 +48,8 @@ mod tests {
         assert_eq!(describe(415, None, body), "Not a video: the first bytes are text [415]");
         assert_eq!(describe(503, Some("3"), br#"{"title":"Busy"}"#), "Busy (try again in 3 s) [503]");
         assert_eq!(describe(503, None, br#"{"title":"Busy","detail":"Busy"}"#), "Busy [503]");
+        let twice = br#"{"title":"Busy","detail":"try again in 3 s"}"#;
+        assert_eq!(describe(503, Some("3"), twice), "Busy: try again in 3 s [503]");
     }
 
     #[test]

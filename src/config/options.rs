@@ -155,7 +155,6 @@ impl NodeOptions {
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::FileUnreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::FileInvalid { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|error| ConfigError::in_file(path, &text, &error))
     }
 }

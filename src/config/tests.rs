@@ -97,7 +97,7 @@ fn a_flag_beats_the_file_and_a_file_with_an_unknown_key_is_refused() {
 
     std::fs::write(&path, "nmae = \"typo\"\n").unwrap();
     let error = NodeOptions::from_file(&path).unwrap_err().to_string();
-    assert!(error.contains("nmae") && error.contains("line 1"), "{error}");
+    assert!(error.contains("line 1 (nmae = \"typo\"): unknown field") && !error.contains('\n'), "{error}");
     assert!(
         NodeOptions::from_file(&dir.path().join("none.toml")).unwrap_err().to_string().contains("none.toml")
     );

@@ -1,7 +1,7 @@
 //! The configuration that a node runs with: every value checked, every default filled in.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,12 +120,16 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not the TOML expected.
-    #[error("configuration file {path}: {source}{}", hint(.source))]
+    #[error("configuration file {path}, line {line} ({text}): {what}")]
     FileInvalid {
         /// The file.
         path: PathBuf,
-        /// Line, column and what was expected.
-        source: Box<toml::de::Error>,
+        /// Where, counted from 1.
+        line: usize,
+        /// That line.
+        text: String,
+        /// What was expected there, and perhaps what to write.
+        what: String,
     },
     /// One option's value is unusable.
     #[error("--{option} (STARLING_{env}): {reason}", env = option.to_uppercase().replace('-', "_"))]
@@ -183,6 +187,30 @@ where
         Ok(value)
     } else {
         Err(invalid(option, format!("{value} is out of range: give {} to {}", range.start(), range.end())))
+    }
+}
+
+/// The most of a line that is quoted.
+const QUOTE_CHARS_MAX: usize = 80;
+
+impl ConfigError {
+    /// What is wrong with this text of a file, in one line.
+    pub(super) fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let at = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text[..at].matches('\n').count() + 1;
+        let words: Vec<_> =
+            error.message().lines().map(str::trim).filter(|words| !words.is_empty()).collect();
+        let hint = hint(error);
+        let what = words.join("; ") + if hint.is_empty() { "" } else { "; " } + hint;
+        let quoted = text.lines().nth(line - 1).unwrap_or_default().trim();
+        let text =
+            crate::printable::line(&quoted.chars().take(QUOTE_CHARS_MAX).collect::<String>()).into_owned();
+        Self::FileInvalid { path: path.to_owned(), line, text, what }
+    }
+
+    /// Whether its words name the file that it is about.
+    pub const fn names_file(&self) -> bool {
+        matches!(self, Self::FileUnreadable { .. } | Self::FileInvalid { .. })
     }
 }
 

@@ -9,14 +9,14 @@ use super::board::rounded;
 use super::journal::Decided;
 use super::state::Weighed;
 
-/// The candidates of a decision in the policy's order, each with its figures.
-pub(super) fn candidates(one: &Decided) -> Vec<Weighed> {
+/// The candidates of a decision in the policy's order, each with its figures. `over`: the job ended without one of them.
+pub(super) fn candidates(one: &Decided, over: bool) -> Vec<Weighed> {
     let winner =
         one.candidates.iter().find(|candidate| one.chosen.as_ref() == Some(&candidate.identity.name));
-    one.candidates.iter().map(|candidate| weighed(one, candidate, winner)).collect()
+    one.candidates.iter().map(|candidate| weighed((one, over), candidate, winner)).collect()
 }
 
-fn weighed(one: &Decided, candidate: &Candidate, winner: Option<&Candidate>) -> Weighed {
+fn weighed((one, over): (&Decided, bool), candidate: &Candidate, winner: Option<&Candidate>) -> Weighed {
     let name = &candidate.identity.name;
     let answer = one.answers.iter().find(|(peer, _)| peer == name).map(|(_, words)| words.clone());
     let won = winner.is_some_and(|winner| winner.identity.name == *name);
@@ -34,13 +34,18 @@ fn weighed(one: &Decided, candidate: &Candidate, winner: Option<&Candidate>) -> 
         wait_ms: forecast.map(|forecast| ms(forecast.wait)),
         work_ms: ms(candidate.work),
         transfer_ms: forecast.map(|forecast| ms(forecast.there.saturating_add(forecast.back))),
-        why: why(candidate, winner, answer.as_deref(), won),
+        why: why(candidate, (winner, over), answer.as_deref(), won),
         answer,
         won,
     }
 }
 
-fn why(candidate: &Candidate, winner: Option<&Candidate>, answer: Option<&str>, won: bool) -> String {
+fn why(
+    candidate: &Candidate,
+    (winner, over): (Option<&Candidate>, bool),
+    answer: Option<&str>,
+    won: bool,
+) -> String {
     if won {
         return "the job went here".to_owned();
     }
@@ -50,7 +55,9 @@ fn why(candidate: &Candidate, winner: Option<&Candidate>, answer: Option<&str>, 
     if let Some(words) = concern(candidate.concern) {
         return words.to_owned();
     }
-    let Some(winner) = winner else { return "not decided yet".to_owned() };
+    let Some(winner) = winner else {
+        return if over { "the job ended before it was decided" } else { "not decided yet" }.to_owned();
+    };
     if candidate.score <= winner.score {
         return match (candidate.is_local(), answer) {
             (true, _) => "ranked before it, but did not do the job".to_owned(),
@@ -150,7 +157,7 @@ mod tests {
         ];
         let one = Decided {
             content: ContentId([1; 32]),
-            profile: None,
+            profile: "360p".to_owned(),
             policy: "score",
             at: Instant::now(),
             candidates: candidates.into(),
@@ -160,7 +167,7 @@ mod tests {
             ],
             chosen: Some("best".parse().unwrap()),
         };
-        let told = super::candidates(&one);
+        let told = super::candidates(&one, false);
         let why: Vec<_> = told.iter().map(|one| (&*one.name, &*one.why)).collect();
         assert_eq!(
             why,

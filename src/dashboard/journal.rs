@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_overlay::NodeName;
+use starling_placement::content::Key;
 use starling_placement::journey::What;
 use starling_placement::policy::Candidate;
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use super::explain;
 use super::state::{Decision, JobState, Work};
 use crate::content::ContentId;
-use crate::events::{NodeEvent, Observer};
+use crate::events::{Departure, NodeEvent, Observer};
 use crate::workers::Progress;
 
 /// Jobs and decisions that are remembered, and candidates of each decision.
@@ -36,6 +37,8 @@ enum Stage {
     Sent,
     Done,
     Failed,
+    /// Nobody waits for it any more.
+    Cancelled,
 }
 
 impl Stage {
@@ -47,18 +50,19 @@ impl Stage {
             Self::Sent => "sent",
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 
     const fn is_over(self) -> bool {
-        matches!(self, Self::Done | Self::Failed)
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
     }
 }
 
 #[derive(Debug)]
 struct Entry {
     content: ContentId,
-    profile: Option<String>,
+    profile: String,
     stage: Stage,
     from: Option<NodeName>,
     by: Option<NodeName>,
@@ -75,7 +79,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Decided {
     pub content: ContentId,
-    pub profile: Option<String>,
+    pub profile: String,
     pub policy: &'static str,
     pub at: Instant,
     pub candidates: Arc<[Candidate]>,
@@ -108,7 +112,7 @@ impl Journal {
     /// A worker here is to make this; how far it is is heard from `progress`.
     pub fn follow(&self, content: &ContentId, profile: &str, progress: watch::Receiver<Progress>) {
         let mut pages = self.pages.lock();
-        pages.job(content, Some(profile)).progress = Some(progress);
+        pages.job(content, profile).progress = Some(progress);
     }
 
     /// All that is known.
@@ -118,31 +122,35 @@ impl Journal {
         pages.jobs.retain(|job| job.is_told(now));
         Work {
             jobs: pages.jobs.iter().map(|job| job.told(&self.node, now)).collect(),
-            decisions: pages.decisions.iter().map(|one| self.decision(one, now)).collect(),
+            decisions: pages.decisions.iter().map(|one| self.decision(one, &pages.jobs, now)).collect(),
         }
     }
 
-    fn decision(&self, one: &Decided, now: Instant) -> Decision {
+    fn decision(&self, one: &Decided, jobs: &VecDeque<Entry>, now: Instant) -> Decision {
+        let open =
+            |job: &Entry| job.content == one.content && job.profile == one.profile && !job.stage.is_over();
+        let over = one.chosen.is_none() && !jobs.iter().any(open);
         Decision {
+            over,
             node: self.node.to_string(),
             content: one.content.short(),
-            profile: one.profile.clone(),
+            profile: Some(one.profile.clone()),
             policy: one.policy.to_owned(),
             age_ms: now.saturating_duration_since(one.at).as_millis() as u64,
             chosen: one.chosen.as_ref().map(ToString::to_string),
-            candidates: explain::candidates(one),
+            candidates: explain::candidates(one, over),
         }
     }
 
-    fn observe_job(&self, content: &ContentId, what: &What) {
+    fn observe_job(&self, key: &Key, what: &What) {
         let mut pages = self.pages.lock();
         if let What::Ranked { candidates, .. } = what {
             let policy = *self.policy.lock();
-            pages.decided(content, policy, candidates);
+            pages.decided(key, policy, candidates);
             return;
         }
         let here = &self.node;
-        let job = pages.job(content, None);
+        let job = pages.job(&key.content, key.profile.as_str());
         match what {
             What::Joined => job.cache = Some("joined"),
             What::Offered { peer, route, answer } => {
@@ -151,7 +159,7 @@ impl Journal {
                     job.by = Some(peer.clone());
                     job.route = Some(route.as_str());
                 }
-                pages.answered(content, peer, answer.as_str());
+                pages.answered(key, peer, answer.as_str());
             }
             What::HandedOver { peer, done: false, .. } => {
                 job.note = Some(format!("{peer} took it and did not do it"));
@@ -162,7 +170,7 @@ impl Journal {
             What::Refused { peer, reason, .. } | What::Lost { peer, reason } => {
                 let words = short(reason);
                 job.note = Some(format!("{peer}: {words}"));
-                pages.answered(content, peer, &words);
+                pages.answered(key, peer, &words);
             }
             What::HedgedHere { by, .. } => job.note = Some(format!("{by} takes long: done here, too")),
             What::Stalled { peer, .. } | What::Slow { peer } => {
@@ -181,17 +189,17 @@ impl Journal {
         let here = self.node.clone();
         match event {
             NodeEvent::Enqueued { content, profile } => {
-                let job = pages.job(content, Some(profile.as_str()));
+                let job = pages.job(content, profile.as_str());
                 (job.stage, job.by) = (Stage::Waiting, Some(here));
             }
             NodeEvent::Begun { content, profile, .. } => {
-                let job = pages.job(content, Some(profile.as_str()));
+                let job = pages.job(content, profile.as_str());
                 (job.stage, job.by) = (Stage::Running, Some(here.clone()));
                 job.route.get_or_insert("local");
-                pages.chosen(content, &here);
+                pages.chosen((content, profile.as_str()), &here);
             }
             NodeEvent::Made { content, profile, took, .. } => {
-                let job = pages.job(content, Some(profile.as_str()));
+                let job = pages.job(content, profile.as_str());
                 job.progress = None;
                 // An upload's own is done when it is answered.
                 if job.from.is_some() {
@@ -199,21 +207,29 @@ impl Journal {
                 }
             }
             NodeEvent::NotMade { content, profile, error, .. } => {
-                let job = pages.job(content, Some(profile.as_str()));
-                (job.stage, job.progress, job.note) = (Stage::Failed, None, Some(short(error.code())));
+                let job = pages.job(content, profile.as_str());
+                job.fail(short(error.code()));
             }
             NodeEvent::Withdrawn { content, profile, why } => {
-                let job = pages.job(content, Some(profile.as_str()));
-                (job.stage, job.progress, job.note) =
-                    (Stage::Failed, None, Some(why.as_str().replace('_', " ")));
+                let job = pages.job(content, profile.as_str());
+                match why {
+                    Departure::Cancelled => job.ends(Stage::Cancelled),
+                    // Another node is to do it.
+                    Departure::Displaced | Departure::HandedOver if job.from.is_none() => {
+                        (job.stage, job.by, job.progress) = (Stage::Placing, None, None);
+                    }
+                    Departure::Displaced | Departure::HandedOver | Departure::Late => {
+                        job.fail(why.as_str().replace('_', " "));
+                    }
+                }
             }
             NodeEvent::OfferAccepted { from, content, profile } => {
-                let job = pages.job(content, Some(profile.as_str()));
+                let job = pages.job(content, profile.as_str());
                 (job.stage, job.from, job.by) = (Stage::Waiting, Some((*from).clone()), Some(here));
             }
-            NodeEvent::OfferExpired { content, .. } => {
-                let job = pages.job(content, None);
-                (job.stage, job.note) = (Stage::Failed, Some("its video never came".to_owned()));
+            NodeEvent::OfferExpired { content, profile, .. } => {
+                let job = pages.job(content, profile.as_str());
+                job.fail("its video never came".to_owned());
             }
             _ => {}
         }
@@ -223,18 +239,18 @@ impl Journal {
         let mut pages = self.pages.lock();
         match event {
             NodeEvent::UploadServed { content, served, profile, timings, .. } => {
-                let job = pages.job(content, Some(profile.as_str()));
+                let job = pages.job(content, profile.as_str());
                 job.stage = Stage::Done;
                 job.took = Some(timings.elapsed());
                 job.by = Some(served.by.name.clone());
                 job.route = Some(served.route.as_str());
                 job.cache = Some(served.cache.as_str());
                 if served.cache.as_str() != "hit" {
-                    pages.chosen(content, &served.by.name);
+                    pages.chosen((content, profile.as_str()), &served.by.name);
                 }
             }
-            NodeEvent::PeersJobDone { from, content, route, served } => {
-                let job = pages.job(content, None);
+            NodeEvent::PeersJobDone { from, content, profile, route, served } => {
+                let job = pages.job(content, profile.as_str());
                 job.stage = Stage::Done;
                 job.from = Some((*from).clone());
                 job.by = Some(served.by.name.clone());
@@ -250,7 +266,7 @@ impl Journal {
 impl Observer for Journal {
     fn observe(&self, event: &NodeEvent<'_>) {
         match event {
-            NodeEvent::Job { content, what } => self.observe_job(content, what),
+            NodeEvent::Job { key, what } => self.observe_job(key, what),
             NodeEvent::UploadServed { .. } | NodeEvent::PeersJobDone { .. } => self.observe_answer(event),
             NodeEvent::PolicyChanged { policy, .. } => *self.policy.lock() = policy.kind.as_str(),
             _ => self.observe_work(event),
@@ -259,14 +275,10 @@ impl Observer for Journal {
 }
 
 impl Pages {
-    /// The newest job of this content, or a new one. With a profile, that of this profile: one upload may be for several.
-    fn job(&mut self, content: &ContentId, profile: Option<&str>) -> &mut Entry {
+    /// The newest job of this content in this profile, or a new one: one upload may be for several.
+    fn job(&mut self, content: &ContentId, profile: &str) -> &mut Entry {
         let now = Instant::now();
-        let is = |job: &Entry| {
-            job.content == *content
-                && !job.stage.is_over()
-                && (profile.is_none() || job.profile.is_none() || job.profile.as_deref() == profile)
-        };
+        let is = |job: &Entry| job.content == *content && !job.stage.is_over() && job.profile == profile;
         let place = if let Some(place) = self.jobs.iter().rposition(is) {
             place
         } else {
@@ -275,30 +287,34 @@ impl Pages {
                 let place = self.jobs.iter().position(|job| job.stage.is_over()).unwrap_or_default();
                 self.jobs.remove(place);
             }
-            self.jobs.push_back(Entry::new(*content, now));
+            self.jobs.push_back(Entry::new(*content, profile, now));
             self.jobs.len() - 1
         };
         let job = &mut self.jobs[place];
         job.heard = now;
-        if let Some(profile) = profile {
-            job.profile.get_or_insert_with(|| profile.to_owned());
-        }
         job
     }
 
-    fn decided(&mut self, content: &ContentId, policy: &'static str, candidates: &Arc<[Candidate]>) {
-        let profile = self.job(content, None).profile.clone();
+    fn decided(&mut self, key: &Key, policy: &'static str, candidates: &Arc<[Candidate]>) {
+        let Key { content, profile, .. } = key.clone();
+        // It has no place yet.
+        self.job(&content, profile.as_str());
+        let profile = profile.to_string();
         if self.decisions.len() >= DECISIONS_MAX {
             self.decisions.pop_front();
         }
         let candidates: Arc<[Candidate]> = candidates.iter().take(CANDIDATES_MAX).cloned().collect();
-        let (at, content) = (Instant::now(), *content);
-        let (answers, chosen) = (Vec::new(), None);
+        let (at, answers, chosen) = (Instant::now(), Vec::new(), None);
         self.decisions.push_back(Decided { content, profile, policy, at, candidates, answers, chosen });
     }
 
-    fn answered(&mut self, content: &ContentId, peer: &NodeName, words: &str) {
-        let Some(one) = self.decisions.iter_mut().rev().find(|one| one.content == *content) else { return };
+    /// The newest decision about this content in this profile.
+    fn decision(&mut self, (content, profile): (&ContentId, &str)) -> Option<&mut Decided> {
+        self.decisions.iter_mut().rev().find(|one| one.content == *content && one.profile == profile)
+    }
+
+    fn answered(&mut self, key: &Key, peer: &NodeName, words: &str) {
+        let Some(one) = self.decision((&key.content, key.profile.as_str())) else { return };
         if words == "accepted" {
             one.chosen = Some(peer.clone());
         }
@@ -310,18 +326,18 @@ impl Pages {
         }
     }
 
-    fn chosen(&mut self, content: &ContentId, node: &NodeName) {
-        if let Some(one) = self.decisions.iter_mut().rev().find(|one| one.content == *content) {
+    fn chosen(&mut self, of: (&ContentId, &str), node: &NodeName) {
+        if let Some(one) = self.decision(of) {
             one.chosen = Some(node.clone());
         }
     }
 }
 
 impl Entry {
-    fn new(content: ContentId, now: Instant) -> Self {
+    fn new(content: ContentId, profile: &str, now: Instant) -> Self {
         Self {
             content,
-            profile: None,
+            profile: profile.to_owned(),
             stage: Stage::Placing,
             from: None,
             by: None,
@@ -333,6 +349,18 @@ impl Entry {
             took: None,
             note: None,
         }
+    }
+
+    /// It came to an end without a result.
+    fn fail(&mut self, why: String) {
+        self.ends(Stage::Failed);
+        self.note = Some(why);
+    }
+
+    /// Its time counts no longer.
+    fn ends(&mut self, stage: Stage) {
+        (self.stage, self.progress) = (stage, None);
+        self.took.get_or_insert(self.heard - self.since);
     }
 
     /// A job whose worker is gone without a word, or of which nothing is heard, is over in a way that was not told of.
@@ -347,7 +375,7 @@ impl Entry {
         JobState {
             node: node.to_string(),
             content: self.content.short(),
-            profile: self.profile.clone(),
+            profile: Some(self.profile.clone()),
             state: self.stage.as_str().to_owned(),
             from: self.from.as_ref().map(ToString::to_string),
             by: self.by.as_ref().map(ToString::to_string),
@@ -374,12 +402,16 @@ mod tests {
 
     const CLIP: ContentId = ContentId([7; 32]);
 
+    fn key(content: ContentId, profile: &str) -> Key {
+        Key { content, profile: profile.parse().unwrap(), recipe: ContentId([0; 32]) }
+    }
+
     fn journal() -> Journal {
         Journal::new("node1".parse().unwrap(), "score")
     }
 
     fn tell(journal: &Journal, what: &What) {
-        journal.observe(&NodeEvent::Job { content: &CLIP, what });
+        journal.observe(&NodeEvent::Job { key: &key(CLIP, "360p"), what });
     }
 
     #[test]
@@ -430,13 +462,46 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_is_cancelled_and_its_time_does_not_go_on() {
+        let (journal, profile) = (journal(), "360p".parse().unwrap());
+        tell(&journal, &What::Ranked { scores: "".into(), candidates: [].into() });
+        assert!(!journal.work().decisions[0].over);
+        journal.observe(&NodeEvent::Enqueued { content: &CLIP, profile: &profile });
+        let why = Departure::Cancelled;
+        journal.observe(&NodeEvent::Withdrawn { content: &CLIP, profile: &profile, why });
+        let work = journal.work();
+        assert_eq!((&*work.jobs[0].state, work.jobs[0].took_ms.is_some()), ("cancelled", true));
+        assert!(work.decisions[0].over && work.decisions[0].chosen.is_none());
+    }
+
+    #[test]
+    fn each_profile_of_an_upload_has_a_decision_of_its_own() {
+        let journal = journal();
+        let (poster, sprite) = (key(CLIP, "poster"), key(CLIP, "sprite"));
+        let tell = |key: &Key, what: What| journal.observe(&NodeEvent::Job { key, what: &what });
+        for key in [&poster, &sprite] {
+            tell(key, What::Ranked { scores: "".into(), candidates: [].into() });
+        }
+        for (key, peer) in [(&poster, "node2"), (&sprite, "node3")] {
+            let (peer, route) = (peer.parse().unwrap(), RouteKind::SameRegion);
+            tell(key, What::Offered { peer, route, answer: Answer::Accepted });
+        }
+        let work = journal.work();
+        let made: Vec<_> = work.jobs.iter().map(|job| (job.profile.as_deref(), job.by.as_deref())).collect();
+        assert_eq!(made, [(Some("poster"), Some("node2")), (Some("sprite"), Some("node3"))]);
+        let chosen: Vec<_> =
+            work.decisions.iter().map(|one| (one.profile.as_deref(), one.chosen.as_deref())).collect();
+        assert_eq!(chosen, made);
+    }
+
+    #[test]
     fn no_load_makes_it_grow() {
         let (journal, profile) = (journal(), "360p".parse().unwrap());
         for n in 0..2 * JOBS_MAX {
             let content = ContentId([n as u8; 32]);
             journal.observe(&NodeEvent::Enqueued { content: &content, profile: &profile });
             let what = What::Ranked { scores: "".into(), candidates: [].into() };
-            journal.observe(&NodeEvent::Job { content: &content, what: &what });
+            journal.observe(&NodeEvent::Job { key: &key(content, "360p"), what: &what });
         }
         let work = journal.work();
         assert_eq!((work.jobs.len(), work.decisions.len()), (JOBS_MAX, DECISIONS_MAX));

@@ -257,7 +257,7 @@ pub struct JobState {
     pub content: String,
     /// What is made.
     pub profile: Option<String>,
-    /// `placing`, `waiting`, `running`, `sent`, `done` or `failed`.
+    /// `placing`, `waiting`, `running`, `sent`, `done`, `failed` or `cancelled`.
     pub state: String,
     /// The peer whose job it is; none for an upload that came in here.
     pub from: Option<String>,
@@ -292,6 +292,9 @@ pub struct Decision {
     pub age_ms: u64,
     /// Where the job went.
     pub chosen: Option<String>,
+    /// It came to its end before it went anywhere.
+    #[serde(default)]
+    pub over: bool,
     /// The nodes that could have done it, in the policy's order.
     pub candidates: Vec<Weighed>,
 }

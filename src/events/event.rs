@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use starling_overlay::{self as overlay, Identity, NodeName};
+use starling_placement::content::Key;
 use starling_placement::journey::{Fault, Served, Timings, What};
 use starling_placement::policy::{Policy, RouteKind};
 use starling_placement::standing::Avoidance;
@@ -27,8 +28,8 @@ pub enum NodeEvent<'a> {
     },
     /// To an upload's job on its way.
     Job {
-        /// The upload.
-        content: &'a ContentId,
+        /// The upload, and the profile that it is made in.
+        key: &'a Key,
         /// What.
         what: &'a What,
     },
@@ -84,6 +85,8 @@ pub enum NodeEvent<'a> {
         from: &'a NodeName,
         /// The upload.
         content: &'a ContentId,
+        /// In which profile.
+        profile: &'a ProfileName,
     },
     /// A peer has the result of its job.
     PeersJobDone {
@@ -93,6 +96,8 @@ pub enum NodeEvent<'a> {
         route: RouteKind,
         /// The upload.
         content: &'a ContentId,
+        /// In which profile.
+        profile: &'a ProfileName,
         /// The result.
         served: &'a Served<Object>,
     },

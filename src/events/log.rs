@@ -20,9 +20,9 @@ pub(super) fn line(event: &NodeEvent<'_>, refusals: &Mutex<Refusals>) {
         NodeEvent::MembershipMissed { events } => {
             tracing::warn!(events, "changes of the membership came too fast to be told one by one");
         }
-        NodeEvent::Job { content, what } => {
-            of_home(content, what);
-            of_attempt(content, what);
+        NodeEvent::Job { key, what } => {
+            of_home(&key.content, what);
+            of_attempt(&key.content, what);
         }
         NodeEvent::UploadServed { .. } => of_served_upload(event),
         NodeEvent::UploadRefused { problem, .. } => {
@@ -31,12 +31,13 @@ pub(super) fn line(event: &NodeEvent<'_>, refusals: &Mutex<Refusals>) {
                 of_refused_upload(event, unsaid);
             }
         }
-        NodeEvent::OfferExpired { from, content } => {
-            tracing::info!(%from, %content, "an accepted offer's body never came");
+        NodeEvent::OfferExpired { from, content, profile } => {
+            tracing::info!(%from, %content, %profile, "an accepted offer's body never came");
         }
-        NodeEvent::PeersJobDone { from, content, served, .. } => tracing::info!(
+        NodeEvent::PeersJobDone { from, content, profile, served, .. } => tracing::info!(
             %from,
             %content,
+            %profile,
             cache = served.cache.as_str(),
             bytes_in = served.bytes_in,
             bytes_out = served.object.bytes(),

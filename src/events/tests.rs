@@ -6,12 +6,17 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::Value;
 use starling_overlay::{BootEpoch, Convergence, Event, Identity, Incarnation, Subject, Versions};
+use starling_placement::content::Key;
 use starling_placement::journey::{Timings, What};
 
 use super::*;
 use crate::content::ContentId;
 
 const CONTENT: ContentId = ContentId([0xab; 32]);
+
+fn key() -> Key {
+    Key { content: CONTENT, profile: "360p".parse().unwrap(), recipe: ContentId([0; 32]) }
+}
 
 /// Names of what was observed.
 #[derive(Default)]
@@ -53,7 +58,7 @@ fn tell_failed(events: &Events, name: &str) {
 
 fn tell_jobs(events: &Events, count: usize) {
     for _ in 0..count {
-        events.tell(&NodeEvent::Job { content: &CONTENT, what: &What::Joined });
+        events.tell(&NodeEvent::Job { key: &key(), what: &What::Joined });
     }
 }
 
@@ -117,7 +122,7 @@ async fn what_is_kept_is_bounded_in_bytes_too_and_texts_are_cut() {
     let reason = "ä\u{1b}".repeat(1 << 16);
     for _ in 0..5_000 {
         let what = What::Lost { peer: "node2".parse().unwrap(), reason: reason.clone() };
-        events.tell(&NodeEvent::Job { content: &CONTENT, what: &what });
+        events.tell(&NodeEvent::Job { key: &key(), what: &what });
     }
     let mut listener = events.listen(None, Kinds::ALL, false).unwrap();
     let (mut count, mut bytes) = (0, 0);

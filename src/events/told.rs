@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use starling_overlay::{Event, Subject};
+use starling_placement::content::Key;
 use starling_placement::journey::{PeerError, What};
 
 use super::NodeEvent;
@@ -153,7 +154,7 @@ pub(super) fn told(event: &NodeEvent<'_>) -> Told {
             name: "missed",
             fields: Fields::default().value("events", *events),
         },
-        NodeEvent::Job { content, what } => of_job(content, what),
+        NodeEvent::Job { key, what } => of_job(key, what),
         NodeEvent::UploadServed { .. }
         | NodeEvent::UploadRefused { .. }
         | NodeEvent::OfferAccepted { .. }
@@ -213,14 +214,14 @@ fn of_membership(event: &Event) -> Told {
     Told { kind: Kind::Membership, name, fields }
 }
 
-fn of_job(content: &ContentId, what: &What) -> Told {
-    let (name, fields) = of_home(content, what);
+fn of_job(key: &Key, what: &What) -> Told {
+    let (name, fields) = of_home(key, what);
     Told { kind: Kind::Job, name, fields }
 }
 
 /// What a content's home says, and what other nodes do that are at the same.
-fn of_home(content: &ContentId, what: &What) -> (&'static str, Fields) {
-    let job = || Fields::default().content(content);
+fn of_home(key: &Key, what: &What) -> (&'static str, Fields) {
+    let job = || Fields::default().content(&key.content).text("profile", &key.profile);
     match what {
         What::Joined => ("job_joined", job()),
         What::HomeAsked { home } => ("home_asked", job().text("home", home)),
@@ -239,13 +240,13 @@ fn of_home(content: &ContentId, what: &What) -> (&'static str, Fields) {
         What::LeaseEndUntold { home, error } => {
             ("lease_end_untold", job().text("home", home).text("reason", error))
         }
-        _ => of_attempt(content, what),
+        _ => of_attempt(key, what),
     }
 }
 
 /// What candidates do, this node among them.
-fn of_attempt(content: &ContentId, what: &What) -> (&'static str, Fields) {
-    let job = || Fields::default().content(content);
+fn of_attempt(key: &Key, what: &What) -> (&'static str, Fields) {
+    let job = || Fields::default().content(&key.content).text("profile", &key.profile);
     match what {
         What::Ranked { scores, .. } => ("ranked", job().text("scores", scores)),
         What::Offered { peer, route, answer } => (
@@ -311,14 +312,15 @@ fn of_answers(event: &NodeEvent<'_>) -> Told {
             "offer_refused",
             none().text("peer", from).content(content).text("profile", profile).text("reason", reason),
         ),
-        NodeEvent::OfferExpired { from, content } => {
-            ("offer_expired", none().text("peer", from).content(content))
+        NodeEvent::OfferExpired { from, content, profile } => {
+            ("offer_expired", none().text("peer", from).content(content).text("profile", profile))
         }
-        NodeEvent::PeersJobDone { from, route, content, served } => (
+        NodeEvent::PeersJobDone { from, route, content, profile, served } => (
             "peers_job_done",
             none()
                 .text("peer", from)
                 .content(content)
+                .text("profile", profile)
                 .text("route", route.as_str())
                 .text("cache", served.cache.as_str())
                 .value("bytes_in", served.bytes_in)

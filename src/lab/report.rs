@@ -73,8 +73,19 @@ impl Report {
     }
 
     /// The table, how it came about, and what to try next. `folder`: where the lab has its files, if not where others
-    /// look for them.
-    pub fn text(&self, folder: Option<&Path>) -> String {
+    /// look for them. `once`: the lab ends by itself, and there is nothing to try.
+    pub fn text(&self, folder: Option<&Path>, once: bool) -> String {
+        let what = format!(
+            "{table}\n\n\
+             converged in {ms} ms; links: {links}; logs: {logs}",
+            table = self.table(),
+            ms = self.converged_ms,
+            links = self.links(),
+            logs = self.logs,
+        );
+        if once {
+            return what;
+        }
         let ctl = folder.map_or_else(String::new, |base| format!(" --dir {}", base.display()));
         let socket = folder.map_or_else(String::new, |base| {
             format!(" --socket {}", base.join(&self.id).join(starling_netem::control::LAB_SOCKET).display())
@@ -82,13 +93,12 @@ impl Report {
         let first = self.nodes.first().map_or("127.0.0.1:5001", |node| &node.http);
         let second = self.nodes.get(1).map_or(first, |node| &node.http);
         format!(
-            "{table}\n\n\
-             converged in {ms} ms; links: {links}; logs: {logs}\n\n\
+            "{what}\n\n\
              {dashboard}try, in another terminal:\n  \
              curl --data-binary @clip.mp4 -H 'Content-Type: video/mp4' -o small.mp4 -D- http://{first}/upload\n  \
              starling upload clip.mp4 --node {second}\n  \
              starling members --watch --node {first}\n  \
-             starling lab ctl{ctl} kill node3     (restart, stop, continue, add, status)\n{faults}\
+             starling lab ctl{ctl} kill {last}     (restart, stop, continue, add, status)\n{faults}{policy}\
              Ctrl-C ends the lab and removes all of it",
             faults = if self.backend == "none" {
                 String::new()
@@ -97,13 +107,13 @@ impl Report {
                     "  netem{socket} fault FRA-BOM --loss 30% --delay +100ms     (partition, heal, show)\n"
                 )
             },
+            policy = self.key_file.as_ref().map_or_else(String::new, |key| {
+                format!("  starling policy set eta --node {first},{second} --key-file {key}\n")
+            }),
             dashboard = self.dashboard.as_ref().map_or_else(String::new, |url| {
                 format!("see it, and break it, in a browser: {url}\n  (and what one node sees: http://{first}/)\n\n")
             }),
-            table = self.table(),
-            ms = self.converged_ms,
-            links = self.links(),
-            logs = self.logs,
+            last = self.nodes.last().map_or("node1", |node| &node.name),
         )
     }
 

@@ -262,7 +262,8 @@ impl Supervisor {
 
     fn announce(&self) -> Result<(), LabError> {
         let report = self.report();
-        let text = if self.options.json { report.line() } else { report.text(self.own_folder()) };
+        let text =
+            if self.options.json { report.line() } else { report.text(self.own_folder(), self.options.once) };
         report::print(&text).map_err(LabError::file("write to", "stdout"))
     }
 
@@ -276,7 +277,11 @@ impl Supervisor {
     fn command(&self) -> Result<Option<Child>, LabError> {
         let Some(line) = &self.options.run else { return Ok(None) };
         let urls: Vec<_> = self.nodes.iter().map(|node| format!("http://{}", node.spec.published)).collect();
-        let child = tokio::process::Command::new("sh")
+        let mut command = tokio::process::Command::new("sh");
+        if let Some(key) = &self.key_file {
+            command.env("STARLING_KEY_FILE", key);
+        }
+        let child = command
             .args(["-c", line])
             .env("STARLING_NODE", urls.first().map_or("", String::as_str))
             .env("STARLING_NODES", urls.join(","))

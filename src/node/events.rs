@@ -22,8 +22,8 @@ impl Node {
     }
 
     /// Takes note of what happened to a job on its way.
-    pub(super) fn note(&self, Event { content, what }: &Event) {
-        self.events.tell(&NodeEvent::Job { content, what });
+    pub(super) fn note(&self, Event { key, what }: &Event) {
+        self.events.tell(&NodeEvent::Job { key, what });
     }
 
     /// An upload was answered with a result.
@@ -55,8 +55,8 @@ impl Node {
             view.peers.iter().find(|peer| peer.identity.name == offer.from).map(|peer| &peer.identity.zone);
         // A peer that is not known has no zone: it is nearer to none.
         let route = zone.map_or(RouteKind::CrossRegion, |zone| RouteKind::between(zone, &self.identity.zone));
-        let (from, content) = (&offer.from, &offer.content);
-        self.events.tell(&NodeEvent::PeersJobDone { from, route, content, served });
+        let (from, content, profile) = (&offer.from, &offer.content, &offer.profile);
+        self.events.tell(&NodeEvent::PeersJobDone { from, route, content, profile, served });
     }
 
     /// This node takes nothing new any more; what runs has so much time. Which jobs it runs then. Those that listen to its events get

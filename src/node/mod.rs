@@ -41,7 +41,7 @@ pub use events::tell_of_membership;
 pub use job::{Facts, Input, Job, Served};
 pub use keepers::KeeperError;
 pub use listeners::{ListenError, ListenSlot, Listeners};
-pub use start::{LEAVE_TIMEOUT, StartError, Started, peer_tls, start};
+pub use start::{LEAVE_TIMEOUT, StartError, Started, bind_hint, peer_tls, start};
 
 use crate::access::{Access, Stamp, TokenFile};
 use crate::auth::{Authority, ResultTokens};
@@ -302,10 +302,12 @@ impl Node {
     }
 
     /// Lets what runs finish, until `bound`; what waits is finished, too, or answered for its owners to give it to a peer.
-    pub async fn drain(self: &Arc<Self>, bound: Duration, queued: Queued) {
-        self.pool.drain(bound, queued).await;
+    /// Whether no work was cut off.
+    pub async fn drain(self: &Arc<Self>, bound: Duration, queued: Queued) -> bool {
+        let in_time = self.pool.drain(bound, queued).await;
         self.jobs.leave().await;
         self.hand_over_jobs(false, HAND_OVER_MAX).await;
+        in_time
     }
 
     /// Gives the jobs that wait here to other nodes, before this one leaves.

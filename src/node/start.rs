@@ -36,11 +36,20 @@ use crate::workers::{Located, Pool, PoolConfig, Tools};
 /// Time to tell the others that this node leaves.
 pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What to do about an address that can't be bound.
+pub fn bind_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        std::io::ErrorKind::PermissionDenied => "only root takes ports below 1024: take another",
+        _ => "is another program using it?",
+    }
+}
+
 /// Why a node did not start. It left nothing behind.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address could not be bound.
-    #[error("can't bind {what} {address}: {source}; is another node using it?")]
+    #[error("can't bind {what} {address}: {source}; {}", bind_hint(.source))]
     Bind {
         /// Which socket.
         what: &'static str,

@@ -28,7 +28,8 @@ impl<P: Send + 'static> Offers<P> {
         // Ends by itself; if the node stops first, the runtime drops it.
         trace::spawn(async move {
             if let Some(offer) = expiry.await {
-                events.tell(&NodeEvent::OfferExpired { from: &offer.from, content: &offer.content });
+                let Offer { from, content, profile, .. } = &offer;
+                events.tell(&NodeEvent::OfferExpired { from, content, profile });
             }
         });
         id

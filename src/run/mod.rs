@@ -8,6 +8,7 @@ mod spans;
 pub use monitor::run_monitor;
 pub use simulation::run_simulation;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,11 @@ fn warn_of_strangers(config: &NodeConfig) {
         }
         _ => {}
     }
+    if let Some(key) = config.certificate.as_ref().map(|certificate| certificate.key_file())
+        && std::fs::metadata(key).is_ok_and(|found| found.permissions().mode() & 0o007 != 0)
+    {
+        tracing::warn!(file = %key.display(), "everybody can read the certificate's key: chmod o-rwx it");
+    }
     if let Some(file) = &config.tokens {
         tracing::info!(file = %file.path.display(), tokens = file.tokens.len(), "clients need a token");
         if file.writable {
@@ -140,8 +146,13 @@ async fn shutdown(node: &Arc<Node>, overlay: Overlay, server: Server, bound: Dur
     overlay.leave(LEAVE_TIMEOUT.min(bound)).await;
     let queued = if peers { Queued::HandOver } else { Queued::Finish };
     let left = bound.saturating_sub(begun.elapsed());
-    let (answered, ()) = tokio::join!(server.shutdown(left), node.drain(left, queued));
-    if answered {
+    let (answered, done) = tokio::join!(server.shutdown(left), node.drain(left, queued));
+    if answered && !done {
+        tracing::warn!(
+            elapsed_ms = begun.elapsed().as_millis() as u64,
+            "stopped: what still ran was cut off, and its clients were told so; give --drain more time"
+        );
+    } else if answered {
         tracing::info!(
             elapsed_ms = begun.elapsed().as_millis() as u64,
             "stopped: every request was answered"

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::dashboard::{self, Source};
 use crate::gate::{Gate, Hosts, Origins};
 use crate::http::{Server, ServerLimits, SimulationPage};
+use crate::node::bind_hint;
 use crate::simulated::{self, Play};
 use crate::tls::Acceptor;
 
@@ -26,7 +27,10 @@ pub async fn run_simulation(
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = TcpListener::bind(address).await.map_err(|source| {
+        let hint = bind_hint(&source);
+        io::Error::new(source.kind(), format!("can't serve at {address}: {source}; {hint}"))
+    })?;
     let address = listener.local_addr()?;
     let stage = simulated::play(play).await?;
     let mut tasks = JoinSet::new();

@@ -1,6 +1,6 @@
 //! The certificate that clients see, and its change while the node runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -104,6 +104,11 @@ impl CertificateFiles {
 }
 
 impl Certificate {
+    /// The file with its private key.
+    pub fn key_file(&self) -> &Path {
+        &self.files.key
+    }
+
     /// Reads it.
     pub fn read(files: CertificateFiles) -> Result<Self, CertificateError> {
         let stamps = files.stamps();

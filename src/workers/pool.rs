@@ -310,19 +310,21 @@ impl Pool {
         }
     }
 
-    /// Takes nothing more, and comes back when no job is left; after `bound` the rest are killed.
-    pub async fn drain(&self, bound: Duration, queued: Queued) {
+    /// Takes nothing more, and comes back when no job is left; after `bound` the rest are killed. Whether none had to be.
+    pub async fn drain(&self, bound: Duration, queued: Queued) -> bool {
         let shared = &self.0.0;
         let mut left = shared.left.subscribe();
         shared.begin_drain(queued);
         let all_gone = left.wait_for(|_| shared.is_idle());
-        if tokio::time::timeout(bound, all_gone).await.is_err() {
+        let in_time = tokio::time::timeout(bound, all_gone).await.is_ok();
+        if !in_time {
             shared.cancel_all();
             // Each child is being killed now; its worker says so within moments. The sender lives as long as we do.
             if left.wait_for(|_| shared.is_idle()).await.is_err() {
                 tracing::error!("the worker pool went away while it was drained");
             }
         }
+        in_time
     }
 }
 

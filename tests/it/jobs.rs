@@ -68,7 +68,8 @@ async fn a_job_is_watched_and_fetched_at_any_node() {
     let again = post(own, "?profile=360p,poster", &[], video.clone()).await;
     assert_eq!((again.status, again.header("location")), (StatusCode::OK, job.as_str()));
     let key = [("idempotency-key", "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"")];
-    let named = accepted(&post(own, "", &key, clip(2)).await);
+    let whole = clip(2);
+    let named = accepted(&post(own, "", &key, whole.slice(..whole.len() - 200)).await);
     post(own, "", &key, clip(3)).await.assert_problem(422, "idempotency-key-reused");
     // Both are listed at either node, the newest first; a page at a time.
     let list = other.json("/jobs?limit=1").await;
@@ -81,6 +82,25 @@ async fn a_job_is_watched_and_fetched_at_any_node() {
     assert_eq!(deleted.status, StatusCode::OK);
     other.get(&job).await.assert_problem(404, "not-found");
     other.get("/jobs/xyz").await.assert_problem(400, "bad-request");
+    // By the command line: what was lost of the video is told, and that results are gone with their job.
+    in_state(other, &named, "done").await;
+    let (at, id) = (cluster.nodes[1].http_address.clone(), named.trim_start_matches("/jobs/").to_owned());
+    let told = |verb| job_command(at.clone(), verb, id.clone());
+    let shown = told("show").await.unwrap();
+    assert!(shown.contains(" done\n") && shown.contains("damage in the input: "), "{shown}");
+    assert_eq!(told("cancel").await.unwrap(), format!("{id} forgotten; it was done\n"));
+    assert!(told("cancel").await.unwrap_err().contains("[404]"));
+}
+
+/// `starling job VERB ID`, asked of this node: what it prints, or what it complains of.
+async fn job_command(at: String, verb: &'static str, id: String) -> Result<String, String> {
+    let run = move || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_starling"));
+        command.args(["job", verb, &id]).arg(format!("--node={at}")).output().unwrap()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,6 +105,7 @@ async fn with_a_key_only_whoever_has_it_changes_the_policy() {
     for args in [&["set", "eta"][..], &["set", "eta", &other], &["show"]] {
         let output = policy(node, args).await;
         assert!(refused(&output).contains("401"), "{args:?}: {output:?}");
+        assert_eq!(refused(&output).contains("--key-file"), args.len() < 3, "{args:?}: {output:?}");
     }
     node.http.ask_node("/internal/policy", r#"{"policy":"eta"}"#).await.assert_problem(401, "unauthorized");
     assert_eq!(said(&policy(node, &["show", &own]).await), "node1: score (load weight 0.3, rtt weight 0.7)");

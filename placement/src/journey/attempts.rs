@@ -12,7 +12,7 @@ use super::bids::Round;
 use super::offers::{Offer, Taken};
 use super::watch::{Motion, Stall, patience_with, until_stalled};
 use super::{Done, Event, Fault, Journey, PeerError, Ports, What, clock, share};
-use crate::content::ContentId;
+use crate::content::Key;
 use crate::error::WorkError;
 use crate::policy::{Candidate, Handoff, Outcome, RouteKind};
 
@@ -84,8 +84,8 @@ impl<'a, P: Ports> Attempts<'a, P> {
     pub(super) async fn here(&mut self) -> Result<Done<P::Object>, Attempt> {
         self.journey.doubts.begins();
         let mut stragglers = std::mem::take(&mut self.stragglers);
-        let (ports, content) = (Arc::clone(&self.journey.ports), self.journey.job.content());
-        let attempt = hedged((&*ports, content), &mut stragglers, Box::pin(self.here_alone())).await;
+        let (ports, key) = (Arc::clone(&self.journey.ports), self.journey.job.key.clone());
+        let attempt = hedged((&*ports, &key), &mut stragglers, Box::pin(self.here_alone())).await;
         self.stragglers.extend(stragglers);
         attempt
     }
@@ -95,9 +95,9 @@ impl<'a, P: Ports> Attempts<'a, P> {
         self.journey.doubts.begins();
         self.asked += round.peers.len();
         let mut stragglers = std::mem::take(&mut self.stragglers);
-        let (ports, content) = (Arc::clone(&self.journey.ports), self.journey.job.content());
+        let (ports, key) = (Arc::clone(&self.journey.ports), self.journey.job.key.clone());
         let attempt = Box::pin(self.there_alone(round));
-        let attempt = hedged((&*ports, content), &mut stragglers, attempt).await;
+        let attempt = hedged((&*ports, &key), &mut stragglers, attempt).await;
         self.stragglers.extend(stragglers);
         attempt
     }
@@ -108,7 +108,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
             return None;
         }
         let (ports, job) = (&*self.journey.ports, &self.journey.job);
-        let late = first_done((ports, job.content()), &mut self.stragglers);
+        let late = first_done((ports, &job.key), &mut self.stragglers);
         match clock::timeout_at(job.budget.deadline(), late).await {
             Ok(Some(done)) => Some(Ok(done)),
             Ok(None) => None,
@@ -363,7 +363,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
                 () = clock::sleep_until(job.budget.limit()) => Err(PeerError::Ended(WorkError::TooLate)),
             };
             learn(&handoff, handed.as_ref().err(), &motion);
-            tell_of_handover((&*ports, job.content()), (&peer.name, route), &motion, handed.is_ok());
+            tell_of_handover((&*ports, &job.key), (&peer.name, route), &motion, handed.is_ok());
             handed.map(|(object, cache)| Done { object, by: peer, route, cache, scores })
         })
     }
@@ -391,7 +391,7 @@ fn learn(handoff: &Handoff, failed: Option<&PeerError>, motion: &Motion) {
 
 /// Tells how the bodies went, and what became of a job that a peer had.
 fn tell_of_handover<P: Ports>(
-    (ports, content): (&P, ContentId),
+    (ports, key): (&P, &Key),
     (peer, route): (&NodeName, RouteKind),
     motion: &Motion,
     done: bool,
@@ -400,15 +400,15 @@ fn tell_of_handover<P: Ports>(
     for (there, transfer) in [(true, transfers.first()), (false, transfers.get(1).filter(|_| done))] {
         if let Some((bytes, took)) = transfer.copied() {
             let what = What::Transferred { peer: peer.clone(), route, there, bytes, took };
-            ports.tell(Event { content, what });
+            ports.tell(Event { key: key.clone(), what });
         }
     }
-    ports.tell(Event { content, what: What::HandedOver { peer: peer.clone(), route, done } });
+    ports.tell(Event { key: key.clone(), what: What::HandedOver { peer: peer.clone(), route, done } });
 }
 
 /// An attempt beside what does not get on elsewhere: whichever has a result first counts, and ends the others.
 pub(super) async fn hedged<P: Ports, O: Send + 'static>(
-    (ports, content): (&P, ContentId),
+    (ports, key): (&P, &Key),
     stragglers: &mut Stragglers<O>,
     attempt: impl Future<Output = Result<Done<O>, Attempt>>,
 ) -> Result<Done<O>, Attempt> {
@@ -416,7 +416,7 @@ pub(super) async fn hedged<P: Ports, O: Send + 'static>(
         return attempt.await;
     }
     let late = async {
-        match first_done((ports, content), stragglers).await {
+        match first_done((ports, key), stragglers).await {
             Some(done) => done,
             None => std::future::pending().await,
         }
@@ -425,7 +425,7 @@ pub(super) async fn hedged<P: Ports, O: Send + 'static>(
         biased;
         attempted = attempt => {
             if attempted.is_ok() {
-                ports.tell(Event { content, what: What::HedgeWon });
+                ports.tell(Event { key: key.clone(), what: What::HedgeWon });
             }
             attempted
         }
@@ -435,13 +435,13 @@ pub(super) async fn hedged<P: Ports, O: Send + 'static>(
 
 /// The first result of what did not get on; none if there is none to come.
 async fn first_done<P: Ports, O: Send + 'static>(
-    (ports, content): (&P, ContentId),
+    (ports, key): (&P, &Key),
     stragglers: &mut Stragglers<O>,
 ) -> Option<Done<O>> {
     while let Some(handed) = stragglers.next().await {
         match handed {
             Ok(done) => return Some(done),
-            Err(error) => ports.tell(Event { content, what: What::StragglerFailed { error } }),
+            Err(error) => ports.tell(Event { key: key.clone(), what: What::StragglerFailed { error } }),
         }
     }
     None

@@ -215,7 +215,7 @@ impl<P: Ports> Journey<P> {
     }
 
     pub(super) fn tell(&self, what: What) {
-        self.ports.tell(Event { content: self.job.content(), what });
+        self.ports.tell(Event { key: self.job.key.clone(), what });
     }
 }
 
@@ -325,7 +325,7 @@ async fn fetch_from<P: Ports>(ports: &P, job: &Job<P>, holders: &[NodeName]) -> 
             Ok(None) => {}
             Err(error) => {
                 let what = What::NotFetched { peer: peer.name.clone(), error };
-                ports.tell(Event { content: job.content(), what });
+                ports.tell(Event { key: job.key.clone(), what });
             }
         }
     }

@@ -218,9 +218,9 @@ impl<P: Ports> Journey<P> {
 
     /// Does the job in its place here, beside peers where it does not get on.
     async fn beside(&mut self, mut stragglers: super::attempts::Stragglers<P::Object>) -> Outcome<P::Object> {
-        let (ports, content) = (Arc::clone(&self.ports), self.job.content());
+        let (ports, key) = (Arc::clone(&self.ports), self.job.key.clone());
         let work = Box::pin(async { self.with_reservation().await.map_err(Attempt::Final) });
-        match hedged((&*ports, content), &mut stragglers, work).await {
+        match hedged((&*ports, &key), &mut stragglers, work).await {
             Ok(done) => Ok(done),
             Err(Attempt::Final(error)) => Err(error),
             Err(Attempt::Elsewhere | Attempt::Here) => unreachable!("it has no such end"),

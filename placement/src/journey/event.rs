@@ -6,15 +6,15 @@ use std::time::Duration;
 use starling_overlay::NodeName;
 
 use super::PeerError;
-use crate::content::ContentId;
+use crate::content::Key;
 use crate::error::WorkError;
 use crate::policy::{Candidate, RouteKind};
 
-/// One thing that happened to the work on a content.
+/// One thing that happened to the work on a content in a profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// The content.
-    pub content: ContentId,
+    /// The content, and the profile.
+    pub key: Key,
     /// What happened.
     pub what: What,
 }

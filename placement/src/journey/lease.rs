@@ -147,6 +147,6 @@ impl<P: Ports> Claimant<P> {
     }
 
     fn tell(&self, what: What) {
-        self.ports.tell(Event { content: self.key.content, what });
+        self.ports.tell(Event { key: self.key.clone(), what });
     }
 }

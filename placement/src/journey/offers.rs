@@ -56,13 +56,13 @@ impl<P: Ports> Offer<P> {
         // The video is not held by it: an answer may still be waited for when the request is over.
         let (asked, proposal) = (Arc::clone(ports), Proposal::new(job, backlog));
         let (peer, rtt) = (Arc::clone(&candidate.identity), candidate.rtt);
-        let (content, route) = (job.content(), candidate.route);
+        let (key, route) = (job.key.clone(), candidate.route);
         let handoff = ports.router().hand_off(clock::now(), candidate, &job.demand());
         let answer = async move {
             let answer = asked.offer(&peer, rtt, &proposal).await;
             handoff.observe(clock::now(), answered(&answer));
             let what = What::Offered { peer: peer.name.clone(), route, answer: Answer::of(&answer) };
-            asked.tell(Event { content, what });
+            asked.tell(Event { key, what });
             answer.map(|accepted| Taken { ports: asked, peer, held: Some((accepted, handoff)) })
         };
         Self { ports: Arc::clone(ports), answer: Box::pin(answer), open: false }

@@ -82,7 +82,7 @@ where
             async move { Ended { outcome: work.await, deadline } }
         });
         if role == Role::Joined {
-            ports.tell(Event { content: job.content(), what: What::Joined });
+            ports.tell(Event { key: job.key.clone(), what: What::Joined });
         }
         // A request that joins needs none.
         drop(reservation.take());

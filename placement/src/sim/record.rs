@@ -91,7 +91,8 @@ impl Record {
         }
     }
 
-    fn tell(&mut self, at: Duration, node: usize, Event { content, what }: &Event) {
+    fn tell(&mut self, at: Duration, node: usize, Event { key, what }: &Event) {
+        let content = &key.content;
         self.note(at, node, format_args!("{}: {what:?}", content.short()));
         match what {
             What::Joined | What::NotWaitedFor { .. } => self.check.waits(node, *content),

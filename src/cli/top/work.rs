@@ -68,7 +68,7 @@ pub(super) fn jobs(state: &State) -> impl Iterator<Item = &JobState> {
 pub(super) fn job(job: &JobState, ink: Ink) -> Line<'static> {
     let style = match job.state.as_str() {
         "failed" => ink.of(Color::Red),
-        "done" => Style::new().add_modifier(Modifier::DIM),
+        "done" | "cancelled" => Style::new().add_modifier(Modifier::DIM),
         _ => ink.of(Color::Cyan),
     };
     let progress = match (job.progress, job.took_ms) {

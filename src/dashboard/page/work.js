@@ -15,7 +15,7 @@ function scroll(label, table) {
 function progress(job) {
   if (job.state === "running" && job.progress !== null) return bar(job.progress, `progress of ${job.content}`);
   const level = { done: "ok", failed: "bad", running: "run", waiting: "wait", sent: "run", placing: "wait" }[job.state];
-  return h("span", { class: `badge ${level}` }, job.state);
+  return h("span", { class: `badge ${level ?? ""}` }, job.state);
 }
 
 function jobRow(job) {
@@ -35,7 +35,7 @@ function jobRow(job) {
 }
 
 export function showJobs(state) {
-  const over = (job) => job.state === "done" || job.state === "failed";
+  const over = (job) => ["done", "failed", "cancelled"].includes(job.state);
   const jobs = [...state.jobs].reverse();
   const shown = [...jobs.filter((job) => !over(job)), ...jobs.filter(over)].slice(0, JOBS_SHOWN);
   if (shown.length === 0) {
@@ -77,7 +77,7 @@ function decision(one, index) {
       "summary",
       {},
       h("code", {}, one.content),
-      ` ${one.profile ?? ""} → ${one.chosen ?? "no node yet"} `,
+      ` ${one.profile ?? ""} → ${one.chosen ?? (one.over ? "no node" : "no node yet")} `,
       h("span", { class: "dim" }, `${one.policy}, at ${one.node}`),
     ),
     scroll(`Candidates for ${one.content}`, h("table", {}, head(...names), h("tbody", {}, one.candidates.map(candidate)))),

@@ -139,7 +139,11 @@ impl Node {
             () = follow(life, progress) => Err(TranscodeError::Cancelled),
         };
         self.publish_load();
-        Ok(made?)
+        match made {
+            // Cut off since the node leaves, which is no fault of it.
+            Err(TranscodeError::Cancelled) if self.is_draining() => Err(WorkError::Draining),
+            made => Ok(made?),
+        }
     }
 
     /// What it means that a peer's result did not come, or not as it was announced.

@@ -245,7 +245,7 @@ async fn a_drain_hands_over_what_waits_and_finishes_what_runs() {
     std::fs::write(&go, "").unwrap();
     // It ran to its own end, which this stand-in's is an error.
     assert!(matches!(running.wait().await, Err(TranscodeError::Failed { .. })));
-    drain.await.unwrap();
+    assert!(drain.await.unwrap(), "nothing was cut off");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn a_drain_is_bounded() {
     let (rig, _scripts) = stuck(2, 2);
     let tickets: Vec<_> = (0..4).map(|_| rig.pool.submit(rig.job(SOON)).unwrap()).collect();
     rig.until(|stats| stats.running == 2).await;
-    rig.pool.drain(Duration::from_millis(100), Queued::Finish).await;
+    assert!(!rig.pool.drain(Duration::from_millis(100), Queued::Finish).await, "two were cut off");
     for ticket in tickets {
         assert!(matches!(ticket.wait().await, Err(TranscodeError::Cancelled)));
     }
