@@ -29,8 +29,8 @@ struct State {
     safe: Vec<u8>,
     /// What whoever reads sees.
     seen: Vec<u8>,
-    /// What came since the last sync, in groups between barriers.
-    unsafe_groups: Vec<Vec<Call>>,
+    /// What came since the last sync.
+    unsynced: Vec<Call>,
     calls_left: u32,
 }
 
@@ -72,14 +72,14 @@ impl Call {
 
 impl Disk {
     fn of(safe: Vec<u8>, calls_left: u32) -> Self {
-        let state = State { seen: safe.clone(), safe, unsafe_groups: vec![Vec::new()], calls_left };
+        let state = State { seen: safe.clone(), safe, unsynced: Vec::new(), calls_left };
         Self(Arc::new(Mutex::new(state)))
     }
 
     fn call(&self, call: Call) -> io::Result<()> {
         let mut state = self.powered()?;
         call.apply(&mut state.seen);
-        state.unsafe_groups.last_mut().expect("there is always one").push(call);
+        state.unsynced.push(call);
         Ok(())
     }
 
@@ -92,13 +92,11 @@ impl Disk {
         Ok(state)
     }
 
-    /// What is on it when the power is back: what was synced, then groups in their order, and parts of the last of them.
+    /// What is on it when the power is back: what was synced, and parts of what came later.
     fn after_crash(&self, random: &mut StdRng) -> Vec<u8> {
         let state = self.0.lock();
         let mut bytes = state.safe.clone();
-        let whole = random.random_range(0..state.unsafe_groups.len());
-        state.unsafe_groups[..whole].iter().flatten().for_each(|call| call.apply(&mut bytes));
-        state.unsafe_groups[whole].iter().for_each(|call| call.survive(&mut bytes, random));
+        state.unsynced.iter().for_each(|call| call.survive(&mut bytes, random));
         bytes
     }
 }
@@ -108,25 +106,21 @@ impl StorageBackend for Disk {
         Ok(self.0.lock().seen.len() as u64)
     }
 
-    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.0.lock();
-        let part = state.seen.get(offset as usize..offset as usize + len);
-        part.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        let part = state.seen.get(offset as usize..offset as usize + out.len());
+        out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.call(Call::Length(len as usize))
     }
 
-    fn sync_data(&self, eventual: bool) -> io::Result<()> {
+    fn sync_data(&self) -> io::Result<()> {
         let mut state = self.powered()?;
-        if eventual {
-            state.unsafe_groups.push(Vec::new());
-        } else {
-            let State { safe, unsafe_groups, .. } = &mut *state;
-            unsafe_groups.iter().flatten().for_each(|call| call.apply(safe));
-            *unsafe_groups = vec![Vec::new()];
-        }
+        let State { safe, unsynced, .. } = &mut *state;
+        unsynced.drain(..).for_each(|call| call.apply(safe));
         Ok(())
     }
 
