@@ -1,5 +1,7 @@
 //! `starling upload`: send files, save what comes back.
 
+mod sources;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,16 +10,16 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
-use starling::client::load::{self, SourceError};
-use starling::client::{Endpoint, Names, Outcome, Progress, Upload};
+use starling::client::{Endpoint, FileSource, Names, Outcome, Progress, Upload};
 use starling::printable;
 
 use super::out;
+use sources::Source;
 
 /// Send files to a node, with a progress bar, and save the transcoded results
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The videos; of a folder those files in it that are videos by their first bytes
+    /// The videos; of a folder those files in it that are videos by their first bytes; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -69,13 +71,10 @@ pub struct Args {
 
 /// Runs it: exit 1 if a file did not come back.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let files = match expand(&args.files) {
-        Ok(files) => files,
-        Err(error) => {
-            out::complain(format_args!("starling upload: {error}"));
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let named = args.files;
+    // Standard input may come slowly.
+    let sources = tokio::task::spawn_blocking(move || sources::expand(&named)).await?;
+    let files = &sources.all;
     let upload = Upload {
         client: args.reach.client()?,
         nodes: args.nodes,
@@ -95,9 +94,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let all = overall(&bars, files.len());
     let (began, mut sum) = (Instant::now(), Sum::default());
     let mut outcomes = futures_util::stream::iter(files.iter().enumerate())
-        .map(|(index, file)| {
+        .map(|(index, source)| {
             let (upload, bars) = (&upload, &bars);
             async move {
+                let Source { file, wrong } = source;
+                if let Some(why) = wrong {
+                    return (file, Outcome::unsent(file, why.clone()));
+                }
                 let bar = Bar::new(bars, file).await;
                 let outcome = upload.send(index, file, Arc::clone(&bar) as Arc<dyn Progress>).await;
                 bar.0.finish_and_clear();
@@ -115,20 +118,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         out::complain(sum.sentence(files.len(), began.elapsed()));
     }
     Ok(if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The files named, and those in the folders named. A file that is not there is told of when its turn comes.
-fn expand(named: &[PathBuf]) -> Result<Vec<PathBuf>, SourceError> {
-    let mut files = Vec::new();
-    for path in named {
-        if path.is_dir() {
-            let found = load::find(std::slice::from_ref(path), false)?;
-            files.extend(found.into_iter().map(|source| source.path));
-        } else {
-            files.push(path.clone());
-        }
-    }
-    Ok(files)
 }
 
 /// What a run came to.
@@ -171,12 +160,12 @@ fn overall(bars: &MultiProgress, files: usize) -> ProgressBar {
     all
 }
 
-fn report(file: &Path, outcome: &Outcome, json: bool) -> std::io::Result<()> {
+fn report(file: &FileSource, outcome: &Outcome, json: bool) -> std::io::Result<()> {
     if json {
         out::json(outcome)?;
     }
     if let Some(error) = &outcome.error {
-        out::complain(printable::line(&format!("{}: {error}", file.display())));
+        out::complain(printable::line(&format!("{}: {error}", file.called.display())));
     } else if !json {
         out::lines(&printable::line(&sentence(outcome)))?;
     }
@@ -225,13 +214,13 @@ fn bytes(count: u64) -> String {
 struct Bar(ProgressBar);
 
 impl Bar {
-    async fn new(bars: &MultiProgress, file: &Path) -> Arc<Self> {
-        let length = tokio::fs::metadata(file).await.map_or(0, |meta| meta.len());
+    async fn new(bars: &MultiProgress, file: &FileSource) -> Arc<Self> {
+        let length = tokio::fs::metadata(&file.path).await.map_or(0, |meta| meta.len());
         let bar = bars.insert(0, ProgressBar::new(length));
         bar.set_style(style(
             "{prefix:20!} {msg:12} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {elapsed}",
         ));
-        bar.set_prefix(printable::line(&file.file_name().unwrap_or_default().to_string_lossy()).into_owned());
+        bar.set_prefix(printable::line(&file.name()).into_owned());
         bar.set_message("sending");
         bar.enable_steady_tick(Duration::from_millis(200));
         Arc::new(Self(bar))

@@ -32,7 +32,7 @@ pub use members::{Load, Member, Members};
 pub use naming::Names;
 pub use policy::{RoutingChange, RoutingPolicy};
 pub use profiles::Profiles;
-pub use upload::{Outcome, Progress, Upload};
+pub use upload::{FileSource, Outcome, Progress, Upload};
 pub use work::work;
 
 /// How long a node may take to say who it is.

@@ -35,6 +35,27 @@ pub trait Progress: Send + Sync {
 /// How long a node may take to say who it is, where no other could be asked instead.
 const LAST_SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
+/// A file that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSource {
+    /// Where it is read.
+    pub path: PathBuf,
+    /// What it is called, to people and in the result's name: mostly its path.
+    pub called: PathBuf,
+}
+
+impl FileSource {
+    /// The file at this path, which is called so, too.
+    pub fn at(path: PathBuf) -> Self {
+        Self { called: path.clone(), path }
+    }
+
+    /// Its own name, without its folder.
+    pub fn name(&self) -> String {
+        self.called.file_name().unwrap_or(self.called.as_os_str()).to_string_lossy().into_owned()
+    }
+}
+
 /// How every file of one run is sent.
 #[derive(Debug)]
 pub struct Upload {
@@ -96,6 +117,25 @@ enum UploadError {
     Write { folder: PathBuf, source: io::Error },
 }
 
+impl Outcome {
+    /// Of what could not be sent at all, and why.
+    pub fn unsent(file: &FileSource, why: String) -> Self {
+        Self {
+            name: file.name(),
+            status: None,
+            bytes_in: 0,
+            bytes_out: None,
+            ms: 0,
+            served_by: None,
+            route: None,
+            cache: None,
+            damage: None,
+            output: None,
+            error: Some(why),
+        }
+    }
+}
+
 struct Saved {
     headers: HeaderMap,
     output: PathBuf,
@@ -104,10 +144,10 @@ struct Saved {
 
 impl Upload {
     /// Sends one file, the `index`th of the run. Never fails as such: what went wrong is in the outcome.
-    pub async fn send(&self, index: usize, file: &Path, progress: Arc<dyn Progress>) -> Outcome {
+    pub async fn send(&self, index: usize, file: &FileSource, progress: Arc<dyn Progress>) -> Outcome {
         let started = Instant::now();
-        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
-        let bytes_in = tokio::fs::metadata(file).await.map_or(0, |meta| meta.len());
+        let name = file.name();
+        let bytes_in = tokio::fs::metadata(&file.path).await.map_or(0, |meta| meta.len());
         let mut result = self.send_to_any(index, file, &name, Arc::clone(&progress)).await;
         while self.retry
             && let Err(UploadError::Node(error)) = &result
@@ -137,21 +177,14 @@ impl Upload {
                 }
             }
             Err(error) => Outcome {
-                name,
                 status: match &error {
                     UploadError::Node(error) => error.status(),
                     UploadError::Write { .. } => Some(200),
                     UploadError::Read(_) => None,
                 },
                 bytes_in,
-                bytes_out: None,
                 ms,
-                served_by: None,
-                route: None,
-                cache: None,
-                damage: None,
-                output: None,
-                error: Some(error.to_string()),
+                ..Outcome::unsent(file, error.to_string())
             },
         }
     }
@@ -159,12 +192,12 @@ impl Upload {
     async fn send_to_any(
         &self,
         index: usize,
-        file: &Path,
+        file: &FileSource,
         name: &str,
         progress: Arc<dyn Progress>,
     ) -> Result<Saved, UploadError> {
         // Before any node is troubled.
-        open(file).await?;
+        open(&file.path).await?;
         let count = self.nodes.len();
         let mut last = None;
         for attempt in 0..count {
@@ -196,14 +229,14 @@ impl Upload {
     async fn exchange(
         &self,
         node: &Endpoint,
-        file: &Path,
+        file: &FileSource,
         name: &str,
         progress: Arc<dyn Progress>,
     ) -> Result<Saved, UploadError> {
-        let (opened, bytes) = open(file).await?;
+        let (opened, bytes) = open(&file.path).await?;
         let body = FileBody::new(opened, bytes, Arc::clone(&progress)).boxed();
         let request = Request::post(node.uri(&upload_path(self.profile.as_deref())))
-            .header(CONTENT_TYPE, media_type(file))
+            .header(CONTENT_TYPE, media_type(&file.called))
             .header("x-filename", header_value(name));
         let request = match self.deadline {
             Some(deadline) => request.header("x-deadline-ms", deadline.as_millis() as u64),
@@ -211,7 +244,7 @@ impl Upload {
         };
         let request = request.body(body).map_err(|error| broken(node, &error))?;
         let response = refuse(node, self.client.send(node, request).await?).await?;
-        self.save(node, file, response, progress.as_ref()).await
+        self.save(node, &file.called, response, progress.as_ref()).await
     }
 
     /// The result goes into a temporary file beside its final place, which gets its name only when it is whole.
@@ -303,12 +336,22 @@ fn temporary(folder: &Path) -> io::Result<(tempfile::NamedTempFile, std::fs::Fil
 
 /// Opens a file that is to be sent; with its size, in bytes.
 async fn open(file: &Path) -> Result<(tokio::fs::File, u64), UploadError> {
+    // Asked before it is opened: to open a named pipe waits for a program that writes to it.
+    if !tokio::fs::metadata(file).await.map_err(UploadError::Read)?.is_file() {
+        return Err(no_file());
+    }
     let opened = tokio::fs::File::open(file).await.map_err(UploadError::Read)?;
     let meta = opened.metadata().await.map_err(UploadError::Read)?;
     if !meta.is_file() {
-        return Err(UploadError::Read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+        return Err(no_file());
     }
     Ok((opened, meta.len()))
+}
+
+fn no_file() -> UploadError {
+    let why =
+        "it is not a file; what comes from a pipe is sent as standard input, with - in the place of the file";
+    UploadError::Read(io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
 /// Disks can be slow; the threads of the runtime have other files to move.

@@ -95,7 +95,10 @@ async fn a_refused_file_fails_the_run_and_leaves_nothing() {
     std::fs::write(clips.path().join("empty.mp4"), "").unwrap();
     let out = clips.path().join("out");
 
-    let files = [file("good.mp4"), file("text.mp4"), file("empty.mp4"), file("missing.mp4")];
+    std::fs::create_dir(clips.path().join("folder")).unwrap();
+    assert!(Command::new("mkfifo").arg(file("pipe.mp4")).status().unwrap().success());
+    // A pipe that no program writes to is not waited for.
+    let files = ["folder", "pipe.mp4", "good.mp4", "text.mp4", "empty.mp4", "missing.mp4"].map(file);
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let rest = ["--node", &node.http_address, "-o", out.to_str().unwrap(), "--json"];
     let output = starling(&[&["upload"], &files[..], &rest].concat());
@@ -107,12 +110,14 @@ async fn a_refused_file_fails_the_run_and_leaves_nothing() {
     assert_eq!(line("empty.mp4")["status"], 400);
     assert_eq!(line("missing.mp4")["status"], Value::Null);
     assert!(line("missing.mp4")["error"].as_str().unwrap().contains("No such file"));
+    assert_eq!(line("folder")["error"], "no video in this folder");
+    assert!(line("pipe.mp4")["error"].as_str().unwrap().contains("with - in the place"));
     assert_eq!(line("text.mp4")["output"], Value::Null);
     assert!(stderr(&output).contains("text.mp4: "), "{}", stderr(&output));
-    assert!(stderr(&output).contains("3 of 4 files failed"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("5 of 6 files failed"), "{}", stderr(&output));
     assert_eq!(files_in(&out), ["good.360p.mp4"]);
 
-    let output = starling(&["upload", files[0], "--node", &node.http_address, "--profile", "no such/one"]);
+    let output = starling(&["upload", files[2], "--node", &node.http_address, "--profile", "no such/one"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("[40"), "{}", stderr(&output));
 }
@@ -142,6 +147,26 @@ async fn another_node_stands_in_for_one_that_is_down() {
         "{}",
         stderr(&output)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_from_standard_input_is_sent_again_to_another_node() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let clips = clips(&["clip.mp4"]);
+    let down = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let both = format!("{down},{}", node.http_address);
+    let out = clips.path().join("out");
+    let output = Command::new(env!("CARGO_BIN_EXE_starling"))
+        .args(["upload", "-", "--json", "--node", &both, "-o", out.to_str().unwrap()])
+        .env_remove("RUST_LOG")
+        .env_remove("STARLING_NODE")
+        .stdin(std::fs::File::open(clips.path().join("clip.mp4")).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let bytes = std::fs::metadata(clips.path().join("clip.mp4")).unwrap().len();
+    assert_eq!(json_lines(&output)[0]["bytes_in"], bytes);
+    assert_eq!(files_in(&out), ["stdin.360p.mp4"]);
 }
 
 /// The answer of a made-up node to the question who it is, which comes before anything else.
