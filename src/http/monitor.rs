@@ -73,7 +73,7 @@ async fn route(monitor: &Arc<Monitor>, client: IpAddr, request: Request<Incoming
         ["dashboard", ..] | ["members" | "health" | "ready"] => {
             problem(&ApiError::MethodNotAllowed { path, allow: "GET, HEAD".into() })
         }
-        _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),
+        _ => problem(&ApiError::NoNode { path: path.chars().take(200).collect(), what: "a monitor" }),
     }
 }
 

@@ -56,7 +56,7 @@ async fn route(stage: &Arc<Stage>, client: IpAddr, request: Request<Incoming>) -
         }
         [""] if read && dashboard::is_asked_for(&request) => dashboard::elsewhere(),
         ["dashboard", ..] => problem(&ApiError::MethodNotAllowed { path, allow: "GET, HEAD".to_owned() }),
-        _ => problem(&ApiError::NotFound(path.chars().take(200).collect())),
+        _ => problem(&ApiError::NoNode { path: path.chars().take(200).collect(), what: "a simulation" }),
     }
 }
 

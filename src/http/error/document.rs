@@ -44,7 +44,7 @@ impl ApiError {
             Self::WrongMediaType { .. } => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-media-type", "Wrong media type")
             }
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::NotFound(_) | Self::NoNode { .. } => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }

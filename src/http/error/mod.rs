@@ -70,6 +70,14 @@ pub enum ApiError {
     /// Nothing here.
     #[error("nothing at {0}: see GET /profiles, /members, /health, POST /upload")]
     NotFound(String),
+    /// Nothing here, since this is no node.
+    #[error("nothing at {path}: this is {what}, and no node: its page is at /, and nodes take uploads")]
+    NoNode {
+        /// What was asked for.
+        path: String,
+        /// What is asked.
+        what: &'static str,
+    },
     /// The path exists, the method does not.
     #[error("{path} takes {allow} only")]
     MethodNotAllowed {
