@@ -68,7 +68,6 @@ impl History {
         self.read_unboxed().map_err(Box::new)
     }
 
-    #[expect(clippy::result_large_err, reason = "boxed by its only caller")]
     fn read_unboxed(&self) -> Result<Vec<Point>, redb::Error> {
         let table = self.database.begin_read()?.open_table(POINTS)?;
         let mut points = Vec::new();
@@ -84,7 +83,6 @@ impl History {
         self.write_unboxed(points).map_err(Box::new)
     }
 
-    #[expect(clippy::result_large_err, reason = "boxed by its only caller")]
     fn write_unboxed(&self, points: &[Point]) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
