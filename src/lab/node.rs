@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use super::launch::DIE_WITH_PARENT;
 use super::user::{NodeUser, Program};
 use super::{LabError, NodePlan};
+use crate::node::listener_at;
 
 /// Hands the listener over as fd 3 (`LISTEN_FDS` of `sd_listen_fds(3)`), enters the cgroup, opens the program as fd 4 if that
 /// is asked for, becomes the node.
@@ -83,7 +84,7 @@ pub(super) struct Node {
 pub(super) fn publish(name: &str, port: u16) -> Result<(std::net::TcpListener, SocketAddr), LabError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let refused = |source| LabError::Port { node: name.to_owned(), address, source };
-    let listener = std::net::TcpListener::bind(address).map_err(refused)?;
+    let listener = listener_at(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
     Ok((listener, bound))
 }

@@ -29,7 +29,9 @@ use crate::config::{Advertise, NodeConfig};
 use crate::dashboard::{self, About, Board, ClientState, EVENTS_MAX, Source, Work};
 use crate::events::{Entry, EventId, Events, Kind, NodeEvent, Observer};
 use crate::gate::Gate;
-use crate::node::{ListenError, ListenSlot, Listeners, StartError, peer_tls, tell_of_membership};
+use crate::node::{
+    ListenError, ListenSlot, Listeners, StartError, listener_at, peer_tls, tell_of_membership,
+};
 use crate::tls::PeerTls;
 use reports::Reports;
 
@@ -94,7 +96,8 @@ pub async fn start(config: &NodeConfig, history: Option<PathBuf>) -> Result<Star
         None => None,
     };
     let bind = |what, address| move |source| StartError::Bind { what, address, source };
-    let listener = TcpListener::bind(config.http).await.map_err(bind("HTTP (TCP)", config.http))?;
+    let listener = listener_at(config.http).and_then(TcpListener::from_std);
+    let listener = listener.map_err(bind("HTTP (TCP)", config.http))?;
     let gossip = Overlay::bind(config.gossip).map_err(bind("gossip (UDP)", config.gossip))?;
     let gossip_port = gossip.local_addr().map_err(bind("gossip (UDP)", config.gossip))?.port();
     let http_port = listener.local_addr().map_err(bind("HTTP (TCP)", config.http))?.port();

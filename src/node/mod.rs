@@ -4,6 +4,7 @@
 //!   `ports` -> the result as a cached object;
 //! - a job from a peer: [`Node::consider`] (a place in the queue, or no) -> [`Node::work_for_peer`].
 
+mod bound;
 mod clients;
 mod dashboard;
 mod error;
@@ -35,6 +36,7 @@ use starling_placement::journey::{Journeys, Progress};
 use starling_placement::policy::Router;
 use tokio::sync::watch;
 
+pub use bound::listener_at;
 pub use clients::{ClientSlot, Clients};
 pub use error::{NotAll, PeersJobError, ProfileError, RefusedOffer};
 pub use events::tell_of_membership;

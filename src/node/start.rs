@@ -16,7 +16,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
-use super::{Clients, Listeners, Node, dashboard, incoming, jobs, keepers, load, tell_of_membership, work};
+use super::{
+    Clients, Listeners, Node, dashboard, incoming, jobs, keepers, listener_at, load, tell_of_membership, work,
+};
 use crate::access::Access;
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
@@ -123,7 +125,8 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     // The cluster is joined meanwhile: until the first load sample nobody sends work.
     let tools_and_cache = blocking(open_store(&config, data.clone(), located, events.clone()));
     let bind = |what, address| move |source| StartError::Bind { what, address, source };
-    let http = TcpListener::bind(config.http).await.map_err(bind("HTTP (TCP)", config.http))?;
+    let http = listener_at(config.http).and_then(TcpListener::from_std);
+    let http = http.map_err(bind("HTTP (TCP)", config.http))?;
     let gossip = Overlay::bind(config.gossip).map_err(bind("gossip (UDP)", config.gossip))?;
     let gossip_port = gossip.local_addr().map_err(bind("gossip (UDP)", config.gossip))?.port();
     let http_port = http.local_addr().map_err(bind("HTTP (TCP)", config.http))?.port();
