@@ -1,8 +1,7 @@
 //! The configuration that a node runs with: every value checked, every default filled in.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,21 +9,21 @@ use bytesize::ByteSize;
 use hyper::Uri;
 use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Overlay, Timing, Zone, ZoneError};
 
-use super::keys::KeyFileError;
+use super::error::{ConfigError, invalid};
+use super::values::{
+    DEADLINE_MAX, bytes, bytes_if_given, deadlines, duration, in_range, items, parse, seeds, weight,
+};
 use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode, otlp};
-use crate::access::{TokenFile, TokenFileError};
+use crate::access::TokenFile;
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
-use crate::tls::{Certificate, CertificateError, CertificateFiles};
+use crate::tls::{Certificate, CertificateFiles};
 use crate::webhooks::{Secrets, Sender};
 use crate::workers::HardwareMode;
 use starling_placement::policy::{Policy, PolicyKind, ScoreWeights};
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
 const WORKERS_MAX: u16 = 1_024;
-/// Longest that any request may take, whatever the node was told.
-pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
-const DEADLINE_MAX_DEFAULT: Duration = Duration::from_secs(3600);
 
 /// Name of a cluster that was given none.
 pub const DEFAULT_CLUSTER: &str = "starling";
@@ -106,185 +105,6 @@ pub struct NodeConfig {
     pub otlp_endpoint: Option<Uri>,
     /// Form of log lines.
     pub log: LogFormat,
-}
-
-/// Why a node can't run as it was told to. Nothing has been bound or written yet.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file is not there or not readable.
-    #[error("can't read the configuration file {path}: {source}")]
-    FileUnreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not the TOML expected.
-    #[error("configuration file {path}, line {line} ({text}): {what}")]
-    FileInvalid {
-        /// The file.
-        path: PathBuf,
-        /// Where, counted from 1.
-        line: usize,
-        /// That line.
-        text: String,
-        /// What was expected there, and perhaps what to write.
-        what: String,
-    },
-    /// One option's value is unusable.
-    #[error("--{option} (STARLING_{env}): {reason}", env = option.to_uppercase().replace('-', "_"))]
-    Option {
-        /// Its long flag.
-        option: &'static str,
-        /// What is wrong and what would be right.
-        reason: String,
-    },
-    /// A profile file can't be used.
-    #[error(transparent)]
-    Profiles(#[from] ProfileSetError),
-    /// The key file can't be used.
-    #[error(transparent)]
-    Keys(#[from] KeyFileError),
-    /// The certificate can't be used.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The token file can't be used.
-    #[error(transparent)]
-    Tokens(#[from] TokenFileError),
-    /// The host's name is no node name and none was given.
-    #[error("the host's name {0:?} can't serve as node name: give --name")]
-    HostName(String),
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "errors are passed as they come")]
-fn invalid(option: &'static str, reason: impl ToString) -> ConfigError {
-    ConfigError::Option { option, reason: reason.to_string() }
-}
-
-/// A given text parsed, or the default if there is none.
-fn parse<T>(option: &'static str, text: Option<String>, default: T) -> Result<T, ConfigError>
-where
-    T: FromStr,
-    T::Err: ToString,
-{
-    text.map_or(Ok(default), |text| text.parse().map_err(|error: T::Err| invalid(option, error.to_string())))
-}
-
-/// What is made of a list, or of an empty one if none was given.
-fn items<T, E: ToString>(
-    option: &'static str,
-    given: Option<List>,
-    read: impl Fn(&[String]) -> Result<T, E>,
-) -> Result<T, ConfigError> {
-    read(&given.unwrap_or_default().into_values()).map_err(|error| invalid(option, error.to_string()))
-}
-
-fn in_range<T>(option: &'static str, value: T, range: std::ops::RangeInclusive<T>) -> Result<T, ConfigError>
-where
-    T: PartialOrd + std::fmt::Display,
-{
-    if range.contains(&value) {
-        Ok(value)
-    } else {
-        Err(invalid(option, format!("{value} is out of range: give {} to {}", range.start(), range.end())))
-    }
-}
-
-/// The most of a line that is quoted.
-const QUOTE_CHARS_MAX: usize = 80;
-
-impl ConfigError {
-    /// What is wrong with this text of a file, in one line.
-    pub(super) fn in_file(path: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text[..at].matches('\n').count() + 1;
-        let words: Vec<_> =
-            error.message().lines().map(str::trim).filter(|words| !words.is_empty()).collect();
-        let hint = hint(error);
-        let what = words.join("; ") + if hint.is_empty() { "" } else { "; " } + hint;
-        let quoted = text.lines().nth(line - 1).unwrap_or_default().trim();
-        let text =
-            crate::printable::line(&quoted.chars().take(QUOTE_CHARS_MAX).collect::<String>()).into_owned();
-        Self::FileInvalid { path: path.to_owned(), line, text, what }
-    }
-
-    /// Whether its words name the file that it is about.
-    pub const fn names_file(&self) -> bool {
-        matches!(self, Self::FileUnreadable { .. } | Self::FileInvalid { .. })
-    }
-}
-
-/// What to write where TOML's own words say only what is wrong.
-fn hint(error: &toml::de::Error) -> &'static str {
-    if error.message().contains("expected a string") {
-        "write it in quotes, a time or a size with its unit: \"40s\", \"10GiB\""
-    } else {
-        ""
-    }
-}
-
-fn duration(option: &'static str, text: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
-    let Some(text) = text else { return Ok(default) };
-    match humantime::parse_duration(&text) {
-        Ok(value) if (Duration::from_millis(1)..=DEADLINE_MAX).contains(&value) => Ok(value),
-        Ok(_) => Err(invalid(option, format!("{text} is out of range: give 1ms to 24h, as in 40s or 2m"))),
-        Err(_) => Err(invalid(option, format!("{text:?} is not a time: give one such as 40s or 2m"))),
-    }
-}
-
-fn bytes(option: &'static str, text: Option<String>, default: ByteSize) -> Result<u64, ConfigError> {
-    let value = match text {
-        None => default.as_u64(),
-        Some(text) => text
-            .parse::<ByteSize>()
-            .map_err(|_| {
-                invalid(option, format!("{text:?} is not a size: give bytes, or as in 500MB or 10GiB"))
-            })?
-            .as_u64(),
-    };
-    in_range(option, value, 1..=u64::MAX / 2)
-}
-
-/// A size that has no default, if it is given.
-fn bytes_if_given(option: &'static str, text: Option<String>) -> Result<Option<u64>, ConfigError> {
-    text.map(|text| bytes(option, Some(text), ByteSize::b(0))).transpose()
-}
-
-/// The default deadline and the greatest one.
-fn deadlines(default: Option<String>, max: Option<String>) -> Result<(Duration, Duration), ConfigError> {
-    let deadline = duration("deadline", default, Duration::from_secs(40))?;
-    let max = duration("deadline-max", max, DEADLINE_MAX_DEFAULT.max(deadline))?;
-    if max < deadline {
-        let (max, deadline) = (humantime::format_duration(max), humantime::format_duration(deadline));
-        return Err(invalid(
-            "deadline-max",
-            format!("{max} is less than --deadline, {deadline}: give at least that"),
-        ));
-    }
-    Ok((deadline, max))
-}
-
-fn seeds(given: Option<List>) -> Result<Vec<String>, ConfigError> {
-    let seeds = given.unwrap_or_default().into_values();
-    for seed in &seeds {
-        let port =
-            seed.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(1..))) {
-            return Err(invalid(
-                "join",
-                format!("{seed:?} is not HOST:PORT, as in node2:5000 or [fd00::2]:5000"),
-            ));
-        }
-    }
-    Ok(seeds)
-}
-
-/// One of the score policy's weights.
-fn weight(option: &'static str, given: Option<f64>, default: f64) -> Result<f64, ConfigError> {
-    match given.unwrap_or(default) {
-        weight if weight.is_finite() && weight >= 0.0 => Ok(weight),
-        weight => Err(invalid(option, format!("{weight} is no weight: give a number from 0 on, as in 0.3"))),
-    }
 }
 
 fn cluster_name(given: Option<String>) -> Result<String, ConfigError> {
