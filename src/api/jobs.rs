@@ -149,6 +149,10 @@ pub struct JobJson {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub kept_at: Vec<NodeName>,
+    /// The job that it does again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub retry_of: Option<JobId>,
     /// SHA-256 of the video.
     #[schema(value_type = String)]
     pub content: ContentId,
@@ -265,6 +269,14 @@ pub enum JobQuestion {
         /// Which.
         id: JobId,
     },
+    /// One that failed or was cancelled is to be done again.
+    Retry {
+        /// Which.
+        id: JobId,
+        /// The time that it may take now, in milliseconds; none: as much as before.
+        #[serde(default)]
+        allowed_ms: Option<u64>,
+    },
     /// Some of them, the newest first.
     List(JobFilter),
 }
@@ -290,4 +302,10 @@ pub struct JobFilter {
 pub struct JobAnswer {
     /// The jobs.
     pub jobs: Vec<JobJson>,
+    /// Of a job that is to be done again: it was accepted before this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before: bool,
+    /// Why it is not done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Problem>,
 }

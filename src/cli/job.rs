@@ -13,7 +13,7 @@ use super::out;
 /// How often `watch` asks.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
-/// List, show, watch and cancel jobs: uploads whose answer is fetched later
+/// List, show, watch, cancel and retry jobs: uploads whose answer is fetched later
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -67,6 +67,19 @@ enum Command {
         #[command(flatten)]
         node: Asked,
     },
+    /// Do a job again that failed or was cancelled, as a new job: its name is printed first. Within an hour of its end its video need not
+    /// be sent again
+    Retry {
+        /// Its name, as it came with the answer 202
+        id: JobId,
+
+        /// Time that it may take, once begun; as much as before without it
+        #[arg(long, value_name = "TIME", value_parser = super::time)]
+        deadline: Option<Duration>,
+
+        #[command(flatten)]
+        node: Asked,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,6 +119,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Cancel { id, node } => {
             cancel(&node.reach.client()?, &id, &node).await?;
+        }
+        Command::Retry { id, deadline, node } => {
+            let job = Jobs::of(&node.reach.client()?, &node.node).retry(&id, deadline).await?;
+            if node.json {
+                out::json(&job)?;
+            } else {
+                out::lines(&format!("{} {}, does {id} again", job.id, job.state))?;
+            }
         }
         Command::Watch { id, node } => return watch(&node.reach.client()?, &id, &node).await,
     }

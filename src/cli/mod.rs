@@ -57,7 +57,7 @@ enum Command {
     Members(members::Args),
     /// Show what happens, as one node sees it: members that fail and come back, uploads, jobs
     Events(events::Args),
-    /// List, show, watch and cancel jobs: uploads whose answer is fetched later
+    /// List, show, watch, cancel and retry jobs: uploads whose answer is fetched later
     Job(job::Args),
     /// Send many uploads at once, each to a random node, and report what came of them
     Load(Box<load::Args>),
@@ -140,6 +140,17 @@ fn time(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("give 1ms to 24h".to_owned()),
         Err(error) => Err(format!("{error}; give a time such as 40s or 2m")),
     }
+}
+
+/// What is to be written goes into a folder: a file of that name can't be one.
+fn is_no_file(option: &str, folder: &std::path::Path) -> anyhow::Result<()> {
+    if std::fs::metadata(folder).is_ok_and(|found| !found.is_dir()) {
+        anyhow::bail!(
+            "{option} {}: it is a file: give a folder, which is made where there is none",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 /// An error and its causes; those that it has told itself already are not told again.

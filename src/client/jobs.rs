@@ -10,7 +10,7 @@ use hyper::{Method, Request};
 use super::http::{broken, nonsense, read, refuse};
 use super::members::trim_lines;
 use super::{Client, ClientError, Endpoint};
-use crate::api::{JobJson, JobState, JobsJson, NoticeState};
+use crate::api::{HEADER, JobJson, JobState, JobsJson, NoticeState};
 use crate::jobs::JobId;
 use crate::printable;
 
@@ -31,12 +31,17 @@ impl<'a> Jobs<'a> {
 
     /// One of them.
     pub async fn show(&self, id: &JobId) -> Result<JobJson, ClientError> {
-        self.ask(Method::GET, &format!("/jobs/{id}")).await
+        self.ask(Method::GET, &format!("/jobs/{id}"), None).await
     }
 
     /// It is not wanted any more; one that has come to its end is forgotten.
     pub async fn cancel(&self, id: &JobId) -> Result<JobJson, ClientError> {
-        self.ask(Method::DELETE, &format!("/jobs/{id}")).await
+        self.ask(Method::DELETE, &format!("/jobs/{id}"), None).await
+    }
+
+    /// It failed or was cancelled, and is to be done again, in so much time if that is another than before: the new job.
+    pub async fn retry(&self, id: &JobId, allowed: Option<Duration>) -> Result<JobJson, ClientError> {
+        self.ask(Method::POST, &format!("/jobs/{id}/retry"), allowed).await
     }
 
     /// A page of them, the newest first: those of this client, or of everybody where it asks on the node's own machine.
@@ -55,18 +60,22 @@ impl<'a> Jobs<'a> {
         };
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let path = format!("/jobs?limit={limit}{state}{webhook}{after}");
-        self.ask(Method::GET, &path).await
+        self.ask(Method::GET, &path, None).await
     }
 
     async fn ask<T: serde::de::DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
+        allowed: Option<Duration>,
     ) -> Result<T, ClientError> {
         let endpoint = self.endpoint;
         let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed();
-        let request = Request::builder().method(method).uri(endpoint.uri(path)).body(body);
-        let request = request.map_err(|error| broken(endpoint, &error))?;
+        let mut request = Request::builder().method(method).uri(endpoint.uri(path));
+        if let Some(allowed) = allowed {
+            request = request.header(HEADER::DEADLINE_MS, allowed.as_millis().to_string());
+        }
+        let request = request.body(body).map_err(|error| broken(endpoint, &error))?;
         let exchange = async {
             let response = refuse(endpoint, self.client.send(endpoint, request).await?).await?;
             read(endpoint, response).await
@@ -125,6 +134,7 @@ mod tests {
             state: JobState::Running,
             node: "node1".parse().unwrap(),
             kept_at: Vec::new(),
+            retry_of: None,
             content: ContentId::of(b"a"),
             bytes: 1,
             filename: Some("a\u{1b}[2J.mp4".into()),

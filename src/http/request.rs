@@ -50,6 +50,12 @@ pub fn deadline(
     arrived: Instant,
 ) -> Result<Deadline, ApiError> {
     let allowed = asked_deadline(head)?.unwrap_or(default);
+    if allowed.is_zero() {
+        return Err(ApiError::BadRequest(format!(
+            "{}: nothing is done in no time: give at least 1",
+            HEADER::DEADLINE_MS
+        )));
+    }
     if allowed > max {
         return Err(ApiError::BadRequest(format!(
             "{}: this node allows {} ms at most ({}); ask for less, or its operator for a greater --deadline-max",
@@ -70,6 +76,14 @@ pub fn peers_deadline(
 ) -> Result<Deadline, ApiError> {
     let allowed = asked_deadline(head)?.unwrap_or(default).min(max);
     Ok(Deadline { allowed, at: arrived + allowed })
+}
+
+/// The time that a job may take that is done again, where that is said: `max` at the most.
+pub fn retry_allowed(head: &Parts, max: Duration) -> Result<Option<Duration>, ApiError> {
+    if header(head, HEADER::DEADLINE_MS)?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(deadline(head, max, max, Instant::now())?.allowed))
 }
 
 fn asked_deadline(head: &Parts) -> Result<Option<Duration>, ApiError> {

@@ -36,17 +36,31 @@ pub fn problem(error: &ApiError) -> Response<Body> {
 
 /// The same with this document.
 pub fn problem_of(error: &ApiError, document: &Problem) -> Response<Body> {
-    let mut bytes = serde_json::to_vec(document).unwrap_or_default();
-    bytes.push(b'\n');
-    let mut response = with_type(error.status(), "application/problem+json", bytes);
-    if let Some(seconds) = document.retry_after_s {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
+    let mut response = with_document(error.status(), document);
     if let Some(challenge) = challenge(error) {
         set_header(&mut response, WWW_AUTHENTICATE, &challenge);
     }
     if let ApiError::MethodNotAllowed { allow, .. } = error {
         set_header(&mut response, ALLOW, allow);
+    }
+    response
+}
+
+/// The answer for what another node has refused, as it tells it.
+pub fn problem_told(document: &Problem) -> Response<Body> {
+    let status = StatusCode::from_u16(document.status)
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_document(status, document)
+}
+
+fn with_document(status: StatusCode, document: &Problem) -> Response<Body> {
+    let mut bytes = serde_json::to_vec(document).unwrap_or_default();
+    bytes.push(b'\n');
+    let mut response = with_type(status, "application/problem+json", bytes);
+    if let Some(seconds) = document.retry_after_s {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -84,6 +84,7 @@ async fn dispatch(
         (Id::JobList, _) => jobs::list(node, client, &request).await,
         (Id::JobShow, [id]) => jobs::show(node, id).await,
         (Id::JobCancel, [id]) => jobs::cancel(node, id).await,
+        (Id::JobRetry, [id]) => jobs::retry(node, client, id, request).await,
         (Id::JobEvents, [id]) => jobs::events(node, client, id, &request).await,
         (Id::JobOutput, [id]) => jobs::output(node, (id, None), &request).await,
         (Id::JobOutput, [id, profile]) => jobs::output(node, (id, Some(profile)), &request).await,

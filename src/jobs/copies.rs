@@ -148,7 +148,7 @@ impl Jobs {
                 self.uncount_results(before);
             }
             self.count(&record);
-            self.drop_video(number).await;
+            self.settle_video(&record).await;
             if own {
                 self.will_notice(&record);
             }
@@ -318,12 +318,6 @@ impl Jobs {
         let (journal, record) = (self.journal.clone(), record.clone());
         let dir = self.store.folder().clone();
         blocking(move || roomy(&dir, || journal.copy(&record))).await
-    }
-
-    async fn drop_video(&self, number: JobNumber) {
-        if let Err(error) = self.store.drop_input(number).await {
-            tracing::warn!(%error, "a job's video can't be deleted: the next start does it");
-        }
     }
 
     /// What was kept of other nodes' jobs when the node ended.

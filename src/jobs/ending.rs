@@ -40,9 +40,7 @@ impl Jobs {
         }
         self.untold.notify_one();
         self.will_notice(record);
-        if let Err(error) = self.store.drop_input(record.number).await {
-            tracing::warn!(%error, "a job's video can't be deleted: the next start does it");
-        }
+        self.settle_video(record).await;
         let (state, id) = (record.stage.state(), record.id());
         self.events.tell(&NodeEvent::JobEnded { id: &id, content: &record.ask.content, state });
     }
@@ -80,8 +78,9 @@ impl Jobs {
         self.woken.notify_one();
     }
 
-    /// Forgets what has come to its end long enough ago.
+    /// Forgets what has come to its end long enough ago, and lets go of videos of such as can't be done again any more.
     pub async fn sweep(&self) -> Result<(), JobError> {
+        self.store.sweep_spares(now_ms()).await?;
         let (journal, before) =
             (self.journal.clone(), now_ms().saturating_sub(self.retention.as_millis() as u64));
         let old = blocking(move || Ok(journal.ended_before(before)?)).await?;

@@ -5,6 +5,7 @@
 //!   -> next        running.rs, line.rs   interactive ones first, clients by turns; whoever has no place is tried again later
 //!   -> put_off | finish    ending.rs     src/node/jobs.rs does the work: the journey that an upload makes
 //!   -> forget              ending.rs     some time after its end, with its results
+//!   -> retry               retry.rs      what failed or was cancelled is done again, as a new job
 //! ```
 //!
 //! The jobs that have not come to their end are in memory, too (board.rs); the others are in the journal alone. A node that ends, however it
@@ -19,6 +20,7 @@ mod keeping;
 mod line;
 mod notices;
 mod record;
+mod retry;
 mod running;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ pub use id::{JobId, JobIdError, JobNumber};
 pub use journal::{Journal, JournalError, Taken};
 pub use keeping::{Keeping, Rank};
 pub use record::{Ask, Failure, Notice, Output, Record, Stage, now_ms};
+pub use retry::RETRY_KEPT;
 pub use running::Begun;
 use running::{INTERRUPTED_MAX, waiting};
 
@@ -98,6 +101,9 @@ pub enum JobError {
         /// How many bytes they may take.
         max: u64,
     },
+    /// Its video is not kept any more, or was not.
+    #[error("its video is here no more: send it again (POST /jobs)")]
+    VideoGone,
     /// It changes at this moment.
     #[error("the job changes at this moment: try again")]
     Busy,
@@ -159,9 +165,7 @@ impl Jobs {
                 self.is_own(number).await;
             }
         }
-        let journal = self.journal.clone();
-        // What the journal can't say is kept.
-        let swept = self.store.sweep_kept(move |job| !matches!(journal.get(job), Ok(None))).await?;
+        let swept = self.sweep_at_start().await?;
         if jobs + swept > 0 {
             tracing::info!(jobs, swept_files = swept, "jobs taken up again");
         }
@@ -179,8 +183,14 @@ impl Jobs {
     }
 
     /// Accepts a job: it is safe on disk when this returns.
-    pub async fn accept(
+    pub async fn accept(&self, client: ClientTag, ask: Ask, upload: Upload) -> Result<Accepted, JobError> {
+        self.accept_again(None, client, ask, upload).await
+    }
+
+    /// The same of one that does another one again, if it does.
+    async fn accept_again(
         &self,
+        retry_of: Option<JobId>,
         client: ClientTag,
         ask: Ask,
         mut upload: Upload,
@@ -194,6 +204,7 @@ impl Jobs {
             keeping: Keeping::by(self.node.clone()),
             client,
             ask,
+            retry_of,
             accepted_ms: now_ms(),
             begun: 0,
             interrupted: 0,

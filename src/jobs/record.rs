@@ -23,6 +23,9 @@ pub struct Record {
     pub client: ClientTag,
     /// What is asked for.
     pub ask: Ask,
+    /// The job that it does again, which had failed or was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<JobId>,
     /// When it was accepted, in milliseconds since 1970.
     pub accepted_ms: u64,
     /// How often work on it was begun. More than once where the node ended meanwhile, or nobody had a place for it.
@@ -268,6 +271,7 @@ pub(super) mod tests {
                 trace: None,
                 webhook: None,
             },
+            retry_of: None,
             accepted_ms: 1,
             begun: 0,
             interrupted: 0,

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use super::*;
 use crate::api::Priority;
 use crate::content::ContentId;
-use crate::store::{DataDir, Limits};
+use crate::store::{Budget, DataDir, Limits, PerClient};
 
 const CLIENT: ClientTag = ClientTag(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -100,7 +100,7 @@ async fn a_job_that_ends_its_node_each_time_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_job_ends_once_and_leaves_no_video() {
+async fn a_job_ends_once_and_its_video_stays_for_another_try_alone() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = open(folder.path()).await;
     let number = accept(&jobs, "a").await;
@@ -111,11 +111,100 @@ async fn a_job_ends_once_and_leaves_no_video() {
     assert!(begun.cancel.is_cancelled(), "the work ends");
     assert!(!jobs.finish(number, failed()).await, "it has come to another end");
     jobs.rests();
-    assert_eq!((jobs.unfinished(), files(folder.path())), ((0, 0), 1));
-    // Not wanted once more, it is forgotten.
+    assert_eq!((jobs.unfinished(), files(folder.path())), ((0, 0), 2), "it may be done again");
+    // Not wanted once more, it is forgotten, with its video.
     jobs.cancel(number).await.unwrap().unwrap();
     assert_eq!(jobs.find(number).await.unwrap(), None);
     assert_eq!(jobs.cancel(number).await.unwrap(), None);
+    assert_eq!(files(folder.path()), 1);
+    // What is done leaves none.
+    let number = accept(&jobs, "b").await;
+    jobs.next(1).await.unwrap();
+    assert!(jobs.finish(number, Stage::Done { at_ms: now_ms(), outputs: Vec::new() }).await);
+    assert_eq!(files(folder.path()), 1);
+}
+
+/// Asks for a job to be done again.
+async fn retry(jobs: &Jobs, number: JobNumber) -> Result<Accepted, JobError> {
+    let of = jobs.find(number).await.unwrap().unwrap();
+    let budget = Budget::new(1 << 20, PerClient::AsMuchAsIsLeft);
+    let room = budget.share_of(of.client).room(of.ask.bytes).unwrap();
+    jobs.retry(&of, Jobs::asked_again(&of, Some(SECOND * 2), None), room).await
+}
+
+#[tokio::test]
+async fn what_failed_or_was_cancelled_is_done_again_once_and_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut jobs = open(folder.path()).await;
+    let (mut ask, video) = upload(&jobs, "a").await;
+    ask.idempotency_key = Some("k".into());
+    let number = jobs.accept(CLIENT, ask.clone(), video).await.unwrap().record.number;
+    jobs.cancel(number).await.unwrap();
+    drop(jobs);
+    jobs = open(folder.path()).await;
+    let again = retry(&jobs, number).await.unwrap();
+    let old = jobs.find(number).await.unwrap().unwrap();
+    assert_eq!((again.new, &again.record.retry_of), (true, &Some(old.id())));
+    assert_eq!((again.record.ask.allowed_ms, again.record.client), (2_000, CLIENT));
+    assert_eq!(again.record.ask.idempotency_key, None, "the name is the first request's");
+    // Said again, it is the same job.
+    let same = retry(&jobs, number).await.unwrap();
+    assert_eq!((same.new, same.record.number), (false, again.record.number));
+    assert_eq!(jobs.unfinished().0, 1);
+    // It has a video of its own, whatever becomes of the old one, and it has it after a crash.
+    jobs.cancel(number).await.unwrap();
+    drop(jobs);
+    jobs = open(folder.path()).await;
+    assert_eq!(jobs.find(number).await.unwrap(), None);
+    let begun = jobs.next(1).await.unwrap().record;
+    assert_eq!((begun.number, &begun.retry_of), (again.record.number, &again.record.retry_of));
+    let kept = jobs.store.kept_input(begun.number, begun.ask.content, None).await.unwrap();
+    assert_eq!(ContentId::of(&std::fs::read(&kept).unwrap()), begun.ask.content);
+    // A failed one, too; and one whose video is gone is not.
+    assert!(jobs.finish(begun.number, failed()).await);
+    jobs.rests();
+    let third = retry(&jobs, begun.number).await.unwrap().record.number;
+    jobs.cancel(third).await.unwrap();
+    jobs.store.drop_input(third).await.unwrap();
+    assert!(matches!(retry(&jobs, third).await, Err(JobError::VideoGone)));
+    assert_eq!(jobs.unfinished(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_start_deletes_the_videos_that_no_try_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path()).await;
+    let (done, old, lately) = (accept(&jobs, "a").await, accept(&jobs, "b").await, accept(&jobs, "c").await);
+    for _ in 0..3 {
+        jobs.next(3).await.unwrap();
+    }
+    // As if the node had ended between the journal's word and the deletion.
+    let ends = [
+        (done, Stage::Done { at_ms: now_ms(), outputs: Vec::new() }),
+        (old, Stage::Cancelled { at_ms: now_ms() - RETRY_KEPT.as_millis() as u64 }),
+        (lately, Stage::Cancelled { at_ms: now_ms() }),
+    ];
+    for (number, stage) in ends {
+        let record = jobs.begin_to_end(number, stage).unwrap();
+        jobs.write(&record).await.unwrap();
+    }
+    drop(jobs);
+    assert_eq!(files(folder.path()), 4);
+    let jobs = open(folder.path()).await;
+    let left = jobs.store.kept_inputs().await.unwrap();
+    assert_eq!((left, jobs.unfinished()), (vec![lately], (0, 0)));
+}
+
+#[tokio::test]
+async fn a_retry_counts_as_any_job_of_its_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path()).await;
+    let number = accept(&jobs, "a").await;
+    jobs.cancel(number).await.unwrap();
+    jobs.board.lock().by_client.insert(CLIENT, UNFINISHED_PER_CLIENT_MAX);
+    assert!(matches!(retry(&jobs, number).await, Err(JobError::TooManyOfClient { .. })));
+    jobs.board.lock().by_client.clear();
+    assert!(retry(&jobs, number).await.unwrap().new);
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub(super) async fn measure(node: &Arc<Node>) {
     let bytes = match measured {
         Ok((free, _)) => {
             let cache = node.store.stats();
-            let used = cache.bytes.saturating_add(node.incoming.used_bytes());
+            let used = cache.bytes.saturating_add(node.incoming.used_bytes() + node.store.spare_bytes());
             Budget::default_bytes(free, used, cache.budget_bytes)
         }
         Err(error) => {

@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 
 use super::{Input, Job, Node, NotAll, Served};
 use crate::api::{JobAnswer, JobProgress, JobQuestion};
+use crate::content::ClientTag;
 use crate::jobs::{Begun, Failure, JobError, Jobs, Output, Record, Stage, now_ms};
 use crate::offload::Delivery;
 use crate::profile::Profile;
-use crate::store::{IngestError, Key, Limits, Object, Received, Upload};
+use crate::store::{IngestError, Key, Limits, NoRoom, Object, Received, Room, Upload};
 use crate::trace::{self, Scope, SpanKind, TraceContext, Underway};
 
 /// Jobs of one node under way at once, at the least and at the most; in between as many as the cluster has workers.
@@ -49,6 +50,11 @@ impl Node {
     /// Brings a peer's result here, for one answer.
     pub async fn receive_output(&self, delivery: Delivery, limits: &Limits) -> Result<Received, IngestError> {
         self.store.receive_result(delivery.response.into_body(), limits).await
+    }
+
+    /// Room for a client's video of so many bytes.
+    pub fn room_of(&self, client: ClientTag, bytes: u64) -> Result<Room, NoRoom> {
+        self.incoming.share_of(client).room(bytes)
     }
 
     /// A result of a job that this node keeps, from the cache or from what the job keeps.

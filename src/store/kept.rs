@@ -1,4 +1,4 @@
-//! What jobs keep on disk: their videos until they are done, and their results until they are forgotten.
+//! What jobs keep on disk: their videos until they are over, or longer (`spare.rs`), and their results until they are forgotten.
 //!
 //! In `jobs/`, beside the journal: `NUMBER.input`, and `NUMBER.0.output` for the first result and so on. Files are linked, not
 //! copied: a video that was received and a result that is cached lie on the same disk already.
@@ -122,15 +122,28 @@ impl Store {
     /// Deletes a job's video; one that is not there is none to delete.
     pub async fn drop_input(&self, job: JobNumber) -> io::Result<()> {
         let dir = self.folder.clone();
+        self.spares.let_go(job);
         blocking(move || remove(input_path(&dir, job))).await
     }
 
     /// Deletes all that is kept of a job, which has so many results.
     pub async fn drop_kept(&self, job: JobNumber, outputs: usize) -> io::Result<()> {
         let dir = self.folder.clone();
+        self.spares.let_go(job);
         blocking(move || {
             remove(input_path(&dir, job))?;
             (0..outputs).try_for_each(|at| remove(output_path(&dir, job, at)))
+        })
+        .await
+    }
+
+    /// The jobs whose videos are kept.
+    pub async fn kept_inputs(&self) -> io::Result<Vec<JobNumber>> {
+        let dir = self.folder.clone();
+        blocking(move || {
+            let listed = layout::list(dir.jobs())?.into_iter();
+            let inputs = listed.filter(|(name, ..)| name.ends_with(layout::INPUT_SUFFIX));
+            Ok(inputs.filter_map(|(name, ..)| layout::job_of(&name)).collect())
         })
         .await
     }
@@ -158,7 +171,7 @@ impl Store {
     }
 }
 
-fn input_path(dir: &DataDir, job: JobNumber) -> PathBuf {
+pub(super) fn input_path(dir: &DataDir, job: JobNumber) -> PathBuf {
     dir.jobs().join(format!("{job}{}", layout::INPUT_SUFFIX))
 }
 
@@ -184,13 +197,15 @@ fn link(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
     }
 }
 
-fn remove(path: PathBuf) -> io::Result<()> {
+pub(super) fn remove(path: PathBuf) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -3,7 +3,7 @@
 //! - the data folder ([`DataDir`]): files in the making, locked to one node, swept at the start (`folder/`);
 //! - bodies to disk, hashed on the way, within the budget for uploads (`receive/`);
 //! - finished results, found by what they were made of; small ones that were asked for lately also in memory (`cache/`);
-//! - what jobs keep: their journal, their videos, their results (`kept.rs`);
+//! - what jobs keep: their journal, their videos, their results (`kept.rs`), and videos for another try (`spare.rs`);
 //! - [`files`]: a result is a set of named files; the form in which several of them lie in one.
 //!
 //! It knows nothing of HTTP, of peers or of what is in a video.
@@ -13,9 +13,11 @@ pub mod files;
 mod folder;
 mod kept;
 mod receive;
+mod spare;
 
 use std::error::Error;
 use std::io;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use hyper::body::Body;
@@ -35,6 +37,7 @@ use crate::workers::Verified;
 pub struct Store {
     folder: DataDir,
     cache: cache::Cache,
+    spares: Arc<spare::Spares>,
 }
 
 impl Store {
@@ -50,7 +53,10 @@ impl Store {
         events: Events,
     ) -> Result<Self, CacheError> {
         let cache = cache::Cache::open(&folder, results_bytes_max, encoder_version, events)?;
-        Ok(Self { folder, cache })
+        let spares = spare::Spares::new(folder.clone(), results_bytes_max, cache.reserve());
+        let reserve: Weak<spare::Spares> = Arc::downgrade(&spares);
+        folder.set_reserve(reserve);
+        Ok(Self { folder, cache, spares })
     }
 
     /// The folder, for what makes files itself: results, and what goes into them.

@@ -22,6 +22,7 @@ mod hostile;
 mod http;
 mod jobs;
 mod jobs_killed;
+mod jobs_retried;
 mod kernel;
 mod keys;
 mod lab;

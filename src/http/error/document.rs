@@ -93,10 +93,34 @@ impl ApiError {
             Self::DeadlineTooShort { .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, "deadline-too-short", "Deadline too short")
             }
+            Self::JobElsewhere { .. }
+            | Self::NoOutput { .. }
+            | Self::JobNotOver { .. }
+            | Self::JobDone { .. }
+            | Self::VideoGone
+            | Self::KeyOfAnother
+            | Self::TooManyJobs(_)
+            | Self::CopiesFull(_)
+            | Self::NotCopied(_)
+            | Self::JobBusy
+            | Self::Interrupted { .. } => self.job_class(),
+            Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
+            Self::NoRoomEver { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no-room", "No room for that much"),
+            Self::Crashed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "crashed", "ffmpeg crashed"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+
+    /// The same of what is wrong with a job: else it is one that its node has given up.
+    const fn job_class(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
             Self::JobElsewhere { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "job-elsewhere", "The job's node does not answer")
             }
             Self::NoOutput { .. } => (StatusCode::NOT_FOUND, "no-output", "No such result of the job"),
+            Self::JobNotOver { .. } => (StatusCode::CONFLICT, "job-not-over", "The job is not over"),
+            Self::JobDone { .. } => (StatusCode::CONFLICT, "job-done", "The job is done"),
+            Self::VideoGone => (StatusCode::GONE, "video-gone", "The job's video is gone"),
             Self::KeyOfAnother => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "Idempotency-Key used before")
             }
@@ -108,13 +132,7 @@ impl ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-copied", "The job can't be kept here")
             }
             Self::JobBusy => (StatusCode::SERVICE_UNAVAILABLE, "job-busy", "The job changes now"),
-            Self::Interrupted { .. } => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "interrupted", "The node ended while it was at it")
-            }
-            Self::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "Disk full"),
-            Self::NoRoomEver { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no-room", "No room for that much"),
-            Self::Crashed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "crashed", "ffmpeg crashed"),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "interrupted", "The node ended while it was at it"),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::access::AccessError;
 use crate::api::{JobState, wait_seconds};
 use crate::auth::AuthError;
 use crate::gate::GateError;
+use crate::jobs::RETRY_KEPT;
 use crate::node::ListenError;
 use crate::profile::ProfileName;
 
@@ -218,6 +219,28 @@ pub enum ApiError {
         /// What to do.
         hint: String,
     },
+    /// A job is to be done again that has not come to its end.
+    #[error(
+        "the job is {state}: it can be done again when it has failed or was cancelled; wait for its end, or cancel it"
+    )]
+    JobNotOver {
+        /// How far it is.
+        state: JobState,
+    },
+    /// A job is to be done again that is done.
+    #[error(
+        "the job is done, and its output is at {outputs}: to have it made once more, send the video again (POST /jobs)"
+    )]
+    JobDone {
+        /// Where its results are.
+        outputs: String,
+    },
+    /// The video of a job that is to be done again is not kept any more.
+    #[error(
+        "the job's video is here no more: it is kept for {} after a job's end, unless others need the room; send it again (POST /jobs)",
+        humantime::format_duration(RETRY_KEPT)
+    )]
+    VideoGone,
     /// The client's name of the request stands for another one.
     #[error("the Idempotency-Key was given to another request before: give each request a name of its own")]
     KeyOfAnother,

@@ -74,6 +74,7 @@ impl From<JobError> for ApiError {
             }
             JobError::KeyOfAnother => Self::KeyOfAnother,
             JobError::TooManyResults { .. } => Self::CopiesFull(error.to_string()),
+            JobError::VideoGone => Self::VideoGone,
             JobError::Busy => Self::JobBusy,
             JobError::Io(io) if is_full(&io) => Self::DiskFull,
             error => Self::Internal(error.to_string()),

@@ -21,6 +21,7 @@ pub(super) fn of(node: &Node, record: &Record) -> JobJson {
         state: stage.state(),
         node: keeping.holder.clone(),
         kept_at: keeping.keepers(),
+        retry_of: record.retry_of.clone(),
         content: ask.content,
         bytes: ask.bytes,
         filename: ask.filename.clone(),

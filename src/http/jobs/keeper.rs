@@ -14,10 +14,10 @@ use crate::jobs::{JobId, Record};
 use crate::node::Node;
 
 /// Where a job was found.
-struct Found {
-    job: JobJson,
+pub(super) struct Found {
+    pub(super) job: JobJson,
     /// The node that told of it; none: this one.
-    by: Option<Arc<Identity>>,
+    pub(super) by: Option<Arc<Identity>>,
 }
 
 /// A job, wherever it is kept.
@@ -61,15 +61,15 @@ pub(super) async fn cancel_here(node: &Arc<Node>, id: &JobId) -> Result<Option<R
     Ok(cancelled)
 }
 
-fn not_found(id: &JobId) -> ApiError {
+pub(super) fn not_found(id: &JobId) -> ApiError {
     ApiError::NotFound(format!("/jobs/{id}"))
 }
 
-fn away(node: &NodeName, why: &str) -> ApiError {
+pub(super) fn away(node: &NodeName, why: &str) -> ApiError {
     ApiError::JobElsewhere { node: node.to_string(), why: why.to_owned() }
 }
 
-async fn located(node: &Arc<Node>, id: &JobId) -> Result<Found, ApiError> {
+pub(super) async fn located(node: &Arc<Node>, id: &JobId) -> Result<Found, ApiError> {
     let own = &node.identity().name;
     let copy = own_word(node, id).await?;
     if let Some(job) = copy.as_ref().filter(|job| job.node == *own) {

@@ -3,6 +3,7 @@
 mod json;
 mod keeper;
 mod output;
+mod retry;
 mod stream;
 
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use crate::trace;
 use crate::webhooks::{Target, TargetError};
 
 pub(super) use output::{kept, output};
+pub(super) use retry::retry;
 pub(super) use stream::events;
 
 /// Jobs on a page, unless the client says otherwise, and at the most.
@@ -57,7 +59,13 @@ pub(super) async fn accept(node: &Arc<Node>, client: IpAddr, head: Parts, body: 
         linger(&head, rest, &outcome);
     }
     match outcome {
-        Ok(accepted) => answer_accepted(node, &head, &accepted),
+        Ok(Accepted { record, new }) => {
+            let mut response = answer_accepted(&json::of(node, &record), new);
+            if request::prefers_async(&head) {
+                set_header(&mut response, "preference-applied", "respond-async");
+            }
+            response
+        }
         Err(error) => {
             node.tell_refused((error.status().as_u16(), error.slug()), &error, &Timings::new(arrived));
             problem(&error)
@@ -90,6 +98,11 @@ async fn take(
         webhook,
     };
     let accepted = node.jobs().accept(client, ask, upload).await?;
+    copied(node, accepted).await
+}
+
+/// A job that is accepted, and kept by a second node as well by now, if that can be.
+async fn copied(node: &Arc<Node>, accepted: Accepted) -> Result<Accepted, ApiError> {
     if !accepted.new {
         return Ok(accepted);
     }
@@ -112,16 +125,12 @@ fn webhook(node: &Node, head: &Parts) -> Result<Option<String>, ApiError> {
     Ok(Some(url))
 }
 
-fn answer_accepted(node: &Node, head: &Parts, Accepted { record, new }: &Accepted) -> Response<Body> {
-    let job = json::of(node, record);
-    let status = if *new || !job.state.is_over() { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let mut response = json(status, &job);
+fn answer_accepted(job: &JobJson, new: bool) -> Response<Body> {
+    let status = if new || !job.state.is_over() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let mut response = json(status, job);
     let location = format!("/jobs/{}", job.id);
     set_header(&mut response, LOCATION, &location);
     set_header(&mut response, CONTENT_LOCATION, &location);
-    if request::prefers_async(head) {
-        set_header(&mut response, "preference-applied", "respond-async");
-    }
     response
 }
 
@@ -155,6 +164,7 @@ fn named(text: &str) -> Result<JobId, ApiError> {
 pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<JobAnswer, ApiError> {
     let records = match question {
         JobQuestion::Show { id } => node.jobs().find(id.number).await?.into_iter().collect(),
+        JobQuestion::Retry { id, allowed_ms } => return Ok(retry::answer(node, &id, allowed_ms).await),
         JobQuestion::Cancel { id } => keeper::cancel_here(node, &id).await?.into_iter().collect(),
         JobQuestion::List(filter) => {
             let view = node.view();
@@ -163,7 +173,8 @@ pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<Jo
             node.jobs().list(filter, away).await?
         }
     };
-    Ok(JobAnswer { jobs: records.iter().map(|record| json::of(node, record)).collect() })
+    let jobs = records.iter().map(|record| json::of(node, record)).collect();
+    Ok(JobAnswer { jobs, ..JobAnswer::default() })
 }
 
 /// `GET /jobs`: the jobs of the client that asks, on all nodes; of everybody for an administrator's token, and, where there are no

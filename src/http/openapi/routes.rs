@@ -87,6 +87,17 @@ fn jobs() -> Vec<Described> {
         let route = one(id, "A job's result").takes(Header, "Range", "One range of bytes", text_of(RANGE));
         fetched(route)
     };
+    let retry = one("retryJob", "Does a job again that failed or was cancelled")
+        .takes(
+            Header,
+            "X-Deadline-Ms",
+            "Milliseconds that it may take; as many as before without it",
+            integer(1, None),
+        )
+        .json::<JobJson>(202, "It is a new job, safe on disk")
+        .json::<JobJson>(200, "The same was asked for again before, and is done")
+        .problem(409, "The job is not over, or it is done")
+        .problem(410, "Its video is not kept any more");
     let events = one("watchJob", "How far a job is, until it is over")
         .takes(Header, "Last-Event-ID", "Begins after that event", text())
         .content(200, "Server-sent events", &[(EVENT_STREAM, plain())]);
@@ -101,6 +112,7 @@ fn jobs() -> Vec<Described> {
                 .json::<JobJson>(200, "As it is now")
                 .done(),
         ),
+        ("/jobs/{id}/retry", HttpMethod::Post, retry.done()),
         ("/jobs/{id}/events", HttpMethod::Get, events.done()),
         ("/jobs/{id}/output", HttpMethod::Get, output("jobOutput").done()),
         (

@@ -18,7 +18,7 @@ use starling_overlay::NodeName;
 
 use super::record::Ask;
 use super::{JobNumber, Record};
-use crate::api::{JobFilter, JobState};
+use crate::api::JobFilter;
 use crate::content::{ClientTag, ContentId};
 use crate::store::is_full;
 
@@ -199,9 +199,11 @@ impl Journal {
             let mut works = transaction.open_table(WORKS)?;
             let number = record.number.0;
             jobs.insert(number, &*bytes_of(record))?;
-            // What this node's own jobs are found by stays with them.
+            // What this node's own jobs are found by stays with them, while they are of use.
             let work = work_of(record.client, &record.ask);
-            if works.get(&work)?.is_none() {
+            let before = works.get(&work)?.map(|number| number.value());
+            let before = before.map(|number| record_of(&jobs, number)).transpose()?.flatten();
+            if before.is_none_or(|before| before.number < record.number && before.may_be_done_again()) {
                 works.insert(&work, number)?;
             }
             if let Some(key) = key_of(record.client, &record.ask)
@@ -330,9 +332,7 @@ fn found_before(
     client: ClientTag,
     ask: &Ask,
 ) -> Result<Taken> {
-    let job = |number: u128| -> Result<Option<Record>> {
-        Ok(jobs.get(number)?.and_then(|bytes| read(bytes.value())))
-    };
+    let job = |number| record_of(jobs, number);
     if let Some(key) = key_of(client, ask)
         && let Some(number) = keys.get(&key)?
         && let Some(record) = job(number.value())?
@@ -342,11 +342,15 @@ fn found_before(
     }
     if let Some(number) = works.get(&work_of(client, ask))?
         && let Some(record) = job(number.value())?
-        && !matches!(record.stage.state(), JobState::Failed | JobState::Cancelled)
+        && !record.may_be_done_again()
     {
         return Ok(Taken::Before(Box::new(record)));
     }
     Ok(Taken::New)
+}
+
+fn record_of(jobs: &impl ReadableTable<u128, &'static [u8]>, number: u128) -> Result<Option<Record>> {
+    Ok(jobs.get(number)?.and_then(|bytes| read(bytes.value())))
 }
 
 /// A record that can't be read is of a newer version: it is left as it is, and not shown.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::JobState;
 use crate::jobs::record::{Failure, Stage, tests::record};
 
 fn opened() -> (tempfile::TempDir, Journal) {

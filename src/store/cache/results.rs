@@ -16,7 +16,7 @@ use super::object::{Hold, Object};
 use super::version;
 use crate::events::{Events, NodeEvent};
 use crate::store::DataDir;
-use crate::store::folder::layout;
+use crate::store::folder::{Reserve, layout};
 use crate::trace::spawn_blocking;
 use crate::workers::Verified;
 
@@ -118,9 +118,14 @@ impl Cache {
         cache.rebuild().map_err(failed)?;
         cache.evict_down_to(budget_bytes);
         found.tell(&cache.stats());
-        let reserve: Weak<Inner> = Arc::downgrade(&cache.0);
+        let reserve: Weak<dyn Reserve> = Arc::downgrade(&cache.reserve());
         dir.set_reserve(reserve);
         Ok(cache)
+    }
+
+    /// Its results, as what gives up some of the disk.
+    pub fn reserve(&self) -> Arc<dyn Reserve> {
+        Arc::<Inner>::clone(&self.0)
     }
 
     /// Whether there is an entry, as far as the index knows.
