@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod content;
 pub mod dashboard;
+mod draft;
 pub mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -9,11 +9,11 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, Gid, Uid, fchown, flock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tempfile::NamedTempFile;
 
 use super::quota::Quota;
 use super::scope::Scope;
 use super::secret::{TokenHash, new_token};
+use crate::draft;
 
 /// Longest name of a token.
 const NAME_BYTES_MAX: usize = 64;
@@ -288,13 +288,9 @@ fn text_or_none(path: &Path) -> Result<String, TokenFileError> {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// One writer at a time, by the folder's lock: the file itself is replaced.
 fn lock(path: &Path) -> Result<File, TokenFileError> {
-    let locked = File::open(folder_of(path)).and_then(|folder| {
+    let locked = File::open(draft::folder_of(path)).and_then(|folder| {
         flock(folder.as_fd(), FlockOperation::LockExclusive)?;
         Ok(folder)
     });
@@ -306,7 +302,7 @@ fn lock(path: &Path) -> Result<File, TokenFileError> {
 fn replace(path: &Path, text: &str) -> Result<(), TokenFileError> {
     let unwritable = |source| TokenFileError::Unwritable { path: path.into(), source };
     let write = || {
-        let mut file = NamedTempFile::new_in(folder_of(path))?;
+        let mut file = draft::beside(path, 0o600)?;
         file.write_all(text.as_bytes())?;
         let mode = match std::fs::metadata(path) {
             Ok(meta) => {

@@ -166,6 +166,7 @@ impl Args {
 
 /// Runs it.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    super::is_no_file("--output", &args.output)?;
     let json = args.json;
     let options = args.options();
     let stop = CancellationToken::new();

@@ -1,10 +1,10 @@
 //! `starling config`: the TOML file of a node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use starling::config::{EXAMPLE, NodeConfig, NodeOptions};
+use starling::config::{ConfigErrors, EXAMPLE, NodeConfig, NodeOptions};
 
 use super::node::EXIT_USAGE;
 use super::out;
@@ -20,8 +20,8 @@ pub struct Args {
 enum Command {
     /// Print a file with every key, what it does, and its default
     Example,
-    /// Read files as `starling node --config` does, with the keys, tokens, certificates and profiles that they name, and say of each what
-    /// is wrong first: exit status 2 if anything is. Flags and the environment are left aside
+    /// Read files as `starling node --config` does, with the keys, tokens, certificates and profiles that they name, and say of each all
+    /// that is wrong: exit status 2 if anything is. Flags and the environment are left aside
     Check {
         /// TOML files, each of one node
         #[arg(required = true, value_name = "FILE")]
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut failed = false;
     for file in files {
-        match NodeOptions::from_file(file).and_then(NodeConfig::from_options) {
+        match checked(file) {
             Ok(config) => out::lines(&format!(
                 "{}: node {} in zone {}, gossip {}, HTTP {}",
                 file.display(),
@@ -49,12 +49,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 config.gossip,
                 config.http
             ))?,
-            Err(error) => {
+            Err(errors) => {
                 failed = true;
-                let name = if error.names_file() { String::new() } else { format!("{}: ", file.display()) };
-                out::complain(format_args!("starling config: {name}{error}"));
+                for error in errors.iter() {
+                    let name =
+                        if error.names_file() { String::new() } else { format!("{}: ", file.display()) };
+                    out::complain(format_args!("starling config: {name}{error}"));
+                }
             }
         }
     }
     Ok(if failed { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS })
+}
+
+/// What a file says, or all that is wrong with it: lines that can't be read, and values of the others.
+fn checked(file: &Path) -> Result<NodeConfig, ConfigErrors> {
+    let (options, unread) = NodeOptions::readable_of_file(file)?;
+    match (unread, NodeConfig::from_options(options)) {
+        (None, config) => config,
+        (Some(unread), Ok(_)) => Err(unread),
+        (Some(unread), Err(errors)) => Err(unread.and(errors)),
+    }
 }

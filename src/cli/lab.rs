@@ -164,6 +164,10 @@ impl LabArgs {
     /// The lab's options, and the arguments that give them again.
     fn split(self) -> anyhow::Result<(Options, Vec<String>)> {
         let base_folder = self.dir.unwrap_or_else(labs_folder);
+        super::is_no_file("--dir", &base_folder)?;
+        if let Some(logs) = &self.logs {
+            super::is_no_file("--logs", logs)?;
+        }
         let mut again = vec!["lab".to_owned()];
         let mut say = |name: &str, value: String| again.push(format!("--{name}={value}"));
         let path = |path: &PathBuf| -> anyhow::Result<String> {

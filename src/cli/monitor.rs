@@ -72,8 +72,8 @@ pub fn run(args: MonitorArgs) -> anyhow::Result<ExitCode> {
     let history = args.history.clone();
     let config = match NodeConfig::from_options(options(args)) {
         Ok(config) => config,
-        Err(error) => {
-            super::out::complain(format_args!("starling monitor: {error}"));
+        Err(errors) => {
+            errors.iter().for_each(|error| super::out::complain(format_args!("starling monitor: {error}")));
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };

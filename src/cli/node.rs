@@ -37,8 +37,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let config = match configure(args) {
         Ok(config) => config,
-        Err(error) => {
-            super::out::complain(format_args!("starling node: {error}"));
+        Err(errors) => {
+            errors.iter().for_each(|error| super::out::complain(format_args!("starling node: {error}")));
             return Ok(ExitCode::from(EXIT_USAGE));
         }
     };
@@ -55,7 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn configure(args: Args) -> Result<NodeConfig, starling::config::ConfigError> {
+fn configure(args: Args) -> Result<NodeConfig, starling::config::ConfigErrors> {
     let options = match &args.config {
         Some(path) => args.options.or(NodeOptions::from_file(path)?),
         None => args.options,

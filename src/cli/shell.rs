@@ -35,6 +35,7 @@ pub fn completions(args: &CompletionsArgs, mut command: Command) -> anyhow::Resu
 /// Writes the pages.
 pub fn man(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> {
     let told = || format!("can't write manual pages into {}", args.dir.display());
+    super::is_no_file("starling man", &args.dir)?;
     std::fs::create_dir_all(&args.dir).with_context(told)?;
     clap_mangen::generate_to(command, &args.dir).with_context(told)?;
     Ok(ExitCode::SUCCESS)

@@ -71,6 +71,7 @@ pub struct Args {
 
 /// Runs it: exit 1 if a file did not come back.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    super::is_no_file("--output-dir", &args.output_dir)?;
     let named = args.files;
     // Standard input may come slowly.
     let sources = tokio::task::spawn_blocking(move || sources::expand(&named)).await?;

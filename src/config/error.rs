@@ -1,5 +1,6 @@
 //! Why a configuration can't be used.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::KeyFileError;
@@ -53,6 +54,71 @@ pub enum ConfigError {
     /// The host's name is no node name and none was given.
     #[error("the host's name {0:?} can't serve as node name: give --name")]
     HostName(String),
+}
+
+/// All that is wrong with a configuration, as far as it can be told at once: one fault at least.
+#[derive(Debug)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Each fault.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+
+    /// These, and then those.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+}
+
+/// A line a fault.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if at == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}
+
+/// The faults that were found until now.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<ConfigError>);
+
+impl Faults {
+    /// What was checked; none if that is a fault, which is kept.
+    pub(super) fn keep<T>(&mut self, checked: Result<T, impl Into<ConfigError>>) -> Option<T> {
+        checked.map_err(|error| self.0.push(error.into())).ok()
+    }
+
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Those of a file, in the order of its lines.
+    pub(super) fn sort_by_line(&mut self) {
+        self.0.sort_by_key(|error| match error {
+            ConfigError::FileInvalid { line, .. } => *line,
+            _ => 0,
+        });
+    }
+
+    /// All that was found, if anything was.
+    pub(super) fn found(self) -> Option<ConfigErrors> {
+        (!self.0.is_empty()).then_some(ConfigErrors(self.0))
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "errors are passed as they come")]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use starling_overlay::{KEY_BYTES, Keyring, KeyringError};
-use tempfile::NamedTempFile;
+
+use crate::draft;
 
 /// A key file and what stood in it when it was read last.
 #[derive(Clone, Debug)]
@@ -70,9 +71,7 @@ impl KeyFile {
     /// another one.
     pub fn create(path: &Path) -> Result<(), NewKeyFileError> {
         let unwritable = |source| NewKeyFileError::Unwritable { path: path.to_owned(), source };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // Of mode 600.
-        let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(unwritable)?;
+        let mut file = draft::beside(path, 0o600).map_err(unwritable)?;
         file.write_all(Self::new_line().as_bytes()).map_err(unwritable)?;
         file.as_file().sync_all().map_err(unwritable)?;
         match file.persist_noclobber(path) {
@@ -135,6 +134,9 @@ mod tests {
         assert_eq!(KeyFile::read(path).unwrap().keys, file.keys);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
         let nowhere = KeyFile::create(&folder.path().join("none/cluster.key"));
-        assert!(matches!(nowhere, Err(NewKeyFileError::Unwritable { .. })));
+        let told = nowhere.unwrap_err().to_string();
+        let folder = folder.path().join("none");
+        let expected = format!("{}/cluster.key: there is no folder {}", folder.display(), folder.display());
+        assert!(told.ends_with(&expected), "{told}");
     }
 }

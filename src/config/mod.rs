@@ -12,7 +12,7 @@ mod validated;
 mod values;
 
 pub use advertise::{Advertise, AdvertiseError};
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrors};
 pub use keys::{KeyFile, KeyFileError, NewKeyFileError};
 pub use list::List;
 pub use options::{LogFormat, NodeOptions, SandboxMode};

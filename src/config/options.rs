@@ -1,11 +1,13 @@
 //! The options of `starling node` as a user gives them, each one optional.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{ConfigError, List};
+use super::error::Faults;
+use super::{ConfigError, ConfigErrors, List};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
@@ -150,11 +152,48 @@ options! {
     log: LogFormat, env "STARLING_LOG", value "FORMAT";
 }
 
+/// Faults of one file that are told at once, at the most.
+const FAULTS_MAX: usize = 100;
+
+/// A text with spaces in place of the lines that this part of it lies in: all else stays where it is.
+fn without_lines(text: &str, part: Range<usize>) -> String {
+    let (start, end) = (part.start.min(text.len()), part.end.min(text.len()));
+    let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[end..].find('\n').map_or(text.len(), |at| end + at);
+    let blank: String = text[begin..end].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+    format!("{}{blank}{}", &text[..begin], &text[end..])
+}
+
 impl NodeOptions {
     /// Reads options from a TOML file whose keys are the long flags' names.
-    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+    pub fn from_file(path: &Path) -> Result<Self, ConfigErrors> {
+        match Self::readable_of_file(path)? {
+            (options, None) => Ok(options),
+            (_, Some(faults)) => Err(faults),
+        }
+    }
+
+    /// The same of what can be read of it, and what is wrong with the other lines.
+    pub fn readable_of_file(path: &Path) -> Result<(Self, Option<ConfigErrors>), ConfigErrors> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::FileUnreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ConfigError::in_file(path, &text, &error))
+        let (mut rest, mut faults) = (text.clone(), Faults::default());
+        loop {
+            let read = toml::from_str(&rest);
+            let span = read.as_ref().err().and_then(toml::de::Error::span);
+            let read = read.map_err(|error| ConfigError::in_file(path, &text, &error));
+            let options = faults.keep(read);
+            faults.sort_by_line();
+            if let Some(options) = options {
+                return Ok((options, faults.found()));
+            }
+            // Without the line that is wrong, the others may be right. Where the form is broken, what comes behind can't be told.
+            let has_form = |text: &str| text.parse::<toml::Table>().is_ok();
+            let span = span.filter(|_| faults.count() < FAULTS_MAX && has_form(&rest));
+            match span.map(|span| without_lines(&rest, span)) {
+                Some(left) if left != rest && has_form(&left) => rest = left,
+                _ => return faults.found().map_or_else(|| unreachable!("one was kept"), Err),
+            }
+        }
     }
 }

@@ -104,6 +104,43 @@ fn a_flag_beats_the_file_and_a_file_with_an_unknown_key_is_refused() {
 }
 
 #[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let options = NodeOptions {
+        name: Some("a b".into()),
+        workers: Some(0),
+        load_weight: Some(-1.0),
+        rtt_weight: Some(f64::NAN),
+        deadline: Some("2m".into()),
+        deadline_max: Some("1m".into()),
+        private_results: Some(true),
+        ..NodeOptions::default()
+    };
+    let error = NodeConfig::from_options(options).unwrap_err();
+    let told: Vec<_> =
+        error.iter().map(|error| error.to_string().split(' ').next().unwrap().to_owned()).collect();
+    let expected =
+        ["--name", "--workers", "--load-weight", "--rtt-weight", "--deadline-max", "--private-results"];
+    assert_eq!(told, expected);
+    assert_eq!(error.to_string().lines().count(), told.len());
+    // So of a file: each line is told with its own number; what is behind a broken form is not guessed at.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.toml");
+    let lines = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let told = NodeOptions::readable_of_file(&path);
+        let told = told.map_or_else(Some, |(options, told)| {
+            assert_eq!(options.zone.as_deref(), Some("FRA"), "what can be read is read");
+            told
+        });
+        let told = told.iter().flat_map(ConfigErrors::iter).map(ToString::to_string);
+        told.map(|told| told.split("line ").nth(1).unwrap().chars().next().unwrap()).collect::<String>()
+    };
+    assert_eq!(lines("zone = \"FRA\"\n"), "");
+    assert_eq!(lines("nmae = \"é\"\nworkers = \"x\"\nzone = \"FRA\"\nqueue = -1\n"), "124");
+    assert_eq!(lines("nmae = \"é\"\nzone = \n queue = -1\n"), "2");
+}
+
+#[test]
 fn the_example_has_every_key_and_can_be_used() {
     // What is behind a # without a space is a key.
     let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {

@@ -1,6 +1,7 @@
 //! The configuration that a node runs with: every value checked, every default filled in.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +10,22 @@ use bytesize::ByteSize;
 use hyper::Uri;
 use starling_overlay::{CLUSTER_NAME_BYTES_MAX, NodeName, NodeNameError, Overlay, Timing, Zone, ZoneError};
 
-use super::error::{ConfigError, invalid};
+use super::error::{ConfigError, ConfigErrors, Faults, invalid};
 use super::values::{
-    DEADLINE_MAX, bytes, bytes_if_given, deadlines, duration, in_range, items, parse, seeds, weight,
+    DEADLINE_MAX, bytes, bytes_if_given, deadlines, duration, in_range, items, parse, seeds, weights,
 };
 use super::{Advertise, AdvertiseError, KeyFile, List, LogFormat, NodeOptions, SandboxMode, otlp};
 use crate::access::TokenFile;
 use crate::gate::{Hosts, Origins};
 use crate::profile::{ProfileSet, ProfileSetError};
 use crate::tls::{Certificate, CertificateFiles};
-use crate::webhooks::{Secrets, Sender};
+use crate::webhooks::Sender;
 use crate::workers::HardwareMode;
-use starling_placement::policy::{Policy, PolicyKind, ScoreWeights};
+use starling_placement::policy::{Policy, PolicyKind};
 
 const QUEUE_JOBS_MAX: u16 = 10_000;
 const WORKERS_MAX: u16 = 1_024;
+const CONNECTIONS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// Name of a cluster that was given none.
 pub const DEFAULT_CLUSTER: &str = "starling";
@@ -125,9 +127,11 @@ fn own_name(given: Option<String>) -> Result<NodeName, ConfigError> {
 }
 
 /// The names given, and those that this node and its seeds have anyway.
-fn hosts(given: Option<List>, name: &NodeName, join: &[String]) -> Result<Hosts, ConfigError> {
+fn hosts(given: Option<List>, name: Option<&NodeName>, join: &[String]) -> Result<Hosts, ConfigError> {
     let mut hosts = items("allow-host", given, |items| Hosts::of(items.iter().map(String::as_str)))?;
-    hosts.add(name.as_str());
+    if let Some(name) = name {
+        hosts.add(name.as_str());
+    }
     hosts.add_machine(&host_name());
     for (host, _) in join.iter().filter_map(|seed| seed.rsplit_once(':')) {
         hosts.add(host);
@@ -182,8 +186,8 @@ fn webhooks(secrets: Option<PathBuf>, allow_private: Option<bool>) -> Result<Opt
         }
         (None, _) => Ok(None),
         (Some(path), allow_private) => {
-            let secrets = Secrets::read(&path).map_err(|error| invalid("webhook-secret-file", error))?;
-            Ok(Some(Sender::new(secrets, allow_private.unwrap_or_default())))
+            let sender = Sender::read(path, allow_private.unwrap_or_default());
+            Ok(Some(sender.map_err(|error| invalid("webhook-secret-file", error))?))
         }
     }
 }
@@ -204,90 +208,113 @@ fn default_workers() -> u16 {
 }
 
 impl NodeConfig {
-    /// Checks the options and fills in what they leave open. Reads the key file and the profile files, and touches nothing else.
-    pub fn from_options(options: NodeOptions) -> Result<Self, ConfigError> {
-        let name = own_name(options.name)?;
+    /// Checks the options and fills in what they leave open. Reads the key file and the profile files, and touches nothing else. What is
+    /// wrong is told of all options at once.
+    #[expect(clippy::too_many_lines, reason = "a line an option, twice")]
+    pub fn from_options(options: NodeOptions) -> Result<Self, ConfigErrors> {
+        let mut faults = Faults::default();
+        let found = &mut faults;
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 5000);
-        let defaults = ScoreWeights::PAPER;
-        let weights = ScoreWeights::new(
-            weight("load-weight", options.load_weight, defaults.load())?,
-            weight("rtt-weight", options.rtt_weight, defaults.rtt())?,
-        )
-        .map_err(|error| invalid("load-weight", error))?;
-        let (deadline, deadline_max) = deadlines(options.deadline, options.deadline_max)?;
-        let join = seeds(options.join)?;
         let keyed = options.key_file.is_some();
         if options.plain_peers == Some(true) && options.tls_cert.is_some() {
-            return Err(invalid(
-                "plain-peers",
-                "with --tls-cert nodes are asked by TLS alone: give one of the two",
-            ));
+            let why = "with --tls-cert nodes are asked by TLS alone: give one of the two";
+            found.keep(Err::<(), _>(invalid("plain-peers", why)));
         }
+        let name = found.keep(own_name(options.name));
+        let zone = options.zone.as_deref().unwrap_or("default").parse();
+        let zone = found.keep(zone.map_err(|error: ZoneError| invalid("zone", error)));
         let advertise = options.advertise.map(|text| text.parse()).transpose();
-        Ok(Self {
-            zone: options
-                .zone
-                .as_deref()
-                .unwrap_or("default")
-                .parse()
-                .map_err(|error: ZoneError| invalid("zone", error))?,
-            gossip: options.gossip.unwrap_or(any),
-            http: options.http.unwrap_or(any),
-            advertise: advertise.map_err(|error: AdvertiseError| invalid("advertise", error))?,
-            advertise_http: options
-                .advertise_http
-                .map(|port| in_range("advertise-http", port, 1..=u16::MAX))
-                .transpose()?,
-            workers: in_range("workers", options.workers.unwrap_or_else(default_workers), 1..=WORKERS_MAX)?,
-            queue_capacity_jobs: in_range("queue", options.queue.unwrap_or(64), 1..=QUEUE_JOBS_MAX)?,
-            data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("starling-data").join(name.as_str())),
-            cache_bytes: bytes("cache-bytes", options.cache_bytes, ByteSize::gib(10))?,
-            upload_bytes_max: bytes("upload-bytes-max", options.upload_bytes_max, ByteSize::gib(4))?,
-            incoming_bytes: bytes_if_given("incoming-bytes", options.incoming_bytes)?,
-            incoming_bytes_per_client: bytes_if_given(
-                "incoming-bytes-per-client",
-                options.incoming_bytes_per_client,
-            )?,
-            connections_max: in_range(
-                "connections-max",
-                options.connections_max.unwrap_or(4096),
-                1..=1_000_000,
-            )?,
-            connections_per_client: options
-                .connections_per_client
-                .map(|max| in_range("connections-per-client", max, 1..=1_000_000))
-                .transpose()?,
-            uploads_per_client: in_range(
-                "uploads-per-client",
-                options.uploads_per_client.unwrap_or(256),
-                1..=1_000_000,
-            )?,
-            sandbox: options.sandbox.unwrap_or_default(),
-            hardware: parse("hardware", options.hardware, HardwareMode::default())?,
-            profiles: profiles(options.profiles)?,
-            policy: Policy { kind: parse("policy", options.policy, PolicyKind::default())?, weights },
-            deadline,
-            deadline_max,
-            job_retention: duration("job-retention", options.job_retention, DEADLINE_MAX)?,
-            drain: duration("drain", options.drain, Duration::from_secs(30))?,
-            timing: parse("timing", options.timing, Timing::default())?,
-            cluster: cluster_name(options.cluster)?,
-            certificate: certificate((options.tls_cert, options.tls_key), keyed)?,
-            plain_peers: options.plain_peers.unwrap_or_default(),
-            tokens: tokens(options.token_file, keyed)?,
-            keys: options.key_file.map(KeyFile::read).transpose()?,
-            hosts: hosts(options.allow_host, &name, &join)?,
-            origins: items("allow-origin", options.allow_origin, |items| {
-                Origins::of(items.iter().map(String::as_str))
-            })?,
-            join,
-            private_results: private_results(options.private_results, keyed)?,
-            webhooks: webhooks(options.webhook_secret_file, options.webhook_allow_private)?,
-            otlp_endpoint: otlp::endpoint(options.otlp_endpoint.as_deref(), cfg!(feature = "otlp"))
-                .map_err(|error| invalid("otlp-endpoint", error))?,
-            log: options.log.unwrap_or_default(),
-            name,
-        })
+        let advertise = found.keep(advertise.map_err(|error: AdvertiseError| invalid("advertise", error)));
+        let advertise_http =
+            options.advertise_http.map(|port| in_range("advertise-http", port, 1..=u16::MAX));
+        let advertise_http = found.keep(advertise_http.transpose());
+        let workers = options.workers.unwrap_or_else(default_workers);
+        let workers = found.keep(in_range("workers", workers, 1..=WORKERS_MAX));
+        let queue = found.keep(in_range("queue", options.queue.unwrap_or(64), 1..=QUEUE_JOBS_MAX));
+        let cache_bytes = found.keep(bytes("cache-bytes", options.cache_bytes, ByteSize::gib(10)));
+        let upload_bytes_max =
+            found.keep(bytes("upload-bytes-max", options.upload_bytes_max, ByteSize::gib(4)));
+        let incoming_bytes = found.keep(bytes_if_given("incoming-bytes", options.incoming_bytes));
+        let incoming_bytes_per_client =
+            found.keep(bytes_if_given("incoming-bytes-per-client", options.incoming_bytes_per_client));
+        let connections_max = options.connections_max.unwrap_or(4096);
+        let connections_max = found.keep(in_range("connections-max", connections_max, CONNECTIONS));
+        let connections_per_client =
+            options.connections_per_client.map(|max| in_range("connections-per-client", max, CONNECTIONS));
+        let connections_per_client = found.keep(connections_per_client.transpose());
+        let uploads_per_client = options.uploads_per_client.unwrap_or(256);
+        let uploads_per_client = found.keep(in_range("uploads-per-client", uploads_per_client, CONNECTIONS));
+        let hardware = found.keep(parse("hardware", options.hardware, HardwareMode::default()));
+        let profiles = found.keep(profiles(options.profiles));
+        let kind = found.keep(parse("policy", options.policy, PolicyKind::default()));
+        let weights = weights(found, options.load_weight, options.rtt_weight);
+        let deadlines = deadlines(found, options.deadline, options.deadline_max);
+        let job_retention = found.keep(duration("job-retention", options.job_retention, DEADLINE_MAX));
+        let drain = found.keep(duration("drain", options.drain, Duration::from_secs(30)));
+        let timing = found.keep(parse("timing", options.timing, Timing::default()));
+        let cluster = found.keep(cluster_name(options.cluster));
+        let certificate = found.keep(certificate((options.tls_cert, options.tls_key), keyed));
+        let tokens = found.keep(tokens(options.token_file, keyed));
+        let keys = found.keep(options.key_file.map(KeyFile::read).transpose());
+        let join = found.keep(seeds(options.join));
+        let hosts = found.keep(hosts(options.allow_host, name.as_ref(), join.as_deref().unwrap_or_default()));
+        let origins = found.keep(items("allow-origin", options.allow_origin, |items| {
+            Origins::of(items.iter().map(String::as_str))
+        }));
+        let private_results = found.keep(private_results(options.private_results, keyed));
+        let webhooks = found.keep(webhooks(options.webhook_secret_file, options.webhook_allow_private));
+        let otlp_endpoint = otlp::endpoint(options.otlp_endpoint.as_deref(), cfg!(feature = "otlp"));
+        let otlp_endpoint = found.keep(otlp_endpoint.map_err(|error| invalid("otlp-endpoint", error)));
+        let data_dir = options.data_dir;
+        let checked = || {
+            let name = name?;
+            let (deadline, deadline_max) = deadlines?;
+            Some(Self {
+                zone: zone?,
+                gossip: options.gossip.unwrap_or(any),
+                http: options.http.unwrap_or(any),
+                advertise: advertise?,
+                advertise_http: advertise_http?,
+                workers: workers?,
+                queue_capacity_jobs: queue?,
+                data_dir: data_dir.unwrap_or_else(|| PathBuf::from("starling-data").join(name.as_str())),
+                cache_bytes: cache_bytes?,
+                upload_bytes_max: upload_bytes_max?,
+                incoming_bytes: incoming_bytes?,
+                incoming_bytes_per_client: incoming_bytes_per_client?,
+                connections_max: connections_max?,
+                connections_per_client: connections_per_client?,
+                uploads_per_client: uploads_per_client?,
+                sandbox: options.sandbox.unwrap_or_default(),
+                hardware: hardware?,
+                profiles: profiles?,
+                policy: Policy { kind: kind?, weights: weights? },
+                deadline,
+                deadline_max,
+                job_retention: job_retention?,
+                drain: drain?,
+                timing: timing?,
+                cluster: cluster?,
+                certificate: certificate?,
+                plain_peers: options.plain_peers.unwrap_or_default(),
+                tokens: tokens?,
+                keys: keys?,
+                hosts: hosts?,
+                origins: origins?,
+                join: join?,
+                private_results: private_results?,
+                webhooks: webhooks?,
+                otlp_endpoint: otlp_endpoint?,
+                log: options.log.unwrap_or_default(),
+                name,
+            })
+        };
+        let checked = checked();
+        match (faults.found(), checked) {
+            (None, Some(config)) => Ok(config),
+            (Some(faults), _) => Err(faults),
+            (None, None) => unreachable!("what is not there is a fault, which is kept"),
+        }
     }
 
     /// The address to tell the others: as given, else what `--gossip` binds, else, with [`Self::follows_address`], what is

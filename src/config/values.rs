@@ -4,9 +4,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use starling_placement::policy::ScoreWeights;
 
 use super::List;
-use super::error::{ConfigError, invalid};
+use super::error::{ConfigError, Faults, invalid};
 
 /// Longest that any request may take, whatever the node was told.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -82,19 +83,21 @@ pub(super) fn bytes_if_given(option: &'static str, text: Option<String>) -> Resu
 
 /// The default deadline and the greatest one.
 pub(super) fn deadlines(
+    found: &mut Faults,
     default: Option<String>,
     max: Option<String>,
-) -> Result<(Duration, Duration), ConfigError> {
-    let deadline = duration("deadline", default, Duration::from_secs(40))?;
-    let max = duration("deadline-max", max, DEADLINE_MAX_DEFAULT.max(deadline))?;
-    if max < deadline {
+) -> Option<(Duration, Duration)> {
+    let deadline = found.keep(duration("deadline", default, Duration::from_secs(40)));
+    let usual = DEADLINE_MAX_DEFAULT.max(deadline.unwrap_or_default());
+    let (max, deadline) = (found.keep(duration("deadline-max", max, usual))?, deadline?);
+    let fits = if max < deadline {
         let (max, deadline) = (humantime::format_duration(max), humantime::format_duration(deadline));
-        return Err(invalid(
-            "deadline-max",
-            format!("{max} is less than --deadline, {deadline}: give at least that"),
-        ));
-    }
-    Ok((deadline, max))
+        let why = format!("{max} is less than --deadline, {deadline}: give at least that");
+        Err(invalid("deadline-max", why))
+    } else {
+        Ok((deadline, max))
+    };
+    found.keep(fits)
 }
 
 pub(super) fn seeds(given: Option<List>) -> Result<Vec<String>, ConfigError> {
@@ -113,9 +116,17 @@ pub(super) fn seeds(given: Option<List>) -> Result<Vec<String>, ConfigError> {
 }
 
 /// One of the score policy's weights.
-pub(super) fn weight(option: &'static str, given: Option<f64>, default: f64) -> Result<f64, ConfigError> {
+fn weight(option: &'static str, given: Option<f64>, default: f64) -> Result<f64, ConfigError> {
     match given.unwrap_or(default) {
         weight if weight.is_finite() && weight >= 0.0 => Ok(weight),
         weight => Err(invalid(option, format!("{weight} is no weight: give a number from 0 on, as in 0.3"))),
     }
+}
+
+/// Those of the score policy.
+pub(super) fn weights(found: &mut Faults, load: Option<f64>, rtt: Option<f64>) -> Option<ScoreWeights> {
+    let defaults = ScoreWeights::PAPER;
+    let load = found.keep(weight("load-weight", load, defaults.load()));
+    let rtt = found.keep(weight("rtt-weight", rtt, defaults.rtt()));
+    found.keep(ScoreWeights::new(load?, rtt?).map_err(|error| invalid("load-weight", error)))
 }

@@ -90,8 +90,9 @@ impl Report {
         let socket = folder.map_or_else(String::new, |base| {
             format!(" --socket {}", base.join(&self.id).join(starling_netem::control::LAB_SOCKET).display())
         });
-        let first = self.nodes.first().map_or("127.0.0.1:5001", |node| &node.http);
-        let second = self.nodes.get(1).map_or(first, |node| &node.http);
+        let first = self.nodes.first().map_or("127.0.0.1:5001", |node| &*node.http);
+        let second = self.nodes.get(1).map_or(first, |node| &*node.http);
+        let both = if first == second { first.to_owned() } else { format!("{first},{second}") };
         format!(
             "{what}\n\n\
              {dashboard}try, in another terminal:\n  \
@@ -108,7 +109,7 @@ impl Report {
                 )
             },
             policy = self.key_file.as_ref().map_or_else(String::new, |key| {
-                format!("  starling policy set eta --node {first},{second} --key-file {key}\n")
+                format!("  starling policy set eta --node {both} --key-file {key}\n")
             }),
             dashboard = self.dashboard.as_ref().map_or_else(String::new, |url| {
                 format!("see it, and break it, in a browser: {url}\n  (and what one node sees: http://{first}/)\n\n")
@@ -129,4 +130,38 @@ impl Report {
 pub(super) fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_try_names_each_node_once() {
+        let node = |number: u16| NodeReport {
+            name: format!("node{number}"),
+            zone: "FRA".into(),
+            http: format!("127.0.0.1:{}", 5000 + number),
+            gossip: format!("10.77.1.{number}:5000"),
+            state: NodeState::Running,
+        };
+        let policy = |nodes: u16| {
+            let report = Report {
+                id: "1".into(),
+                nodes: (1..=nodes).map(node).collect(),
+                backend: "none".into(),
+                isolation: "loopback".into(),
+                cpus: None,
+                dashboard: None,
+                converged_ms: 1,
+                logs: "logs".into(),
+                key_file: Some("key".into()),
+                user: None,
+            };
+            let text = report.text(None, false);
+            text.lines().find_map(|line| Some(line.split_once("policy set eta ")?.1.to_owned())).unwrap()
+        };
+        assert_eq!(policy(1), "--node 127.0.0.1:5001 --key-file key");
+        assert_eq!(policy(2), "--node 127.0.0.1:5001,127.0.0.1:5002 --key-file key");
+    }
 }

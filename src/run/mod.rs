@@ -102,6 +102,11 @@ fn warn_of_strangers(config: &NodeConfig) {
     {
         tracing::warn!(file = %key.display(), "everybody can read the certificate's key: chmod o-rwx it");
     }
+    if let Some(file) = config.webhooks.as_ref().map(crate::webhooks::Sender::secret_file)
+        && std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+    {
+        tracing::warn!(file = %file.display(), "others can read the secrets of the webhooks: chmod 600 it");
+    }
     if let Some(file) = &config.tokens {
         tracing::info!(file = %file.path.display(), tokens = file.tokens.len(), "clients need a token");
         if file.writable {

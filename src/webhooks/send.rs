@@ -1,5 +1,6 @@
 //! One try to deliver a message.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Secrets, Target, TargetError};
+use super::{SecretError, Secrets, Target, TargetError};
 
 /// Longest that one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,6 +39,8 @@ pub enum Attempt {
 pub struct Sender {
     secrets: Secrets,
     allow_private: bool,
+    /// Where the secrets are.
+    file: PathBuf,
 }
 
 /// The system's certificates, read when the first message goes to an https address.
@@ -56,9 +59,14 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
 });
 
 impl Sender {
-    /// Signs by these. `allow_private`: also to addresses that are not public.
-    pub const fn new(secrets: Secrets, allow_private: bool) -> Self {
-        Self { secrets, allow_private }
+    /// Signs by the secrets in this file. `allow_private`: also to addresses that are not public.
+    pub fn read(file: PathBuf, allow_private: bool) -> Result<Self, SecretError> {
+        Ok(Self { secrets: Secrets::read(&file)?, allow_private, file })
+    }
+
+    /// Where its secrets are.
+    pub fn secret_file(&self) -> &Path {
+        &self.file
     }
 
     /// Whether messages would be sent there, as far as that can be seen without looking up a name.

@@ -57,6 +57,9 @@ async fn heads_that_make_no_sense() {
     assert!(answer.json()["detail"].as_str().unwrap().contains("360p"), "says what there is");
     let answer = node.http.upload_with("/upload", &[("x-deadline-ms", "soon")], clip.clone()).await;
     answer.assert_problem(400, "bad-request");
+    let answer = node.http.upload_with("/upload", &[("x-deadline-ms", "0")], clip.clone()).await;
+    answer.assert_problem(400, "bad-request");
+    assert!(answer.json()["detail"].as_str().unwrap().contains("at least 1"), "says what to give");
     // What is said twice is not guessed at.
     let answer = node.http.upload_with("/upload?profile=720p&profile=480p", &[], clip.clone()).await;
     answer.assert_problem(400, "bad-request");

@@ -448,6 +448,18 @@ fn a_configuration_is_printed_and_checked() {
         assert_eq!(bad.status.code(), Some(2), "{text}");
         assert!(stderr(&bad).contains(told), "{text}: {}", stderr(&bad));
     }
+    // All that is wrong is told at once, a line each, in the order of the file and then of the options.
+    let bad = check(
+        "workers = 0\nno-such-key = 1\nzone = \"FRA\"\ndeadline = 5\njoin = [\n \"a:1\",\n 7,\n]\nqueue = 0\n",
+    );
+    let told = stderr(&bad);
+    let told: Vec<_> = told.lines().map(|line| line.trim_start_matches("starling config: ")).collect();
+    let expected =
+        ["line 2 (no-such-key = 1)", "line 4 (deadline = 5)", "line 7 (7,)", "--workers", "--queue"];
+    assert_eq!((bad.status.code(), told.len()), (Some(2), expected.len()), "{told:?}");
+    for (line, expected) in told.iter().zip(expected) {
+        assert!(line.contains(expected), "{expected}: {told:?}");
+    }
     let script = folder.path().join("starling.bash");
     std::fs::write(&script, starling(&["completions", "bash"]).stdout).unwrap();
     let bash = format!("source {} && complete -p starling", script.display());
@@ -456,6 +468,27 @@ fn a_configuration_is_printed_and_checked() {
     let pages = folder.path().join("man1");
     assert!(starling(&["man", pages.to_str().unwrap()]).status.success());
     assert!(files_in(&pages).contains(&"starling-token-create.1".to_owned()));
+}
+
+#[test]
+fn a_file_where_a_folder_is_to_be_is_told_before_anything_is_done() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for args in [
+        &["upload", "-", "--node=127.0.0.1:1", "-o", path][..],
+        &["man", path],
+        &["bench", "routing", "--output", path],
+        &["lab", "--logs", path],
+        &["lab", "--dir", path],
+    ] {
+        let output = starling(args);
+        let told = stderr(&output);
+        assert_eq!(
+            (output.status.code(), told.contains("it is a file: give a folder")),
+            (Some(1), true),
+            "{args:?}: {told}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,6 +102,21 @@ pub(crate) fn secret_file() -> tempfile::NamedTempFile {
     file
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_secrets_that_others_can_read_is_warned_of() {
+    const WARNING: &str = "others can read the secrets of the webhooks: chmod 600 it";
+    let file = secret_file();
+    let warned = async |mode| {
+        std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let mut node = Node::start(with_secrets(NodeOptions::new("node1", "FRA"), &file));
+        node.logged("node started", |_| true).await;
+        // What it says at its start it has said before it ends.
+        assert!(node.terminate().await.success());
+        node.count(WARNING)
+    };
+    assert_eq!([warned(0o644).await, warned(0o640).await, warned(0o600).await], [1, 1, 0]);
+}
+
 pub(crate) fn with_secrets(options: NodeOptions, file: &tempfile::NamedTempFile) -> NodeOptions {
     options.arg(format!("--webhook-secret-file={}", file.path().display()))
 }

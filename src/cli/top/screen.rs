@@ -206,7 +206,9 @@ fn help(frame: &mut Frame<'_>) {
     let area = frame.area().centered(Constraint::Max(58), Constraint::Max(9));
     frame.render_widget(Clear, area);
     frame.render_widget(
-        Paragraph::new(HELP).wrap(Wrap { trim: false }).block(Block::bordered().title("keys")),
+        Paragraph::new(HELP)
+            .wrap(Wrap { trim: false })
+            .block(Block::bordered().title("keys: any one takes this away")),
         area,
     );
 }

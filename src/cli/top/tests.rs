@@ -158,7 +158,7 @@ fn keys_choose_pause_and_end() {
     model.take(cluster(9), Instant::now());
     shows(&picture(&mut model, (80, 24)), &["8 of 9 alive"]);
     press(&mut model, KeyCode::Char('?'));
-    shows(&picture(&mut model, (80, 24)), &["keys", "only what is not well"]);
+    shows(&picture(&mut model, (80, 24)), &["keys: any one takes this away", "only what is not well"]);
     assert_eq!(press(&mut model, KeyCode::Char('q')), Next::Go, "it takes the help away");
     assert_eq!(press(&mut model, KeyCode::Char('q')), Next::End);
     assert_eq!(model.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Next::End);

@@ -252,9 +252,7 @@ impl Recording {
 
     /// Writes it to a file, whose readers see the old one or the new one, and nothing between.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
+        let mut file = crate::draft::beside(path, 0o666)?;
         file.write_all(self.text().as_bytes())?;
         file.persist(path)?;
         Ok(())

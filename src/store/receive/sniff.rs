@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::other_kinds::looks_like;
 
 /// A family of container formats, told by the first bytes.
@@ -37,13 +39,69 @@ pub enum Container {
     Dv,
 }
 
+impl Container {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Mp4,
+        Self::Matroska,
+        Self::Avi,
+        Self::MpegTs,
+        Self::MpegPs,
+        Self::Flv,
+        Self::Asf,
+        Self::Ogg,
+        Self::Mxf,
+        Self::Dv,
+        Self::Gif,
+        Self::Apng,
+        Self::Webp,
+        Self::Wav,
+        Self::Flac,
+        Self::MpegAudio,
+    ];
+
+    /// What people call it.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Mp4 => "MP4, QuickTime",
+            Self::Matroska => "Matroska, WebM",
+            Self::Avi => "AVI",
+            Self::MpegTs => "MPEG transport streams",
+            Self::MpegPs => "MPEG program streams",
+            Self::Flv => "FLV",
+            Self::Asf => "ASF (WMV)",
+            Self::Ogg => "Ogg",
+            Self::Mxf => "MXF",
+            Self::Dv => "DV",
+            Self::Gif => "GIF",
+            Self::Apng => "APNG",
+            Self::Webp => "animated WebP",
+            Self::Wav => "WAV",
+            Self::Flac => "FLAC",
+            Self::MpegAudio => "MPEG audio (MP3, AAC)",
+        }
+    }
+}
+
 /// The first bytes are of no media container that is taken here. What they are of, in words for the client, where that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.unwrap_or(UNKNOWN))]
 pub struct NotVideo(Option<&'static str>);
 
-const UNKNOWN: &str = "not a video by its first bytes: MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, ASF, Ogg, MXF, DV, GIF, APNG and \
-                       animated WebP are taken; convert it to one of these, or send the original file if it is a part of one";
+impl fmt::Display for NotVideo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(told) = self.0 {
+            return f.write_str(told);
+        }
+        let taken: Vec<_> = Container::ALL.into_iter().map(Container::told).collect();
+        let (last, others) = taken.split_last().unwrap_or((&"", &[]));
+        write!(
+            f,
+            "neither a video nor sound by its first bytes: {} and {last} are taken; convert it to one of these, or send the original file if \
+             it is a part of one",
+            others.join(", ")
+        )
+    }
+}
 
 /// With this many of the first bytes a refusal is final for a text, and for all that has a word of its own to be known by.
 pub(super) const HEAD_BYTES: usize = 1024;

@@ -297,6 +297,14 @@ fn containers_are_told_by_their_first_bytes() {
     for (head, expected) in cases {
         assert_eq!(sniff(head), Ok(expected));
     }
+    // What is taken is what is said to be taken.
+    let taken: std::collections::HashSet<_> = cases.iter().map(|(_, container)| *container).collect();
+    assert_eq!(taken, Container::ALL.into_iter().collect());
+    let told = sniff(b"\x01\x02\x03").unwrap_err().to_string();
+    for container in taken {
+        assert!(told.contains(container.told()), "{container:?}: {told}");
+    }
+    assert!(told.contains("WAV, FLAC and MPEG audio (MP3, AAC) are taken"), "{told}");
     let refused: [&[u8]; 15] = [
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.................\0\0\0\x08IDAT....acTL....",
         b"<!--free--><MPD></MPD>",
