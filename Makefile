@@ -10,7 +10,7 @@ PROFILES ?=
 COMPARE ?=
 export ONCE VIDEO RELEASE BASE_PORT ONLY PROFILES COMPARE
 
-.PHONY: help demo test corpus lint build bench bench-data bench-load bench-overlay bench-netem clean
+.PHONY: help demo test corpus lint build deb bench bench-data bench-load bench-overlay bench-netem clean
 
 help:
 	@echo 'make demo    build, start five nodes on this machine, upload a clip, leave the cluster running until Ctrl-C'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench   all benchmarks; bench-data, bench-overlay, bench-netem for those of one part, bench-NAME for one'
 	@echo '             bench-load CLIPS=FOLDER: the load generator on a lab, beside bare ffmpeg'
 	@echo 'make build   optimized binaries: target/release/starling and target/release/netem'
+	@echo 'make deb     the Debian package of those, in target/debian, tried where root may: installed, run, removed (needs cargo-deb)'
 
 demo:
 	@scripts/demo.sh
@@ -47,6 +48,9 @@ lint:
 build:
 	@scripts/deps.sh build
 	cargo build --release --workspace
+
+deb: build
+	@scripts/deb.sh release target/debian
 
 bench:
 	@scripts/deps.sh build run

@@ -97,7 +97,9 @@ fn jobs() -> Vec<Described> {
         .json::<JobJson>(202, "It is a new job, safe on disk")
         .json::<JobJson>(200, "The same was asked for again before, and is done")
         .problem(409, "The job is not over, or it is done")
-        .problem(410, "Its video is not kept any more");
+        .problem(410, "Its video is not kept any more")
+        .problem(500, "A fault of the node")
+        .problem(507, "No room on the node's disk");
     let events = one("watchJob", "How far a job is, until it is over")
         .takes(Header, "Last-Event-ID", "Begins after that event", text())
         .content(200, "Server-sent events", &[(EVENT_STREAM, plain())]);
