@@ -4,6 +4,8 @@
 //! more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
@@ -14,15 +16,20 @@ use serde_json::Value;
 use crate::support::{Clip, Cluster, Http, Node, eventually};
 use crate::webhooks::{Receiver, secret_file, with_secrets};
 
-/// Longest time after the first upload at which a node is killed.
-const KILL_WITHIN: Duration = Duration::from_millis(1500);
+/// Longest time after the last upload that is waited for at which a node is killed: the next one may be on its way, and some jobs be done.
+const KILL_WITHIN: Duration = Duration::from_millis(500);
 
 fn from_env(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Uploads jobs one after the other until there are enough, or the node is gone. The paths of those that were accepted.
-async fn take_jobs(http: Http, webhook: String, tags: std::ops::Range<u32>) -> Vec<String> {
+async fn take_jobs(
+    http: Http,
+    webhook: String,
+    tags: std::ops::Range<u32>,
+    count: Arc<AtomicU32>,
+) -> Vec<String> {
     let mut accepted = Vec::new();
     for tag in tags {
         let video = Clip { tag, audio: false, ..Clip::default() }.make();
@@ -33,6 +40,7 @@ async fn take_jobs(http: Http, webhook: String, tags: std::ops::Range<u32>) -> V
         };
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", String::from_utf8_lossy(&answer.body));
         accepted.push(answer.header("location").to_owned());
+        count.fetch_add(1, Ordering::Relaxed);
     }
     accepted
 }
@@ -70,10 +78,15 @@ async fn round(
     let tags = 1000 + number as u32 * jobs..1000 + (number as u32 + 1) * jobs;
     let began = Instant::now();
     let http = Http::new(&cluster.nodes[victim].http_address);
-    let taking = tokio::spawn(take_jobs(http, receiver.url.clone(), tags));
+    let count = Arc::new(AtomicU32::new(0));
+    let taking = tokio::spawn(take_jobs(http, receiver.url.clone(), tags, Arc::clone(&count)));
+    // When all are accepted, or in the midst of it; and some time between two answers.
+    let waited_for = if random.random() { jobs } else { random.random_range(1..=jobs) };
+    eventually("so many jobs are accepted", async || count.load(Ordering::Relaxed) >= waited_for).await;
     tokio::time::sleep(KILL_WITHIN.mul_f64(random.random())).await;
     cluster.nodes[victim].kill();
     let accepted = taking.await.unwrap();
+    assert!(accepted.len() >= waited_for as usize, "{accepted:?}");
     let before: BTreeMap<_, _> =
         accepted.iter().map(|job| (job.clone(), ends(&cluster.nodes[victim..=victim], job))).collect();
     if restarts {
