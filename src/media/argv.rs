@@ -65,7 +65,7 @@ impl Plan {
             args.flags(&["-noaccurate_seek"]).opt("-ss", format!("{from:.6}"));
         }
         guard_input(&mut args, DEMUXERS, run.limits);
-        args.opt("-threads", run.threads);
+        args.opt("-threads", if self.one_decodes { 1 } else { run.threads });
         if let Some((stream, decoder)) = self.decoder {
             args.opt(&format!("-c:{stream}"), decoder);
         }

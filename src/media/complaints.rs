@@ -24,6 +24,10 @@ const LOST: [&str; 14] = [
     "invalid block label",
 ];
 
+/// Words for the heads of a second film in an Ogg file, which are there whole, and for what ffmpeg calls that on its next line.
+const HEAD: &str = "Header packet passed to frame decoder, skipping";
+const HEAD_REFUSED: &str = "Operation not permitted";
+
 /// Words for pictures that need others which are not there, as at the begin of a recording that was begun in the middle.
 const WAITING: [&str; 5] = [
     "no frame!",
@@ -53,7 +57,13 @@ impl Complaints {
     /// Reads a tool's stderr, or the end of it.
     pub(crate) fn read(stderr: &str) -> Self {
         let has = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
-        let lost = stderr.lines().filter(|line| has(line, &LOST)).count();
+        let before = std::iter::once("").chain(stderr.lines());
+        let is_head = |line: &str, before: &str| before.contains(HEAD) && line.ends_with(HEAD_REFUSED);
+        let lost = stderr
+            .lines()
+            .zip(before)
+            .filter(|(line, before)| has(line, &LOST) && !is_head(line, before))
+            .count();
         let lost = u32::try_from(lost).unwrap_or(u32::MAX);
         Self { cut: has(stderr, &CUT), lost, waiting: has(stderr, &WAITING) }
     }
@@ -120,6 +130,12 @@ mod tests {
         ] {
             assert_eq!(Complaints::read(hole).lost, 1, "{hole}");
         }
+        let head = "[theora @ 0x1] Header packet passed to frame decoder, skipping\n\
+                    Error while decoding stream #0:0: Operation not permitted";
+        assert!(!Complaints::read(head).any());
+        let (_, refused) = head.split_once('\n').unwrap();
+        assert_eq!(Complaints::read(refused).lost, 1, "a picture");
+        assert_eq!(Complaints::read(&[head, refused].join("\n")).lost, 1, "and a picture behind it");
         let live = "[matroska,webm @ 0x1] 0x00 at pos 227588 (0x37904) invalid as first byte of an EBML number\n[h264 @ 0x2] odd";
         assert!(Complaints::tell_of_zeros(live));
         for (zeros_from, lost) in [(227_588, 0), (227_580, 0), (227_579, 1), (227_589, 1)] {

@@ -21,6 +21,8 @@ pub struct Plan {
     pub(super) from_start: bool,
     /// The stream that takes another decoder than the usual one, and which.
     pub(super) decoder: Option<(u32, &'static str)>,
+    /// Whether the pictures are decoded by one thread, however many there are.
+    pub(super) one_decodes: bool,
 }
 
 /// Pictures of a plan.
@@ -83,8 +85,18 @@ impl Plan {
     ) -> Result<Self, Unsuitable> {
         profile.suits(info)?;
         let decoder = info.video.as_ref().and_then(|video| decoder(video, features));
-        let none =
-            Self { video: None, sound: None, still: None, preview: None, ladder: None, from_start, decoder };
+        // Its decoder reads the heads of a second film in the same file with one thread alone: with several, no picture of that one.
+        let one_decodes = info.video.as_ref().is_some_and(|video| video.codec == "theora");
+        let none = Self {
+            video: None,
+            sound: None,
+            still: None,
+            preview: None,
+            ladder: None,
+            from_start,
+            decoder,
+            one_decodes,
+        };
         Ok(match (&profile.recipe, &info.video, &info.cover) {
             (Recipe::Video { scale, fps_max, audio, .. }, Some(video), _) => Self {
                 video: Some(moving(video, *scale, u32::from(*fps_max), features)),
