@@ -55,38 +55,48 @@ esac
 case $groups in *" test "*) groups="$groups build run " ;; esac
 case $groups in *" test "*) if [ "${CI:-}" = true ]; then groups="$groups ci "; fi ;; esac
 
-# What plays ladders in a browser, and what finds that a page is not for everybody; for tests alone: the version and the digest are those of tests/player/package-lock.json.
-player() {
-    case $groups in *" test "*) ;; *) return 0 ;; esac
-    command -v npm >/dev/null && command -v chromium >/dev/null || return 0
-    from=$(dirname "$0")/../tests/player
-    to=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools/player
-    if [ -d "$to/node_modules/hls.js" ] && [ -d "$to/node_modules/axe-core" ] && cmp -s "$from/package-lock.json" "$to/package-lock.json"; then return 0; fi
+# from_npm FOLDER WHAT: what tests/FOLDER/package-lock.json names, with its digests, into target/tools/FOLDER; for tests alone.
+from_npm() {
+    from=$(dirname "$0")/../tests/$1
+    to=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools/$1
+    if [ -d "$to/node_modules" ] && cmp -s "$from/package-lock.json" "$to/package-lock.json"; then return 0; fi
+    rm -rf "$to"
     mkdir -p "$to"
     cp "$from/package.json" "$from/package-lock.json" "$to"
     if npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --silent >&2; then return 0; fi
     # Without a network everything else can be tested.
     rm -rf "$to"
-    echo "hls.js and axe-core can't be fetched by npm: the tests that play ladders or show the dashboard in a browser are skipped" >&2
+    echo "$2 can't be fetched by npm: the tests that need them are skipped" >&2
     [ "${CI:-}" != true ]
 }
 
-# What asks a node all that its OpenAPI document says that it takes; for a test alone, and where it can be had.
-schemathesis() {
-    case $groups in *" test "*) ;; *) return 0 ;; esac
-    python3 -m pip --version >/dev/null 2>&1 || return 0
-    from=$(dirname "$0")/../tests/openapi/requirements.txt
-    to=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools/schemathesis
+# from_pip FOLDER WHAT: the same of tests/FOLDER/requirements.txt.
+from_pip() {
+    from=$(dirname "$0")/../tests/$1/requirements.txt
+    to=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools/$1/python
     if cmp -s "$from" "$to/requirements.txt"; then return 0; fi
     rm -rf "$to"
     if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$to" -r "$from" >&2; then
         cp "$from" "$to/requirements.txt"
         return 0
     fi
-    # Without a network everything else can be tested.
     rm -rf "$to"
-    echo "schemathesis can't be fetched by pip: the test that holds a node against its OpenAPI document is skipped" >&2
+    echo "$2 can't be fetched by pip: the tests that need it are skipped" >&2
     [ "${CI:-}" != true ]
+}
+
+# What tests use of other people's: what plays ladders in a browser, and finds that a page is not for everybody; what asks a node all
+# that its OpenAPI document says that it takes; clients of tus.
+tools() {
+    case $groups in *" test "*) ;; *) return 0 ;; esac
+    if command -v npm >/dev/null; then
+        from_npm tus "tus-js-client"
+        if command -v chromium >/dev/null; then from_npm player "hls.js and axe-core"; fi
+    fi
+    if python3 -m pip --version >/dev/null 2>&1; then
+        from_pip openapi "schemathesis"
+        from_pip tus "tuspy"
+    fi
 }
 
 if ! command -v cargo >/dev/null; then
@@ -104,8 +114,7 @@ done <<EOF
 $(needs)
 EOF
 if [ -z "$missing" ]; then
-    player
-    schemathesis
+    tools
     exit
 fi
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
@@ -146,5 +155,4 @@ if ! install; then
     apt update || { cat "$log" >&2; exit 1; }
     install || { cat "$log" >&2; exit 1; }
 fi
-player
-schemathesis
+tools

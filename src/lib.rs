@@ -35,5 +35,6 @@ pub mod simulated;
 pub mod store;
 pub mod tls;
 pub mod trace;
+pub mod uploads;
 pub mod webhooks;
 pub mod workers;

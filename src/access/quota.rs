@@ -220,13 +220,13 @@ impl Ledger {
         &self.quota
     }
 
-    /// Lets in an upload of so many bytes, where that is known; `jobs` of the token have not come to their end. `received` is what of
+    /// Lets in a request with so many bytes, where that is known, that counts for so many uploads; `jobs` of the token have not come to their end. `received` is what of
     /// its body will have come.
     pub fn enter(
         self: &Arc<Self>,
         token: &str,
         (announced, received): (Option<u64>, Arc<AtomicU64>),
-        jobs: usize,
+        (count, jobs): (u64, usize),
         now: Instant,
     ) -> Result<Charge, QuotaError> {
         let (token, mut used) = (|| token.to_owned(), self.used.lock());
@@ -243,14 +243,15 @@ impl Ledger {
         }
         let used_up = |what, rate, after| QuotaError::UsedUp { token: token(), what, rate, after };
         let Used { uploads, bytes: sent, under_way } = &mut *used;
-        if let Some(bucket) = uploads {
-            bucket.take(1, now).map_err(|after| used_up("uploads", bucket.rate, after))?;
+        let mut uploads = uploads.as_mut().filter(|_| count > 0);
+        if let Some(bucket) = &mut uploads {
+            bucket.take(count, now).map_err(|after| used_up("uploads", bucket.rate, after))?;
         }
         if let Some(bucket) = sent {
             bucket.take(bytes, now).map_err(|after| {
                 // What is refused is no upload.
                 if let Some(uploads) = uploads {
-                    uploads.settle(1, 0);
+                    uploads.settle(count, 0);
                 }
                 used_up("bytes", bucket.rate, after)
             })?;
@@ -280,7 +281,7 @@ mod tests {
     }
 
     fn enter(ledger: &Arc<Ledger>, announced: Option<u64>, now: Instant) -> Result<Charge, QuotaError> {
-        ledger.enter("ci", (announced, Arc::default()), 0, now)
+        ledger.enter("ci", (announced, Arc::default()), (1, 0), now)
     }
 
     #[test]
@@ -321,7 +322,7 @@ mod tests {
         // Announced, and given back where they did not come.
         drop(enter(&ledger, Some(900), now).unwrap());
         let came = Arc::new(AtomicU64::new(0));
-        let charge = ledger.enter("ci", (Some(900), Arc::clone(&came)), 0, now).unwrap();
+        let charge = ledger.enter("ci", (Some(900), Arc::clone(&came)), (1, 0), now).unwrap();
         let refused = enter(&ledger, Some(200), now).unwrap_err();
         assert!(refused.to_string().contains("bytes, 1000/10s"), "{refused}");
         came.store(900, Ordering::Relaxed);
@@ -329,7 +330,7 @@ mod tests {
         assert!(enter(&ledger, Some(200), now).is_err());
         // Not announced: more than there is may come once, and is paid off before the next.
         let came = Arc::new(AtomicU64::new(2100));
-        drop(ledger.enter("ci", (None, came), 0, now).unwrap());
+        drop(ledger.enter("ci", (None, came), (1, 0), now).unwrap());
         let Err(QuotaError::UsedUp { after, .. }) = enter(&ledger, None, now) else { panic!() };
         assert_eq!(after.as_secs(), 20);
         assert!(enter(&ledger, Some(1), now + after).is_ok());
@@ -342,7 +343,7 @@ mod tests {
         let now = Instant::now();
         let ledger = ledger(None, None, Some(2), now);
         let first = enter(&ledger, None, now).unwrap();
-        let one_job = ledger.enter("ci", (None, Arc::default()), 1, now);
+        let one_job = ledger.enter("ci", (None, Arc::default()), (1, 1), now);
         assert_eq!(one_job.unwrap_err(), QuotaError::TooManyJobs { token: "ci".into(), max: 2 });
         let _second = enter(&ledger, None, now).unwrap();
         assert!(enter(&ledger, None, now).is_err());

@@ -89,7 +89,7 @@ fn what_was_used_stays_used_when_the_file_is_read_again() {
     let access = made.access();
     let take = || {
         let grant = access.admit(&bearer(&token), &[Scope::Upload]).unwrap().unwrap();
-        grant.ledger().enter(grant.name(), (None, Arc::default()), 0, Instant::now()).map(drop)
+        grant.ledger().enter(grant.name(), (None, Arc::default()), (1, 0), Instant::now()).map(drop)
     };
     assert_eq!(take(), Ok(()));
     assert!(take().is_err());

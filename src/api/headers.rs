@@ -32,6 +32,8 @@ pub mod HEADER {
     pub const REQUEST_ID: &str = "x-request-id";
     /// Where the client wants to be told of a job's end: a URL.
     pub const WEBHOOK: &str = "x-webhook";
+    /// The job that an upload in parts became.
+    pub const JOB: &str = "x-job";
     /// SHA-256 of the upload in hex, when the client knows it.
     pub const CONTENT_SHA256: &str = "x-content-sha256";
 }

@@ -15,6 +15,7 @@ mod offers;
 mod policy;
 mod problem;
 mod profiles;
+mod uploads;
 mod webhooks;
 mod work;
 
@@ -34,5 +35,6 @@ pub use problem::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 pub use profiles::{ProfileJson, ProfilesJson};
 pub use starling_placement::journey::Progress;
 pub use starling_placement::lease::Verdict;
+pub use uploads::UploadJson;
 pub use webhooks::{EndedJob, EndedOutput, WebhookJson};
 pub use work::{WorkChange, WorkJson, WorkMode};

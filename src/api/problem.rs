@@ -31,6 +31,12 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub profile: Option<ProfileName>,
+    /// Where an upload in parts goes on (draft-ietf-httpbis-resumable-upload).
+    #[serde(rename = "expected-offset", default, skip_serializing_if = "Option::is_none")]
+    pub expected_offset: Option<u64>,
+    /// Where the request began.
+    #[serde(rename = "provided-offset", default, skip_serializing_if = "Option::is_none")]
+    pub provided_offset: Option<u64>,
     /// Between nodes: how the work ended, as a code and its figures. What else stands here is for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

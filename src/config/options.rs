@@ -115,6 +115,8 @@ options! {
     deadline_max: String, env "STARLING_DEADLINE_MAX", value "TIME";
     /// Time that a job's results are kept after it has come to its end [default: 24h]
     job_retention: String, env "STARLING_JOB_RETENTION", value "TIME";
+    /// Time that an upload in parts is kept of which nothing more comes [default: 24h]
+    upload_retention: String, env "STARLING_UPLOAD_RETENTION", value "TIME";
     /// Time running jobs get to finish after SIGTERM [default: 30s]
     drain: String, env "STARLING_DRAIN", value "TIME";
     /// Timing of failure detection: local, lan or wan [default: lan]

@@ -81,6 +81,8 @@ pub struct NodeConfig {
     pub deadline_max: Duration,
     /// How long a job's results are kept after its end.
     pub job_retention: Duration,
+    /// How long an upload in parts is kept of which nothing more comes.
+    pub upload_retention: Duration,
     /// Time for running jobs after SIGTERM.
     pub drain: Duration,
     /// Failure detection's timing.
@@ -250,6 +252,8 @@ impl NodeConfig {
         let weights = weights(found, options.load_weight, options.rtt_weight);
         let deadlines = deadlines(found, options.deadline, options.deadline_max);
         let job_retention = found.keep(duration("job-retention", options.job_retention, DEADLINE_MAX));
+        let upload_retention =
+            found.keep(duration("upload-retention", options.upload_retention, DEADLINE_MAX));
         let drain = found.keep(duration("drain", options.drain, Duration::from_secs(30)));
         let timing = found.keep(parse("timing", options.timing, Timing::default()));
         let cluster = found.keep(cluster_name(options.cluster));
@@ -292,6 +296,7 @@ impl NodeConfig {
                 deadline,
                 deadline_max,
                 job_retention: job_retention?,
+                upload_retention: upload_retention?,
                 drain: drain?,
                 timing: timing?,
                 cluster: cluster?,

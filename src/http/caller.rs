@@ -60,16 +60,16 @@ pub(super) fn sees_all_jobs(client: IpAddr, extensions: &Extensions) -> bool {
     grant(extensions).map_or_else(|| client.to_canonical().is_loopback(), |grant| grant.is_admin())
 }
 
-/// An upload is let in by its token's quota; held until it is over. `received`: what of the body has come.
+/// A request that counts for so many uploads is let in by its token's quota; held until it is over. `received`: what of the body has come.
 pub(super) fn charge(
     node: &Node,
     (client, extensions, headers): (IpAddr, &Extensions, &HeaderMap),
-    received: Arc<AtomicU64>,
+    (uploads, received): (u64, Arc<AtomicU64>),
 ) -> Result<Option<Charge>, ApiError> {
     let Some(grant) = grant(extensions) else { return Ok(None) };
     let announced = headers.get(hyper::header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
     let jobs = node.jobs().unfinished_of(tag(node, client, extensions));
-    let charge = grant.ledger().enter(grant.name(), (announced, received), jobs, Instant::now());
+    let charge = grant.ledger().enter(grant.name(), (announced, received), (uploads, jobs), Instant::now());
     charge.map(Some).map_err(|error| crate::access::AccessError::from(error).into())
 }

@@ -13,11 +13,15 @@ use crate::gate::Passed;
 /// Fetch, section 3.7: whether pages of other sites may show an answer that they can't read.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Headers of requests that a page may set.
-const REQUEST_HEADERS: &str = "authorization, content-digest, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, prefer, range, traceparent, tracestate, \
-                               x-content-sha256, x-deadline-ms, x-filename, x-priority, x-profile";
+const REQUEST_HEADERS: &str = "authorization, content-digest, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, prefer, range, repr-digest, traceparent, tracestate, \
+                               tus-resumable, upload-checksum, upload-complete, upload-defer-length, upload-draft-interop-version, upload-length, \
+                               upload-metadata, upload-offset, x-content-sha256, x-deadline-ms, x-filename, x-http-method-override, x-priority, \
+                               x-profile";
 /// Headers of answers that a page may read, beside those that every page may.
 const ANSWER_HEADERS: &str = "accept-ranges, content-disposition, content-location, content-range, etag, link, location, preference-applied, repr-digest, \
-                              retry-after, x-cache, x-input-damage, x-processing-latency, x-request-id, x-route, x-served-by";
+                              retry-after, tus-checksum-algorithm, tus-extension, tus-max-size, tus-resumable, tus-version, upload-complete, \
+                              upload-defer-length, upload-expires, upload-length, upload-limit, upload-metadata, upload-offset, \
+                              x-cache, x-input-damage, x-job, x-processing-latency, x-request-id, x-route, x-served-by";
 /// Seconds for which a browser needs not ask again: what most of them keep at the most.
 const PREFLIGHT_AGE_S: u64 = 7200;
 
@@ -31,7 +35,7 @@ pub(super) fn preflight<B>(request: &Request<B>, passed: &Passed) -> Option<Resp
     let mut response = Response::new(full_body(""));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, DELETE"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE"));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
     headers.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE_S.into());
     Some(response)

@@ -232,7 +232,12 @@ pub(super) async fn document<T: DeserializeOwned>(
 }
 
 /// Lets only members in.
-fn member(node: &Node, method: &Method, path: &str, headers: &HeaderMap) -> Result<Admission, AuthError> {
+pub(super) fn member(
+    node: &Node,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Admission, AuthError> {
     let proof = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     node.authority().check(method, path, proof)
 }

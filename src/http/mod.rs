@@ -25,6 +25,7 @@ mod policy;
 mod profiles;
 pub(crate) mod request;
 mod respond;
+mod resumable;
 mod returnable;
 mod router;
 mod routes;

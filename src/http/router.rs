@@ -12,7 +12,7 @@ use super::routes::{self, Id};
 use super::server::Service;
 use super::{
     ApiError, Body, caller, cors, dashboard, discovery, events, files, health, internal, jobs, members,
-    objects, openapi, policy, profiles, upload, work,
+    objects, openapi, policy, profiles, resumable, upload, work,
 };
 use crate::dashboard::Source;
 use crate::gate::Gate;
@@ -80,6 +80,9 @@ async fn dispatch(
 ) -> Response<Body> {
     match (id, values) {
         (Id::Upload, _) => upload::upload(node, client, request).await,
+        (Id::Uploads, values) => resumable::options(node, values.first().copied()),
+        (Id::UploadCreate, _) => resumable::create(node, client, request).await,
+        (Id::UploadPart, [id]) => resumable::upload(node, client, id, request).await,
         (Id::JobCreate, _) => jobs::create(node, client, request).await,
         (Id::JobList, _) => jobs::list(node, client, &request).await,
         (Id::JobShow, [id]) => jobs::show(node, id).await,
@@ -124,6 +127,7 @@ async fn between(
         (Id::Offer, _) => internal::offer(node, client, request).await,
         (Id::OfferEnd, _) => internal::end_offer(node, request).await,
         (Id::PeersJob, [offer]) => internal::job(node, offer, request).await,
+        (Id::PeersUpload, [id]) => resumable::passed(node, id, request).await,
         (Id::Lease, _) => internal::claim(node, request).await,
         (Id::LeaseEnd, _) => internal::end(node, request).await,
         (Id::Progress, _) => internal::progress(node, request).await,
@@ -148,7 +152,8 @@ async fn between(
 /// and of a type that forms don't have.
 fn between_nodes(segments: &[&str], path: &str, request: &Request<Incoming>) -> Result<(), ApiError> {
     Gate::check_no_browser(request.headers())?;
-    let expected = if segments.get(1) == Some(&"jobs") { STREAM_TYPE } else { DOCUMENT_TYPE };
+    let streamed = matches!(segments.get(1), Some(&"jobs" | &"uploads"));
+    let expected = if streamed { STREAM_TYPE } else { DOCUMENT_TYPE };
     if request.method() == Method::POST && !is_of_type(request.headers(), expected) {
         let path = path.chars().take(200).collect();
         return Err(ApiError::WrongMediaType { path, expected });

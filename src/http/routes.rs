@@ -15,7 +15,9 @@ pub(super) enum Verb {
     /// GET alone: nodes ask each other for nothing but whole answers.
     Get,
     Post,
+    Patch,
     Delete,
+    Options,
 }
 
 /// What whoever asks needs.
@@ -36,6 +38,9 @@ pub(super) enum Need {
 pub(super) enum Id {
     Root,
     Upload,
+    Uploads,
+    UploadCreate,
+    UploadPart,
     JobCreate,
     JobList,
     JobShow,
@@ -59,6 +64,7 @@ pub(super) enum Id {
     Offer,
     OfferEnd,
     PeersJob,
+    PeersUpload,
     Lease,
     LeaseEnd,
     Progress,
@@ -97,6 +103,13 @@ const RESULT: Need = Need::Result(&[Scope::Read]);
 pub(super) const ROUTES: &[Route] = &[
     route(Verb::Read, "/", Need::Nothing, Id::Root),
     route(Verb::Post, "/upload", UPLOAD, Id::Upload),
+    route(Verb::Options, "/uploads", Need::Nothing, Id::Uploads),
+    route(Verb::Post, "/uploads", UPLOAD, Id::UploadCreate),
+    route(Verb::Options, "/uploads/{id}", Need::Nothing, Id::Uploads),
+    route(Verb::Read, "/uploads/{id}", UPLOAD, Id::UploadPart),
+    route(Verb::Patch, "/uploads/{id}", UPLOAD, Id::UploadPart),
+    route(Verb::Post, "/uploads/{id}", UPLOAD, Id::UploadPart),
+    route(Verb::Delete, "/uploads/{id}", UPLOAD, Id::UploadPart),
     route(Verb::Read, "/jobs", OWN, Id::JobList),
     route(Verb::Post, "/jobs", UPLOAD, Id::JobCreate),
     route(Verb::Read, "/jobs/{id}", OWN, Id::JobShow),
@@ -121,6 +134,7 @@ pub(super) const ROUTES: &[Route] = &[
     route(Verb::Post, "/internal/offers", Need::Key, Id::Offer),
     route(Verb::Post, "/internal/offers/end", Need::Key, Id::OfferEnd),
     route(Verb::Post, "/internal/jobs/{offer}", Need::Key, Id::PeersJob),
+    route(Verb::Post, "/internal/uploads/{id}", Need::Key, Id::PeersUpload),
     route(Verb::Post, "/internal/leases", Need::Key, Id::Lease),
     route(Verb::Post, "/internal/leases/end", Need::Key, Id::LeaseEnd),
     route(Verb::Post, "/internal/progress", Need::Key, Id::Progress),
@@ -154,7 +168,9 @@ pub fn all() -> impl Iterator<Item = RouteInfo> {
         method: match route.verb {
             Verb::Read | Verb::Get => Method::GET,
             Verb::Post => Method::POST,
+            Verb::Patch => Method::PATCH,
             Verb::Delete => Method::DELETE,
+            Verb::Options => Method::OPTIONS,
         },
         path: route.path,
         scopes: match route.need {
@@ -171,7 +187,9 @@ impl Verb {
             Self::Read => matches!(*method, Method::GET | Method::HEAD),
             Self::Get => *method == Method::GET,
             Self::Post => *method == Method::POST,
+            Self::Patch => *method == Method::PATCH,
             Self::Delete => *method == Method::DELETE,
+            Self::Options => *method == Method::OPTIONS,
         }
     }
 
@@ -180,7 +198,9 @@ impl Verb {
             Self::Read => "GET, HEAD",
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
         }
     }
 }
@@ -244,9 +264,15 @@ mod tests {
     fn each_route_is_found_by_its_own_methods_alone() {
         for route in ROUTES {
             let path = example(route);
-            for method in
-                [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::PUT, Method::PATCH]
-            {
+            for method in [
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::DELETE,
+                Method::PUT,
+                Method::PATCH,
+                Method::OPTIONS,
+            ] {
                 match find(&method, &path) {
                     Ok((found, _)) => assert_eq!(found.path, route.path, "{method} {path}"),
                     Err(ApiError::MethodNotAllowed { allow, .. }) => {
@@ -255,7 +281,8 @@ mod tests {
                     Err(error) => panic!("{method} {path}: {error}"),
                 }
             }
-            let own = [Method::GET, Method::POST, Method::DELETE].into_iter().find(|m| route.verb.takes(m));
+            let own = [Method::GET, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
+            let own = own.into_iter().find(|m| route.verb.takes(m));
             assert_eq!(find(&own.unwrap(), &path).unwrap().0.id, route.id, "{path}");
         }
     }
@@ -266,7 +293,7 @@ mod tests {
             ROUTES.iter().filter(|route| route.need == Need::Nothing).map(|route| route.path).collect();
         assert_eq!(
             nothing,
-            ["/", "/health", "/ready", "/openapi.json"],
+            ["/", "/uploads", "/uploads/{id}", "/health", "/ready", "/openapi.json"],
             "what nobody has to have a token for"
         );
         for route in ROUTES {
@@ -275,7 +302,7 @@ mod tests {
             let objects = route.path.starts_with("/objects/");
             assert_eq!(objects, matches!(route.need, Need::Result(_)), "{}", route.path);
             // What changes something is for who may upload.
-            if !internal && !matches!(route.verb, Verb::Read) {
+            if !internal && !matches!(route.verb, Verb::Read | Verb::Options) {
                 assert_eq!(route.need, UPLOAD, "{}", route.path);
             }
         }
@@ -284,7 +311,7 @@ mod tests {
     #[test]
     fn paths_that_are_none_are_not_found() {
         for path in [
-            "/uploads",
+            "/uploads/a/b",
             "/upload/",
             "/jobs/a/b",
             "/jobs/a/output/b/c",

@@ -19,7 +19,7 @@ use super::multipart::{self, MultipartError};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
-use super::{ApiError, Body, caller, jobs, objects, request, several};
+use super::{ApiError, Body, caller, jobs, objects, request, resumable, several};
 use crate::access::Charge;
 use crate::api::{HEADER, result_name};
 use crate::content::{ClientTag, ContentId};
@@ -132,7 +132,8 @@ pub(super) fn admit(
         let slot = slot.ok_or(ApiError::TooManyUploads { max: node.config().uploads_per_client })?;
         let admitted = read_head(node, client, head, body, time)?;
         // Last: what is refused is paid for by nobody.
-        let charge = caller::charge(node, (client, &head.extensions, &head.headers), Arc::clone(&received))?;
+        let charge =
+            caller::charge(node, (client, &head.extensions, &head.headers), (1, Arc::clone(&received)))?;
         Ok((admitted, (slot, charge)))
     };
     (admit(), received)
@@ -152,6 +153,12 @@ fn read_head(
         return Err(ApiError::Resting);
     }
     request::is_plain(head)?;
+    if resumable::is_complete(&head.headers)? == Some(false) {
+        return Err(ApiError::BadRequest(
+            "Upload-Complete: ?0: an upload in parts is answered as a job: begin it with POST /uploads"
+                .into(),
+        ));
+    }
     let max = node.config().upload_bytes_max;
     match body.size_hint().exact() {
         Some(0) => return Err(ApiError::EmptyBody),
@@ -223,7 +230,7 @@ async fn serve(
 }
 
 /// The profiles of these names, or the default one.
-fn profiles(node: &Node, names: Option<&str>) -> Result<Vec<Arc<Profile>>, ApiError> {
+pub(super) fn profiles(node: &Node, names: Option<&str>) -> Result<Vec<Arc<Profile>>, ApiError> {
     match names {
         None => Ok(vec![node.profile(None)?]),
         Some(names) => {

@@ -61,6 +61,8 @@ pub struct Reading<'a> {
     pub standings: &'a StandingStats,
     /// The membership.
     pub view: &'a View,
+    /// Uploads in parts that are not whole yet, and what has come of them, in bytes.
+    pub uploads: (usize, u64),
     /// The machine.
     pub host: Host,
 }
@@ -74,6 +76,7 @@ impl Metrics {
         self.jobs.register(registry);
         register_pool(registry, reading.pool);
         register_cache(registry, reading.cache);
+        register_uploads(registry, reading.uploads);
         registry.register("members", "Members as this node sees them, by state", members(reading.view));
         peers::register(registry, reading.standings);
         overlay::register(registry, &reading.view.stats);
@@ -116,6 +119,12 @@ fn tool_cpu(pool: &PoolStats) -> Family<ToolLabels, Counter<f64, AtomicU64>> {
         }
     }
     family
+}
+
+fn register_uploads(registry: &mut Registry, (count, bytes): (usize, u64)) {
+    registry.register("unfinished_uploads", "Uploads in parts that have not become jobs", gauge(count));
+    let help = "What has come of uploads in parts that have not become jobs";
+    registry.register_with_unit("unfinished_uploads_size", help, Unit::Bytes, gauge(bytes));
 }
 
 fn register_cache(registry: &mut Registry, cache: &CacheStats) {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::{Input, Job, Node, NotAll, Served};
 use crate::api::{JobAnswer, JobProgress, JobQuestion};
 use crate::content::ClientTag;
-use crate::jobs::{Begun, Failure, JobError, Jobs, Output, Record, Stage, now_ms};
+use crate::jobs::{Accepted, Ask, Begun, Failure, JobError, Jobs, Output, Record, Stage, now_ms};
 use crate::offload::Delivery;
 use crate::profile::Profile;
 use crate::store::{IngestError, Key, Limits, NoRoom, Object, Received, Room, Upload};
@@ -30,6 +30,28 @@ impl Node {
     /// The jobs that this node keeps.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
+    }
+
+    /// Accepts a job: it is safe here, and at a second node where there is one, when this returns.
+    pub async fn accept_job(
+        self: &Arc<Self>,
+        client: ClientTag,
+        ask: Ask,
+        upload: Upload,
+    ) -> Result<Accepted, JobError> {
+        self.copied(self.jobs.accept(client, ask, upload).await?).await
+    }
+
+    /// A job that is accepted, and kept by a second node as well by now, if that can be.
+    pub async fn copied(self: &Arc<Self>, accepted: Accepted) -> Result<Accepted, JobError> {
+        if !accepted.new {
+            return Ok(accepted);
+        }
+        let number = accepted.record.number;
+        self.copy_job(number).await;
+        // It says by now who keeps it; it may have come to its end, even.
+        let record = self.jobs.find(number).await?.unwrap_or(accepted.record);
+        Ok(Accepted { record, new: true })
     }
 
     /// Asks another node about jobs that it keeps.

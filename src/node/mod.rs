@@ -21,6 +21,7 @@ mod ports;
 mod several;
 mod start;
 mod transcode;
+mod uploads;
 mod webhooks;
 mod work;
 
@@ -59,6 +60,7 @@ use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileName, ProfileSet};
 use crate::store::{Budget, Key, Object, Store};
 use crate::tls::{Acceptor, PeerTls};
+use crate::uploads::Uploads;
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Pool, Queued, Reservation};
 
@@ -96,6 +98,7 @@ pub struct Node {
     journeys: Journeys<Object>,
     jobs: Jobs,
     keepers: keepers::Keepers,
+    uploads: Uploads,
     metrics: Arc<Metrics>,
     events: Events,
     /// Its jobs and decisions, and its figures of the last minutes.
@@ -300,6 +303,7 @@ impl Node {
     /// From now on it takes nothing new. Which jobs it runs then.
     pub fn begin_to_leave(&self) -> usize {
         self.draining.store(true, Ordering::Relaxed);
+        self.uploads.interrupt();
         self.pool.stats().running
     }
 
@@ -381,6 +385,7 @@ impl Node {
                 cache: &self.store.stats(),
                 standings: &self.peers.standings().stats(Instant::now()),
                 view: &self.view(),
+                uploads: self.uploads.unfinished(),
                 host: Host {
                     cpu_permille: machine.cpu_permille,
                     memory_permille: machine.memory_permille,

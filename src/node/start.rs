@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
 use super::{
-    Clients, Listeners, Node, dashboard, incoming, jobs, keepers, listener_at, load, tell_of_membership, work,
+    Clients, Listeners, Node, dashboard, incoming, jobs, keepers, listener_at, load, tell_of_membership,
+    uploads, work,
 };
 use crate::access::Access;
 use crate::auth::{Authority, ResultTokens};
@@ -32,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
 use crate::store::{DataDir, Store};
 use crate::tls::PeerTls;
+use crate::uploads::Uploads;
 use crate::workers::sandbox::{Guarantees, Sandbox};
 use crate::workers::{Located, Pool, PoolConfig, Tools};
 
@@ -71,6 +73,9 @@ pub enum StartError {
         "{0}; check the disk, or move that file away (its jobs are lost then), or give another --data-dir"
     )]
     Jobs(#[from] JobError),
+    /// What an earlier process has left of uploads can't be read.
+    #[error("uploads in parts can't be taken up again: {0}; check the disk, or give another --data-dir")]
+    Uploads(std::io::Error),
     /// Spans can't be sent as they are to be.
     #[error(transparent)]
     Spans(Box<dyn std::error::Error + Send + Sync>),
@@ -167,13 +172,16 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     ));
     let peer_tls = peer_tls(&config)?;
     let sampler = Sampler::start().map_err(StartError::Threads)?;
+    let incoming = incoming::budget(&config);
+    let bounds = (config.upload_retention, config.uploads_per_client);
     let node = Arc::new(Node {
+        uploads: Uploads::new(config.name.clone(), store.clone(), Arc::clone(&incoming), bounds),
         identity: Arc::new(identity),
         view: overlay.view(),
         load_out: overlay.load_publisher(),
         machine: sampler.watch(),
         _sampler: sampler,
-        incoming: incoming::budget(&config),
+        incoming,
         disk: Mutex::default(),
         store,
         pool,
@@ -217,6 +225,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
 /// Begins all that goes on as long as the node lives.
 async fn begin(node: &Arc<Node>, tasks: &mut JoinSet<()>) -> Result<(), StartError> {
     jobs::begin(node, tasks).await?;
+    uploads::begin(node, tasks).await?;
     keepers::begin(node, tasks);
     tasks.spawn(work::hand_over_while_draining(Arc::clone(node)));
     tasks.spawn(load::publish_regularly(Arc::clone(node)));

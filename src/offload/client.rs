@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Builder;
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use starling_overlay::Identity;
@@ -54,6 +54,17 @@ pub struct Delivery {
     pub response: Response<Incoming>,
     /// The SHA-256 that the body has to have, by the proof; none without a key.
     pub promised: Option<ContentId>,
+}
+
+/// A peer's whole answer, for a client.
+#[derive(Debug)]
+pub struct Relayed {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, those between the nodes among them.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: bytes::Bytes,
 }
 
 /// HTTP to the peers, with pooled connections.
@@ -256,6 +267,27 @@ impl PeerClient {
     /// The same of its video.
     pub async fn fetch_video(&self, peer: &Identity, job: &str) -> Result<Option<Delivery>, PeerError> {
         self.held(peer, format!("/internal/kept/{job}/video")).await
+    }
+
+    /// Passes a client's request for an upload in parts on to the node that has the parts, with these headers beside the proof. What it
+    /// answers is the client's answer, whatever it says.
+    pub async fn pass_upload(
+        &self,
+        peer: &Identity,
+        upload: &str,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Result<Relayed, PeerError> {
+        let path = format!("/internal/uploads/{upload}");
+        let signed = self.authority.sign(peer, &Method::POST, &path, None);
+        let mut request = request(uri(self.scheme, peer, &path)?, &Method::POST, &signed)
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .body(body)
+            .map_err(|error| unreachable(&error))?;
+        request.headers_mut().extend(headers);
+        let Delivery { response, promised } = self.proved(peer, request, &signed).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Relayed { status, headers, body: self.small_body(peer, response, promised).await? })
     }
 
     async fn held(&self, peer: &Identity, path: String) -> Result<Option<Delivery>, PeerError> {

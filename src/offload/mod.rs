@@ -16,7 +16,7 @@
 mod client;
 mod offers;
 
-pub use client::{Delivery, PeerClient};
+pub use client::{Delivery, PeerClient, Relayed};
 pub use offers::{Offers, TakeError};
 pub use starling_placement::journey::Fault;
 pub use starling_placement::standing::{StandingStats, Standings};

@@ -5,15 +5,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::cache::Hold;
 use super::folder::layout;
-use super::receive::HEAD_BYTES_MAX;
+use super::receive::head_of;
 use super::{DataDir, Meta, Object, Received, Room, Scratch, Store, Upload, sniff};
 use crate::content::ContentId;
 use crate::jobs::JobNumber;
@@ -44,19 +42,13 @@ impl Store {
     ) -> io::Result<Upload> {
         let dir = self.folder.clone();
         blocking(move || {
-            let (_, scratch) = dir.scratch_file("upload-")?;
-            // A link needs a name that is free.
-            let path = scratch.into_temp_path();
-            fs::remove_file(&path)?;
-            link(&input_path(&dir, job), &path)?;
-            let file = Scratch::new(path);
+            let file = linked(&dir, &input_path(&dir, job))?;
             let opened = File::open(&file)?;
             let bytes = opened.metadata()?.len();
-            let mut head = vec![0; HEAD_BYTES_MAX.min(bytes as usize)];
-            opened.read_exact_at(&mut head, 0)?;
+            let head = head_of(&opened, bytes)?;
             let container =
                 sniff(&head).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            Ok(Upload { content, bytes, file, container, head: Bytes::from(head), room })
+            Ok(Upload { content, bytes, file, container, head, room })
         })
         .await
     }
@@ -177,6 +169,16 @@ pub(super) fn input_path(dir: &DataDir, job: JobNumber) -> PathBuf {
 
 fn output_path(dir: &DataDir, job: JobNumber, at: usize) -> PathBuf {
     dir.jobs().join(format!("{job}.{at}{}", layout::OUTPUT_SUFFIX))
+}
+
+/// A link to a file as something in the making: the file stays, whatever becomes of that.
+pub(super) fn linked(dir: &DataDir, from: &std::path::Path) -> io::Result<Scratch> {
+    let (_, scratch) = dir.scratch_file("upload-")?;
+    // A link needs a name that is free.
+    let path = scratch.into_temp_path();
+    fs::remove_file(&path)?;
+    link(from, &path)?;
+    Ok(Scratch::new(path))
 }
 
 /// Links a file into `jobs/`: safe on disk when this returns.

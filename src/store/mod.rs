@@ -4,6 +4,7 @@
 //! - bodies to disk, hashed on the way, within the budget for uploads (`receive/`);
 //! - finished results, found by what they were made of; small ones that were asked for lately also in memory (`cache/`);
 //! - what jobs keep: their journal, their videos, their results (`kept.rs`), and videos for another try (`spare.rs`);
+//! - uploads that come in parts, whatever becomes of the requests that bring them (`parts.rs`);
 //! - [`files`]: a result is a set of named files; the form in which several of them lie in one.
 //!
 //! It knows nothing of HTTP, of peers or of what is in a video.
@@ -12,6 +13,7 @@ mod cache;
 pub mod files;
 mod folder;
 mod kept;
+mod parts;
 mod receive;
 mod spare;
 
@@ -25,8 +27,8 @@ use hyper::body::Body;
 pub use cache::{CacheError, CacheStats, Key, Meta, OPEN_RESULTS_MAX, Object};
 pub use folder::{DataDir, DataDirError, Scratch, is_full};
 pub use receive::{
-    Budget, Container, IngestError, Limits, NoRoom, NotVideo, PerClient, Rate, Received, Room, Share, Upload,
-    sniff,
+    AppendError, Budget, Checksum, Container, IngestError, Ledger, Limits, NoRoom, NotVideo, Order, Part,
+    PerClient, Rate, Received, Room, Share, Upload, sniff,
 };
 
 use crate::events::Events;

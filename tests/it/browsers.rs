@@ -132,7 +132,7 @@ async fn a_page_that_is_allowed_uploads_and_reads_the_answer() {
     let leave = send(&node, Method::OPTIONS, "/upload", &asks, b"").await;
     assert_eq!((leave.status.as_u16(), leave.body.len()), (204, 0));
     assert_eq!(leave.header("access-control-allow-origin"), page);
-    assert_eq!(leave.header("access-control-allow-methods"), "GET, HEAD, POST, DELETE");
+    assert_eq!(leave.header("access-control-allow-methods"), "GET, HEAD, POST, PATCH, DELETE");
     assert!(leave.header("access-control-allow-headers").contains("x-filename"), "{leave:?}");
     assert_eq!(leave.header("vary"), "origin");
     let from = [("origin", page), ("sec-fetch-site", "cross-site"), ("content-type", "video/mp4")];

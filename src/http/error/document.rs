@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::{ApiError, INCOMING_RETRY};
+use super::{ApiError, INCOMING_RETRY, PartsError};
 use crate::access::{AccessError, QuotaError};
 use crate::api::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 use crate::config::DEADLINE_MAX;
@@ -78,6 +78,7 @@ impl ApiError {
             Self::Listeners(ListenError::OfAll) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "listeners-full", "No room for more listeners")
             }
+            Self::Parts(error) => error.class(),
             Self::PreconditionFailed { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed")
             }
@@ -150,6 +151,7 @@ impl ApiError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::InProfile { error, .. } => error.retry_after(),
+            Self::Parts(error) => error.retry_after(),
             Self::Saturated { retry_after } => {
                 Some((*retry_after).clamp(Duration::from_secs(1), DEADLINE_MAX))
             }
@@ -183,8 +185,16 @@ impl ApiError {
     /// The document that tells it.
     pub fn problem(&self) -> Problem {
         let (status, slug, title) = self.class();
+        let offsets = match self {
+            Self::Parts(PartsError::Offset { expected, given, .. }) => Some((*expected, *given)),
+            _ => None,
+        };
+        let registered = match self {
+            Self::Parts(error) => error.registered_kind(),
+            _ => None,
+        };
         Problem {
-            kind: format!("{PROBLEM_TYPE_BASE}{slug}"),
+            kind: registered.map_or_else(|| format!("{PROBLEM_TYPE_BASE}{slug}"), str::to_owned),
             title: title.to_owned(),
             status: status.as_u16(),
             // It may repeat what the client sent, or what a file says of itself.
@@ -194,6 +204,8 @@ impl ApiError {
                 Self::InProfile { profile, .. } => Some(profile.clone()),
                 _ => None,
             },
+            expected_offset: offsets.map(|(expected, _)| expected),
+            provided_offset: offsets.map(|(_, given)| given),
             ended: None,
         }
     }

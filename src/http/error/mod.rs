@@ -4,10 +4,13 @@
 
 mod document;
 mod origin;
+mod parts;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
+
+pub(super) use parts::PartsError;
 
 use crate::access::AccessError;
 use crate::api::{JobState, wait_seconds};
@@ -137,6 +140,9 @@ pub enum ApiError {
         "your uploads under way take all the room that you may have at this node: wait for one of them, or use other nodes too"
     )]
     TooMuchIncoming,
+    /// About an upload in parts.
+    #[error(transparent)]
+    Parts(#[from] PartsError),
     /// All uploads under way together do.
     #[error(
         "the uploads under way take all the room that this node has for them: try again in {} s, or another node",

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use starling_placement::error::WorkError;
 
-use super::ApiError;
+use super::{ApiError, PartsError};
 use crate::jobs::JobError;
 use crate::node::{KeeperError, NotAll, ProfileError, RefusedOffer};
-use crate::store::{IngestError, NoRoom, is_full};
+use crate::store::{AppendError, IngestError, NoRoom, is_full};
+use crate::uploads::UploadError;
 
 impl From<IngestError> for ApiError {
     fn from(error: IngestError) -> Self {
@@ -78,6 +79,27 @@ impl From<JobError> for ApiError {
             JobError::Busy => Self::JobBusy,
             JobError::Io(io) if is_full(&io) => Self::DiskFull,
             error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        let text = error.to_string();
+        match error {
+            UploadError::NotFound(_) => PartsError::NotFound(text).into(),
+            UploadError::TooMany { .. } | UploadError::TooManyOfClient { .. } => {
+                PartsError::TooMany(text).into()
+            }
+            UploadError::Offset { expected, given } => PartsError::Offset { text, expected, given }.into(),
+            UploadError::Complete { .. } => PartsError::Complete(text).into(),
+            UploadError::Length { .. } => PartsError::Length(text).into(),
+            UploadError::Busy => PartsError::Busy(text).into(),
+            UploadError::Append(AppendError::Ingest(error)) => error.into(),
+            UploadError::Append(AppendError::Beyond { .. }) => PartsError::Beyond(text).into(),
+            UploadError::Append(AppendError::Checksum) => PartsError::Checksum(text).into(),
+            UploadError::Append(AppendError::Interrupted) => PartsError::Interrupted(text).into(),
+            UploadError::Job(error) => error.into(),
         }
     }
 }

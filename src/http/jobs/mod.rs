@@ -21,12 +21,14 @@ use starling_placement::journey::Timings;
 use super::respond::{json, problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
 use super::upload::{Admitted, admit, linger};
-use super::{ApiError, Body, caller, request, upload};
+use super::{ApiError, Body, caller, request, resumable, upload};
 use crate::api::{HEADER, JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
 use crate::content::ClientTag;
-use crate::jobs::{Accepted, Ask, JobId};
+use crate::jobs::{Accepted, JobId};
 use crate::node::Node;
+use crate::profile::ProfileName;
 use crate::trace;
+use crate::uploads::Wish;
 use crate::webhooks::{Target, TargetError};
 
 pub(super) use output::{kept, output};
@@ -39,6 +41,12 @@ const PAGE_JOBS_MAX: u16 = 200;
 
 /// `POST /jobs`: an upload, answered as soon as it is safe.
 pub(super) async fn create(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    // What is a part alone is the begin of an upload in parts.
+    match resumable::is_complete(request.headers()) {
+        Ok(Some(false)) => return resumable::create(node, client, request).await,
+        Ok(_) => {}
+        Err(error) => return problem(&error),
+    }
     let (head, body) = request.into_parts();
     accept(node, client, head, body).await
 }
@@ -80,42 +88,37 @@ async fn take(
     body: ReturnableBody,
 ) -> Result<Accepted, ApiError> {
     let (client, strict, allowed) = (admitted.client, admitted.strict, admitted.deadline.allowed);
-    let (priority, idempotency_key) = (request::priority(head)?, request::idempotency_key(head)?);
-    let webhook = webhook(node, head)?;
-    let mut filename = request::filename(head);
+    let mut wish = wish(node, head, Vec::new(), (strict, allowed))?;
     // However long the body takes: what a job may take counts from when it is begun.
-    let (upload, profiles) = upload::receive(node, admitted, body, &mut filename).await?;
-    let ask = Ask {
-        content: upload.content,
-        bytes: upload.bytes,
-        filename,
-        profiles: profiles.iter().map(|profile| profile.name.clone()).collect(),
-        strict,
-        priority,
-        allowed_ms: allowed.as_millis() as u64,
-        idempotency_key,
-        trace: trace::current().map(|scope| scope.context().traceparent()),
-        webhook,
-    };
-    let accepted = node.jobs().accept(client, ask, upload).await?;
-    copied(node, accepted).await
+    let (upload, profiles) = upload::receive(node, admitted, body, &mut wish.filename).await?;
+    wish.profiles = profiles.iter().map(|profile| profile.name.clone()).collect();
+    let ask = wish.of(&upload);
+    Ok(node.accept_job(client, ask, upload).await?)
 }
 
-/// A job that is accepted, and kept by a second node as well by now, if that can be.
-async fn copied(node: &Arc<Node>, accepted: Accepted) -> Result<Accepted, ApiError> {
-    if !accepted.new {
-        return Ok(accepted);
-    }
-    let number = accepted.record.number;
-    node.copy_job(number).await;
-    // It says by now who keeps it; it may have come to its end, even.
-    let record = node.jobs().find(number).await?.unwrap_or(accepted.record);
-    Ok(Accepted { record, new: true })
+/// What a request's head asks for, as a job of these profiles; `allowed` is what it may take once it is begun.
+pub(super) fn wish(
+    node: &Node,
+    head: &Parts,
+    profiles: Vec<ProfileName>,
+    (strict, allowed): (bool, Duration),
+) -> Result<Wish, ApiError> {
+    Ok(Wish {
+        filename: request::filename(head),
+        profiles,
+        strict,
+        priority: request::priority(head)?,
+        allowed_ms: allowed.as_millis() as u64,
+        idempotency_key: request::idempotency_key(head)?,
+        trace: trace::current().map(|scope| scope.context().traceparent()),
+        webhook: webhook(node, request::webhook(head)?)?,
+        announced: None,
+    })
 }
 
 /// Where the client wants to be told of the job's end.
-fn webhook(node: &Node, head: &Parts) -> Result<Option<String>, ApiError> {
-    let Some(url) = request::webhook(head)? else { return Ok(None) };
+pub(super) fn webhook(node: &Node, url: Option<String>) -> Result<Option<String>, ApiError> {
+    let Some(url) = url else { return Ok(None) };
     let bad = |why: &dyn std::fmt::Display| ApiError::BadRequest(format!("{}: {why}", HEADER::WEBHOOK));
     let sender = node.config().webhooks.as_ref();
     let sender =
@@ -127,8 +130,17 @@ fn webhook(node: &Node, head: &Parts) -> Result<Option<String>, ApiError> {
 
 fn answer_accepted(job: &JobJson, new: bool) -> Response<Body> {
     let status = if new || !job.state.is_over() { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let mut response = json(status, job);
-    let location = format!("/jobs/{}", job.id);
+    located(json(status, job), &job.id)
+}
+
+/// The answer to what became a job: as to an upload that came in one piece.
+pub(super) async fn accepted(node: &Arc<Node>, id: &JobId) -> Result<Response<Body>, ApiError> {
+    let job = keeper::find(node, id).await?;
+    Ok(answer_accepted(&job, false))
+}
+
+fn located(mut response: Response<Body>, id: &JobId) -> Response<Body> {
+    let location = format!("/jobs/{id}");
     set_header(&mut response, LOCATION, &location);
     set_header(&mut response, CONTENT_LOCATION, &location);
     response

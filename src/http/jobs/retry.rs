@@ -9,7 +9,7 @@ use hyper::{Request, Response};
 use starling_overlay::NodeName;
 
 use super::keeper::{Found, away, located, not_found};
-use super::{answer_accepted, copied, json, named};
+use super::{answer_accepted, json, named};
 use crate::api::{JobAnswer, JobJson, JobQuestion, JobState, Problem};
 use crate::http::respond::{problem, problem_told};
 use crate::http::{ApiError, Body, caller, request};
@@ -55,7 +55,7 @@ pub(in crate::http) async fn retry(
         let id = named(id)?;
         let allowed = request::retry_allowed(&head, node.config().deadline_max)?;
         // It is paid for as an upload is, whose bytes are here already.
-        let charge = caller::charge(node, (client, &head.extensions, &head.headers), Arc::default())?;
+        let charge = caller::charge(node, (client, &head.extensions, &head.headers), (1, Arc::default()))?;
         let retried = at_keeper(node, &id, allowed).await;
         drop(charge);
         retried
@@ -131,7 +131,7 @@ async fn here(node: &Arc<Node>, id: &JobId, allowed: Option<Duration>) -> Result
     let record = node.jobs().find(id.number).await?.filter(|record| record.id() == *id);
     let record = record.ok_or_else(|| not_found(id))?;
     may_be_done_again(&json::of(node, &record))?;
-    let Accepted { record, new } = copied(node, accepted(node, &record, allowed).await?).await?;
+    let Accepted { record, new } = node.copied(accepted(node, &record, allowed).await?).await?;
     Ok((json::of(node, &record), new))
 }
 

@@ -25,7 +25,9 @@ use super::health::{HealthJson, ReadyJson};
 use super::routes::RouteInfo;
 use super::{ApiError, Body, respond};
 use crate::access::Scope;
-use crate::api::{FilesJson, JobJson, JobsJson, MembersJson, PeersJson, Priority, Problem, ProfilesJson};
+use crate::api::{
+    FilesJson, JobJson, JobsJson, MembersJson, PeersJson, Priority, Problem, ProfilesJson, UploadJson,
+};
 
 /// Name of the way to prove what one may.
 const TOKEN: &str = "token";
@@ -89,6 +91,7 @@ fn schemas() -> ComponentsBuilder {
     put::<ProfilesJson>(&mut all);
     put::<FilesJson>(&mut all);
     put::<JobJson>(&mut all);
+    put::<UploadJson>(&mut all);
     put::<JobsJson>(&mut all);
     put::<Priority>(&mut all);
     put::<TargetGroup<'_>>(&mut all);

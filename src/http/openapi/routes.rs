@@ -9,6 +9,7 @@ use super::TargetGroup;
 use super::parts::{Route, bytes, integer, one_of, open_object, plain, text, text_of};
 use crate::api::{
     FilesJson, JobJson, JobState, JobsJson, MembersJson, NoticeState, PeersJson, Priority, ProfilesJson,
+    UploadJson,
 };
 use crate::http::health::{HealthJson, ReadyJson};
 
@@ -24,7 +25,7 @@ type Described = (&'static str, HttpMethod, Operation);
 
 /// Path, method and operation of each.
 pub(super) fn all() -> Vec<Described> {
-    [uploads(), jobs(), results(), node(), watching()].concat()
+    [uploads(), parts(), jobs(), results(), node(), watching()].concat()
 }
 
 fn uploads() -> Vec<Described> {
@@ -66,6 +67,92 @@ fn video() -> RequestBody {
         .content("application/octet-stream", bytes())
         .content("video/*", bytes())
         .content("multipart/form-data", Content::new(Some(Schema::from(form))))
+        .build()
+}
+
+/// Uploads in parts, by tus and by draft-ietf-httpbis-resumable-upload.
+fn parts() -> Vec<Described> {
+    let route = |id, summary| Route::new("uploads", id, summary);
+    let options = |id| route(id, "What is spoken here").empty(204, "Versions and limits, in the head");
+    let create = taken(route("beginUpload", "Begins an upload in parts"))
+        .takes(Header, "Tus-Resumable", "1.0.0: by tus", text())
+        .takes(Header, "Upload-Length", "How long all of it will be, in bytes", integer(0, None))
+        .takes(Header, "Upload-Defer-Length", "1: not known yet (tus)", one_of(&["1"]))
+        .takes(Header, "Upload-Metadata", "Keys, each with a value in Base64 (tus)", text())
+        .takes(Header, "Upload-Complete", "?0: the body is a part; ?1: all of it", one_of(&["?0", "?1"]))
+        .takes(Header, "X-Priority", "interactive before batch", schema_of::<Priority>())
+        .takes(Header, "Idempotency-Key", "The same request under the same name is one job", text())
+        .takes(Header, "X-Webhook", "A URL that is told of the job's end", text())
+        .empty(201, "It has begun: Location says where its parts go")
+        .json::<JobJson>(202, "It was all there, and is a job")
+        .json::<JobJson>(200, "The same was sent before, and is done")
+        .problem(409, "Another request took it over")
+        .problem(412, "A version of tus that is not spoken here")
+        .problem(423, "Another request is at it")
+        .problem(460, "The part does not have its checksum");
+    let part = |id, summary| of_upload(route(id, summary));
+    let patch = |id| {
+        part(id, "Appends a part")
+            .body(video_part())
+            .takes(Header, "Upload-Offset", "Where in the upload the body begins", integer(0, None))
+            .takes(Header, "Upload-Complete", "?1: the upload ends with this body", one_of(&["?0", "?1"]))
+            .takes(Header, "Upload-Checksum", "sha1 or sha256, and the digest in Base64 (tus)", text())
+            .empty(204, "It is safe on disk")
+            .json::<JobJson>(202, "All of it is there, and a job")
+            .json::<JobJson>(200, "The same was sent before, and is done")
+            .problem(405, "No method that is meant")
+            .problem(408, "The body came too slowly")
+            .problem(413, "More than the upload is long, or than the node takes")
+            .problem(415, "No media file that is taken, or no part by its type")
+            .problem(422, "The Idempotency-Key stands for another request")
+            .problem(460, "The part does not have its checksum")
+            .problem(507, "No room on the node's disk")
+    };
+    vec![
+        ("/uploads", HttpMethod::Options, options("uploadOptions").done()),
+        ("/uploads", HttpMethod::Post, create.done()),
+        (
+            "/uploads/{id}",
+            HttpMethod::Options,
+            options("uploadPartOptions").takes(Path, "id", "As POST /uploads named it", text_of(JOB)).done(),
+        ),
+        (
+            "/uploads/{id}",
+            HttpMethod::Get,
+            part("showUpload", "How far an upload is").json::<UploadJson>(200, "The upload").done(),
+        ),
+        ("/uploads/{id}", HttpMethod::Patch, patch("appendToUpload").done()),
+        (
+            "/uploads/{id}",
+            HttpMethod::Post,
+            patch("appendToUploadByPost")
+                .takes(Header, "X-HTTP-Method-Override", "PATCH, for clients that can't send it", text())
+                .done(),
+        ),
+        (
+            "/uploads/{id}",
+            HttpMethod::Delete,
+            part("endUpload", "Ends an upload; a job that it became stays").empty(204, "It is gone").done(),
+        ),
+    ]
+}
+
+fn of_upload(route: Route) -> Route {
+    route
+        .takes(Path, "id", "As POST /uploads named it", text_of(JOB))
+        .takes(Header, "Tus-Resumable", "1.0.0: by tus", text())
+        .problem(404, "There is no such upload")
+        .problem(409, "It goes on elsewhere, or another request took it over")
+        .problem(412, "A version of tus that is not spoken here")
+        .problem(423, "Another request is at it")
+        .problem(500, "A fault of the node")
+}
+
+fn video_part() -> RequestBody {
+    RequestBodyBuilder::new()
+        .description(Some("A part of the video"))
+        .content("application/offset+octet-stream", bytes())
+        .content("application/partial-upload", bytes())
         .build()
 }
 

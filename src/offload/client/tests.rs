@@ -97,6 +97,8 @@ fn problem(slug: &str, ended: Option<WorkError>) -> Problem {
         detail: "in its words".into(),
         retry_after_s: Some(7),
         profile: None,
+        expected_offset: None,
+        provided_offset: None,
         ended,
     }
 }

@@ -15,11 +15,16 @@ use crate::profile::ProfileName;
 pub(super) const MARK: &str = "starling-data-folder";
 /// What the file says, to people.
 pub(super) const MARK_TEXT: &str = "The data folder of a Starling node: while this file is here, the node deletes what is \
-                                    its own in tmp/ and objects/. See docs/OPERATIONS.md.\n";
+                                    its own in tmp/, objects/, jobs/ and uploads/. See docs/OPERATIONS.md.\n";
 pub(super) const LOCK: &str = "lock";
 pub(super) const TMP: &str = "tmp";
 pub(super) const OBJECTS: &str = "objects";
 pub(super) const JOBS: &str = "jobs";
+pub(super) const UPLOADS: &str = "uploads";
+/// In `uploads/`: what the names of what has come, of what is to become of it, and of what becomes that file end with.
+pub const PART_SUFFIX: &str = ".part";
+pub const PLAN_SUFFIX: &str = ".plan";
+pub const NEW_PLAN_SUFFIX: &str = ".plan.new";
 /// In `jobs/`: the journal, and what the names of jobs' videos and results end with.
 pub const JOURNAL: &str = "journal.redb";
 pub const INPUT_SUFFIX: &str = ".input";
@@ -57,6 +62,12 @@ pub fn job_of(name: &str) -> Option<JobNumber> {
     number.parse().ok().filter(|_| number.bytes().all(is_digit))
 }
 
+/// The upload that a file in `uploads/` is of, if its name is such a file's.
+pub fn upload_of(name: &str) -> Option<JobNumber> {
+    let number = [NEW_PLAN_SUFFIX, PLAN_SUFFIX, PART_SUFFIX].iter().find_map(|end| name.strip_suffix(end))?;
+    number.parse().ok().filter(|_| number.bytes().all(is_digit))
+}
+
 /// Whether a folder with entries may have this name: two hex digits.
 pub fn is_shelf(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(is_digit)
@@ -87,10 +98,10 @@ pub(super) fn stranger(root: &Path) -> io::Result<Option<PathBuf>> {
     if fs::symlink_metadata(root.join(MARK)).is_ok_and(|mark| mark.is_file()) {
         // Its own, whatever else lies in it; but what it works in has to be in it.
         let linked = |name: &&&str| fs::symlink_metadata(root.join(name)).is_ok_and(|meta| !meta.is_dir());
-        return Ok([TMP, OBJECTS, JOBS].iter().find(linked).map(|name| root.join(name)));
+        return Ok([TMP, OBJECTS, JOBS, UPLOADS].iter().find(linked).map(|name| root.join(name)));
     }
     let top = find(root, |name, meta| match name {
-        TMP | OBJECTS | JOBS => meta.is_dir(),
+        TMP | OBJECTS | JOBS | UPLOADS => meta.is_dir(),
         LOST_AND_FOUND => true,
         _ => meta.is_file() && (name == LOCK || MEMBERS.contains(&name)),
     })?;
@@ -105,6 +116,10 @@ pub(super) fn stranger(root: &Path) -> io::Result<Option<PathBuf>> {
         find(&root.join(JOBS), |name, meta| (name == JOURNAL || job_of(name).is_some()) && meta.is_file())?;
     if jobs.is_some() {
         return Ok(jobs);
+    }
+    let uploads = find(&root.join(UPLOADS), |name, meta| upload_of(name).is_some() && meta.is_file())?;
+    if uploads.is_some() {
+        return Ok(uploads);
     }
     let objects = root.join(OBJECTS);
     let shelf = find(&objects, |name, meta| match name {

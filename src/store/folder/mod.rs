@@ -18,7 +18,7 @@ use tempfile::{TempDir, TempPath};
 use tokio::runtime::Handle;
 
 /// The folder in which a node keeps its files: `tmp/` for what is in the making, `objects/` for finished results, `jobs/` for the
-/// journal of jobs and what they keep.
+/// journal of jobs and what they keep, `uploads/` for uploads that come in parts.
 ///
 /// One node a folder: it is locked for as long as any clone lives. What a killed run left in `tmp/` is swept when the
 /// folder is opened. It bears a mark; a folder without one is taken only if nothing in it is a stranger's.
@@ -31,6 +31,7 @@ struct Inner {
     tmp: PathBuf,
     objects: PathBuf,
     jobs: PathBuf,
+    uploads: PathBuf,
     reserve: Mutex<Option<Weak<dyn Reserve>>>,
     /// Held for its lock alone.
     _lock: File,
@@ -96,14 +97,16 @@ impl DataDir {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(root.join(layout::LOCK))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        let (tmp, objects, jobs) =
-            (root.join(layout::TMP), root.join(layout::OBJECTS), root.join(layout::JOBS));
+        let (tmp, objects) = (root.join(layout::TMP), root.join(layout::OBJECTS));
+        let (jobs, uploads) = (root.join(layout::JOBS), root.join(layout::UPLOADS));
         fs::create_dir_all(&tmp)?;
         sweep(&tmp)?;
         fs::create_dir_all(&objects)?;
         fs::create_dir_all(&jobs)?;
+        fs::create_dir_all(&uploads)?;
         mark(&root)?;
-        Ok(Self(Arc::new(Inner { root, tmp, objects, jobs, reserve: Mutex::default(), _lock: lock })))
+        let reserve = Mutex::default();
+        Ok(Self(Arc::new(Inner { root, tmp, objects, jobs, uploads, reserve, _lock: lock })))
     }
 
     /// The folder itself, absolute.
@@ -124,6 +127,11 @@ impl DataDir {
     /// Where the journal of jobs lies, and what they keep; on the same file system as `tmp`.
     pub fn jobs(&self) -> &Path {
         &self.0.jobs
+    }
+
+    /// Where uploads lie that come in parts; on the same file system as `tmp`.
+    pub fn uploads(&self) -> &Path {
+        &self.0.uploads
     }
 
     /// Bytes that are free on its disk, for this user, and bytes that the disk has in all. Asks the file system, which is quick.

@@ -50,6 +50,8 @@ fn a_folder_of_somebody_else_is_refused_and_left_as_it_is() {
         &["objects/3A/"],
         &["objects/version/"],
         &["etc/passwd", "tmp/"],
+        &["uploads/holiday.part"],
+        &["uploads/0123456789abcdef0123456789abcdef.plan/"],
         &["lock", "tmp/", "objects/", "members", "letter"],
         &["tmp"],
         &["lock/"],
@@ -73,6 +75,7 @@ fn a_folder_of_before_there_was_a_mark_is_taken_and_marked() {
         &["lock"],
         &["lock", "tmp/upload-a1B2c3", "tmp/job-a1B2c3/output.mp4", "objects/", "members", "members.new"],
         &[&shelved],
+        &["uploads/0123456789abcdef0123456789abcdef.part", "uploads/0123456789abcdef0123456789abcdef.plan"],
         &[&shelved, "objects/version"],
         &["lock", "tmp/evicted-a1B2c3/entry/data", "members", &shelved],
     ] {

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::checksum::Sum;
 use crate::store::DataDir;
 
 /// What all uploads of a process together may hold in batches, roughly: each holds two.
@@ -75,6 +76,24 @@ impl Batch {
     }
 }
 
+/// What bytes are hashed to on their way.
+#[derive(Clone, Default)]
+pub(super) struct Hashes {
+    /// All of the upload.
+    pub(super) content: Sha256,
+    /// What comes now of it, where the client has said what that hashes to.
+    pub(super) piece: Option<Sum>,
+}
+
+impl Hashes {
+    fn update(&mut self, bytes: &[u8]) {
+        self.content.update(bytes);
+        if let Some(piece) = &mut self.piece {
+            piece.update(bytes);
+        }
+    }
+}
+
 /// Writes and hashes batches, each on a thread of its own that may block, one batch behind the body.
 pub(super) struct Sink {
     state: State,
@@ -83,14 +102,29 @@ pub(super) struct Sink {
 }
 
 enum State {
-    Idle { file: File, hash: Box<Sha256> },
-    Busy { write: JoinHandle<io::Result<File>>, hash: JoinHandle<Box<Sha256>> },
+    Idle { file: File, hash: Box<Hashes> },
+    Busy { write: JoinHandle<io::Result<File>>, hash: JoinHandle<Box<Hashes>> },
     Broken,
 }
 
 impl Sink {
     pub(super) fn new(file: File, dir: DataDir) -> Self {
-        Self { state: State::Idle { file, hash: Box::default() }, dir }
+        Self::resume(file, Box::default(), dir)
+    }
+
+    /// Goes on where another one was [paused](Self::pause).
+    pub(super) const fn resume(file: File, hash: Box<Hashes>, dir: DataDir) -> Self {
+        Self { state: State::Idle { file, hash }, dir }
+    }
+
+    /// Writes what has come so far, so that it is safe on disk, and gives the file and what it hashes to up to there.
+    pub(super) async fn pause(mut self, last: Vec<Bytes>) -> io::Result<(File, Box<Hashes>)> {
+        if !last.is_empty() {
+            self.push(last).await?;
+        }
+        let (file, hash) = self.settle().await?;
+        let synced = spawn_blocking(move || file.sync_data().map(|()| file));
+        Ok((joined(synced.await)??, hash))
     }
 
     /// Hands on a batch as soon as the one before is done. This is where a slow disk holds back the sender.
@@ -116,7 +150,7 @@ impl Sink {
         if last.iter().map(Bytes::len).sum::<usize>() > BATCH_BYTES_MIN {
             self.push(last).await?;
             let (file, hash) = self.settle().await?;
-            return Ok((file, hash.finalize().into()));
+            return Ok((file, hash.content.finalize().into()));
         }
         // A small rest is not worth a second thread.
         let (mut file, mut hash) = self.settle().await?;
@@ -126,12 +160,12 @@ impl Sink {
                 write_all(&dir, &mut file, bytes)?;
                 hash.update(bytes);
             }
-            Ok((file, hash.finalize().into()))
+            Ok((file, hash.content.finalize().into()))
         });
         joined(done.await)?
     }
 
-    async fn settle(&mut self) -> io::Result<(File, Box<Sha256>)> {
+    async fn settle(&mut self) -> io::Result<(File, Box<Hashes>)> {
         match std::mem::replace(&mut self.state, State::Broken) {
             State::Idle { file, hash } => Ok((file, hash)),
             State::Busy { write, hash } => {

@@ -5,8 +5,10 @@
 
 mod batch;
 mod budget;
+mod checksum;
 mod error;
 mod other_kinds;
+mod part;
 mod rate;
 mod sniff;
 mod stream;
@@ -14,8 +16,10 @@ mod stream;
 mod tests;
 
 pub use budget::{Budget, NoRoom, PerClient, Room, Share};
+pub use checksum::Checksum;
 pub use error::IngestError;
+pub use part::{AppendError, Ledger, Order, Part};
 pub use rate::Rate;
-pub(super) use sniff::HEAD_BYTES_MAX;
+pub(super) use sniff::head_of;
 pub use sniff::{Container, NotVideo, sniff};
 pub use stream::{Limits, Received, Upload, receive, receive_result};

@@ -1,4 +1,9 @@
 use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
 
 use super::other_kinds::looks_like;
 
@@ -107,11 +112,18 @@ impl fmt::Display for NotVideo {
 pub(super) const HEAD_BYTES: usize = 1024;
 /// With this many it is final for all else: as far as ffmpeg looks for the first packet of a transport stream that was cut, and some
 /// packets.
-pub(in crate::store) const HEAD_BYTES_MAX: usize = (64 << 10) + SYNCS_CUT * 204;
+pub(super) const HEAD_BYTES_MAX: usize = (64 << 10) + SYNCS_CUT * 204;
 /// Sync bytes in a row by which a stream is known that begins anywhere.
 const SYNCS_CUT: usize = 5;
 /// With fewer than these a format can be taken for another.
 pub(super) const HEAD_BYTES_MIN: usize = 16;
+
+/// The first bytes of a file that has so many, as many as are looked at.
+pub(in crate::store) fn head_of(file: &File, bytes: u64) -> io::Result<Bytes> {
+    let mut head = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(HEAD_BYTES_MAX)];
+    file.read_exact_at(&mut head, 0)?;
+    Ok(head.into())
+}
 
 /// Tells the container by the first bytes of a file, or refuses it. Text formats that name other files (HLS, DASH,
 /// ffconcat, SDP) are refused here first of all.

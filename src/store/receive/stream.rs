@@ -112,16 +112,13 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let (mut head, mut looked_at) = (Vec::new(), 0);
+    let mut first = First::default();
     let look = |data: Option<&[u8]>| match data {
-        Some(data) => {
-            head.extend_from_slice(&data[..data.len().min(HEAD_BYTES_MAX - head.len())]);
-            sniff_so_far(&head, &mut looked_at)
-        }
-        None => sniff(&head).map(Some),
+        Some(data) => first.see(data),
+        None => first.decide().map(Some),
     };
     let (Received { sha256, bytes, file, room }, container) = stream(body, dir, limits, look).await?;
-    Ok(Upload { content: sha256, bytes, file, container, head: head.into(), room })
+    Ok(Upload { content: sha256, bytes, file, container, head: first.head.into(), room })
 }
 
 /// Bytes on disk and their digest.
@@ -207,22 +204,42 @@ where
 /// Where a stream is looked for that was cut, so many bytes more are worth another look.
 const LOOK_AGAIN_BYTES: usize = 4096;
 
-/// The container as soon as the first bytes tell it; refused once there are enough of them to be sure. `looked_at`: how many there
-/// were at the last look.
-fn sniff_so_far(head: &[u8], looked_at: &mut usize) -> Result<Option<Container>, NotVideo> {
-    let full = head.len() == HEAD_BYTES_MAX;
-    if *looked_at >= HEAD_BYTES && !full && head.len() < *looked_at + LOOK_AGAIN_BYTES {
-        return Ok(None);
+/// What of an upload came first: which container it is, is told by that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct First {
+    head: Vec<u8>,
+    /// How many bytes there were at the last look.
+    looked_at: usize,
+}
+
+impl First {
+    /// Whether more of it is of any use.
+    pub(super) const fn is_full(&self) -> bool {
+        self.head.len() == HEAD_BYTES_MAX
     }
-    *looked_at = head.len();
-    match sniff(head) {
-        _ if head.len() < HEAD_BYTES_MIN => Ok(None),
-        Err(NotVideo { .. }) if head.len() < HEAD_BYTES || (!full && may_be_cut(head)) => Ok(None),
-        decided => decided.map(Some),
+
+    /// The container as soon as the first bytes tell it; refused once there are enough of them to be sure.
+    pub(super) fn see(&mut self, data: &[u8]) -> Result<Option<Container>, NotVideo> {
+        self.head.extend_from_slice(&data[..data.len().min(HEAD_BYTES_MAX - self.head.len())]);
+        let (head, full) = (&self.head, self.is_full());
+        if self.looked_at >= HEAD_BYTES && !full && head.len() < self.looked_at + LOOK_AGAIN_BYTES {
+            return Ok(None);
+        }
+        self.looked_at = head.len();
+        match sniff(head) {
+            _ if head.len() < HEAD_BYTES_MIN => Ok(None),
+            Err(NotVideo { .. }) if head.len() < HEAD_BYTES || (!full && may_be_cut(head)) => Ok(None),
+            decided => decided.map(Some),
+        }
+    }
+
+    /// The container of what ends here.
+    pub(super) fn decide(&self) -> Result<Container, NotVideo> {
+        sniff(&self.head)
     }
 }
 
-async fn next_frame<F, E>(
+pub(super) async fn next_frame<F, E>(
     frame: impl Future<Output = Option<Result<F, E>>>,
     limits: &Limits,
     end: Instant,
