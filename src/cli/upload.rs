@@ -61,7 +61,11 @@ pub struct Args {
     #[arg(long)]
     retry: bool,
 
-    /// Time that the node may take for a file [default: the node's, 40s]
+    /// Send each file in parts and as a job, for films and bad lines: what breaks off goes on where it ended, in the next run of the same command, too
+    #[arg(long, conflicts_with = "keep_tar")]
+    resume: bool,
+
+    /// Time that the node may take for a file [default: the node's, 40s; of a job 1h]
     #[arg(long, value_parser = super::time, value_name = "TIME")]
     deadline: Option<Duration>,
 
@@ -84,6 +88,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         timeout: args.timeout,
         deadline: args.deadline,
         retry: args.retry,
+        resume: args.resume,
         names: Mutex::new(Names::new(if args.output_dir == Path::new(".") {
             PathBuf::new()
         } else {
@@ -174,7 +179,10 @@ fn report(file: &FileSource, outcome: &Outcome, json: bool) -> std::io::Result<(
 }
 
 fn sentence(outcome: &Outcome) -> String {
-    let output = outcome.output.as_deref().unwrap_or(Path::new("-")).display();
+    let output = match &outcome.outputs[..] {
+        [] => outcome.output.as_deref().unwrap_or(Path::new("-")).display().to_string(),
+        all => all.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+    };
     let mut text = format!(
         "{} -> {output}: {} -> {} in {:.1} s",
         outcome.name,
@@ -239,6 +247,11 @@ impl Progress for Bar {
     fn waits(&self, after: Duration) {
         self.0.set_position(0);
         self.0.set_message(format!("again in {} s", after.as_secs()));
+    }
+
+    fn resumes(&self, offset: u64) {
+        self.0.set_position(offset);
+        self.0.set_message("sending");
     }
 
     fn answered(&self, bytes: Option<u64>) {

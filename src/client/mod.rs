@@ -11,6 +11,7 @@ mod jobs;
 pub mod load;
 mod members;
 mod naming;
+mod parts;
 mod policy;
 mod problem;
 mod profiles;

@@ -26,6 +26,8 @@ pub trait Progress: Send + Sync {
     fn sent(&self, bytes: u64);
     /// It was refused, and is sent again from its beginning after this time.
     fn waits(&self, _after: Duration) {}
+    /// The node has so many bytes of it; the rest is sent.
+    fn resumes(&self, _offset: u64) {}
     /// The node has the file and has answered; `bytes` is the length of the result, where it said so.
     fn answered(&self, bytes: Option<u64>);
     /// So many more bytes of the result have arrived.
@@ -73,6 +75,8 @@ pub struct Upload {
     pub deadline: Option<Duration>,
     /// Whether a file that is refused for want of room is sent again when its time has come, for as long as `timeout` allows.
     pub retry: bool,
+    /// Whether each file is sent in parts and as a job, so that what breaks off goes on where it ended, in the next run, too.
+    pub resume: bool,
     /// Where results go.
     pub names: Mutex<Names>,
 }
@@ -101,6 +105,9 @@ pub struct Outcome {
     pub damage: Option<String>,
     /// The result.
     pub output: Option<PathBuf>,
+    /// All results, where a job has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<PathBuf>,
     /// What went wrong; absent on success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -108,9 +115,13 @@ pub struct Outcome {
 
 /// Why a file did not come back.
 #[derive(Debug, thiserror::Error)]
-enum UploadError {
+pub(super) enum UploadError {
     #[error("cannot read it: {0}")]
     Read(io::Error),
+    #[error(
+        "cannot note where the upload is, so that the next run goes on there: {0}; is XDG_STATE_HOME or HOME writable?"
+    )]
+    Note(io::Error),
     #[error(transparent)]
     Node(#[from] ClientError),
     #[error("cannot write the result into {}: {source}", .folder.display())]
@@ -131,12 +142,13 @@ impl Outcome {
             cache: None,
             damage: None,
             output: None,
+            outputs: Vec::new(),
             error: Some(why),
         }
     }
 }
 
-struct Saved {
+pub(super) struct Saved {
     headers: HeaderMap,
     output: PathBuf,
     bytes: u64,
@@ -148,31 +160,32 @@ impl Upload {
         let started = Instant::now();
         let name = file.name();
         let bytes_in = tokio::fs::metadata(&file.path).await.map_or(0, |meta| meta.len());
-        let mut result = self.send_to_any(index, file, &name, Arc::clone(&progress)).await;
-        while self.retry
-            && let Err(UploadError::Node(error)) = &result
-            && let Some(after) = error.retry_after()
-            && started.elapsed() + after < self.timeout
-        {
-            progress.waits(after);
-            tokio::time::sleep(after).await;
-            result = self.send_to_any(index, file, &name, Arc::clone(&progress)).await;
-        }
+        let result = if self.resume {
+            self.send_in_parts(index, file, Arc::clone(&progress)).await
+        } else {
+            self.send_whole(index, file, &name, started, progress).await.map(|saved| vec![saved])
+        };
         let ms = started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         match result {
-            Ok(saved) => {
-                let header = |name| text(&saved.headers, name);
+            Ok(mut saved) => {
+                // A job has one result at least, and what several say of themselves is said of the first.
+                let outputs = saved.iter().map(|saved| saved.output.clone());
+                let outputs = if saved.len() > 1 { outputs.collect() } else { Vec::new() };
+                let bytes = saved.iter().map(|saved| saved.bytes).sum();
+                let first = (!saved.is_empty()).then(|| saved.swap_remove(0));
+                let header = |name| first.as_ref().and_then(|first| text(&first.headers, name));
                 Outcome {
                     name,
                     status: Some(200),
                     bytes_in,
-                    bytes_out: Some(saved.bytes),
+                    bytes_out: Some(bytes),
                     ms,
                     served_by: header("x-served-by"),
                     route: header("x-route"),
                     cache: header("x-cache"),
                     damage: header("x-input-damage").map(|told| in_words(&told)),
-                    output: Some(saved.output),
+                    output: first.map(|first| first.output),
+                    outputs,
                     error: None,
                 }
             }
@@ -180,13 +193,35 @@ impl Upload {
                 status: match &error {
                     UploadError::Node(error) => error.status(),
                     UploadError::Write { .. } => Some(200),
-                    UploadError::Read(_) => None,
+                    UploadError::Read(_) | UploadError::Note(_) => None,
                 },
                 bytes_in,
                 ms,
                 ..Outcome::unsent(file, error.to_string())
             },
         }
+    }
+
+    /// Sends it as one request, again where it is to be.
+    async fn send_whole(
+        &self,
+        index: usize,
+        file: &FileSource,
+        name: &str,
+        started: Instant,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Saved, UploadError> {
+        let mut result = self.send_to_any(index, file, name, Arc::clone(&progress)).await;
+        while self.retry
+            && let Err(UploadError::Node(error)) = &result
+            && let Some(after) = error.retry_after()
+            && started.elapsed() + after < self.timeout
+        {
+            progress.waits(after);
+            tokio::time::sleep(after).await;
+            result = self.send_to_any(index, file, name, Arc::clone(&progress)).await;
+        }
+        result
     }
 
     async fn send_to_any(
@@ -244,14 +279,15 @@ impl Upload {
         };
         let request = request.body(body).map_err(|error| broken(node, &error))?;
         let response = refuse(node, self.client.send(node, request).await?).await?;
-        self.save(node, &file.called, response, progress.as_ref()).await
+        self.save(node, &file.called, self.profile.as_deref(), response, progress.as_ref()).await
     }
 
     /// The result goes into a temporary file beside its final place, which gets its name only when it is whole.
-    async fn save(
+    pub(super) async fn save(
         &self,
         node: &Endpoint,
         file: &Path,
+        profile: Option<&str>,
         response: Response<Incoming>,
         progress: &dyn Progress,
     ) -> Result<Saved, UploadError> {
@@ -262,7 +298,6 @@ impl Upload {
         let unpacked = media_type.as_deref() == Some(SET_MEDIA_TYPE) && !self.keep_tar;
         let output = {
             let mut names = self.names.lock();
-            let profile = self.profile.as_deref();
             if unpacked {
                 names.folder(file, profile)
             } else {
@@ -296,7 +331,7 @@ impl Upload {
             return Err(ClientError::Nonsense { endpoint: node.clone(), reason }.into());
         }
         let output = if unpacked {
-            let several = self.profile.as_deref().is_some_and(|profile| profile.contains(','));
+            let several = profile.is_some_and(|profile| profile.contains(','));
             let unpack = move || Ok(unpack(temporary.as_file(), &output, several).map(|()| output));
             blocking(unpack).await.map_err(write)?.map_err(|error| match error {
                 UnpackError::Write(source) => write(source),
@@ -335,7 +370,7 @@ fn temporary(folder: &Path) -> io::Result<(tempfile::NamedTempFile, std::fs::Fil
 }
 
 /// Opens a file that is to be sent; with its size, in bytes.
-async fn open(file: &Path) -> Result<(tokio::fs::File, u64), UploadError> {
+pub(super) async fn open(file: &Path) -> Result<(tokio::fs::File, u64), UploadError> {
     // Asked before it is opened: to open a named pipe waits for a program that writes to it.
     if !tokio::fs::metadata(file).await.map_err(UploadError::Read)?.is_file() {
         return Err(no_file());
@@ -371,9 +406,14 @@ pub(super) fn header_value(name: &str) -> HeaderValue {
 
 /// Where an upload goes, and the profiles that are asked for.
 pub(super) fn upload_path(profile: Option<&str>) -> String {
-    let Some(profile) = profile else { return "/upload".to_owned() };
+    format!("/upload{}", query(profile))
+}
+
+/// What names the profiles that are asked for.
+pub(super) fn query(profile: Option<&str>) -> String {
+    let Some(profile) = profile else { return String::new() };
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("profile", profile).finish();
-    format!("/upload?{query}")
+    format!("?{query}")
 }
 
 /// A hint only; nodes look at the bytes.
