@@ -24,7 +24,8 @@ pub struct LoadSample {
     pub workers: u16,
     /// Recent mean time of one transcode, in milliseconds; 0 before the first one.
     pub service_ms: u32,
-    /// Measured speed of one worker, in thousands of pixels of work a second; 0 before the first transcode.
+    /// Measured speed of one worker, in thousands of pixels of work a second; 0 before the first transcode. Where the measurement allows
+    /// it, that of most peers: then nobody goes by differences that are none.
     pub kilopixels_per_s: u32,
     /// How long a job that comes now is likely to wait for a worker, in milliseconds; 0 where one is free, and from a node of an older
     /// release.

@@ -103,7 +103,7 @@ mod tests {
         let ready = serde_json::from_str::<Accepted>(&plain).unwrap().ready;
         assert!(ready.is_unknown());
         assert_eq!(serde_json::to_string(&Accepted { offer, ready }).unwrap(), plain);
-        let ready = Ready { wait_ms: Some(1_200), work_ms: None };
+        let ready = Ready { wait_ms: Some(1_200), ..Ready::default() };
         let told = serde_json::to_string(&Accepted { offer, ready }).unwrap();
         assert!(told.ends_with(r#","ready":{"wait_ms":1200}}"#), "{told}");
         assert_eq!(serde_json::from_str::<Accepted>(&told).unwrap().ready, ready);

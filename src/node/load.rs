@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use starling_overlay::LoadSample;
+use starling_placement::policy::usual_speed;
 
 use super::Node;
 use crate::profile::VideoCodec;
@@ -19,6 +20,7 @@ impl Node {
     pub fn own_load(&self) -> LoadSample {
         let machine = *self.machine.borrow();
         let pool = self.pool.stats();
+        let others_speed = *self.others_speed.lock();
         let sample = LoadSample {
             seq: self.sample_seq.load(Ordering::Relaxed),
             cpu_permille: machine.cpu_permille,
@@ -29,7 +31,7 @@ impl Node {
             running_jobs: small(pool.running),
             workers: small(pool.workers),
             service_ms: pool.service_ms,
-            kilopixels_per_s: pool.kilopixels_per_s,
+            kilopixels_per_s: pool.speed.map_or(0, |speed| (speed.beside(others_speed) / 1000.0) as u32),
             backlog_ms: pool.wait_ms,
             hardware: VideoCodec::bits(&self.pool.hardware_codecs()),
         };
@@ -41,6 +43,7 @@ impl Node {
     /// Hands a fresh sample to the overlay; it rides on the next pings and acks.
     pub(super) fn publish_load(&self) {
         self.sample_seq.fetch_add(1, Ordering::Relaxed);
+        *self.others_speed.lock() = usual_speed(&self.view(), Instant::now());
         self.load_out.publish(self.own_load());
     }
 }

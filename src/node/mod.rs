@@ -111,6 +111,8 @@ pub struct Node {
     mode: work::Mode,
     started: Instant,
     sample_seq: AtomicU16,
+    /// How many pixels of work a second most others did when this node told its load last.
+    others_speed: Mutex<Option<f64>>,
 }
 
 /// Whether a balancer should send requests here.

@@ -214,6 +214,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         mode: work::Mode::default(),
         started: Instant::now(),
         sample_seq: AtomicU16::new(0),
+        others_speed: Mutex::default(),
         config,
     });
     warn_of_lacks(&node);

@@ -4,7 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use starling_placement::desk::{Asked, Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec, Ready};
+use starling_placement::desk::{
+    Asked, Backlog, Desk, DeskStats, Entry, Estimate, Granted, JobSpec, Ready, Speed,
+};
 use starling_placement::error::WorkError;
 use tokio::sync::watch;
 
@@ -48,7 +50,7 @@ pub struct PoolConfig {
 }
 
 /// A reading of the pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PoolStats {
     /// Jobs waiting.
     pub queued: usize,
@@ -62,8 +64,8 @@ pub struct PoolStats {
     pub workers: usize,
     /// Recent mean time of one job with a worker, in milliseconds; 0 before the first.
     pub service_ms: u32,
-    /// Learned speed of one worker, in thousands of pixels of work a second; 0 before the first.
-    pub kilopixels_per_s: u32,
+    /// Learned speed of one worker; none before the first.
+    pub speed: Option<Speed>,
     /// How long a job that comes now is likely to wait for a worker, in milliseconds.
     pub wait_ms: u32,
     /// ffmpeg runs started here since the node's start.
@@ -290,7 +292,7 @@ impl Pool {
     pub fn stats(&self) -> PoolStats {
         let shared = &self.0.0;
         let state = shared.lock();
-        let DeskStats { queued, came_back: _, reserved, running, service, pixels_per_s, wait, totals } =
+        let DeskStats { queued, came_back: _, reserved, running, service, speed, wait, totals } =
             state.desk.stats(Instant::now());
         PoolStats {
             queued,
@@ -299,7 +301,7 @@ impl Pool {
             running,
             workers: state.desk.workers(),
             service_ms: service.map_or(0, millis),
-            kilopixels_per_s: pixels_per_s.map_or(0, |speed| (speed / 1000.0) as u32),
+            speed,
             wait_ms: millis(wait),
             transcodes_total: totals.begun,
             completed_total: totals.done,

@@ -9,6 +9,7 @@
 mod admission;
 mod asked;
 mod backlog;
+mod belief;
 mod bookings;
 mod course;
 mod estimate;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 use admission::Standing;
 pub use asked::Asked;
 pub use backlog::Backlog;
+pub use belief::{Speed, believed};
 use bookings::{Bookings, Newcomer};
 pub use estimate::Estimate;
 use estimate::Work;
@@ -93,8 +95,8 @@ pub struct DeskStats {
     pub running: usize,
     /// Mean time of one job with a worker, lately; none before the first.
     pub service: Option<Duration>,
-    /// Learned speed of one worker in pixels of work a second; none before the first job.
-    pub pixels_per_s: Option<f64>,
+    /// Learned speed of one worker; none before the first job.
+    pub speed: Option<Speed>,
     /// How long a job that comes now waits for a worker, were all that is here before it.
     pub wait: Duration,
     /// What has become of jobs so far.
@@ -414,7 +416,7 @@ impl Desk {
             reserved,
             running,
             service: self.speeds.service(now),
-            pixels_per_s: self.speeds.pixels_per_s(),
+            speed: self.speeds.speed(),
             wait: self.wait_of_all(now),
             totals: self.totals,
         }

@@ -18,6 +18,9 @@ pub struct Ready {
     /// How long it keeps that worker, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_ms: Option<u32>,
+    /// The standard error of that, in thousandths of it. A node of an older release does not say it, and is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_error_permille: Option<u32>,
 }
 
 impl Ready {
@@ -40,7 +43,13 @@ impl Desk {
         // Before anything was learned a wait is a guess, unless there is none.
         let known = wait.is_zero() || self.speeds.service(now).is_some();
         let learned = |pixels| self.learned(Work { client, profile, pixels }, now).map(|known| known.time);
-        let work = work_pixels.map_or_else(|| self.usual_service(now, client, profile), learned);
-        Ready { wait_ms: known.then(|| millis(wait)), work_ms: work.map(millis) }
+        let time = work_pixels.map_or_else(|| self.usual_service(now, client, profile), learned);
+        // What other clients' jobs take says nothing of this one's that gossip does not say as well.
+        let work = time.zip(self.speeds.error(client, profile));
+        Ready {
+            wait_ms: known.then(|| millis(wait)),
+            work_ms: work.map(|(time, _)| millis(time)),
+            work_error_permille: work.map(|(_, error)| (error * 1000.0).ceil() as u32),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::belief::Speed;
 use crate::profile::ProfileName;
 
 /// What is left of a measurement's weight with each newer one.
@@ -13,6 +14,11 @@ const JOBS_MIN: u32 = 3;
 const PROFILES_MAX: usize = 256;
 /// Below this relative variance the sizes are too alike to tell a job's fixed cost from the cost of its pixels.
 const RELATIVE_VARIANCE_MIN: f64 = 0.01;
+
+/// What a line is made of: a fixed cost, and one of the pixels.
+const PARAMETERS: f64 = 2.0;
+/// Three measurements are worth a little less than three, since older ones count less.
+const COUNT_MIN: f64 = 0.5;
 
 /// What is thought of a job before anything was learned: so many pixels of work a second with one worker. Rather too
 /// few: a queue that is too short costs less than work that comes too late.
@@ -54,6 +60,9 @@ struct Line {
     seconds: f64,
     work_squared: f64,
     work_seconds: f64,
+    seconds_squared: f64,
+    /// The squares of the measurements' weights: how many they are worth.
+    weight_squared: f64,
     slower: Slower,
 }
 
@@ -117,9 +126,31 @@ impl Line {
             (&mut self.seconds, seconds),
             (&mut self.work_squared, work * work),
             (&mut self.work_seconds, work * seconds),
+            (&mut self.seconds_squared, seconds * seconds),
         ] {
             *sum = *sum * DECAY + value;
         }
+        self.weight_squared = self.weight_squared * DECAY * DECAY + 1.0;
+    }
+
+    /// The standard error of what the line says, as a part of it: by how far its jobs lie from their mean rate, and by how many they are.
+    /// None where there are too few to tell.
+    fn error(&self) -> Option<f64> {
+        if self.jobs < JOBS_MIN || self.seconds <= 0.0 {
+            return None;
+        }
+        // As many as count, of measurements that fade (Kish, "Survey Sampling", 1965).
+        let count = self.weight * self.weight / self.weight_squared;
+        let squares = if self.work > 0.0 {
+            let rate = self.seconds / self.work;
+            self.seconds_squared - 2.0 * rate * self.work_seconds + rate * rate * self.work_squared
+        } else {
+            self.seconds_squared - self.seconds * self.seconds / self.weight
+        };
+        let mean = self.seconds / self.weight;
+        let variance = squares.max(0.0) / self.weight / (mean * mean);
+        // Two of them are used up by the line itself.
+        Some((variance / (count - PARAMETERS).max(COUNT_MIN)).sqrt())
     }
 
     fn mean_seconds(&self) -> Option<f64> {
@@ -190,8 +221,14 @@ impl Book {
     }
 
     /// Pixels of work a second, over all profiles.
-    pub(super) fn pixels_per_s(&self) -> Option<f64> {
-        self.all.work_per_second()
+    pub(super) fn speed(&self) -> Option<Speed> {
+        let pixels_per_s = self.all.work_per_second()?;
+        Some(Speed { pixels_per_s, error: self.all.error() })
+    }
+
+    /// The standard error of [`Self::estimate`], as a part of it; none where that was not learned of enough jobs that were done.
+    pub(super) fn error(&self, profile: &ProfileName) -> Option<f64> {
+        self.by_profile.get(profile)?.error()
     }
 
     /// Mean time of one job, as jobs go now.
@@ -265,9 +302,28 @@ mod tests {
         for _ in 0..JOBS_MIN {
             speeds.learn(&name("p"), 0, Duration::from_secs(3), start());
         }
-        assert_eq!(speeds.pixels_per_s(), None);
+        assert_eq!(speeds.speed(), None);
         assert_eq!(speeds.estimate(&name("p"), 0, start()), Some(Duration::from_secs(3)));
         assert_eq!(speeds.estimate(&name("p"), 5, start()), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_jobs_and_less_the_more_of_them_there_are() {
+        let of = |jobs: usize, spread: u64| {
+            let mut speeds = Book::default();
+            for at in 0..jobs as u64 {
+                let ms = if at % 2 == 0 { 1_000 - spread } else { 1_000 + spread };
+                speeds.learn(&name("p"), 1_000, Duration::from_millis(ms), start());
+            }
+            speeds.error(&name("p"))
+        };
+        assert_eq!(of(2, 300), None, "two jobs tell nothing");
+        assert_eq!(of(50, 0), Some(0.0));
+        let [few, many, wide] = [of(3, 100), of(50, 100), of(50, 400)].map(Option::unwrap);
+        // Nine of measurements that fade by 0.8 count, and two are used up: 0.1 by the root of seven.
+        assert!((many - 0.1 / 7.0f64.sqrt()).abs() < 2e-3, "{many}");
+        assert!(few > 2.0 * many && wide > 3.5 * many, "{few} {many} {wide}");
+        assert_eq!(Book::default().error(&name("p")), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::belief::Speed;
 use super::speed::Book;
 use crate::content::ClientTag;
 use crate::profile::ProfileName;
@@ -11,6 +12,10 @@ use crate::profile::ProfileName;
 const CLIENTS_MAX: usize = 64;
 /// What so many others have taught counts for a client of which nothing was learned; what one alone has taught does not.
 const OTHERS_MIN: usize = 2;
+/// So many clients tell by their differences how far their median is to be believed.
+const CLIENTS_TELLING: usize = 3;
+/// How much greater the error of a median is than that of a mean, of values that are normal: the root of half of pi.
+const MEDIAN_BESIDE_MEAN: f64 = 1.2533;
 
 /// What was learned, by client.
 #[derive(Debug, Default)]
@@ -94,6 +99,11 @@ impl Speeds {
         self.ask(client, |book| book.estimate(profile, work_pixels, now))
     }
 
+    /// The standard error of what such jobs of this client take, as a part of it; none where too few of its own were done to tell.
+    pub(super) fn error(&self, client: ClientTag, profile: &ProfileName) -> Option<f64> {
+        self.by_client.get(&client)?.book.error(profile)
+    }
+
     /// Mean time of one job of this profile, once enough of them were done.
     pub(super) fn usual(&self, client: ClientTag, profile: &ProfileName, now: Instant) -> Option<Duration> {
         self.ask(client, |book| book.usual(profile, now))
@@ -110,8 +120,15 @@ impl Speeds {
     }
 
     /// Pixels of work a second, over all profiles: that of most clients.
-    pub(super) fn pixels_per_s(&self) -> Option<f64> {
-        median(self.by_client.values().filter_map(|learned| learned.book.pixels_per_s()).collect())
+    pub(super) fn speed(&self) -> Option<Speed> {
+        let mut speeds: Vec<Speed> =
+            self.by_client.values().filter_map(|learned| learned.book.speed()).collect();
+        speeds.sort_by(|a, b| a.pixels_per_s.total_cmp(&b.pixels_per_s));
+        let middle = *middle(&speeds)?;
+        // How far clients lie from each other says more than how far one client's jobs do.
+        let error =
+            if speeds.len() < CLIENTS_TELLING { middle.error } else { Some(error_of_median(&speeds)) };
+        Some(Speed { error, ..middle })
     }
 
     /// What was learned of this client, else what most others have taught.
@@ -132,7 +149,20 @@ impl Speeds {
 /// The one in the middle; of two the smaller, so that in doubt a job is tried.
 fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> Option<T> {
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-    values.get(values.len().saturating_sub(1) / 2).copied()
+    middle(&values).copied()
+}
+
+fn middle<T>(sorted: &[T]) -> Option<&T> {
+    sorted.get(sorted.len().saturating_sub(1) / 2)
+}
+
+/// The standard error of the median of these, as a part of it.
+fn error_of_median(speeds: &[Speed]) -> f64 {
+    let count = speeds.len() as f64;
+    let logs = || speeds.iter().map(|speed| speed.pixels_per_s.ln());
+    let mean = logs().sum::<f64>() / count;
+    let variance = logs().map(|log| (log - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    (variance / count).sqrt() * MEDIAN_BESIDE_MEAN
 }
 
 #[cfg(test)]
@@ -192,7 +222,27 @@ mod tests {
         ten(&mut speeds, 3, SECOND);
         assert_eq!(estimate(&speeds, 9), Some(Known { time: 2 * SECOND, sure: false }));
         assert_eq!(speeds.service(start()), Some(2 * SECOND));
-        assert!(speeds.pixels_per_s().is_some_and(|speed| (speed - 500.0).abs() < 1e-6));
+        assert!(speeds.speed().is_some_and(|speed| (speed.pixels_per_s - 500.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn clients_whose_jobs_differ_tell_how_far_their_median_is_to_be_believed() {
+        let error = |seconds: &[u32]| {
+            let mut speeds = Speeds::default();
+            for (client, seconds) in (0..).zip(seconds) {
+                ten(&mut speeds, client, *seconds * SECOND);
+            }
+            speeds.speed().map(|speed| speed.error)
+        };
+        assert_eq!(error(&[]), None);
+        assert_eq!(error(&[5]), Some(Some(0.0)), "one client's jobs were all alike");
+        assert_eq!(error(&[5, 5, 5]), Some(Some(0.0)));
+        let [few, many] = [error(&[4, 5, 6]), error(&[4, 5, 6].repeat(10))].map(|of| of.unwrap().unwrap());
+        assert!(few > 0.1 && many < few / 3.0, "{few} {many}");
+        let mut speeds = Speeds::default();
+        speeds.learn(ClientTag(1), &profile(), 1_000, SECOND, start());
+        assert!(speeds.speed().is_some_and(|speed| speed.error.is_none()), "one job");
+        assert_eq!(speeds.error(ClientTag(2), &profile()), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Candidate, RTT_UNKNOWN};
-use crate::desk::Ready;
+use crate::desk::{Ready, believed};
 
 /// A peer has to be likely to be done sooner than this node by this part of this node's time, ...
 const MARGIN_PART: f64 = 0.05;
@@ -39,15 +39,23 @@ impl Candidate {
         let said = |ms: Option<u32>, else_is| ms.map_or(else_is, |ms| Duration::from_millis(ms.into()));
         // The yes was half a round trip on its way.
         let wait = said(ready.wait_ms, forecast.wait).saturating_sub(half);
-        let work = said(ready.work_ms, self.work);
+        let work = self.work_there(ready);
         let begins = (half + forecast.there).max(wait);
         let done = begins.saturating_add(work).saturating_add(half + forecast.back);
         Some(Duration::try_from_secs_f64(done.as_secs_f64() * forecast.tries).unwrap_or(Duration::MAX))
     }
 
+    /// How long the job keeps a worker there: what the peer's desk says, beyond what its jobs can't tell.
+    fn work_there(&self, ready: Ready) -> Duration {
+        let Some(work_ms) = ready.work_ms else { return self.work };
+        let error = f64::from(ready.work_error_permille.unwrap_or_default()) / 1000.0;
+        let work = believed(self.work.as_secs_f64(), f64::from(work_ms) / 1000.0, Some(error));
+        Duration::try_from_secs_f64(work).unwrap_or(Duration::MAX)
+    }
+
     /// The same if no job is before it there.
     pub fn done_after_at_least(&self) -> Option<Duration> {
-        self.done_after(Ready { wait_ms: Some(0), work_ms: None })
+        self.done_after(Ready { wait_ms: Some(0), ..Ready::default() })
     }
 
     /// Whether it is worth an offer to a peer where the job is done here after so long: done there, with nothing before it, it would
@@ -67,4 +75,36 @@ pub fn is_sooner(there: Duration, here: Duration) -> bool {
 /// By how much a peer has to be sooner.
 pub fn margin(here: Duration) -> Duration {
     here.mul_f64(MARGIN_PART).max(MARGIN_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::PolicyKind;
+    use crate::policy::testing::{Decider, member, sample, view_of};
+    use crate::testing::start;
+
+    #[test]
+    fn what_a_peer_says_of_the_work_is_believed_beyond_its_error() {
+        let (now, second) = (start(), Duration::from_secs(1));
+        let peer = member("node2", "FRA", Some(0), Some(sample(0, 1, 10 * second)), now);
+        let view = view_of(now, member("node1", "FRA", Some(0), None, now), vec![peer]);
+        let ranked = Decider::new(PolicyKind::Eta, view, now).own_jobs(2, 1, 10 * second).rank();
+        let there = ranked.iter().find(|candidate| !candidate.is_local()).unwrap();
+        let done = |work_ms, work_error_permille| {
+            let ready = Ready { wait_ms: Some(0), work_ms, work_error_permille };
+            let ways = there.forecast.map(|forecast| forecast.there + forecast.back).unwrap();
+            there.done_after(ready).unwrap().as_secs_f64() - ways.as_secs_f64()
+        };
+        let near =
+            |got: f64, expected: f64| assert!((got - expected).abs() < 1e-3, "{got} is not {expected}");
+        near(done(None, None), 10.0);
+        near(done(Some(4_000), None), 4.0);
+        near(done(Some(4_000), Some(0)), 4.0);
+        near(done(Some(9_000), Some(100)), 10.0);
+        near(done(Some(12_000), Some(100)), 10.0);
+        near(done(Some(4_000), Some(100)), 4.0 * 0.2f64.exp());
+        near(done(Some(40_000), Some(100)), 40.0 / 0.2f64.exp());
+        near(done(Some(4_000), Some(u32::MAX)), 10.0);
+    }
 }

@@ -22,7 +22,7 @@ use super::setup::Plant;
 use crate::content::Key;
 use crate::desk::{Ready, ReservationId};
 use crate::journey::{self, Event, Facts, Fault, Host, Journeys, Things, clock};
-use crate::policy::{Avoided, Candidate, Policy, PolicyKind, Question, Router};
+use crate::policy::{Avoided, Candidate, Policy, PolicyKind, Question, Router, usual_speed};
 use crate::standing::Standings;
 
 /// How often a node says how much it has to do when nothing happens.
@@ -102,6 +102,8 @@ pub(super) struct SimNode {
     pub changed: Notify,
     pub draining: AtomicBool,
     samples: AtomicU16,
+    /// How fast most others were when it told its load last.
+    others_speed: Mutex<Option<f64>>,
 }
 
 impl fmt::Debug for SimNode {
@@ -143,6 +145,7 @@ impl SimNode {
             changed: Notify::new(),
             draining: AtomicBool::new(false),
             samples: AtomicU16::new(0),
+            others_speed: Mutex::default(),
         });
         let sampler = Arc::clone(&node);
         node.process.spawn(Box::pin(async move {
@@ -170,6 +173,7 @@ impl SimNode {
     /// Tells the others how much there is to do.
     pub fn publish_load(&self) {
         self.samples.fetch_add(1, Ordering::Relaxed);
+        *self.others_speed.lock() = usual_speed(&self.cluster.view(self.index), clock::now());
         let sample = self.load();
         self.cluster.tell_load(self.index, sample);
     }
@@ -177,6 +181,7 @@ impl SimNode {
     pub fn load(&self) -> LoadSample {
         let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
         let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let others_speed = *self.others_speed.lock();
         let bench = self.bench();
         let stats = bench.desk.stats(clock::now());
         let (workers, queue) = (bench.desk.workers(), bench.desk.queue_capacity_jobs());
@@ -192,7 +197,7 @@ impl SimNode {
             running_jobs: small(stats.running),
             workers: small(workers),
             service_ms: stats.service.map_or(0, millis),
-            kilopixels_per_s: stats.pixels_per_s.map_or(0, |speed| (speed / 1000.0) as u32),
+            kilopixels_per_s: stats.speed.map_or(0, |speed| (speed.beside(others_speed) / 1000.0) as u32),
             backlog_ms: millis(stats.wait),
             hardware: 0,
         }

@@ -9,7 +9,7 @@ use crate::desk::Ready;
 use crate::policy::PolicyKind;
 
 const fn ready(wait_ms: u32) -> Ready {
-    Ready { wait_ms: Some(wait_ms), work_ms: Some(1_000) }
+    Ready { wait_ms: Some(wait_ms), work_ms: Some(1_000), work_error_permille: None }
 }
 
 /// Under `eta`, with the peers before this node in the policy's order, and so long a wait here.

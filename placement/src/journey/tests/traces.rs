@@ -45,7 +45,7 @@ fn write(rng: &mut StdRng, script: &mut Script) {
         let peer = peer(script, name);
         peer.offer = reply(rng, &[Ok(()), Ok(()), Err(failed.clone())]);
         let said = |rng: &mut StdRng| rng.random_ratio(3, 4).then(|| rng.random_range(0..6_000));
-        peer.ready = Ready { wait_ms: said(rng), work_ms: said(rng) };
+        peer.ready = Ready { wait_ms: said(rng), work_ms: said(rng), work_error_permille: said(rng) };
         peer.work = reply(rng, &[Ok(()), Ok(()), Err(failed.clone())]);
         peer.progress = reply(rng, &[Ok(Some(moving)), Ok(None), Err(gone())]);
         peer.fetch = reply(rng, &[Ok(Some(())), Ok(None), Err(gone())]);
