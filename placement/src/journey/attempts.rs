@@ -281,8 +281,10 @@ impl<'a, P: Ports> Attempts<'a, P> {
     /// An offer of it, that is not on its way yet.
     pub(super) fn offer_to(&self, candidate: &Candidate) -> Offer<P> {
         let Journey { ports, job, reservation, .. } = &*self.journey;
-        // A node that is leaving, or has failed at it, has no place to compare with.
-        let backlog = (!self.leaving && self.fault.is_none())
+        // A node that has no place for it, has failed at it or is leaving has nothing to compare with: the job is not done here, however
+        // soon it would be.
+        let has_place = reservation.is_some() && !self.leaving && self.fault.is_none();
+        let backlog = has_place
             .then(|| candidate.backlog_max(ports.backlog(job.client, reservation.as_ref())))
             .flatten();
         Offer::new(ports, job, candidate, backlog)

@@ -18,7 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use super::attempts::{Attempt, Attempts};
 use super::offers::Taken;
 use super::{Journey, PeerError, Ports, clock};
-use crate::policy::{Candidate, Concern, is_sooner, margin};
+use crate::policy::{Candidate, Concern, RTT_UNKNOWN, is_sooner, margin};
 
 /// How many peers are asked at the most before the job is done here or refused.
 pub(super) const PEERS_ASKED_MAX: usize = 8;
@@ -61,9 +61,20 @@ impl Round {
     }
 }
 
+/// Lets through peers that may be asked at the same time. Each that is asked keeps a place for its answer's way: where that is longer than
+/// the work, such places are more than the work itself, and queues are full of promises. So of these one is asked at a time.
+fn one_far() -> impl FnMut(&Candidate) -> bool {
+    let mut asked = false;
+    move |peer| {
+        let is_far = !peer.is_local() && peer.rtt.unwrap_or(RTT_UNKNOWN) > peer.work;
+        !is_far || !std::mem::replace(&mut asked, true)
+    }
+}
+
 /// Takes the next peers out of those that are left: as many as are asked at once, or one alone of which nothing is predicted.
 pub(super) fn take_few(open: &mut VecDeque<Candidate>, at_once: usize) -> Vec<Candidate> {
-    let predicted = open.iter().take(at_once).take_while(|peer| peer.forecast.is_some()).count();
+    let mut may = one_far();
+    let predicted = open.iter().take(at_once).take_while(|peer| peer.forecast.is_some() && may(peer)).count();
     open.drain(..predicted.max(1).min(open.len())).collect()
 }
 
@@ -118,7 +129,9 @@ impl<P: Ports> Attempts<'_, P> {
             let candidate = &open[*place];
             local == Some(*place) || (may_be_asked(candidate, budget.left()) && is_worth(candidate))
         };
-        let best: Vec<usize> = (0..open.len()).filter(may).take(at_once).collect();
+        let mut one_far = one_far();
+        let best: Vec<usize> =
+            (0..open.len()).filter(may).filter(|place| one_far(&open[*place])).take(at_once).collect();
         let places: Vec<usize> =
             best.iter().copied().filter(|place| local != Some(*place)).take(room).collect();
         let peers: Vec<Candidate> = places.iter().map(|place| open[*place].clone()).collect();

@@ -52,6 +52,30 @@ async fn the_earliest_takes_it_and_the_others_are_released_at_once() {
     assert!(stage.held().is_empty() && stage.taken() == 0);
 }
 
+/// A place that is kept for the way of an answer is kept from other jobs for longer than the work would take.
+#[tokio::test(start_paused = true)]
+async fn of_peers_whose_way_takes_longer_than_the_work_one_is_asked_at_a_time() {
+    let far = |places| {
+        let stage = stage(&["b", "c", "d"], 60_000, |script| {
+            script.places = places;
+            says(script, "b", 10 * MS, 9_000);
+            says(script, "c", 10 * MS, 9_000);
+            says(script, "d", 10 * MS, 0);
+        });
+        for name in ["b", "c"] {
+            stage.gossip(name, |member| member.rtt.as_mut().unwrap().mean = 2 * SECOND);
+        }
+        stage
+    };
+    let stage = far(1);
+    assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "d's");
+    assert_eq!(said(&stage), ["offer b", "offer d", "send d", "release b"]);
+    // Nor where there is no place here: there it is the next round's turn.
+    let stage = far(0);
+    assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "b's");
+    assert_eq!(said(&stage), ["offer b unseen at any rate", "send b"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_not_waited_for_that_can_not_be_the_earliest() {
     let stage = stage(&["b", "c"], 60_000, |script| {
@@ -199,7 +223,8 @@ async fn a_job_without_a_place_here_is_offered_to_several_as_it_is() {
         ("e's", 1_020 * MS),
         "three no at once, and then a yes"
     );
-    let asked = ["offer b unseen", "offer c unseen", "offer d unseen", "offer e unseen", "send e"];
+    let offers = ["b", "c", "d", "e"].map(|name| format!("offer {name} unseen at any rate"));
+    let asked = [&offers[..], &["send e".to_owned()]].concat();
     assert_eq!(said(&stage), asked);
 }
 

@@ -68,12 +68,12 @@ async fn a_node_without_a_place_looks_at_the_video_before_it_refuses_it() {
     let own = WorkError::unusable("ffprobe says so, too");
     let stage = without_place(Err(own.clone()));
     assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap_err(), own);
-    assert!(!stage.did("offer c"));
+    assert!(!stage.done().iter().any(|what| what.starts_with("offer c")), "{:?}", stage.done());
     // What it finds good is not refused for good: in doubt the client comes back, and has a place here then.
     let stage = without_place(Ok(()));
     let answer = stage.answer(stage.job("a", 40 * SECOND)).await.0;
     assert!(matches!(answer, Err(WorkError::Saturated { .. })), "{answer:?}");
-    assert!(stage.did("offer c") && !stage.did("offer d"), "{:?}", stage.done());
+    assert!(stage.did("offer c at any rate") && !stage.did("offer d at any rate"), "{:?}", stage.done());
 }
 
 #[tokio::test(start_paused = true)]

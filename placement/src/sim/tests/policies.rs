@@ -43,3 +43,13 @@ fn eta_believes_differences_of_speed_that_are_none() {
         [PolicyKind::Eta, PolicyKind::Score].map(|of| mean_s("heterogeneous", crowd, decider(of)));
     assert!(eta < score * 0.8, "{eta:.2} s beside {score:.2} s");
 }
+
+/// Beyond capacity a third of what `omniscient` serves more was refused by peers that had room, since the asking node would have been done sooner
+/// if it had had a place itself; and the rest by peers that were full of places held for answers on their way.
+#[test]
+fn eta_serves_short_jobs_where_a_node_is_full_and_others_are_not() {
+    let setup =
+        |seed| Setup { decider: decider(PolicyKind::Eta), ..small("short-jobs", 5, 300, seed).load(1.25) };
+    let served: usize = (1..=5).map(|seed| run(&setup(seed)).tally.latencies.len()).sum();
+    assert!(served >= 1_320, "{served} of 1,500");
+}
