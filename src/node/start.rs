@@ -31,7 +31,7 @@ use crate::jobs::{JobError, Jobs};
 use crate::load::Sampler;
 use crate::metrics::Metrics;
 use crate::offload::{Offers, PeerClient};
-use crate::store::{DataDir, Store};
+use crate::store::{Budget, DataDir, Store};
 use crate::tls::PeerTls;
 use crate::uploads::Uploads;
 use crate::workers::sandbox::{Guarantees, Sandbox};
@@ -173,9 +173,8 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     let peer_tls = peer_tls(&config)?;
     let sampler = Sampler::start().map_err(StartError::Threads)?;
     let incoming = incoming::budget(&config);
-    let bounds = (config.upload_retention, config.uploads_per_client);
     let node = Arc::new(Node {
-        uploads: Uploads::new(config.name.clone(), store.clone(), Arc::clone(&incoming), bounds),
+        uploads: uploads(&config, &store, &incoming),
         identity: Arc::new(identity),
         view: overlay.view(),
         load_out: overlay.load_publisher(),
@@ -234,6 +233,11 @@ async fn begin(node: &Arc<Node>, tasks: &mut JoinSet<()>) -> Result<(), StartErr
     tasks.spawn(dashboard::read_regularly(Arc::clone(node)));
     tasks.spawn(publish_regularly(Arc::clone(node) as _));
     Ok(())
+}
+
+fn uploads(config: &NodeConfig, store: &Store, incoming: &Arc<Budget>) -> Uploads {
+    let bounds = (config.upload_retention, config.uploads_per_client);
+    Uploads::new(config.name.clone(), store.clone(), Arc::clone(incoming), bounds)
 }
 
 fn peer_client(
