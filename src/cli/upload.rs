@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long)]
     retry: bool,
 
-    /// Send each file in parts and as a job, for films and bad lines: what breaks off goes on where it ended, in the next run of the same command, too
+    /// Send each file in parts and as a job, for films and bad lines: what breaks off goes on where it ended, in the next run of the same command, too; noted in `~/.local/state/starling/uploads`
     #[arg(long, conflicts_with = "keep_tar")]
     resume: bool,
 
@@ -247,6 +247,11 @@ impl Progress for Bar {
     fn waits(&self, after: Duration) {
         self.0.set_position(0);
         self.0.set_message(format!("again in {} s", after.as_secs()));
+    }
+
+    fn passes_over(&self, why: &str) {
+        let prefix = self.0.prefix();
+        self.0.suspend(|| out::complain(printable::line(&format!("{prefix}: {why}"))));
     }
 
     fn resumes(&self, offset: u64) {

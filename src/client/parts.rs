@@ -3,7 +3,6 @@
 //! Where an upload is, is noted in the user's state folder until its result is here, so that the next run goes on, too.
 
 use std::io::{self, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::header::{CONTENT_TYPE, LOCATION};
 use hyper::{Method, Request, Response};
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncSeekExt;
 
 use super::body::FileBody;
@@ -31,26 +31,15 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 /// How often it is asked how far the job is.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where an upload is noted.
+/// Where an upload is noted: by what is sent and what is asked for, so that no other file goes on with it.
 struct Note(Option<PathBuf>);
 
 impl Note {
-    /// Of this file as it is now, for this profile. Without a state folder, and of standard input, nothing is noted.
-    fn of(file: &Path, profile: Option<&str>) -> io::Result<Self> {
-        let path = file.canonicalize()?;
-        let meta = path.metadata()?;
-        if path.starts_with("/proc") || !path.is_file() {
-            return Ok(Self(None));
-        }
-        let key = format!(
-            "{}\n{}\n{}.{:09}\n{}",
-            path.display(),
-            meta.len(),
-            meta.mtime(),
-            meta.mtime_nsec(),
-            profile.unwrap_or_default()
-        );
-        Ok(Self(folder().map(|folder| folder.join(ContentId::of(key.as_bytes()).to_string()))))
+    /// Of this content and what is asked for. Without a state folder nothing is noted.
+    fn of(content: ContentId, upload: &Upload) -> Self {
+        let asked = upload.profile.as_deref().unwrap_or_default();
+        let key = format!("{content}\n{asked}\n{:?}", upload.deadline);
+        Self(folder().map(|folder| folder.join(ContentId::of(key.as_bytes()).to_string())))
     }
 
     fn read(&self) -> Option<String> {
@@ -117,12 +106,87 @@ impl Progress for Watch {
     }
 }
 
-/// How far a try came.
-enum Step {
-    /// All of it is there, and is this job.
-    Job(JobId),
-    /// There is no such upload any more.
-    Gone,
+/// How far an upload is.
+struct Way {
+    /// What is sent.
+    content: ContentId,
+    /// Where it is.
+    at: Option<String>,
+    note: Note,
+    /// A node has answered in this run.
+    met: bool,
+    /// Bytes that were there when it was last asked.
+    offset: u64,
+    /// How often its node was away, or it was not there any more.
+    strikes: u32,
+}
+
+/// So often its node may be away before it is begun anew at another one: a node that starts again is back within seconds.
+const STRIKES_MAX: u32 = 4;
+
+/// What becomes of an upload after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// It is gone on with, if there is another try.
+    GoOn,
+    /// It can become nothing.
+    End,
+    /// It is begun anew: why.
+    Anew(&'static str),
+}
+
+impl Way {
+    /// What becomes of it after this error.
+    fn after(&mut self, error: &ClientError, nodes: usize) -> After {
+        if self.at.is_none() {
+            return After::GoOn;
+        }
+        // Where there is no other node, this one is waited for.
+        let is_away = matches!(error, ClientError::Unreachable { .. }) && nodes > 1;
+        match error.status() {
+            Some(400 | 410 | 413 | 415 | 422) => After::End,
+            Some(404) => After::Anew("the node knows the upload no more: it is begun anew"),
+            Some(507) => {
+                After::Anew("no room on the node's disk: it is begun anew, elsewhere if that can be")
+            }
+            Some(503) => self.strike(),
+            _ if is_away => self.strike(),
+            _ => After::GoOn,
+        }
+    }
+
+    fn strike(&mut self) -> After {
+        self.strikes += 1;
+        if self.strikes < STRIKES_MAX {
+            return After::GoOn;
+        }
+        After::Anew("the node that has the first part of it is away: it is begun anew at another one")
+    }
+
+    /// It is not gone on with; where it was.
+    fn give_up(&mut self) -> Result<Option<String>, UploadError> {
+        self.note.forget().map_err(UploadError::Note)?;
+        (self.offset, self.strikes) = (0, 0);
+        Ok(self.at.take())
+    }
+
+    /// An error with what is there all the same.
+    fn left(&self, error: UploadError) -> UploadError {
+        match (error, &self.at) {
+            (UploadError::Node(error), Some(_)) => UploadError::Left { error, bytes: self.offset },
+            (error, _) => error,
+        }
+    }
+}
+
+/// SHA-256 of all of a file.
+async fn digest(mut file: std::fs::File) -> io::Result<ContentId> {
+    let read = move || {
+        let mut hash = Sha256::new();
+        io::copy(&mut file, &mut hash)?;
+        Ok(ContentId(hash.finalize().into()))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
 impl Upload {
@@ -134,39 +198,68 @@ impl Upload {
         progress: Arc<dyn Progress>,
     ) -> Result<Vec<Saved>, UploadError> {
         let end = Instant::now() + self.timeout;
-        open(&file.path).await?;
-        let note = Note::of(&file.path, self.profile.as_deref()).map_err(UploadError::Read)?;
+        let (opened, _) = open(&file.path).await?;
+        // Read once before: what is sent has to be one file, whatever happens to it meanwhile, and in the next run the same.
+        let content = digest(opened.into_std().await).await.map_err(UploadError::Read)?;
         let mut tries = Tries { upload: self, index, count: 0, end, pause: PAUSE_MIN };
-        let (mut at, mut met) = (note.read(), false);
+        let note = Note::of(content, self);
+        let mut way = Way { content, at: note.read(), note, met: false, offset: 0, strikes: 0 };
         let job = loop {
             let node = tries.node()?;
-            let part = self.part(node, file, (&mut at, &note, &mut met), Arc::clone(&progress));
-            match tokio::time::timeout_at(end.into(), part).await {
-                Ok(Ok(Step::Job(job))) => break job,
-                Ok(Ok(Step::Gone)) => {
-                    at = None;
-                    note.forget().map_err(UploadError::Note)?;
-                }
-                Ok(Err(UploadError::Node(error))) => {
-                    // What can be nothing the node has forgotten, too.
-                    if matches!(error.status(), Some(400 | 410 | 413 | 415 | 422)) {
-                        note.forget().map_err(UploadError::Note)?;
-                    }
-                    tries.again(error, met && at.is_some(), progress.as_ref()).await?;
-                }
+            let (at, before) = (way.at.clone(), way.offset);
+            let part = self.part(node, file, &mut way, Arc::clone(&progress));
+            let error = match tokio::time::timeout_at(end.into(), part).await {
+                Ok(Ok(job)) => break job,
+                Ok(Err(UploadError::Node(error))) => error,
                 Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(self.late(node)),
+                Err(_) => ClientError::TimedOut { endpoint: node.clone(), after: self.timeout },
+            };
+            if way.offset > before && at == way.at {
+                tries.pause = PAUSE_MIN;
             }
+            let after = way.after(&error, self.nodes.len());
+            if after != After::GoOn
+                && let Some(path) = way.give_up()?
+            {
+                // Nobody goes on with it; where its node is away, it is forgotten there in time.
+                if let Err(error) = ask(&self.client, node, Request::delete(node.uri(&path))).await {
+                    tracing::debug!(%error, upload = path, "an upload that is given up stays");
+                }
+            }
+            if let After::Anew(why) = after {
+                progress.passes_over(why);
+                if error.status() != Some(507) {
+                    tries.count += 1;
+                    tries.rest(error, progress.as_ref()).await.map_err(|error| way.left(error))?;
+                    continue;
+                }
+            }
+            let begun = way.met && way.at.is_some();
+            tries.again(error, begun, progress.as_ref()).await.map_err(|error| way.left(error))?;
         };
-        // It may have been whole before this run.
         progress.resumes(open(&file.path).await?.1);
         progress.sent(0);
-        let job = self.ended(&mut tries, &job, progress.as_ref()).await?;
+        let job = match self.ended(&mut tries, &job, progress.as_ref()).await {
+            Ok(job) if job.content == content => job,
+            Ok(job) => {
+                let why =
+                    format!("the job {} is of another video: {}, and not {content}", job.id, job.content);
+                way.give_up()?;
+                return Err(nonsense(tries.node()?, &why).into());
+            }
+            Err(error) => {
+                // What failed is not gone on with: the next run begins anew.
+                if error.is_refusal() {
+                    way.give_up()?;
+                }
+                return Err(error);
+            }
+        };
         let mut saved = Vec::new();
         for output in &job.outputs {
             saved.push(self.fetch(&mut tries, file, output, progress.as_ref()).await?);
         }
-        note.forget().map_err(UploadError::Note)?;
+        way.give_up()?;
         Ok(saved)
     }
 
@@ -179,26 +272,26 @@ impl Upload {
         &self,
         node: &Endpoint,
         file: &FileSource,
-        (at, note, met): (&mut Option<String>, &Note, &mut bool),
+        way: &mut Way,
         progress: Arc<dyn Progress>,
-    ) -> Result<Step, UploadError> {
+    ) -> Result<JobId, UploadError> {
         self.client.identify(node, SIGN_OF_LIFE.min(self.timeout)).await?;
-        *met = true;
+        way.met = true;
         let (mut opened, bytes) = open(&file.path).await?;
-        let (path, offset) = if let Some(path) = at {
-            match self.offset(node, path).await {
-                Err(ClientError::Refused { status: 404, .. }) => return Ok(Step::Gone),
-                Err(error) => return Err(error.into()),
-                Ok((_, Some(job))) => return Ok(Step::Job(job)),
-                Ok((offset, None)) => (path.clone(), offset),
+        let (path, offset) = if let Some(path) = &way.at {
+            match self.offset(node, path).await? {
+                (_, Some(job)) => return Ok(job),
+                (offset, None) => (path.clone(), offset),
             }
         } else {
-            let path = self.begin(node, file, bytes).await?;
-            note.write(&path).map_err(UploadError::Note)?;
-            (at.insert(path).clone(), 0)
+            let path = self.begin(node, file, (bytes, way.content)).await?;
+            way.note.write(&path).map_err(UploadError::Note)?;
+            (way.at.insert(path).clone(), 0)
         };
+        way.offset = offset;
         if offset > bytes {
-            return Ok(Step::Gone);
+            let shorter = "the file became shorter while it was sent";
+            return Err(UploadError::Read(io::Error::new(io::ErrorKind::UnexpectedEof, shorter)));
         }
         opened.seek(SeekFrom::Start(offset)).await.map_err(UploadError::Read)?;
         progress.resumes(offset);
@@ -218,18 +311,21 @@ impl Upload {
                 Err(ClientError::Broken { endpoint: node.clone(), reason })
             }
         };
-        let response = match answer {
-            Err(ClientError::Refused { status: 404, .. }) => return Ok(Step::Gone),
-            response => response?,
-        };
-        Ok(Step::Job(job_of(node, &response)?.ok_or_else(|| nonsense(node, &"it names no job"))?))
+        let response = answer?;
+        Ok(job_of(node, &response)?.ok_or_else(|| nonsense(node, &"it names no job"))?)
     }
 
-    async fn begin(&self, node: &Endpoint, file: &FileSource, bytes: u64) -> Result<String, ClientError> {
+    async fn begin(
+        &self,
+        node: &Endpoint,
+        file: &FileSource,
+        (bytes, content): (u64, ContentId),
+    ) -> Result<String, ClientError> {
         let path = format!("/uploads{}", query(self.profile.as_deref()));
         let mut request = Request::post(node.uri(&path))
             .header("upload-complete", "?0")
             .header("upload-length", bytes)
+            .header(HEADER::CONTENT_SHA256, content.to_string())
             .header(HEADER::FILENAME, header_value(&file.name()));
         if let Some(deadline) = self.deadline {
             request = request.header(HEADER::DEADLINE_MS, deadline.as_millis() as u64);
@@ -361,6 +457,8 @@ impl<'a> Tries<'a> {
             // Another request has it, or the node where it is comes back.
             ClientError::Refused { status: 409 | 423 | 500 | 502 | 503 | 507, .. } if begun => true,
             ClientError::Refused { status: 429 | 503, .. } => self.upload.retry || !all_tried,
+            // It is gone, or there is no room for it: begun anew, at another node where there is one.
+            ClientError::Refused { status: 404, .. } => true,
             ClientError::Refused { status: 500 | 502 | 507, .. } => !all_tried,
             _ => false,
         };
@@ -370,6 +468,11 @@ impl<'a> Tries<'a> {
         if !all_tried && !begun {
             return Ok(());
         }
+        self.rest(error, progress).await
+    }
+
+    /// Some time until the next try, longer each time.
+    async fn rest(&mut self, error: ClientError, progress: &dyn Progress) -> Result<(), UploadError> {
         let pause = error.retry_after().unwrap_or(self.pause);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         if Instant::now() + pause >= self.end {

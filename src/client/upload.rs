@@ -26,6 +26,8 @@ pub trait Progress: Send + Sync {
     fn sent(&self, bytes: u64);
     /// It was refused, and is sent again from its beginning after this time.
     fn waits(&self, _after: Duration) {}
+    /// Another node stands in, or it is begun anew: why.
+    fn passes_over(&self, _why: &str) {}
     /// The node has so many bytes of it; the rest is sent.
     fn resumes(&self, _offset: u64) {}
     /// The node has the file and has answered; `bytes` is the length of the result, where it said so.
@@ -124,8 +126,17 @@ pub(super) enum UploadError {
     Note(io::Error),
     #[error(transparent)]
     Node(#[from] ClientError),
+    #[error("{error}; {bytes} bytes of it are there for now: the same command goes on with them")]
+    Left { error: ClientError, bytes: u64 },
     #[error("cannot write the result into {}: {source}", .folder.display())]
     Write { folder: PathBuf, source: io::Error },
+}
+
+impl UploadError {
+    /// A node has refused it, and does so again.
+    pub(super) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Node(ClientError::Refused { .. }))
+    }
 }
 
 impl Outcome {
@@ -191,7 +202,7 @@ impl Upload {
             }
             Err(error) => Outcome {
                 status: match &error {
-                    UploadError::Node(error) => error.status(),
+                    UploadError::Node(error) | UploadError::Left { error, .. } => error.status(),
                     UploadError::Write { .. } => Some(200),
                     UploadError::Read(_) | UploadError::Note(_) => None,
                 },
@@ -240,6 +251,9 @@ impl Upload {
             // One that is frozen takes the connection and the file, and answers nothing; so may what is no node.
             let patience = if attempt + 1 < count { SIGN_OF_LIFE } else { LAST_SIGN_OF_LIFE };
             if let Err(error) = self.client.identify(node, patience.min(self.timeout)).await {
+                if attempt + 1 < count {
+                    progress.passes_over(&format!("another node stands in: {error}"));
+                }
                 last = Some(error);
                 continue;
             }
@@ -252,6 +266,9 @@ impl Upload {
             };
             if !error.worth_another_node() {
                 return Err(error.into());
+            }
+            if attempt + 1 < count {
+                progress.passes_over(&format!("another node stands in: {error}"));
             }
             last = Some(error);
         }

@@ -41,11 +41,15 @@ impl Store {
         let dir = self.folder.clone();
         blocking(move || {
             let (new, path) = (named(&dir, upload, layout::NEW_PLAN_SUFFIX), plan_path(&dir, upload));
-            dir.with_room(plan.len() as u64, || {
+            let written = dir.with_room(plan.len() as u64, || {
                 let mut file = File::create(&new)?;
                 file.write_all(&plan)?;
                 file.sync_all()
-            })?;
+            });
+            if let Err(error) = written {
+                remove(new)?;
+                return Err(error);
+            }
             fs::rename(&new, &path)?;
             File::open(dir.uploads())?.sync_all()
         })

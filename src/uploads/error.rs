@@ -19,7 +19,10 @@ pub enum UploadError {
         max: usize,
     },
     /// The client has too many.
-    #[error("you have {max} unfinished uploads in parts here: finish or delete some, or use other nodes too")]
+    #[error(
+        "you have {max} unfinished uploads in parts here: finish or delete those whose Location you have, wait until the others are \
+         forgotten (--upload-retention, a day), or use other nodes too"
+    )]
     TooManyOfClient {
         /// How many it may have.
         max: u32,
@@ -39,7 +42,9 @@ pub enum UploadError {
         offset: u64,
     },
     /// Two requests disagree about the length of all of it.
-    #[error("the upload is {known} bytes long by what was said before, and {given} by this request")]
+    #[error(
+        "the upload is {known} bytes long by what was said or has come before, and {given} by this request"
+    )]
     Length {
         /// What was said before.
         known: u64,

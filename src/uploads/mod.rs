@@ -253,6 +253,9 @@ impl Uploads {
             }
             (known, given) => known.or(given),
         };
+        if let Some(length) = length.filter(|length| *length < plan.offset) {
+            return Err(UploadError::Length { known: plan.offset, given: length });
+        }
         // What it is to be is known before anything comes of it, and stays known.
         if length != plan.length {
             self.change(&entry, |plan| plan.length = length).await?;

@@ -322,6 +322,9 @@ async fn the_length_is_what_was_said_first() {
     let uploads = rig.begin(DAY).await;
     let id = uploads.create((CLIENT, wish()), None, None).await.unwrap().id;
     send(&uploads, &id, at(0), &body[..40]).await.unwrap();
+    let short = Given { length: Some(39), ..at(40) };
+    let error = send(&uploads, &id, short, b"").await.unwrap_err();
+    assert!(matches!(error, UploadError::Length { known: 40, given: 39 }), "{error}");
     let said = Given { length: Some(100), ..at(40) };
     assert!(!send(&uploads, &id, said, &body[40..50]).await.unwrap().plan.whole);
     let other = Given { length: Some(90), ..at(50) };

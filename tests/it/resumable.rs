@@ -200,7 +200,9 @@ async fn what_came_is_there_after_a_broken_connection_and_a_killed_node() {
     stream.write_all(&video[..third]).await.unwrap();
     stream.flush().await.unwrap();
     drop(stream);
-    eventually("what came is kept", async || offset(&node.http, &path).await == third).await;
+    // Not by HEAD, which ends the request that brings it.
+    eventually("what came is kept", async || node.http.json(&path).await["offset"] == third).await;
+    assert_eq!(offset(&node.http, &path).await, third);
     node.kill_and_restart();
     assert_eq!(offset(&node.http, &path).await, third);
     let answer = patch(&node.http, &path, third, video.slice(third..2 * third)).await;
@@ -299,7 +301,8 @@ impl Breaking {
             loop {
                 let (mut client, _) = listener.accept().await.unwrap();
                 let limit = if limits.len() > 1 { limits.pop_front().unwrap() } else { limits[0] };
-                let (mut server, count) = (TcpStream::connect(&node).await.unwrap(), Arc::clone(&count));
+                let Ok(mut server) = TcpStream::connect(&node).await else { continue };
+                let count = Arc::clone(&count);
                 // Ends with either end of the connection, or at its limit: then both are closed.
                 tokio::spawn(async move {
                     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
@@ -376,10 +379,54 @@ async fn starling_upload_goes_on_where_it_ended_in_the_same_run_and_in_the_next(
     assert!(success, "{said}");
     assert!(whole.passed() - before < length * 2 / 3, "{} of {length} bytes", whole.passed() - before);
     assert_eq!(notes(), 0);
+    // Another film under the same name, of the same size and time, is another upload: nothing of the first one is in it.
+    let (first, second) = (crate::support::unlike(&video, 43), crate::support::unlike(&video, 44));
+    let time = std::fs::metadata(&file).unwrap().modified().unwrap();
+    let write = |film: &[u8]| {
+        std::fs::write(&file, film).unwrap();
+        std::fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+    };
+    write(&first);
+    let breaking = Breaking::to(&cluster.nodes[0].http_address, &[length / 2, 200]).await;
+    let (success, said) = upload(breaking.address.clone(), &["--timeout", "4s"]).await.unwrap();
+    assert!(!success && said["error"].as_str().unwrap().contains("the same command goes on"), "{said}");
+    write(&second);
+    let (success, said) = upload(whole.address.clone(), &[]).await.unwrap();
+    assert!(success, "{said}");
+    let newest = cluster.nodes[0].http.json("/jobs?limit=1").await["jobs"][0].clone();
+    let content = starling::content::ContentId::of(&second).to_string();
+    assert_eq!((&newest["content"], &newest["state"]), (&content.into(), &"done".into()));
+    std::fs::remove_dir_all(state.join("starling")).unwrap();
     // What no job can be made of is said at once, and a node that is not there as well.
     std::fs::write(&file, "no film").unwrap();
     let (success, said) = upload(whole.address.clone(), &[]).await.unwrap();
     assert!(!success && said["status"] == 415, "{said}");
     let (success, said) = upload("127.0.0.1:1".into(), &[]).await.unwrap();
     assert!(!success && said["status"].is_null(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_stands_in_for_one_that_dies_with_the_first_part() {
+    let mut cluster = Cluster::start(&["FRA", "IAD"]).await;
+    let video = Clip { seconds: 4.0, size: "640x480", tag: 45, ..Clip::default() }.make();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("film.mp4");
+    std::fs::write(&file, &video).unwrap();
+    // The first node gets a part, and is not there any more.
+    let breaking = Breaking::to(&cluster.nodes[0].http_address, &[video.len() as u64 / 2, 0]).await;
+    let nodes = format!("{},{}", breaking.address, cluster.nodes[1].http_address);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
+    command.env("XDG_STATE_HOME", folder.path().join("state")).env_remove("STARLING_NODE");
+    command.args(["upload", "--resume", "--json", "--node", &nodes, "--timeout", "2m", "-o"]);
+    command.arg(folder.path()).arg(&file);
+    let sent = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let first = &cluster.nodes[0];
+    eventually("a part has come", async || first.metric("starling_unfinished_uploads_size_bytes").await > 0)
+        .await;
+    cluster.nodes[0].kill();
+    let output = sent.await.unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && said["served_by"] == cluster.nodes[1].options.name, "{said}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("begun anew at another one"), "{told}");
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -23,8 +24,9 @@ use super::{Checksum, Container, IngestError, Limits, NotVideo, Rate, Room};
 use crate::content::ContentId;
 use crate::store::DataDir;
 
-/// After so many bytes what has come is made safe, so that a crash in a long request costs no more than these.
+/// After so many bytes, or so long, what has come is made safe, so that a crash in a long request costs no more than that.
 const SAFE_BYTES: u64 = 64 << 20;
+const SAFE_TIME: Duration = Duration::from_secs(5);
 /// How much of a file is read at a time.
 const READ_BYTES: usize = 1 << 20;
 
@@ -190,7 +192,14 @@ impl Part {
             let mut sink = Sink::resume(file, hashes, dir.clone());
             let mut batch = Batch::default();
             let outcome = coming.stretch(body.as_mut(), &mut batch, &mut sink).await;
-            (file, hashes) = sink.pause(batch.take()).await?;
+            (file, hashes) = match sink.pause(batch.take()).await {
+                Ok(paused) => paused,
+                Err(error) => {
+                    // What could not be written is no part of it, and takes no room. Why that was, the first error says.
+                    drop(open(path, self.bytes).await?);
+                    return Err(outcome.err().unwrap_or_else(|| error.into()));
+                }
+            };
             if let Some(checksum) = &order.checksum {
                 let sum = hashes.piece.take().unwrap_or_else(|| checksum.begin());
                 let whole = outcome.and_then(|_| checksum.is(sum).then_some(()).ok_or(AppendError::Checksum));
@@ -257,7 +266,7 @@ impl Coming<'_> {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let (limits, until) = (self.order.limits, self.bytes + SAFE_BYTES);
+        let (limits, until, began) = (self.order.limits, self.bytes + SAFE_BYTES, Instant::now());
         loop {
             let since = Instant::now();
             let frame = tokio::select! {
@@ -287,7 +296,8 @@ impl Coming<'_> {
             if batch.bytes() >= Active::batch_bytes() {
                 sink.push(batch.take()).await?;
             }
-            if self.order.checksum.is_none() && self.bytes >= until {
+            let much = self.bytes >= until || began.elapsed() >= SAFE_TIME;
+            if self.order.checksum.is_none() && much {
                 return Ok(Stretch::More);
             }
         }
