@@ -83,9 +83,9 @@ impl<'a> WebhookJson<'a> {
         let data = EndedJob {
             state: record.stage.state(),
             content: ask.content,
-            filename: ask.filename.as_deref(),
-            profiles: &ask.profiles,
-            idempotency_key: ask.idempotency_key.as_deref(),
+            filename: ask.wish.filename.as_deref(),
+            profiles: &ask.wish.profiles,
+            idempotency_key: ask.wish.idempotency_key.as_deref(),
             accepted_ms: record.accepted_ms,
             ended_ms,
             outputs: outputs.collect(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
@@ -33,7 +33,12 @@ impl Deadline {
 
 /// A header's value. Given twice with different values it is refused: which one is meant is not for us to guess.
 fn header<'a>(head: &'a Parts, name: &str) -> Result<Option<&'a str>, ApiError> {
-    let mut values = head.headers.get_all(name).iter();
+    value(&head.headers, name)
+}
+
+/// The same of these headers.
+pub fn value<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
+    let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
     if values.any(|other| other != first) {
         return Err(ApiError::BadRequest(format!("{name} is given more than once, with different values")));

@@ -26,7 +26,7 @@ impl Jobs {
         let job = board.unfinished.get_mut(&number).filter(|job| !job.ends)?;
         job.ends = true;
         let mut record = Record { stage, ..job.record.clone() };
-        record.notice = record.ask.webhook.is_some().then(|| Notice::new(now_ms()));
+        record.notice = record.ask.wish.webhook.is_some().then(|| Notice::new(now_ms()));
         record.keeping.version += 1;
         board.line.remove(number);
         Some(record)
@@ -93,7 +93,7 @@ impl Jobs {
 
     pub(super) async fn forget(&self, records: Vec<Record>) -> Result<(), JobError> {
         for record in &records {
-            self.store.drop_kept(record.number, record.ask.profiles.len()).await?;
+            self.store.drop_kept(record.number, record.ask.wish.profiles.len()).await?;
             self.uncount_results(record);
         }
         {

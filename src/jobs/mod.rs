@@ -40,7 +40,9 @@ use copies::Copy;
 pub use id::{JobId, JobIdError, JobNumber};
 pub use journal::{Journal, JournalError, Taken};
 pub use keeping::{Keeping, Rank};
-pub use record::{Ask, Failure, Notice, Output, Record, Stage, now_ms};
+#[cfg(test)]
+pub(crate) use record::tests as testing;
+pub use record::{Ask, Failure, Notice, Output, Record, Stage, Wish, now_ms};
 pub use retry::RETRY_KEPT;
 pub use running::Begun;
 use running::{INTERRUPTED_MAX, waiting};

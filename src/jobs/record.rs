@@ -10,7 +10,7 @@ use super::{JobId, JobNumber, Keeping};
 use crate::api::{JobState, NoticeState, Priority};
 use crate::content::{ClientTag, ContentId};
 use crate::profile::ProfileName;
-use crate::store::Meta;
+use crate::store::{Meta, Upload};
 
 /// A job as the journal has it. Fields may be added, with a default: older journals lack them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,14 @@ pub struct Ask {
     pub content: ContentId,
     /// Its length.
     pub bytes: u64,
+    /// What is to become of it.
+    #[serde(flatten)]
+    pub wish: Wish,
+}
+
+/// The same before the video has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
     /// What the client calls it.
     pub filename: Option<String>,
     /// What is to be made of it, in the order in which it was asked for.
@@ -210,16 +218,25 @@ impl Record {
     }
 }
 
+impl Wish {
+    /// The same of a video that has come.
+    pub fn of(self, upload: &Upload) -> Ask {
+        Ask { content: upload.content, bytes: upload.bytes, wish: self }
+    }
+}
+
 impl Ask {
     /// The time that it may take once it is begun.
     pub const fn allowed(&self) -> Duration {
-        Duration::from_millis(self.allowed_ms)
+        Duration::from_millis(self.wish.allowed_ms)
     }
 
     /// Whether it is the same work.
     pub fn is_same_work(&self, other: &Self) -> bool {
-        let work = |ask: &Self| (ask.content, ask.strict);
-        work(self) == work(other) && self.profiles == other.profiles && self.webhook == other.webhook
+        let work = |ask: &Self| (ask.content, ask.wish.strict);
+        work(self) == work(other)
+            && self.wish.profiles == other.wish.profiles
+            && self.wish.webhook == other.wish.webhook
     }
 }
 
@@ -250,8 +267,22 @@ pub fn now_ms() -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The default profile, and nothing else.
+    pub(crate) fn wish() -> Wish {
+        Wish {
+            filename: None,
+            profiles: vec!["360p".parse().unwrap()],
+            strict: false,
+            priority: Priority::Interactive,
+            allowed_ms: 1_000,
+            idempotency_key: None,
+            trace: None,
+            webhook: None,
+        }
+    }
 
     /// A job of client 1 for a content of this name.
     pub fn record(content: &str) -> Record {
@@ -259,18 +290,7 @@ pub(super) mod tests {
             number: JobNumber::of_now(),
             keeping: Keeping::by("node1".parse().unwrap()),
             client: ClientTag(1),
-            ask: Ask {
-                content: ContentId::of(content.as_bytes()),
-                bytes: 7,
-                filename: None,
-                profiles: vec!["360p".parse().unwrap()],
-                strict: false,
-                priority: Priority::Interactive,
-                allowed_ms: 1_000,
-                idempotency_key: None,
-                trace: None,
-                webhook: None,
-            },
+            ask: Ask { content: ContentId::of(content.as_bytes()), bytes: 7, wish: wish() },
             retry_of: None,
             accepted_ms: 1,
             begun: 0,

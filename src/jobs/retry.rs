@@ -62,10 +62,10 @@ impl Jobs {
     pub fn asked_again(of: &Record, allowed: Option<Duration>, trace: Option<String>) -> Ask {
         let mut ask = of.ask.clone();
         // The name was that request's, and this is another one.
-        ask.idempotency_key = None;
-        ask.trace = trace;
+        ask.wish.idempotency_key = None;
+        ask.wish.trace = trace;
         if let Some(allowed) = allowed {
-            ask.allowed_ms = allowed.as_millis() as u64;
+            ask.wish.allowed_ms = allowed.as_millis() as u64;
         }
         ask
     }

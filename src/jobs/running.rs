@@ -132,5 +132,5 @@ impl Jobs {
 }
 
 pub(super) const fn waiting(record: &Record) -> Waiting {
-    Waiting { number: record.number, client: record.client, priority: record.ask.priority }
+    Waiting { number: record.number, client: record.client, priority: record.ask.wish.priority }
 }

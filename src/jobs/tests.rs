@@ -3,7 +3,6 @@ use std::time::Duration;
 use http_body_util::Full;
 
 use super::*;
-use crate::api::Priority;
 use crate::content::ContentId;
 use crate::store::{Budget, DataDir, Limits, PerClient};
 
@@ -23,18 +22,7 @@ async fn upload(jobs: &Jobs, text: &str) -> (Ask, Upload) {
     // What an AVI begins with.
     let bytes = format!("RIFF\x10\0\0\0AVI LIST{text:>64}");
     let upload = jobs.store.receive(Full::from(bytes), &Limits::default()).await.unwrap();
-    let ask = Ask {
-        content: upload.content,
-        bytes: upload.bytes,
-        filename: None,
-        profiles: vec!["360p".parse().unwrap()],
-        strict: false,
-        priority: Priority::Interactive,
-        allowed_ms: 1_000,
-        idempotency_key: None,
-        trace: None,
-        webhook: None,
-    };
+    let ask = testing::wish().of(&upload);
     (ask, upload)
 }
 
@@ -137,7 +125,7 @@ async fn what_failed_or_was_cancelled_is_done_again_once_and_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let mut jobs = open(folder.path()).await;
     let (mut ask, video) = upload(&jobs, "a").await;
-    ask.idempotency_key = Some("k".into());
+    ask.wish.idempotency_key = Some("k".into());
     let number = jobs.accept(CLIENT, ask.clone(), video).await.unwrap().record.number;
     jobs.cancel(number).await.unwrap();
     drop(jobs);
@@ -145,8 +133,8 @@ async fn what_failed_or_was_cancelled_is_done_again_once_and_after_a_crash() {
     let again = retry(&jobs, number).await.unwrap();
     let old = jobs.find(number).await.unwrap().unwrap();
     assert_eq!((again.new, &again.record.retry_of), (true, &Some(old.id())));
-    assert_eq!((again.record.ask.allowed_ms, again.record.client), (2_000, CLIENT));
-    assert_eq!(again.record.ask.idempotency_key, None, "the name is the first request's");
+    assert_eq!((again.record.ask.wish.allowed_ms, again.record.client), (2_000, CLIENT));
+    assert_eq!(again.record.ask.wish.idempotency_key, None, "the name is the first request's");
     // Said again, it is the same job.
     let same = retry(&jobs, number).await.unwrap();
     assert_eq!((same.new, same.record.number), (false, again.record.number));

@@ -94,7 +94,7 @@ impl Node {
 
     /// What a job that this node keeps is to be made of; none where it has come to its end.
     pub async fn kept_video(&self, record: &Record) -> Option<std::io::Result<Object>> {
-        let profile = record.ask.profiles.first().filter(|_| !record.stage.state().is_over())?;
+        let profile = record.ask.wish.profiles.first().filter(|_| !record.stage.state().is_over())?;
         Some(self.store.kept_video(record.number, record.ask.content, profile).await)
     }
 
@@ -104,7 +104,8 @@ impl Node {
         if record.keeping.holder != self.identity.name {
             return None;
         }
-        let profiles = record.ask.profiles.iter().filter_map(|name| self.profile(Some(name.as_str())).ok());
+        let profiles =
+            record.ask.wish.profiles.iter().filter_map(|name| self.profile(Some(name.as_str())).ok());
         let parts: Vec<_> =
             profiles.filter_map(|profile| self.progress(&Key::new(record.ask.content, &profile))).collect();
         let seconds = now_ms().saturating_sub(since_ms) as f64 / 1000.0;
@@ -179,7 +180,7 @@ async fn sweep_regularly(node: Arc<Node>) {
 
 /// A try at a job: in the trace that it came in.
 fn scope_of(record: &Record) -> Scope {
-    let came_in = record.ask.trace.as_deref().and_then(TraceContext::of_traceparent);
+    let came_in = record.ask.wish.trace.as_deref().and_then(TraceContext::of_traceparent);
     let scope = Scope::new(came_in.unwrap_or_default());
     scope.identify(record.client, Some(record.ask.content));
     scope
@@ -218,7 +219,7 @@ async fn attempt(node: &Arc<Node>, record: &Record) -> Tried {
         Err(Failure::Work { error, profile }) => return failed(profile, error),
         Err(why) => return over(Stage::Failed { at_ms: now_ms(), why }),
     };
-    let damage = served.iter().find_map(|served| served.object.damage()).filter(|_| record.ask.strict);
+    let damage = served.iter().find_map(|served| served.object.damage()).filter(|_| record.ask.wish.strict);
     if let Some(damage) = damage {
         let why = Failure::Damaged { damage: damage.in_words() };
         return over(Stage::Failed { at_ms: now_ms(), why });
@@ -259,7 +260,7 @@ fn failed(profile: Option<crate::profile::ProfileName>, error: WorkError) -> Tri
 /// The results of a job, made as those of an upload are.
 async fn served(node: &Arc<Node>, record: &Record) -> Result<Vec<Served>, Failure> {
     let ask = &record.ask;
-    let profiles = ask.profiles.iter().map(|name| node.profile(Some(name.as_str())));
+    let profiles = ask.wish.profiles.iter().map(|name| node.profile(Some(name.as_str())));
     let profiles: Vec<Arc<Profile>> =
         profiles.collect::<Result<_, _>>().map_err(|error| Failure::Lost { what: error.to_string() })?;
     let upload = node.store.kept_input(record.number, ask.content, None).await;

@@ -89,7 +89,7 @@ impl Node {
         let Some(sender) = &self.config.webhooks else {
             return Attempt::Hopeless("this node has no --webhook-secret-file".to_owned());
         };
-        let target = record.ask.webhook.as_deref().unwrap_or_default().parse::<Target>();
+        let target = record.ask.wish.webhook.as_deref().unwrap_or_default().parse::<Target>();
         let target = match target {
             Ok(target) => target,
             Err(error) => return Attempt::Hopeless(error.to_string()),

@@ -27,7 +27,7 @@ use hyper::body::Body;
 pub use cache::{CacheError, CacheStats, Key, Meta, OPEN_RESULTS_MAX, Object};
 pub use folder::{DataDir, DataDirError, Scratch, is_full};
 pub use receive::{
-    AppendError, Budget, Checksum, Container, IngestError, Ledger, Limits, NoRoom, NotVideo, Order, Part,
+    AppendError, Budget, Checkpoint, Checksum, Container, IngestError, Limits, NoRoom, NotVideo, Order, Part,
     PerClient, Rate, Received, Room, Share, Upload, sniff,
 };
 
@@ -112,5 +112,16 @@ impl Store {
     /// How many results are kept, and what they take.
     pub fn stats(&self) -> CacheStats {
         self.cache.stats()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    /// What passes for an MP4 by its first bytes, of this length.
+    pub(crate) fn mp4(bytes: usize) -> Vec<u8> {
+        let mut body = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
+        body.extend((body.len()..bytes).map(|at| (at * 7 + at / 251) as u8));
+        body.truncate(bytes);
+        body
     }
 }

@@ -13,7 +13,7 @@ use hyper::body::Body;
 use super::folder::layout;
 use super::kept::{blocking, linked, remove};
 use super::receive::head_of;
-use super::{AppendError, DataDir, IngestError, Ledger, Order, Part, Room, Store, Upload};
+use super::{AppendError, Checkpoint, DataDir, IngestError, Order, Part, Room, Store, Upload};
 use crate::jobs::JobNumber;
 
 impl Store {
@@ -62,7 +62,7 @@ impl Store {
         (upload, part): (JobNumber, &mut Part),
         body: B,
         (order, room): (Order<'_>, &mut Room),
-        safe: &impl Ledger,
+        safe: &impl Checkpoint,
     ) -> Result<(), AppendError>
     where
         B: Body<Data = Bytes>,

@@ -33,11 +33,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::UploadError;
 pub use id::{UploadId, UploadIdError};
-pub use plan::{Plan, Wish};
+pub use plan::Plan;
 
 use crate::content::{ClientTag, ContentId};
-use crate::jobs::{Ask, JobError, JobId, JobNumber, now_ms};
-use crate::store::{Budget, Checksum, IngestError, Ledger, Limits, Order, Part, Room, Store, Upload};
+use crate::jobs::{Ask, JobError, JobId, JobNumber, Wish, now_ms};
+use crate::store::{Budget, Checkpoint, Checksum, IngestError, Limits, Order, Part, Room, Store, Upload};
 
 /// Uploads in parts that a node knows of, at the most: each is a little memory, and two files.
 const UPLOADS_MAX: usize = 10_000;
@@ -165,14 +165,23 @@ impl Uploads {
     pub async fn create(
         &self,
         (client, wish): (ClientTag, Wish),
-        length: Option<u64>,
+        (length, announced): (Option<u64>, Option<ContentId>),
         metadata: Option<String>,
     ) -> Result<Shown, UploadError> {
         let room = self.incoming.share_of(client).room(0).map_err(IngestError::from)?;
         self.make_place(client).await?;
         let number = JobNumber::of_now();
-        let plan =
-            Plan { client, wish, length, metadata, offset: 0, whole: false, touched_ms: now_ms(), job: None };
+        let plan = Plan {
+            client,
+            wish,
+            announced,
+            length,
+            metadata,
+            offset: 0,
+            whole: false,
+            touched_ms: now_ms(),
+            job: None,
+        };
         self.write(number, &plan).await?;
         let entry = Entry::new(number, plan, Part::new(), Some(room));
         let shown = self.shown(&entry);
@@ -293,7 +302,9 @@ impl Uploads {
             let again = self.incoming.share_of(entry.client).room(part.bytes());
             room.insert(again.map_err(IngestError::from)?)
         };
-        self.store.append((entry.number, part), body, (order, room), &Noted { uploads: self, entry }).await?;
+        self.store
+            .append((entry.number, part), body, (order, room), &PlanCheckpoint { uploads: self, entry })
+            .await?;
         Ok(())
     }
 
@@ -326,7 +337,7 @@ impl Uploads {
         }
         let made = match self.whole(&entry, &plan, &mut state).await {
             Ok(upload) => {
-                let ask = plan.wish.of(&upload);
+                let ask = plan.wish.clone().of(&upload);
                 accept(plan.client, ask, upload).await.map_err(UploadError::from)
             }
             Err(error) => Err(error),
@@ -350,7 +361,7 @@ impl Uploads {
     async fn whole(&self, entry: &Entry, plan: &Plan, state: &mut State) -> Result<Upload, UploadError> {
         let State { part, room, .. } = state;
         let upload = self.store.whole(entry.number, part, room.take()).await?;
-        match plan.wish.announced {
+        match plan.announced {
             Some(announced) if announced != upload.content => Err(mismatch(announced, upload.content)),
             _ => Ok(upload),
         }
@@ -433,13 +444,13 @@ impl Uploads {
     }
 }
 
-/// The plan of an upload that grows.
-struct Noted<'a> {
+/// How much of an upload is safe, in its plan.
+struct PlanCheckpoint<'a> {
     uploads: &'a Uploads,
     entry: &'a Entry,
 }
 
-impl Ledger for Noted<'_> {
+impl Checkpoint for PlanCheckpoint<'_> {
     async fn write(&self, bytes: u64) -> io::Result<()> {
         let change = |plan: &mut Plan| (plan.offset, plan.touched_ms) = (bytes, now_ms());
         self.uploads.change(self.entry, change).await

@@ -10,8 +10,9 @@ use sha2::Digest;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::api::Priority;
 use crate::events::Events;
+use crate::jobs::testing::wish;
+use crate::store::testing::mp4;
 use crate::store::{AppendError, DataDir, PerClient};
 
 const CLIENT: ClientTag = ClientTag(7);
@@ -21,30 +22,8 @@ struct Rig {
     incoming: Arc<Budget>,
 }
 
-/// What passes for an MP4 by its first bytes, of this length.
-fn mp4(bytes: usize) -> Vec<u8> {
-    let mut body = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
-    body.extend((body.len()..bytes).map(|at| (at * 7 + at / 251) as u8));
-    body.truncate(bytes);
-    body
-}
-
 fn rig() -> Rig {
     Rig { folder: tempfile::tempdir().unwrap(), incoming: Budget::new(1 << 30, PerClient::AsMuchAsIsLeft) }
-}
-
-fn wish() -> Wish {
-    Wish {
-        filename: None,
-        profiles: vec!["360p".parse().unwrap()],
-        strict: false,
-        priority: Priority::default(),
-        allowed_ms: 1000,
-        idempotency_key: None,
-        trace: None,
-        webhook: None,
-        announced: None,
-    }
 }
 
 fn at(offset: u64) -> Given {
@@ -82,7 +61,7 @@ impl Rig {
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 async fn new(uploads: &Uploads, length: usize) -> UploadId {
-    uploads.create((CLIENT, wish()), Some(length as u64), None).await.unwrap().id
+    uploads.create((CLIENT, wish()), (Some(length as u64), None), None).await.unwrap().id
 }
 
 async fn send(uploads: &Uploads, id: &UploadId, given: Given, bytes: &[u8]) -> Result<Shown, UploadError> {
@@ -267,8 +246,8 @@ async fn what_can_become_nothing_is_forgotten() {
     let id = new(&uploads, 50).await;
     let error = send(&uploads, &id, at(0), &mp4(51)).await.unwrap_err();
     assert!(matches!(error, UploadError::Append(AppendError::Beyond { length: 50 })), "{error}");
-    let announced = Wish { announced: Some(ContentId::of(b"other")), ..wish() };
-    let id = uploads.create((CLIENT, announced), Some(50), None).await.unwrap().id;
+    let announced = (Some(50), Some(ContentId::of(b"other")));
+    let id = uploads.create((CLIENT, wish()), announced, None).await.unwrap().id;
     send(&uploads, &id, at(0), &mp4(50)).await.unwrap();
     let error = finish(&uploads, &id).await.unwrap_err();
     assert!(
@@ -308,9 +287,9 @@ async fn a_client_has_so_many_and_time_ends_them() {
     for _ in 0..3 {
         new(&uploads, 100).await;
     }
-    let error = uploads.create((CLIENT, wish()), None, None).await.unwrap_err();
+    let error = uploads.create((CLIENT, wish()), (None, None), None).await.unwrap_err();
     assert!(matches!(error, UploadError::TooManyOfClient { max: 3 }), "{error}");
-    assert!(uploads.create((ClientTag(8), wish()), None, None).await.is_ok(), "another client may");
+    assert!(uploads.create((ClientTag(8), wish()), (None, None), None).await.is_ok(), "another client may");
     assert_eq!(uploads.unfinished().0, 4);
     assert!(uploads.sweep().await.unwrap().is_empty());
     assert_eq!((uploads.unfinished().0, rig.files().len()), (0, 0));
@@ -320,7 +299,7 @@ async fn a_client_has_so_many_and_time_ends_them() {
 async fn the_length_is_what_was_said_first() {
     let (rig, body) = (rig(), mp4(100));
     let uploads = rig.begin(DAY).await;
-    let id = uploads.create((CLIENT, wish()), None, None).await.unwrap().id;
+    let id = uploads.create((CLIENT, wish()), (None, None), None).await.unwrap().id;
     send(&uploads, &id, at(0), &body[..40]).await.unwrap();
     let short = Given { length: Some(39), ..at(40) };
     let error = send(&uploads, &id, short, b"").await.unwrap_err();

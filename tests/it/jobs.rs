@@ -23,16 +23,6 @@ fn accepted(answer: &Answer) -> String {
     location
 }
 
-async fn in_state(http: &Http, job: &str, state: &str) -> Value {
-    let mut found = Value::Null;
-    eventually(&format!("{job} is {state}"), async || {
-        found = http.json(job).await;
-        found["state"] == state
-    })
-    .await;
-    found
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_watched_and_fetched_at_any_node() {
     let cluster = Cluster::start(&["FRA", "IAD"]).await;
@@ -83,7 +73,7 @@ async fn a_job_is_watched_and_fetched_at_any_node() {
     other.get(&job).await.assert_problem(404, "not-found");
     other.get("/jobs/xyz").await.assert_problem(400, "bad-request");
     // By the command line: what was lost of the video is told, and that results are gone with their job.
-    in_state(other, &named, "done").await;
+    other.job_in_state(&named, "done").await;
     let (at, id) = (cluster.nodes[1].http_address.clone(), named.trim_start_matches("/jobs/").to_owned());
     let told = |verb| job_command(at.clone(), verb, id.clone());
     let shown = told("show").await.unwrap();
@@ -115,14 +105,14 @@ async fn accepted_jobs_survive_kill_9() {
     let refused =
         post(&node.http, "?strict=1", &[], Bytes::from_static(b"no video at all, and long enough")).await;
     refused.assert_problem(415, "not-a-video");
-    in_state(&node.http, &jobs[0], "running").await;
+    node.http.job_in_state(&jobs[0], "running").await;
     node.kill_and_restart();
     // One is not wanted any more: at work or not.
     let cancelled = node.http.send(Method::DELETE, &jobs[5], &[], Bytes::new()).await.unwrap();
     assert_eq!(cancelled.json()["state"], "cancelled");
     stub.release();
     for job in &jobs[..5] {
-        let done = in_state(&node.http, job, "done").await;
+        let done = node.http.job_in_state(job, "done").await;
         node.http.get(&format!("{job}/output")).await.assert_body_is(&done["outputs"][0]["sha256"]);
     }
     let first = node.http.json(&jobs[0]).await;
@@ -131,7 +121,7 @@ async fn accepted_jobs_survive_kill_9() {
     node.http.get(&format!("{}/output", jobs[5])).await.assert_problem(404, "no-output");
     // What has come to its end is there after another crash, its results with it, and nothing else is left on the disk.
     node.kill_and_restart();
-    let done = in_state(&node.http, &jobs[0], "done").await;
+    let done = node.http.job_in_state(&jobs[0], "done").await;
     node.http.get(&format!("{}/output", jobs[0])).await.assert_body_is(&done["outputs"][0]["sha256"]);
     let list = node.http.json("/jobs?state=cancelled").await;
     assert_eq!(list["jobs"].as_array().unwrap().len(), 1, "{list}");
@@ -151,7 +141,7 @@ async fn what_can_not_be_made_fails_as_an_upload_would_and_may_be_tried_again() 
     stub.plays("echo 'in: Invalid data found when processing input' >&2; exit 1");
     let video = clip(20);
     let job = accepted(&post(&node.http, "", &[], video.clone()).await);
-    let failed = in_state(&node.http, &job, "failed").await;
+    let failed = node.http.job_in_state(&job, "failed").await;
     assert_eq!(
         (&failed["problem"]["status"], failed["outputs"].is_null()),
         (&Value::from(422), true),
@@ -161,7 +151,7 @@ async fn what_can_not_be_made_fails_as_an_upload_would_and_may_be_tried_again() 
     stub.plays_itself();
     let again = accepted(&post(&node.http, "", &[], video).await);
     assert_ne!(again, job);
-    in_state(&node.http, &again, "done").await;
+    node.http.job_in_state(&again, "done").await;
 }
 
 /// What the names of a job's files begin with.
@@ -195,7 +185,7 @@ async fn a_job_survives_the_death_of_the_node_that_took_it() {
     for node in &nodes {
         node.logged("converged", |line| line["members"] == 3).await;
     }
-    in_state(&nodes[2].http, &job, "running").await;
+    nodes[2].http.job_in_state(&job, "running").await;
     nodes[0].kill();
     // Whichever node is asked, and also before the job has another holder.
     let [second, third] = [&nodes[1].http, &nodes[2].http];
@@ -206,7 +196,7 @@ async fn a_job_survives_the_death_of_the_node_that_took_it() {
     let cancelled = third.send(Method::DELETE, &other, &[], Bytes::new()).await.unwrap();
     assert_eq!(cancelled.json()["state"], "cancelled");
     stub.release();
-    let done = in_state(third, &job, "done").await;
+    let done = third.job_in_state(&job, "done").await;
     assert_eq!((&done["interrupted"], &done["node"]), (&Value::from(1), &Value::from("node2")), "{done}");
     for output in done["outputs"].as_array().unwrap() {
         third.get(output["href"].as_str().unwrap()).await.assert_body_is(&output["sha256"]);
@@ -240,10 +230,10 @@ async fn a_node_that_comes_back_soon_does_its_jobs_and_results_are_at_two_nodes(
     let answer = post(&cluster.nodes[0].http, "", &[], clip(40)).await;
     let job = accepted(&answer);
     assert_eq!(kept_at(&answer.json()), ["node1", "node2"]);
-    in_state(&cluster.nodes[1].http, &job, "running").await;
+    cluster.nodes[1].http.job_in_state(&job, "running").await;
     cluster.nodes[0].kill_and_restart();
     stub.release();
-    let done = in_state(&cluster.nodes[0].http, &job, "done").await;
+    let done = cluster.nodes[0].http.job_in_state(&job, "done").await;
     assert_eq!((&done["node"], &done["interrupted"]), (&Value::from("node1"), &Value::from(1)), "{done}");
     assert_eq!(cluster.nodes[1].count("job taken over"), 0);
     eventually("the second node has the result", async || {

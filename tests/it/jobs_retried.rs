@@ -13,16 +13,6 @@ async fn accepted(http: &Http, tag: u32) -> String {
     answer.header("location").to_owned()
 }
 
-async fn in_state(http: &Http, job: &str, state: &str) -> Value {
-    let mut found = Value::Null;
-    eventually(&format!("{job} is {state}"), async || {
-        found = http.json(job).await;
-        found["state"] == state
-    })
-    .await;
-    found
-}
-
 async fn retry(http: &Http, job: &str, headers: &[(&str, &str)]) -> Answer {
     http.send(Method::POST, &format!("{job}/retry"), headers, Bytes::new()).await.unwrap()
 }
@@ -66,7 +56,7 @@ async fn a_job_that_was_cancelled_is_done_again_at_another_node() {
         assert_eq!((same.status, same.header("location")), (StatusCode::ACCEPTED, again.as_str()));
     }
     stub.release();
-    let done = in_state(second, &again, "done").await;
+    let done = second.job_in_state(&again, "done").await;
     second.get(&format!("{again}/output")).await.assert_body_is(&done["outputs"][0]["sha256"]);
     assert_eq!(
         (&done["retry_of"], &first.json(&job).await["state"]),
@@ -95,7 +85,7 @@ async fn a_job_is_done_again_after_the_death_of_the_node_that_held_it() {
     let mut cluster = Cluster::start_with(&["FRA", "IAD"], |options| options.tools(&stub)).await;
     let job = accepted(&cluster.nodes[0].http, 5).await;
     assert_eq!(delete(&cluster.nodes[0].http, &job).await["state"], "cancelled");
-    in_state(&cluster.nodes[1].http, &job, "cancelled").await;
+    cluster.nodes[1].http.job_in_state(&job, "cancelled").await;
     eventually("the copy says so", async || {
         cluster.nodes[1].kept_files().iter().any(|name| name.contains(".input"))
     })
@@ -112,10 +102,10 @@ async fn a_job_is_done_again_after_the_death_of_the_node_that_held_it() {
     .await;
     let again = again.unwrap();
     assert!(again.ends_with("-node2"), "{again}");
-    in_state(second, &again, "done").await;
+    second.job_in_state(&again, "done").await;
     // The first one comes back, and begins nothing.
     cluster.nodes[0].kill_and_restart();
-    assert_eq!(in_state(&cluster.nodes[0].http, &again, "done").await["node"], "node2");
+    assert_eq!(cluster.nodes[0].http.job_in_state(&again, "done").await["node"], "node2");
     assert_eq!(cluster.nodes[0].metric("starling_transcodes_total").await, 0);
 }
 
@@ -125,14 +115,14 @@ async fn what_failed_is_done_again_after_kill_9_while_there_is_room_for_its_vide
     let mut node = Node::start(NodeOptions::new("node1", "FRA").tools(&stub).arg("--cache-bytes=1MB"));
     stub.plays("echo 'in: Invalid data found when processing input' >&2; exit 1");
     let job = accepted(&node.http, 10).await;
-    in_state(&node.http, &job, "failed").await;
+    node.http.job_in_state(&job, "failed").await;
     node.kill_and_restart();
     stub.plays_itself();
     let (code, stdout, stderr) = retry_command(&node.http_address, &job).await;
     let id = job.trim_start_matches("/jobs/");
     let (again, _) = stdout.split_once(' ').unwrap_or_else(|| panic!("{code:?} {stderr}"));
     assert!(code == Some(0) && stdout.ends_with(&format!(", does {id} again\n")), "{stdout}");
-    in_state(&node.http, &format!("/jobs/{again}"), "done").await;
+    node.http.job_in_state(&format!("/jobs/{again}"), "done").await;
     assert!(node.kept_files().iter().all(|name| !name.starts_with(&again[..32]) || !name.contains(".input")));
     // Beyond a quarter of the cache's budget no video is kept: it is to be sent again.
     stub.plays("echo 'in: Invalid data found when processing input' >&2; exit 1");
@@ -141,7 +131,7 @@ async fn what_failed_is_done_again_after_kill_9_while_there_is_room_for_its_vide
     padded.resize(300_000, 0);
     let answer = node.http.upload_with("/jobs", &[], padded.into()).await;
     let big = answer.header("location").to_owned();
-    in_state(&node.http, &big, "failed").await;
+    node.http.job_in_state(&big, "failed").await;
     eventually("its video is gone", async || {
         let number = &big.trim_start_matches("/jobs/")[..32];
         node.kept_files().iter().all(|name| !name.starts_with(number))

@@ -56,13 +56,7 @@ async fn offset(http: &Http, path: &str) -> usize {
 }
 
 async fn done(http: &Http, job: &str) -> Value {
-    let mut found = Value::Null;
-    eventually(&format!("{job} is done"), async || {
-        found = http.json(&format!("/jobs/{job}")).await;
-        found["state"] == "done"
-    })
-    .await;
-    found
+    http.job_in_state(&format!("/jobs/{job}"), "done").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,6 +176,10 @@ async fn what_is_no_part_is_refused_in_words() {
     assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer:?}");
     let far = format!("/uploads/{}-nowhere", "0".repeat(32));
     patch(http, &far, 0, none()).await.assert_problem(404, "no-upload");
+    let old = [("tus-resumable", "0.2.2"), TUS_PART, ("upload-offset", "0")];
+    let old = send(http, Method::PATCH, &path, &old, none()).await;
+    old.assert_problem(412, "tus-version");
+    assert_eq!(old.header("tus-version"), "1.0.0");
     patch(http, "/uploads/x", 0, none()).await.assert_problem(400, "bad-request");
 }
 

@@ -24,9 +24,9 @@ pub(super) fn of(node: &Node, record: &Record) -> JobJson {
         retry_of: record.retry_of.clone(),
         content: ask.content,
         bytes: ask.bytes,
-        filename: ask.filename.clone(),
-        profiles: ask.profiles.clone(),
-        priority: ask.priority,
+        filename: ask.wish.filename.clone(),
+        profiles: ask.wish.profiles.clone(),
+        priority: ask.wish.priority,
         accepted_ms: record.accepted_ms,
         began_ms,
         ended_ms: stage.ended_ms(),
@@ -55,7 +55,7 @@ pub(super) fn of(node: &Node, record: &Record) -> JobJson {
 }
 
 fn webhook_of(record: &Record) -> Option<NoticeJson> {
-    let (url, notice) = (record.ask.webhook.clone()?, record.notice.as_ref());
+    let (url, notice) = (record.ask.wish.webhook.clone()?, record.notice.as_ref());
     let (tries, next_ms, why) = match notice {
         None => (0, None, None),
         Some(Notice::Pending { tries, next_ms, why }) => (*tries, Some(*next_ms), why.clone()),

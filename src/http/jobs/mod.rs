@@ -24,11 +24,10 @@ use super::upload::{Admitted, admit, linger};
 use super::{ApiError, Body, caller, request, resumable, upload};
 use crate::api::{HEADER, JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
 use crate::content::ClientTag;
-use crate::jobs::{Accepted, JobId};
+use crate::jobs::{Accepted, JobId, Wish};
 use crate::node::Node;
 use crate::profile::ProfileName;
 use crate::trace;
-use crate::uploads::Wish;
 use crate::webhooks::{Target, TargetError};
 
 pub(super) use output::{kept, output};
@@ -112,7 +111,6 @@ pub(super) fn wish(
         idempotency_key: request::idempotency_key(head)?,
         trace: trace::current().map(|scope| scope.context().traceparent()),
         webhook: webhook(node, request::webhook(head)?)?,
-        announced: None,
     })
 }
 

@@ -142,7 +142,7 @@ async fn accepted(node: &Arc<Node>, of: &Record, allowed: Option<Duration>) -> R
     if node.rests() {
         return Err(ApiError::Resting);
     }
-    for name in &of.ask.profiles {
+    for name in &of.ask.wish.profiles {
         node.profile(Some(name.as_str()))?;
     }
     trace::identify(of.client, Some(of.ask.content));

@@ -7,8 +7,8 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::api::HEADER;
 use crate::content::{ContentId, parse_digest};
-use crate::http::ApiError;
 use crate::http::error::PartsError;
+use crate::http::{ApiError, request};
 use crate::store::Checksum;
 use crate::uploads::Given;
 
@@ -32,15 +32,9 @@ pub(super) enum Dialect {
     Ietf,
 }
 
-/// A header's value; given twice with different values it is refused.
-pub(super) fn value<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
-    let mut values = headers.get_all(name).iter();
-    let Some(first) = values.next() else { return Ok(None) };
-    if values.any(|other| other != first) {
-        return Err(ApiError::BadRequest(format!("{name} is given more than once, with different values")));
-    }
-    let bad = |_| ApiError::BadRequest(format!("{name} must be plain ASCII text"));
-    first.to_str().map(|text| Some(text.trim())).map_err(bad)
+/// A header's value, without the blanks around it.
+fn value<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
+    Ok(request::value(headers, name)?.map(str::trim))
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, ApiError> {

@@ -27,9 +27,10 @@ use super::upload::{linger, profiles};
 use super::{ApiError, Body, caller, jobs, request};
 use crate::content::ClientTag;
 use crate::http::respond::{json, problem};
+use crate::jobs::Wish;
 use crate::node::Node;
 use crate::trace;
-use crate::uploads::{Given, Shown, UploadError, UploadId, UploadIdError, Wish};
+use crate::uploads::{Given, Shown, UploadError, UploadId, UploadIdError};
 
 /// `OPTIONS` of uploads, or of one: what is spoken here.
 pub(super) fn options(node: &Node, id: Option<&str>) -> Response<Body> {
@@ -48,7 +49,7 @@ pub(super) async fn create(node: &Arc<Node>, client: IpAddr, request: Request<In
     let (arrived, (head, body)) = (Instant::now(), request.into_parts());
     let dialect = match Dialect::of(&head.headers) {
         Ok(dialect) => dialect,
-        Err(error) => return told::refused(Dialect::Tus, problem(&error)),
+        Err(error) => return told::in_dialect(Dialect::Tus, problem(&error)),
     };
     let admitted = admit(node, client, &head, 1);
     let received = admitted.as_ref().map(|admitted| Arc::clone(&admitted.received)).unwrap_or_default();
@@ -181,8 +182,9 @@ where
         });
     }
     let wish = wish(node, head, &beginning)?;
+    let announced = head::announced(&head.headers, &beginning)?;
     let Beginning { length, metadata, given, .. } = beginning;
-    let shown = node.uploads().create((client, wish), length, metadata).await?;
+    let shown = node.uploads().create((client, wish), (length, announced), metadata).await?;
     let whole_at_once = length == Some(0);
     let Some(given) = given.or(whole_at_once.then_some(nothing())) else {
         return Ok(told::begun(node, dialect, &shown));
@@ -226,7 +228,6 @@ fn wish(node: &Node, head: &Parts, beginning: &Beginning) -> Result<Wish, ApiErr
         let bad = |error| ApiError::BadRequest(format!("Upload-Metadata: priority: {error}"));
         wish.priority = text.parse().map_err(bad)?;
     }
-    wish.announced = head::announced(&head.headers, beginning)?;
     Ok(wish)
 }
 

@@ -38,18 +38,14 @@ pub(super) fn options(node: &Node) -> Response<Body> {
     response
 }
 
-/// Every answer of tus says so.
+/// Every answer of tus says so, and one about its version which there is.
 pub(super) fn in_dialect(dialect: Dialect, mut response: Response<Body>) -> Response<Body> {
     if dialect == Dialect::Tus {
         set_header(&mut response, "tus-resumable", TUS_VERSION);
     }
-    response
-}
-
-/// A request in a version of tus that is not spoken here.
-pub(super) fn refused(dialect: Dialect, response: Response<Body>) -> Response<Body> {
-    let mut response = in_dialect(dialect, response);
-    set_header(&mut response, "tus-version", TUS_VERSION);
+    if response.status() == StatusCode::PRECONDITION_FAILED {
+        set_header(&mut response, "tus-version", TUS_VERSION);
+    }
     response
 }
 

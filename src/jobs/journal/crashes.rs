@@ -138,7 +138,7 @@ fn change(jobs: &BTreeMap<JobNumber, Record>, random: &mut StdRng) -> Change {
     let Some(mut job) = there else {
         let mut new = record(&random.random::<u64>().to_string());
         new.number = JobNumber(random.random());
-        new.ask.idempotency_key = random.random::<bool>().then(|| random.random::<u64>().to_string());
+        new.ask.wish.idempotency_key = random.random::<bool>().then(|| random.random::<u64>().to_string());
         return (new.number, Some(new));
     };
     if random.random_ratio(1, 4) {

@@ -369,17 +369,17 @@ fn bytes_of(record: &Record) -> Vec<u8> {
 }
 
 fn key_of(client: ClientTag, ask: &Ask) -> Option<[u8; 32]> {
-    let key = ask.idempotency_key.as_ref()?;
+    let key = ask.wish.idempotency_key.as_ref()?;
     Some(ContentId::of(format!("{client} {key}").as_bytes()).0)
 }
 
 fn work_of(client: ClientTag, ask: &Ask) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(format!("{client} {} {}", ask.content, ask.strict));
-    for profile in &ask.profiles {
+    hash.update(format!("{client} {} {}", ask.content, ask.wish.strict));
+    for profile in &ask.wish.profiles {
         hash.update(format!(" {profile}"));
     }
-    if let Some(webhook) = &ask.webhook {
+    if let Some(webhook) = &ask.wish.webhook {
         hash.update(format!(" webhook {webhook}"));
     }
     hash.finalize().into()

@@ -46,7 +46,7 @@ fn the_same_work_of_the_same_client_is_taken_once_unless_it_failed() {
     assert_eq!(journal.take(&again).unwrap(), Taken::Before(Box::new(first.clone())));
     assert_eq!(journal.count().unwrap(), 1);
     let mut strict = record("a");
-    strict.ask.strict = true;
+    strict.ask.wish.strict = true;
     assert_eq!(journal.take(&strict).unwrap(), Taken::New, "other work");
     let mut others = record("a");
     others.client = ClientTag(9);
@@ -64,7 +64,7 @@ fn a_requests_name_is_good_for_one_piece_of_work() {
     let (_folder, journal) = opened();
     let named = |content: &str, key: &str| {
         let mut record = record(content);
-        record.ask.idempotency_key = Some(key.to_owned());
+        record.ask.wish.idempotency_key = Some(key.to_owned());
         record
     };
     let mut first = named("a", "k1");

@@ -18,7 +18,7 @@ mod tests;
 pub use budget::{Budget, NoRoom, PerClient, Room, Share};
 pub use checksum::Checksum;
 pub use error::IngestError;
-pub use part::{AppendError, Ledger, Order, Part};
+pub use part::{AppendError, Checkpoint, Order, Part};
 pub use rate::Rate;
 pub(super) use sniff::head_of;
 pub use sniff::{Container, NotVideo, sniff};

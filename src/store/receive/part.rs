@@ -65,7 +65,7 @@ pub struct Order<'a> {
 }
 
 /// Where it is written down how much of an upload is safe.
-pub trait Ledger: Sync {
+pub trait Checkpoint: Sync {
     /// So many bytes of it are.
     fn write(&self, bytes: u64) -> impl Future<Output = io::Result<()>> + Send;
 }
@@ -172,7 +172,7 @@ impl Part {
         (path, dir): (&Path, &DataDir),
         body: B,
         (order, room): (Order<'_>, &mut Room),
-        safe: &impl Ledger,
+        safe: &impl Checkpoint,
     ) -> Result<(), AppendError>
     where
         B: Body<Data = Bytes>,
@@ -223,7 +223,7 @@ impl Part {
         &mut self,
         coming: &Coming<'_>,
         content: Sha256,
-        safe: &impl Ledger,
+        safe: &impl Checkpoint,
     ) -> Result<(), AppendError> {
         safe.write(coming.bytes).await?;
         *self = Self { bytes: coming.bytes, seen: Some(Seen { content, kind: coming.kind.clone() }) };

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::content::{ClientTag, ContentId};
 use crate::store::DataDir;
+use crate::store::testing::mp4;
 
 struct Rig {
     dir: DataDir,
@@ -37,14 +38,6 @@ impl Rig {
         }
         panic!("{} files are left behind", self.files());
     }
-}
-
-/// What passes for an MP4 by its first bytes, of this length.
-fn mp4(bytes: usize) -> Vec<u8> {
-    let mut body = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41".to_vec();
-    body.extend((body.len()..bytes).map(|at| (at * 7 + at / 251) as u8));
-    body.truncate(bytes);
-    body
 }
 
 fn limits() -> Limits {

@@ -9,8 +9,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use super::PATIENCE;
 use super::clips::probe_video;
+use super::{PATIENCE, eventually};
 
 /// Speaks to one node.
 #[derive(Clone)]
@@ -41,6 +41,17 @@ impl Http {
     }
 
     /// An upload just as the paper's client sends it.
+    /// A job, given by its path, once it is in this state.
+    pub async fn job_in_state(&self, job: &str, state: &str) -> Value {
+        let mut found = Value::Null;
+        eventually(&format!("{job} is {state}"), async || {
+            found = self.json(job).await;
+            found["state"] == state
+        })
+        .await;
+        found
+    }
+
     pub async fn upload(&self, video: Bytes) -> Answer {
         self.upload_with("/upload", &[], video).await
     }
