@@ -38,8 +38,8 @@ use crate::trace::{self, TRACEPARENT, TRACESTATE};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for the head of a held result; the first look at one after a start reads all of it.
 const FETCH_HEAD_TIMEOUT: Duration = QUESTION_TIMEOUT_MAX;
-/// Longest that a job may take to be accepted again: it is copied to a second node meanwhile.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest that a change of a job may take which its second node is told of before it is answered.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much of what a peer says of its refusal is told.
 const TOLD_CHARS_MAX: usize = 200;
 /// Connections at rest are closed before the peer's own limit (30 s for the next head) closes them.
@@ -172,7 +172,7 @@ impl PeerClient {
     /// Asks a peer about jobs that it keeps. Nothing is held against one that does not answer: no job waits for it.
     pub async fn ask_jobs(&self, peer: &Identity, question: &JobQuestion) -> Result<JobAnswer, PeerError> {
         let bound = match question {
-            JobQuestion::Retry { .. } => RETRY_TIMEOUT,
+            JobQuestion::Retry { .. } | JobQuestion::Cancel { .. } => CHANGE_TIMEOUT,
             _ => PROGRESS_TIMEOUT_MAX,
         };
         self.question(peer, "/internal/kept", question, bound).await

@@ -57,6 +57,9 @@ pub(super) async fn cancel_here(node: &Arc<Node>, id: &JobId) -> Result<Option<R
     let cancelled = jobs.cancel(id.number).await?;
     if record.stage.state().is_over() {
         node.forget_copy(&record).await;
+    } else {
+        // A node that takes the job over is not to do what the client was told is cancelled.
+        node.copy_job(id.number).await;
     }
     Ok(cancelled)
 }

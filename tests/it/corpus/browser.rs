@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::inputs::{self, PATCHES};
-use super::send;
+use super::{deadline_ms, send};
 use crate::support::{Chromium, FileServer, Node, NodeOptions, skipped};
 
 /// Farthest that a colour may be, in each of red, green and blue.
@@ -109,7 +109,9 @@ async fn a_browser_shows_the_colours_that_the_inputs_had() {
     for (input, file) in inputs.iter().zip(files) {
         let source = std::fs::read(file).unwrap();
         for (profile, media_type) in [("360p", "video/mp4"), ("webm", "video/webm")] {
-            let answer = send(&node.http, profile, &input.name, Bytes::from(source.clone())).await;
+            let answer =
+                send(&node.http, (profile, &input.name), deadline_ms(false), Bytes::from(source.clone()))
+                    .await;
             assert_eq!(answer.status, 200, "{} {profile}: {answer:?}", input.name);
             videos.push((media_type, answer.body.to_vec()));
             told.push(profile);
