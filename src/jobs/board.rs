@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use starling_overlay::NodeName;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::copies::{Copy, Results};
@@ -19,6 +20,10 @@ pub(super) struct Board {
     pub(super) running: usize,
     /// Copies of other nodes' jobs that have not come to their end.
     pub(super) copies: BTreeMap<JobNumber, Copy>,
+    /// Own jobs that are being accepted: what waits for one of them is woken when it is in, or is none.
+    pub(super) accepting: BTreeMap<JobNumber, watch::Receiver<()>>,
+    /// Own jobs that were there when the node started, and whose videos were not looked through since: they may not be whole.
+    pub(super) doubtful: BTreeSet<JobNumber>,
     /// What is on its way to become one, or to change.
     pub(super) arriving: BTreeSet<JobNumber>,
     /// Copies that were forgotten lately: what is still on its way of them is not kept.
@@ -57,6 +62,7 @@ impl Board {
         job.cancel.cancel();
         self.line.remove(number);
         self.untold.remove(&number);
+        self.doubtful.remove(&number);
         if let Some(count) = self.by_client.get_mut(&job.record.client) {
             *count -= 1;
             if *count == 0 {

@@ -1,5 +1,7 @@
 //! Copies of other nodes' jobs, and own jobs of which another node has a copy. Who asks whom is in src/node/keepers.rs.
 
+use std::sync::Arc;
+
 use starling_overlay::NodeName;
 
 use super::{
@@ -9,6 +11,7 @@ use crate::content::ClientTag;
 use crate::events::NodeEvent;
 use crate::jobs::Failure;
 use crate::store::Room;
+use crate::trace;
 
 /// Copies of one other node's jobs that have not come to their end: as many as it may have itself.
 const COPIES_PER_NODE_MAX: usize = UNFINISHED_MAX;
@@ -194,7 +197,12 @@ impl Jobs {
     }
 
     /// Becomes the holder of a job of which there is a copy here. None: there is none that has not come to its end, or it changes just now.
-    pub async fn take_over(&self, number: JobNumber) -> Result<Option<Record>, JobError> {
+    pub async fn take_over(self: &Arc<Self>, number: JobNumber) -> Result<Option<Record>, JobError> {
+        let jobs = Arc::clone(self);
+        trace::to_the_end(async move { jobs.taken_over(number).await }).await
+    }
+
+    async fn taken_over(&self, number: JobNumber) -> Result<Option<Record>, JobError> {
         let Some(_arriving) = self.arriving(number) else { return Ok(None) };
         let record = {
             let board = self.board.lock();

@@ -1,13 +1,15 @@
 //! The end of a job: written down before it is told; and what becomes of it afterwards.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::running::waiting;
 use super::{JobError, JobNumber, Jobs, Notice, Record, Stage, blocking, now_ms};
 use crate::events::NodeEvent;
+use crate::trace;
 
 /// When a change that the disk refused is tried again.
-const JOURNAL_RETRY: Duration = Duration::from_secs(2);
+pub(super) const JOURNAL_RETRY: Duration = Duration::from_secs(2);
 
 impl Jobs {
     /// A job has come to its end. Written down before it is told, however long the disk refuses; false: it had come to another one before.
@@ -46,7 +48,12 @@ impl Jobs {
     }
 
     /// A client does not want a job any more. One that has come to its end is forgotten. The job as it was or is now, if there is one.
-    pub async fn cancel(&self, number: JobNumber) -> Result<Option<Record>, JobError> {
+    pub async fn cancel(self: &Arc<Self>, number: JobNumber) -> Result<Option<Record>, JobError> {
+        let jobs = Arc::clone(self);
+        trace::to_the_end(async move { jobs.cancelled(number).await }).await
+    }
+
+    async fn cancelled(&self, number: JobNumber) -> Result<Option<Record>, JobError> {
         let stage = Stage::Cancelled { at_ms: now_ms() };
         if let Some(record) = self.begin_to_end(number, stage) {
             if let Err(error) = self.write(&record).await {

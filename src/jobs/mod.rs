@@ -1,7 +1,7 @@
 //! Jobs: uploads whose answer outlives their connection. Accepted, kept on disk, done, fetched.
 //!
 //! ```text
-//!  accept   the video and the entry in the journal (journal.rs) are safe on disk before the client is told
+//!  accept         accepting.rs          the video and the entry in the journal (journal.rs) are safe on disk before the client is told
 //!   -> next        running.rs, line.rs   interactive ones first, clients by turns; whoever has no place is tried again later
 //!   -> put_off | finish    ending.rs     src/node/jobs.rs does the work: the journey that an upload makes
 //!   -> forget              ending.rs     some time after its end, with its results
@@ -11,6 +11,7 @@
 //! The jobs that have not come to their end are in memory, too (board.rs); the others are in the journal alone. A node that ends, however it
 //! ends, begins them again when it starts. What a second node keeps of a job, and when it becomes its own: copies.rs, keeping.rs.
 
+mod accepting;
 mod board;
 mod copies;
 mod ending;
@@ -49,8 +50,8 @@ use running::{INTERRUPTED_MAX, waiting};
 
 use crate::api::JobFilter;
 use crate::content::ClientTag;
-use crate::events::{Events, NodeEvent};
-use crate::store::{DataDir, Room, Store, Upload};
+use crate::events::Events;
+use crate::store::{DataDir, Room, Store};
 
 /// Jobs of a node that have not come to their end, at the most: all of them are in memory.
 const UNFINISHED_MAX: usize = 10_000;
@@ -162,6 +163,7 @@ impl Jobs {
             }
             let room = room(record.client, record.ask.bytes);
             let (number, unsure) = (record.number, record.keeping.second.is_some());
+            self.board.lock().doubtful.insert(number);
             self.enter(record, room, true);
             if !unsure {
                 self.is_own(number).await;
@@ -172,65 +174,6 @@ impl Jobs {
             tracing::info!(jobs, swept_files = swept, "jobs taken up again");
         }
         Ok(())
-    }
-
-    /// A job that was accepted before and is the same: its video need not be kept.
-    pub async fn before(&self, client: ClientTag, ask: &Ask) -> Result<Option<Record>, JobError> {
-        let (journal, ask) = (self.journal.clone(), ask.clone());
-        match blocking(move || Ok(journal.before(client, &ask)?)).await? {
-            Taken::New => Ok(None),
-            Taken::Before(record) => Ok(Some(self.newest(*record))),
-            Taken::KeyOfAnother => Err(JobError::KeyOfAnother),
-        }
-    }
-
-    /// Accepts a job: it is safe on disk when this returns.
-    pub async fn accept(&self, client: ClientTag, ask: Ask, upload: Upload) -> Result<Accepted, JobError> {
-        self.accept_again(None, client, ask, upload).await
-    }
-
-    /// The same of one that does another one again, if it does.
-    async fn accept_again(
-        &self,
-        retry_of: Option<JobId>,
-        client: ClientTag,
-        ask: Ask,
-        mut upload: Upload,
-    ) -> Result<Accepted, JobError> {
-        if let Some(record) = self.before(client, &ask).await? {
-            return Ok(Accepted { record, new: false });
-        }
-        self.has_room(client)?;
-        let record = Record {
-            number: JobNumber::of_now(),
-            keeping: Keeping::by(self.node.clone()),
-            client,
-            ask,
-            retry_of,
-            accepted_ms: now_ms(),
-            begun: 0,
-            interrupted: 0,
-            stage: Stage::Queued,
-            notice: None,
-        };
-        let number = record.number;
-        self.store.keep_input(number, &upload).await?;
-        let (journal, entry) = (self.journal.clone(), record.clone());
-        let dir = self.store.folder().clone();
-        let taken = blocking(move || roomy(&dir, || journal.take(&entry))).await;
-        let before = match taken {
-            Ok(Taken::New) => {
-                let (id, content) = (record.id(), &record.ask.content);
-                self.events.tell(&NodeEvent::JobAccepted { id: &id, content });
-                self.enter(record.clone(), upload.room.take(), false);
-                return Ok(Accepted { record, new: true });
-            }
-            Ok(Taken::Before(record)) => Ok(Accepted { record: self.newest(*record), new: false }),
-            Ok(Taken::KeyOfAnother) => Err(JobError::KeyOfAnother),
-            Err(error) => Err(error),
-        };
-        self.store.drop_input(number).await?;
-        before
     }
 
     /// How many jobs of this client have not come to their end here.

@@ -4,6 +4,7 @@
 //! journal: those that are there of jobs that failed or were cancelled not long ago, as the next start finds them.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Accepted, Ask, JobError, Jobs, Record, Stage, now_ms};
@@ -72,7 +73,7 @@ impl Jobs {
 
     /// Accepts a job that failed or was cancelled once more, as a new one of the same client. `room`: what its video takes of the room for
     /// uploads.
-    pub async fn retry(&self, of: &Record, ask: Ask, room: Room) -> Result<Accepted, JobError> {
+    pub async fn retry(self: &Arc<Self>, of: &Record, ask: Ask, room: Room) -> Result<Accepted, JobError> {
         let video = self.store.kept_input(of.number, ask.content, Some(room)).await;
         let video = video.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => JobError::VideoGone,

@@ -1,20 +1,24 @@
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http_body_util::Full;
 
 use super::*;
 use crate::content::ContentId;
-use crate::store::{Budget, DataDir, Limits, PerClient};
+use crate::store::{Budget, DataDir, Limits, PerClient, Upload};
 
 const CLIENT: ClientTag = ClientTag(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn open(folder: &std::path::Path) -> Jobs {
+async fn open(folder: &std::path::Path) -> Arc<Jobs> {
     let data = DataDir::open(folder).unwrap();
     let store = Store::open(data, 1 << 30, "8.1", Events::default()).unwrap();
     let jobs = Jobs::new("node1".parse().unwrap(), store, Events::default(), Duration::ZERO);
     jobs.resume(|_, _| None).await.unwrap();
-    jobs
+    Arc::new(jobs)
 }
 
 /// A video of these bytes, and what is asked of it.
@@ -26,7 +30,7 @@ async fn upload(jobs: &Jobs, text: &str) -> (Ask, Upload) {
     (ask, upload)
 }
 
-async fn accept(jobs: &Jobs, text: &str) -> JobNumber {
+async fn accept(jobs: &Arc<Jobs>, text: &str) -> JobNumber {
     let (ask, upload) = upload(jobs, text).await;
     let accepted = jobs.accept(CLIENT, ask, upload).await.unwrap();
     assert!(accepted.new);
@@ -113,7 +117,7 @@ async fn a_job_ends_once_and_its_video_stays_for_another_try_alone() {
 }
 
 /// Asks for a job to be done again.
-async fn retry(jobs: &Jobs, number: JobNumber) -> Result<Accepted, JobError> {
+async fn retry(jobs: &Arc<Jobs>, number: JobNumber) -> Result<Accepted, JobError> {
     let of = jobs.find(number).await.unwrap().unwrap();
     let budget = Budget::new(1 << 20, PerClient::AsMuchAsIsLeft);
     let room = budget.share_of(of.client).room(of.ask.bytes).unwrap();
@@ -228,4 +232,106 @@ async fn what_was_not_accepted_to_the_end_is_swept() {
     let jobs = open(folder.path()).await;
     assert_eq!(files(folder.path()), 2);
     assert!(jobs.find(number).await.unwrap().is_some());
+}
+
+/// Lets work go on for so many steps, and drops it, as a request is whose client is gone.
+async fn dropped_after(steps: usize, work: impl Future) -> bool {
+    let mut work = pin!(work);
+    for _ in 0..steps {
+        if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_accepted_or_cancelled_to_the_end_even_if_the_client_does_not_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path()).await;
+    for steps in 1.. {
+        let text = steps.to_string();
+        let (ask, video) = upload(&jobs, &text).await;
+        let waited = dropped_after(steps, jobs.accept(CLIENT, ask, video)).await;
+        // Said again, it is that job, and it is in line.
+        let (ask, again) = upload(&jobs, &text).await;
+        let accepted = jobs.accept(CLIENT, ask, again).await.unwrap();
+        assert!(!accepted.new, "after {steps} steps");
+        let number = accepted.record.number;
+        assert!(jobs.board.lock().unfinished.contains_key(&number), "after {steps} steps");
+        dropped_after(steps, jobs.cancel(number)).await;
+        while !jobs.find(number).await.unwrap().unwrap().stage.state().is_over() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert!(!jobs.board.lock().unfinished.contains_key(&number), "after {steps} steps");
+        if waited {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_bring_the_same_at_once_one_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path()).await;
+    let mut at_once = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let jobs = Arc::clone(&jobs);
+        at_once.spawn(async move {
+            let (ask, video) = upload(&jobs, "a").await;
+            let accepted = jobs.accept(CLIENT, ask, video).await.unwrap();
+            assert!(jobs.board.lock().unfinished.contains_key(&accepted.record.number), "it is safe by now");
+            (accepted.record.number, accepted.new)
+        });
+    }
+    let all = at_once.join_all().await;
+    assert_eq!(all.iter().filter(|(_, new)| *new).count(), 1);
+    assert!(all.iter().all(|(number, _)| *number == all[0].0));
+    assert_eq!((jobs.unfinished().0, files(folder.path())), (1, 2));
+}
+
+#[tokio::test]
+async fn a_job_whose_video_was_not_safe_when_the_power_went_is_never_made_of_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut jobs = open(folder.path()).await;
+    let numbers = [accept(&jobs, "a").await, accept(&jobs, "b").await, accept(&jobs, "c").await];
+    drop(jobs);
+    // As a crash may leave them: one whole, one torn, one without its name.
+    let input = |number: JobNumber| folder.path().join("jobs").join(format!("{number}.input"));
+    let torn = std::fs::read(input(numbers[1])).unwrap();
+    std::fs::remove_file(input(numbers[1])).unwrap();
+    std::fs::write(input(numbers[1]), [&torn[..60], &[0; 20]].concat()).unwrap();
+    std::fs::remove_file(input(numbers[2])).unwrap();
+    jobs = open(folder.path()).await;
+    for (at, number) in numbers.into_iter().enumerate() {
+        let record = jobs.find(number).await.unwrap().unwrap();
+        match jobs.video(&record).await {
+            Ok(video) => {
+                assert_eq!((at, ContentId::of(&std::fs::read(&video.file).unwrap())), (0, video.content));
+            }
+            Err(Failure::Lost { what }) => assert!(at > 0 && what.ends_with("send it again"), "{what}"),
+            Err(why) => panic!("{why}"),
+        }
+    }
+    // Sent again, it is what was sent.
+    for (text, number) in ["b", "c"].into_iter().zip(&numbers[1..]) {
+        let (ask, video) = upload(&jobs, text).await;
+        let accepted = jobs.accept(CLIENT, ask, video).await.unwrap();
+        assert_eq!((accepted.record.number, accepted.new), (*number, false));
+        let video = jobs.video(&accepted.record).await.unwrap();
+        assert_eq!(ContentId::of(&std::fs::read(&video.file).unwrap()), video.content);
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_video_can_not_be_kept_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = open(folder.path()).await;
+    accept(&jobs, "a").await;
+    let (ask, video) = upload(&jobs, "b").await;
+    std::fs::remove_file(&video.file).unwrap();
+    assert!(matches!(jobs.accept(CLIENT, ask, video).await, Err(JobError::Io(_))));
+    assert_eq!((jobs.unfinished().0, files(folder.path()), jobs.journal.count().unwrap()), (1, 2, 1));
+    assert!(accept(&jobs, "b").await > JobNumber(0), "it may be sent again");
 }

@@ -28,7 +28,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Node {
     /// The jobs that this node keeps.
-    pub fn jobs(&self) -> &Jobs {
+    pub fn jobs(&self) -> &Arc<Jobs> {
         &self.jobs
     }
 
@@ -263,10 +263,7 @@ async fn served(node: &Arc<Node>, record: &Record) -> Result<Vec<Served>, Failur
     let profiles = ask.wish.profiles.iter().map(|name| node.profile(Some(name.as_str())));
     let profiles: Vec<Arc<Profile>> =
         profiles.collect::<Result<_, _>>().map_err(|error| Failure::Lost { what: error.to_string() })?;
-    let upload = node.store.kept_input(record.number, ask.content, None).await;
-    let upload: Arc<Upload> = Arc::new(
-        upload.map_err(|error| Failure::Lost { what: format!("its video can't be read back: {error}") })?,
-    );
+    let upload: Arc<Upload> = Arc::new(node.jobs.video(record).await?);
     let (now, timings) = (Instant::now(), Timings::new(Instant::now()));
     let budget = TimeBudget::new(now, ask.allowed());
     let job = |profile: &Arc<Profile>| -> Job {

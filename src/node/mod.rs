@@ -96,7 +96,7 @@ pub struct Node {
     /// Whose offers are held.
     offerers: Clients,
     journeys: Journeys<Object>,
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
     keepers: keepers::Keepers,
     uploads: Uploads,
     metrics: Arc<Metrics>,

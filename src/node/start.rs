@@ -309,7 +309,7 @@ async fn open_data(path: PathBuf) -> Result<(DataDir, Located), StartError> {
 struct Opened {
     tools: Tools,
     store: Store,
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
     guarantees: Option<Guarantees>,
 }
 
@@ -329,7 +329,7 @@ fn open_store(
             tracing::warn!("{warning}");
         }
         let store = Store::open(data, budget, &tools.version.to_string(), events.clone())?;
-        let jobs = Jobs::new(name, store.clone(), events, retention);
+        let jobs = Arc::new(Jobs::new(name, store.clone(), events, retention));
         Ok(Opened { tools, store, jobs, guarantees })
     }
 }

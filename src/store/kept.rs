@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use tokio::task::spawn_blocking;
 
-use super::cache::Hold;
+use super::cache::{Hold, digest_of};
 use super::folder::layout;
 use super::receive::head_of;
 use super::{DataDir, Meta, Object, Received, Room, Scratch, Store, Upload, sniff};
@@ -51,6 +51,12 @@ impl Store {
             Ok(Upload { content, bytes, file, container, head, room })
         })
         .await
+    }
+
+    /// Whether a video has the digest that it is to have; it is read through for that.
+    pub async fn is_whole(&self, upload: &Upload) -> io::Result<bool> {
+        let (file, content) = (File::open(&upload.file)?, upload.content);
+        blocking(move || Ok(digest_of(&file)? == content)).await
     }
 
     /// The video of a job as bytes, for another node that keeps the job, too. Nothing is read of it here: whoever takes it checks its digest.
@@ -177,26 +183,22 @@ pub(super) fn linked(dir: &DataDir, from: &std::path::Path) -> io::Result<Scratc
     // A link needs a name that is free.
     let path = scratch.into_temp_path();
     fs::remove_file(&path)?;
-    link(from, &path)?;
+    fs::hard_link(from, &path)?;
     Ok(Scratch::new(path))
 }
 
-/// Links a file into `jobs/`: safe on disk when this returns.
+/// Links a file into `jobs/`: safe on disk when this returns. Where there is one of that name, it is what another try has left, and is there
+/// until this one is.
 fn keep(dir: &DataDir, from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
-    link(from, to)?;
-    File::open(to)?.sync_all()?;
-    File::open(dir.jobs())?.sync_all()
-}
-
-/// Links a file; where there is one of that name, it is what another try has left.
-fn link(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(to)?;
-            fs::hard_link(from, to)
+            // Two names of one file stay two when one is renamed to the other: the scratch file goes when it is dropped.
+            fs::rename(&linked(dir, from)?, to)?;
         }
-        done => done,
+        done => done?,
     }
+    File::open(to)?.sync_all()?;
+    File::open(dir.jobs())?.sync_all()
 }
 
 pub(super) fn remove(path: PathBuf) -> io::Result<()> {

@@ -9,5 +9,5 @@ mod scope;
 mod span;
 
 pub use context::{SpanId, TRACEPARENT, TRACESTATE, TraceContext, TraceId};
-pub use scope::{Scope, carried, current, identify, spawn, spawn_blocking, within, within_sync};
+pub use scope::{Scope, carried, current, identify, spawn, spawn_blocking, to_the_end, within, within_sync};
 pub use span::{Note, Part, Span, SpanKind, Spans, Underway, saw};

@@ -118,6 +118,23 @@ where
     tokio::spawn(carried(work))
 }
 
+/// Does work to its end, in a task of its own for the current request. A request whose client is gone is dropped where it waits; what is
+/// half done then would stay so.
+pub async fn to_the_end<F>(work: F) -> F::Output
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 /// [`tokio::task::spawn_blocking`] for the current request.
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let scope = current();

@@ -12,6 +12,7 @@ use crate::api::{JobJson, JobQuestion};
 use crate::http::ApiError;
 use crate::jobs::{JobId, Record};
 use crate::node::Node;
+use crate::trace;
 
 /// Where a job was found.
 pub(super) struct Found {
@@ -43,6 +44,11 @@ pub(super) async fn cancel(node: &Arc<Node>, id: &JobId) -> Result<JobJson, ApiE
 
 /// The same of a job that this node keeps. None: it keeps no such job.
 pub(super) async fn cancel_here(node: &Arc<Node>, id: &JobId) -> Result<Option<Record>, ApiError> {
+    let (node, id) = (Arc::clone(node), id.clone());
+    trace::to_the_end(async move { cancelled(&node, &id).await }).await
+}
+
+async fn cancelled(node: &Arc<Node>, id: &JobId) -> Result<Option<Record>, ApiError> {
     let jobs = node.jobs();
     let Some(record) = jobs.find(id.number).await? else { return Ok(None) };
     let holder = &record.keeping.holder;

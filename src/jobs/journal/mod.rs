@@ -3,6 +3,8 @@
 //! An embedded store (redb) with three tables: jobs by number, and the numbers by what they were asked for with. A call that changes
 //! something returns when it is safe on the disk. Calls block: they belong on threads that may.
 
+mod glimpse;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use redb::{
 use sha2::{Digest, Sha256};
 use starling_overlay::NodeName;
 
+use self::glimpse::Glimpse;
 use super::record::Ask;
 use super::{JobNumber, Record};
 use crate::api::JobFilter;
@@ -236,15 +239,10 @@ impl Journal {
                 break;
             }
             let (_, bytes) = entry?;
-            let Some(record) = read(bytes.value()) else { continue };
-            let wanted = filter.client.is_none_or(|client| client == record.client)
-                && filter.state.is_none_or(|state| state == record.stage.state())
-                && filter
-                    .webhook
-                    .is_none_or(|state| record.notice.as_ref().is_some_and(|notice| notice.state() == state));
-            if wanted && shown(&record) {
-                found.push(record);
+            if Glimpse::of(bytes.value()).is_some_and(|glimpse| !glimpse.fits(filter)) {
+                continue;
             }
+            found.extend(read(bytes.value()).filter(&shown));
         }
         Ok(found)
     }

@@ -10,6 +10,7 @@ use crate::content::ClientTag;
 use crate::jobs::{JobError, Record, Stage};
 use crate::node::Node;
 use crate::store::{IngestError, Limits, Upload};
+use crate::trace;
 
 /// Why a job is not kept here as another node wants it to be. What was kept before stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +33,13 @@ pub enum KeeperError {
 }
 
 impl Node {
-    /// Answers a node that keeps a job, too.
+    /// Answers a node that keeps a job, too, and does what it says, even if that node does not wait for the answer.
     pub async fn answer_keeper(self: &Arc<Self>, question: CopyQuestion) -> Result<CopyAnswer, KeeperError> {
+        let node = Arc::clone(self);
+        trace::to_the_end(async move { node.heard_keeper(question).await }).await
+    }
+
+    async fn heard_keeper(self: &Arc<Self>, question: CopyQuestion) -> Result<CopyAnswer, KeeperError> {
         match question {
             CopyQuestion::Keep { from, record } => self.keep_copy(&from, *record).await,
             CopyQuestion::Compare { held } => self.compare(held).await,

@@ -50,7 +50,12 @@ pub fn check(file: &File, meta: &Meta) -> io::Result<()> {
     check_digest(file, meta)
 }
 
-fn check_digest(mut file: &File, meta: &Meta) -> io::Result<()> {
+fn check_digest(file: &File, meta: &Meta) -> io::Result<()> {
+    if digest_of(file)? == meta.sha256 { Ok(()) } else { Err(damaged("its SHA-256 is wrong")) }
+}
+
+/// The SHA-256 of what is left to read of a file.
+pub fn digest_of(mut file: &File) -> io::Result<ContentId> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -59,11 +64,7 @@ fn check_digest(mut file: &File, meta: &Meta) -> io::Result<()> {
             n => hash.update(&buffer[..n]),
         }
     }
-    if ContentId(hash.finalize().into()) == meta.sha256 {
-        Ok(())
-    } else {
-        Err(damaged("its SHA-256 is wrong"))
-    }
+    Ok(ContentId(hash.finalize().into()))
 }
 
 fn damaged(what: &str) -> io::Error {

@@ -19,7 +19,7 @@ mod results;
 mod tests;
 mod version;
 
-pub(super) use disk::check;
+pub(super) use disk::{check, digest_of};
 pub use hot::ENTRIES_MAX as OPEN_RESULTS_MAX;
 pub use key::{Key, Meta};
 pub(super) use object::Hold;
