@@ -165,6 +165,29 @@ fn kept_at(job: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_second_node_dies_is_kept_by_another_one_while_it_runs() {
+    let stub = Stub::holding();
+    let mut cluster = Cluster::start_with(&["FRA", "FRA", "IAD"], |options| options.tools(&stub)).await;
+    let answer = post(&cluster.nodes[0].http, "", &[], clip(33)).await;
+    assert_eq!(kept_at(&answer.json()), ["node1", "node2"]);
+    let job = accepted(&answer);
+    cluster.nodes[0].http.job_in_state(&job, "running").await;
+    cluster.nodes[1].kill();
+    eventually("another node keeps it", async || {
+        kept_at(&cluster.nodes[0].http.json(&job).await) == ["node1", "node3"]
+    })
+    .await;
+    // The one that comes back has no part in it.
+    cluster.nodes[1].kill_and_restart();
+    eventually("it is let go", async || {
+        cluster.nodes[1].kept_files().iter().all(|name| !name.contains("input"))
+    })
+    .await;
+    stub.release();
+    cluster.nodes[1].http.job_in_state(&job, "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_survives_the_death_of_the_node_that_took_it() {
     let stub = Stub::holding();
     let with = |options: NodeOptions| options.tools(&stub);

@@ -5,6 +5,7 @@
 //!   holder is gone (`watch.rs`).
 //! - A node that comes back asks its second ones first, and begins no job that another node holds by now.
 
+mod away;
 mod copy;
 mod hand_over;
 mod watch;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 
 pub use copy::KeeperError;
 
+use self::away::Away;
 use super::Node;
 use crate::api::{CopyAnswer, CopyQuestion};
 use crate::content::ContentId;
@@ -46,8 +48,10 @@ const TELLING_MAX: usize = 8;
 pub(super) struct Keepers {
     /// Those that refused a moment ago.
     refused: Mutex<BTreeMap<NodeName, Instant>>,
-    /// Since when those are away that hold jobs of which there are copies here.
-    away: Mutex<BTreeMap<NodeName, Instant>>,
+    /// Those that hold jobs of which there are copies here.
+    holders: Mutex<Away>,
+    /// Those that have copies of jobs that are held here.
+    seconds: Mutex<Away>,
     telling: Semaphore,
     /// One word on a job after the other.
     turns: Mutex<BTreeMap<JobNumber, Arc<tokio::sync::Mutex<()>>>>,
@@ -56,7 +60,8 @@ pub(super) struct Keepers {
 impl Default for Keepers {
     fn default() -> Self {
         let telling = Semaphore::new(TELLING_MAX);
-        Self { refused: Mutex::default(), away: Mutex::default(), telling, turns: Mutex::default() }
+        let (holders, seconds) = (Mutex::default(), Mutex::default());
+        Self { refused: Mutex::default(), holders, seconds, telling, turns: Mutex::default() }
     }
 }
 

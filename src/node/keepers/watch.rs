@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use starling_overlay::{MemberState, NodeName};
+use starling_overlay::NodeName;
 use tokio::task::JoinSet;
 
 use super::LOOK_INTERVAL;
@@ -12,11 +12,6 @@ use crate::api::{COMPARED_MAX, CopyQuestion, Held};
 use crate::jobs::{JobNumber, Record};
 use crate::node::{Node, Readiness};
 
-/// How long a node that the membership takes for dead may be back before its jobs are taken over: time for one that is started again.
-const DEAD_GRACE: Duration = Duration::from_secs(5);
-/// The same of one that has said that it leaves, which ends its work and hands over what waits, or of which nothing was heard since this
-/// node has started.
-const AWAY_GRACE: Duration = Duration::from_secs(60);
 /// How often it is asked whether anything was missed.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a node that comes back waits for the membership to tell of a second keeper, before it goes on without its word.
@@ -38,6 +33,7 @@ pub(super) async fn watch(node: Arc<Node>) {
         node.tell_former_holders().await;
         let by_holder = node.copies_by_holder();
         node.take_over_from_the_gone(&by_holder, now).await;
+        node.replace_the_gone(now);
         while comparing.try_join_next().is_some() {}
         if comparing.is_empty() && now.duration_since(compared) >= COMPARE_INTERVAL {
             compared = now;
@@ -79,21 +75,30 @@ impl Node {
         let view = self.view();
         for (holder, copies) in by_holder {
             let state = view.peer(holder).map(|member| member.state);
-            let gone = {
-                let mut away = self.keepers.away.lock();
-                if state.is_some_and(MemberState::is_live) {
-                    away.remove(holder);
-                    continue;
-                }
-                let since = *away.entry(holder.clone()).or_insert(now);
-                let grace = if state == Some(MemberState::Dead) { DEAD_GRACE } else { AWAY_GRACE };
-                now.duration_since(since) >= grace
-            };
+            let gone = self.keepers.holders.lock().is_gone(holder, state, now);
             if gone {
                 self.take_over(holder, copies.iter().map(|record| record.number)).await;
             }
         }
-        self.keepers.away.lock().retain(|holder, _| by_holder.contains_key(holder));
+        self.keepers.holders.lock().retain(|holder| by_holder.contains_key(holder));
+    }
+
+    /// Has another second node sought for the jobs held here whose second node is gone: nothing else may change of them for hours.
+    fn replace_the_gone(&self, now: Instant) {
+        let (view, held) = (self.view(), self.jobs().held_unfinished(false));
+        let mut seconds = self.keepers.seconds.lock();
+        let gone: BTreeSet<&NodeName> = {
+            let all: BTreeSet<_> = held.iter().filter_map(|record| record.keeping.second.as_ref()).collect();
+            seconds.retain(|second| all.contains(second));
+            let state = |name: &NodeName| view.peer(name).map(|member| member.state);
+            all.into_iter().filter(|name| seconds.is_gone(name, state(name), now)).collect()
+        };
+        drop(seconds);
+        for record in &held {
+            if record.keeping.second.as_ref().is_some_and(|second| gone.contains(second)) {
+                self.jobs().still_untold(record.number);
+            }
+        }
     }
 
     async fn take_over(&self, holder: &NodeName, numbers: impl Iterator<Item = JobNumber>) {
