@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """What durable jobs cost one node: the answer 202 beside fsync, a list of many jobs, and memory by finished jobs.
 
-usage: scripts/jobs-cost.py [--binary target/release/starling] [--jobs 10000]
+usage: scripts/jobs-cost.py [--binary target/release/starling] [--jobs 10000] [--sync-ms 50]
 
-Starts a node on loopback whose ffmpeg never ends, so that all jobs but one wait. Ratios are of one run on one machine.
+Starts a node on loopback whose ffmpeg never ends, so that all jobs but one wait. Ratios are of one run on one machine. With --sync-ms each
+fsync of the node takes so much longer (a library made by cc, in its LD_PRELOAD): then the time of the answer 202 says how many it waits for,
+one after the other, on any disk and however busy the machine is.
 """
 import argparse
 import http.client
@@ -18,6 +20,7 @@ import time
 arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 arguments.add_argument("--binary", default="target/release/starling")
 arguments.add_argument("--jobs", type=int, default=10_000)
+arguments.add_argument("--sync-ms", type=int, default=0)
 asked = arguments.parse_args()
 
 
@@ -41,6 +44,29 @@ def told(what, took):
     return statistics.median(took)
 
 
+SLOW_SYNC = '''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+static int later(const char *name, int fd) {
+    usleep(SYNC_MS * 1000);
+    return ((int (*)(int))dlsym(RTLD_NEXT, name))(fd);
+}
+int fsync(int fd) { return later("fsync", fd); }
+int fdatasync(int fd) { return later("fdatasync", fd); }
+'''
+
+
+def slow_sync(folder):
+    """What a node is started with so that each sync takes longer."""
+    if not asked.sync_ms:
+        return {}
+    library = os.path.join(folder, "slow-sync.so")
+    command = ["cc", "-shared", "-fPIC", f"-DSYNC_MS={asked.sync_ms}", "-x", "c", "-", "-o", library]
+    subprocess.run(command, input=SLOW_SYNC, text=True, check=True)
+    return {"LD_PRELOAD": library}
+
+
 folder = tempfile.mkdtemp(prefix="jobs-cost-")
 node = None
 try:
@@ -59,7 +85,7 @@ try:
         node = subprocess.Popen(
             [asked.binary, "node", "--name=cost", "--gossip=127.0.0.1:0", "--http=127.0.0.1:0", "--workers=1", "--queue=1",
              "--log=json", f"--data-dir={data}"],
-            stderr=errors, env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "RUST_LOG": "warn,starling::run=info"})
+            stderr=errors, env={**os.environ, **slow_sync(folder), "PATH": f"{tools}:{os.environ['PATH']}", "RUST_LOG": "warn,starling::run=info"})
     address = None
     while address is None:
         time.sleep(0.1)
@@ -98,8 +124,9 @@ try:
         ids.append((number % 2, ask(clients[number % 2], "POST", "/jobs", video(number), 202)["id"]))
 
     first = told("202, the first 200 jobs", milliseconds(accept, 200))
-    sync = told("write and fsync of such a video, meanwhile", milliseconds(synced, 200))
-    os.remove(os.path.join(data, "jobs", "probe"))
+    sync = asked.sync_ms or told("write and fsync of such a video, meanwhile", milliseconds(synced, 200))
+    if not asked.sync_ms:
+        os.remove(os.path.join(data, "jobs", "probe"))
     print(f"202 takes {first / sync:.1f} such fsyncs")
     # One job may have been begun; what does not fit is refused.
     for number in range(200, asked.jobs - 10):

@@ -187,10 +187,11 @@ fn of_membership(event: &Event) -> Told {
             "name_conflict",
             none().text("member", name).text("other", other).value("superseded", *superseded),
         ),
-        Event::Cluster { identity, before } => (
-            "cluster",
-            none().text("cluster", identity.id).value("settled", identity.settled).text("before", before.id),
-        ),
+        Event::Cluster { identity, before } => {
+            let now = none().text("cluster", identity.id).value("settled", identity.settled);
+            let is_same = before.id == identity.id;
+            ("cluster", if is_same { now } else { now.text("before", before.id) })
+        }
         Event::Thawed { late } => ("thawed", none().time("frozen_ms", *late)),
         Event::NotConverged { time, unheard, names } => {
             let names = names.iter().map(starling_overlay::NodeName::as_str).collect::<Vec<_>>().join(",");

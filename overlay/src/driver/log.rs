@@ -95,7 +95,8 @@ impl Log {
                 target: TARGET,
                 id = %identity.id,
                 settled = identity.settled,
-                before = %before.id,
+                // The same id may have become settled.
+                before = (before.id != identity.id).then(|| tracing::field::display(before.id)),
                 "cluster"
             ),
             Event::Thawed { late } => self.thawed(now, *late),

@@ -10,7 +10,7 @@ use starling_overlay::NodeName;
 
 use super::bids::Round;
 use super::offers::{Offer, Taken};
-use super::watch::{Motion, Stall, patience_with, until_stalled};
+use super::watch::{Motion, Patience, Stall, until_stalled};
 use super::{Done, Event, Fault, Journey, PeerError, Ports, What, clock, share};
 use crate::content::Key;
 use crate::error::WorkError;
@@ -321,9 +321,9 @@ impl<'a, P: Ports> Attempts<'a, P> {
         let life = ports.journeys().lives.enter(&job.key);
         // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
         let (since, left) = (clock::now(), job.budget.left());
-        let patient_until = || since + patience_with(&*ports, job, left);
+        let patience = || Patience::with(&*ports, job, since, left);
         let mut exchange = self.exchange(candidate, taken, motion.clone());
-        let watch = until_stalled(&*ports, (peer, candidate.rtt), &job.key, (&motion, &life), patient_until);
+        let watch = until_stalled(&*ports, (peer, candidate.rtt), &job.key, (&motion, &life), patience);
         let stall = tokio::select! {
             biased;
             handed = &mut exchange => return Some(handed),

@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use starling_overlay::{Identity, MemberState, NodeName};
 
 use super::lease::Lease;
-use super::watch::{Motion, Watched, look_at, patience_with};
+use super::watch::{Motion, Patience, Watched, look_at};
 use super::{CacheState, Done, Event, Job, Journey, Outcome, PeerError, Ports, What, clock};
 use crate::content::Key;
 use crate::error::WorkError;
@@ -106,8 +106,8 @@ impl<P: Ports> Journey<P> {
                     ports.journeys().leases.lost(&key);
                 }
                 Ok(Verdict::Busy { by }) => {
-                    let patient_until = self.patient_until(waits_since, left_then);
-                    if let Some(claimed) = self.look_at_other(&by, &mut watched, patient_until).await {
+                    let patience = self.patience(waits_since, left_then);
+                    if let Some(claimed) = self.look_at_other(&by, &mut watched, patience).await {
                         return match claimed {
                             Other::Done(done) => Claimed::Found(done),
                             Other::Slow => Claimed::Hedged(lease.kept()),
@@ -129,7 +129,7 @@ impl<P: Ports> Journey<P> {
                 return Claimed::Unasked;
             }
             // At the end of patience the answer is wanted at once.
-            let patient = clock::left(self.patient_until(waits_since, left_then));
+            let patient = clock::left(self.patience(waits_since, left_then).until);
             let wait = if patient.is_zero() { LOOK_INTERVAL } else { patient.min(LOOK_INTERVAL) };
             answer = lease.ask(left.min(wait)).await;
             self.job.budget.decide_within(DECIDED_AFTER_WAIT);
@@ -155,9 +155,9 @@ impl<P: Ports> Journey<P> {
         }
     }
 
-    /// Until when another node's work is waited for that gets on, by what such work is known to take here by now.
-    fn patient_until(&self, since: Instant, left: Duration) -> Instant {
-        since + patience_with(&*self.ports, &self.job, left)
+    /// How long another node's work is waited for that gets on, by what such work is known to take here by now.
+    fn patience(&self, since: Instant, left: Duration) -> Patience {
+        Patience::with(&*self.ports, &self.job, since, left)
     }
 
     /// Looks at the work of the node that has the lease: whether it is waited for any longer. None: it is.
@@ -165,7 +165,7 @@ impl<P: Ports> Journey<P> {
         &mut self,
         by: &NodeName,
         watched: &mut Watched,
-        patient_until: Instant,
+        patience: Patience,
     ) -> Option<Other<P>> {
         // No place is held for what another node makes; unless that lasts, and it can be made here, too.
         self.reservation = None;
@@ -178,7 +178,7 @@ impl<P: Ports> Journey<P> {
             // Done by now, and the home had not heard of it.
             return Some(Other::Done(done));
         }
-        if clock::now() < patient_until && !watched.has_stalled() {
+        if !patience.is_over_at(clock::now(), watched) && !watched.has_stalled() {
             return None;
         }
         if self.reserve() {

@@ -22,23 +22,50 @@ const PATIENCE_MIN: Duration = Duration::from_secs(60);
 /// And so many times what such work usually takes.
 const PATIENCE_SERVICES: u32 = 10;
 
-/// How long work elsewhere that gets on is waited for before it is begun once more: as long as there is time left then to do it here,
-/// half as long again as it usually takes, and a third of the time in any case, since a job may be no usual one. To begin it sooner is to
-/// do it twice, since what was begun before is likely to be done before. Where it is not known what it takes, half of the time is for the
-/// other node.
-fn patience(left: Duration, usual: Option<Duration>) -> Duration {
-    let last = usual.map_or(Duration::ZERO, |usual| left.saturating_sub(usual * 3 / 2).min(left * 2 / 3));
-    (usual.unwrap_or_default() * PATIENCE_SERVICES).max(PATIENCE_MIN).min(last.max(left / 2))
+/// How long work elsewhere that gets on is waited for, however far it is: as long as there is time left then to do it here, half as long
+/// again as that takes, and a third of the time in any case, since a job may be no usual one. Where it is not known what it takes, half of
+/// the time is for the other node.
+fn longest(left: Duration, takes: Option<Duration>) -> Duration {
+    let last = takes.map_or(Duration::ZERO, |takes| left.saturating_sub(takes * 3 / 2).min(left * 2 / 3));
+    last.max(left / 2)
 }
 
-/// The same for a job with so much time left, by what is known here now.
-pub(super) fn patience_with<P: Ports>(ports: &P, job: &Job<P>, left: Duration) -> Duration {
-    // As such jobs usually take here; before enough of them were done to tell, as any job does, here or at the slowest peer.
-    let known = |ms: u32| Some(ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
-    let usual = ports.usual_service(job.client, &job.key.profile);
-    let here = || known(ports.own_load().service_ms);
-    let there = || ports.view().peers.iter().filter_map(|peer| known(peer.load?.sample.service_ms)).max();
-    patience(left, usual.or_else(here).or_else(there))
+/// How long it is waited for without a word on how far it is. To begin it once more sooner is to do it twice, since what was begun before
+/// is likely to be done before.
+fn patience(left: Duration, usual: Option<Duration>) -> Duration {
+    (usual.unwrap_or_default() * PATIENCE_SERVICES).max(PATIENCE_MIN).min(longest(left, usual))
+}
+
+/// How long another node's work is waited for that gets on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Until then in any case.
+    pub(super) until: Instant,
+    /// And until then while what is done of it says that it will be there sooner than if it were begun anew.
+    at_most: Instant,
+    /// What it would take here from now on, where that is known.
+    anew: Option<Duration>,
+}
+
+impl Patience {
+    /// For a job that had so much time `left` at `since`, by what is known here now.
+    pub(super) fn with<P: Ports>(ports: &P, job: &Job<P>, since: Instant, left: Duration) -> Self {
+        // As such jobs usually take here; before enough of them were done to tell, as any job does, here or at the slowest peer.
+        let known = |ms: u32| Some(ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
+        let usual = ports.usual_service(job.client, &job.key.profile);
+        let here = || known(ports.own_load().service_ms);
+        let there = || ports.view().peers.iter().filter_map(|peer| known(peer.load?.sample.service_ms)).max();
+        let until = since + patience(left, usual.or_else(here).or_else(there));
+        let pixels = job.demand().work_pixels;
+        let estimate = pixels.map(|pixels| ports.estimate(job.client, &job.key.profile, pixels));
+        let anew = estimate.and_then(|estimate| Some(estimate.wait + estimate.service?));
+        Self { until, at_most: since + longest(left, anew), anew }
+    }
+
+    /// Whether it is over at this time for work of which so much is seen.
+    pub(super) fn is_over_at(&self, at: Instant, watched: &Watched) -> bool {
+        at >= self.until && (at >= self.at_most || !watched.is_sooner_than(self.anew, self.at_most))
+    }
 }
 
 /// Bytes that went to a peer or came from it.
@@ -113,13 +140,37 @@ pub(super) struct Watched {
     moved: Instant,
     still: u32,
     idle: bool,
+    /// The share of it that was done, in thousandths, when that was told first.
+    first: Option<(Instant, u16)>,
     /// What the last look saw, in words.
     seen: String,
 }
 
 impl Watched {
     pub(super) fn new() -> Self {
-        Self { bytes: 0, progress: None, moved: clock::now(), still: 0, idle: false, seen: String::new() }
+        let (bytes, progress, first, seen) = (0, None, None, String::new());
+        Self { bytes, progress, moved: clock::now(), still: 0, idle: false, first, seen }
+    }
+
+    /// The share of it that is done, in thousandths, where that is known.
+    fn permille(&self) -> Option<u16> {
+        self.progress?.part?.permille
+    }
+
+    /// How long it will take from now on at the pace so far, and how long all of it. None: nothing of it was seen done yet.
+    fn pace(&self) -> Option<(Duration, Duration)> {
+        let ((since, first), now) = (self.first?, self.permille()?);
+        let done = u32::from(now.checked_sub(first).filter(|done| *done > 0)?);
+        let took = clock::now().saturating_duration_since(since);
+        let share = |permille: u32| took * permille / done;
+        Some((share(1000 - u32::from(now.min(1000))), share(1000)))
+    }
+
+    /// Whether it will be done, at its pace so far, before `end`, and before what is begun anew, which takes so long; as long as this, where
+    /// nothing else is known.
+    fn is_sooner_than(&self, anew: Option<Duration>, end: Instant) -> bool {
+        let Some((rest, whole)) = self.pace() else { return false };
+        rest <= anew.unwrap_or(whole) && clock::now() + rest < end
     }
 
     fn moves(&mut self) {
@@ -132,7 +183,14 @@ impl Watched {
         let moved = match answer {
             Ok(Some(progress)) => {
                 let moved = progress.waits || self.progress != Some(progress);
+                let before = self.permille();
                 self.progress = Some(progress);
+                // Less than before: it was begun anew there.
+                if let Some(permille) = self.permille()
+                    && before.is_none_or(|before| permille < before)
+                {
+                    self.first = Some((clock::now(), permille));
+                }
                 "it says that it is at work, and gets no further".clone_into(&mut self.seen);
                 moved
             }
@@ -174,20 +232,21 @@ impl Watched {
 }
 
 /// Watches a job that a peer was given. Ends when nothing of it moves any more, with what was seen; or when it has taken too long,
-/// whatever moves: at `patient_until`, which is asked anew each time.
+/// whatever moves: when `patience` is over, which is asked anew each time.
 pub(super) async fn until_stalled<P: Ports>(
     ports: &P,
     (peer, rtt): (&Identity, Option<Duration>),
     key: &Key,
     (motion, life): (&Motion, &Life),
-    patient_until: impl Fn() -> Instant,
+    patience: impl Fn() -> Patience,
 ) -> Stall {
     let mut watched = Watched::new();
     loop {
         let look = clock::now() + LOOK_INTERVAL;
-        let patient_until = patient_until();
-        clock::sleep_until(look.min(patient_until)).await;
-        if patient_until < look {
+        let patience = patience();
+        let is_over = patience.is_over_at(look, &watched);
+        clock::sleep_until(if is_over { patience.until.min(look) } else { look }).await;
+        if is_over {
             return Stall::Slow;
         }
         if motion.is_over() {
@@ -245,6 +304,46 @@ pub(super) enum Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journey::Part;
+
+    fn done(permille: u16) -> Result<Option<Progress>, String> {
+        let part = Part { permille: Some(permille), frames: 0, encoded_ms: 0 };
+        Ok(Some(Progress { moved: u64::from(permille), waits: false, part: Some(part) }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_gets_on_is_waited_for_while_it_is_sooner_there_than_begun_anew() {
+        let seconds = Duration::from_secs;
+        let (since, mut watched) = (clock::now(), Watched::new());
+        let patience = |anew| Patience {
+            until: since + seconds(60),
+            at_most: since + longest(seconds(3600), anew),
+            anew,
+        };
+        let is_over = |watched: &Watched, anew| patience(anew).is_over_at(clock::now(), watched);
+        watched.look(0, done(0));
+        tokio::time::advance(seconds(50)).await;
+        assert!(!is_over(&watched, None), "there is time");
+        tokio::time::advance(seconds(50)).await;
+        assert!(is_over(&watched, None), "nothing of it is done");
+        // A tenth in 100 s: 900 s are left.
+        watched.look(0, done(100));
+        assert!(!is_over(&watched, None) && !is_over(&watched, Some(seconds(900))));
+        assert!(is_over(&watched, Some(seconds(899))), "here it is sooner");
+        // It gets no further: by and by it would be sooner anew.
+        tokio::time::advance(seconds(100)).await;
+        watched.look(0, done(100));
+        assert!(is_over(&watched, Some(seconds(900))));
+        // It was begun anew there.
+        watched.look(0, done(1));
+        tokio::time::advance(seconds(10)).await;
+        watched.look(0, done(11));
+        assert!(!is_over(&watched, Some(seconds(990))) && is_over(&watched, Some(seconds(980))));
+        // However far it says that it is, some of the time is for others.
+        tokio::time::advance(seconds(1800)).await;
+        watched.look(0, done(999));
+        assert!(is_over(&watched, None));
+    }
 
     #[test]
     fn work_elsewhere_is_waited_for_as_long_as_it_can_still_be_done_here() {
