@@ -41,6 +41,7 @@ mod policy;
 mod private;
 mod profiles;
 mod prometheus;
+mod readme;
 mod resumable;
 mod rogues;
 mod sandbox;

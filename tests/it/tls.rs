@@ -9,13 +9,13 @@ use starling::config::KeyFile;
 use crate::support::{Clip, Cluster, Node, NodeOptions, eventually};
 
 /// A root of trust, and what it signs.
-struct Root {
-    pem: PathBuf,
+pub struct Root {
+    pub pem: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Root {
-    fn new(pem: PathBuf) -> Self {
+    pub fn new(pem: PathBuf) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         // Each has a name of its own: of one name and another key, curl says only that it can't read it.
         let name = format!("a root of these tests, {}", pem.display());
@@ -27,9 +27,15 @@ impl Root {
     }
 
     /// A certificate for this machine, and its key.
-    fn sign(&self, folder: &Path) {
+    pub fn sign(&self, folder: &Path) {
+        self.sign_for(folder, &["127.0.0.1", "localhost"]);
+    }
+
+    /// A certificate for these names and addresses, and its key.
+    pub fn sign_for(&self, folder: &Path, names: &[&str]) {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+        let names: Vec<_> = names.iter().copied().map(str::to_owned).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         // Another one than its root's: curl would take it for a root.
         params.distinguished_name.push(DnType::CommonName, "a node of these tests");
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
