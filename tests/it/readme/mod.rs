@@ -140,7 +140,8 @@ impl Reader {
         let found = self.plays.iter().find(|(begin, _)| example.command.starts_with(begin));
         self.played.extend(found.map(|(begin, _)| begin));
         let play = found.map(|(_, play)| play);
-        if let Some(Play::Elsewhere(_)) = play {
+        if let Some(Play::Elsewhere(why)) = play {
+            eprintln!("  not here: {why}");
             return;
         }
         let program = example.command.split_whitespace().next().unwrap_or_default();

@@ -136,8 +136,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended already; then there is nothing to kill.
         if matches!(self.child.try_wait(), Ok(None)) {
-            drop(kill_process_group(Pid::from_child(&self.child), Signal::KILL));
-            drop(self.child.wait());
+            let killed = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            eprintln!("{killed:?}: {:?}", self.child.wait());
         }
     }
 }
