@@ -12,6 +12,7 @@ pub mod config;
 pub mod content;
 pub mod dashboard;
 mod draft;
+pub mod entrance;
 pub mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

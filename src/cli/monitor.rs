@@ -56,6 +56,22 @@ pub struct MonitorArgs {
     #[arg(long, env = "STARLING_ALLOW_HOST", value_name = "NAME,…")]
     allow_host: Option<List>,
 
+    /// Origins of web pages that may ask it, comma separated, or * for all
+    #[arg(long, env = "STARLING_ALLOW_ORIGIN", value_name = "ORIGIN,…")]
+    allow_origin: Option<List>,
+
+    /// Certificate of its port, in PEM: clients speak TLS then; it needs --tls-key and --key-file, and is read again when it changes
+    #[arg(long, env = "STARLING_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM
+    #[arg(long, env = "STARLING_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+
+    /// Tokens that its port asks for, as the nodes': scope read for the dashboard, upload for reports; it needs --key-file, and is read again when it changes
+    #[arg(long, env = "STARLING_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
     /// Keep the series of the last day in this file, so that they are there after a restart [default: in memory alone]
     #[arg(long, env = "STARLING_HISTORY", value_name = "FILE")]
     history: Option<PathBuf>,
@@ -103,6 +119,10 @@ fn options(args: MonitorArgs) -> NodeOptions {
         key_file: args.key_file,
         timing: args.timing,
         allow_host: args.allow_host,
+        allow_origin: args.allow_origin,
+        tls_cert: args.tls_cert,
+        tls_key: args.tls_key,
+        token_file: args.token_file,
         log: args.log,
         ..NodeOptions::default()
     }

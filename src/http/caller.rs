@@ -13,25 +13,30 @@ use super::ApiError;
 use super::routes::Need;
 use crate::access::{Charge, Grant};
 use crate::content::ClientTag;
+use crate::entrance::Entrance;
 use crate::node::Node;
 
 /// The connection is a member's, proved by the cluster's key: it needs no token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ByMember;
 
-/// Lets a request in that has what its route needs, and leaves in it whose it is.
-pub(super) fn admit<B>(node: &Node, need: Need, request: &mut Request<B>) -> Result<(), ApiError> {
+/// Lets a request in that has what its route needs, and leaves in it whose it is. `private`: results are got by tokens of their own.
+pub(super) fn admit<B>(
+    entrance: &Entrance,
+    (need, private): (Need, bool),
+    request: &mut Request<B>,
+) -> Result<(), ApiError> {
     let needed = match need {
         // A proof by the key is looked at where the route is answered.
         Need::Nothing | Need::Key => return Ok(()),
         // So is a result's own token.
-        Need::Result(_) if node.result_tokens().is_some() => return Ok(()),
+        Need::Result(_) if private => return Ok(()),
         Need::Token(needed) | Need::Result(needed) => needed,
     };
     if request.extensions().get::<ByMember>().is_some() {
         return Ok(());
     }
-    if let Some(grant) = node.access().admit(request.headers(), needed)? {
+    if let Some(grant) = entrance.access().admit(request.headers(), needed)? {
         request.extensions_mut().insert(grant);
     }
     Ok(())

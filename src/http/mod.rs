@@ -7,6 +7,7 @@ mod cors;
 mod dashboard;
 mod discovery;
 mod disposition;
+mod enter;
 mod error;
 mod events;
 mod files;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 
+use super::enter::{self, turn_away};
 use super::respond::{self, problem};
+use super::routes::{self, Id};
 use super::server::Service;
-use super::{ApiError, Body, cors, dashboard, members};
+use super::{ApiError, Body, caller, dashboard, members};
 use crate::dashboard::Source;
 use crate::monitor::{LoadReport, Monitor};
 
@@ -39,40 +41,30 @@ impl Service for Monitor {
     }
 
     async fn answer(self: Arc<Self>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
-        let is_member = |name: &str| {
-            let view = self.view();
-            view.peers.iter().any(|peer| peer.identity.name.as_str().eq_ignore_ascii_case(name))
-        };
-        let (mut response, passed) = match self.gate().check(&request, is_member) {
-            Err(error) => (problem(&error.into()), None),
-            Ok(passed) => match cors::preflight(&request, &passed) {
-                Some(leave) => (leave, Some(passed)),
-                None => (route(&self, client, request).await, Some(passed)),
-            },
-        };
-        cors::finish(&mut response, passed);
-        response
+        let view = self.view();
+        enter::answer(self.entrance(), &view, request, |request| route(&self, client, request)).await
     }
 }
 
-async fn route(monitor: &Arc<Monitor>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    let method = request.method().clone();
+async fn route(monitor: &Arc<Monitor>, client: IpAddr, mut request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    let read = matches!(method, Method::GET | Method::HEAD);
-    match segments.as_slice() {
-        ["update_metrics"] if method == Method::POST => report(monitor, request).await,
-        ["update_metrics"] => problem(&ApiError::MethodNotAllowed { path, allow: "POST".into() }),
-        ["dashboard", rest @ ..] if read => {
+    let (route, values) = match routes::find_in(routes::OF_MONITOR, request.method(), &path) {
+        Ok(found) => found,
+        Err(ApiError::NotFound(path)) => return problem(&ApiError::NoNode { path, what: "a monitor" }),
+        Err(error) => return problem(&error),
+    };
+    if let Err(error) = caller::admit(monitor.entrance(), (route.need, false), &mut request) {
+        return turn_away(request, route, &error);
+    }
+    match route.id {
+        Id::Report => report(monitor, request).await,
+        Id::Dashboard => {
             let source: Arc<dyn Source> = Arc::clone(monitor) as _;
-            dashboard::answer(&source, client, rest, &request)
+            dashboard::answer(&source, client, &values, &request)
         }
-        [""] if read && dashboard::is_asked_for(&request) => dashboard::elsewhere(),
-        ["members"] if read => respond::json(StatusCode::OK, &members::document(&monitor.view(), None)),
-        ["health" | "ready"] if read => health(monitor),
-        ["dashboard", ..] | ["members" | "health" | "ready"] => {
-            problem(&ApiError::MethodNotAllowed { path, allow: "GET, HEAD".into() })
-        }
+        Id::Root if dashboard::is_asked_for(&request) => dashboard::elsewhere(),
+        Id::Members => respond::json(StatusCode::OK, &members::document(&monitor.view(), None)),
+        Id::Health | Id::Ready => health(monitor),
         _ => problem(&ApiError::NoNode { path: path.chars().take(200).collect(), what: "a monitor" }),
     }
 }

@@ -7,12 +7,13 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response};
 
-use super::respond::{self, problem};
+use super::enter::{self, refuse, turn_away};
+use super::respond::problem;
 use super::routes::{self, Id};
 use super::server::Service;
 use super::{
-    ApiError, Body, caller, cors, dashboard, discovery, events, files, health, internal, jobs, members,
-    objects, openapi, policy, profiles, resumable, upload, work,
+    ApiError, Body, caller, dashboard, discovery, events, files, health, internal, jobs, members, objects,
+    openapi, policy, profiles, resumable, upload, work,
 };
 use crate::dashboard::Source;
 use crate::gate::Gate;
@@ -28,25 +29,9 @@ impl Service for Node {
     }
 
     async fn answer(self: Arc<Self>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
-        answer(&self, client, request).await
+        let view = self.view();
+        enter::answer(self.entrance(), &view, request, |request| route(&self, client, request)).await
     }
-}
-
-async fn answer(node: &Arc<Node>, client: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    let (mut response, passed) = match node.gate().check(&request, |name| is_member(node, name)) {
-        Err(error) => (refuse(request, &error.into()), None),
-        Ok(passed) => match cors::preflight(&request, &passed) {
-            Some(leave) => (leave, Some(passed)),
-            None => (route(node, client, request).await, Some(passed)),
-        },
-    };
-    cors::finish(&mut response, passed);
-    response
-}
-
-/// Whether a member has this name. Names in URLs have no case.
-fn is_member(node: &Node, name: &str) -> bool {
-    node.view().peers.iter().any(|member| member.identity.name.as_str().eq_ignore_ascii_case(name))
 }
 
 async fn route(node: &Arc<Node>, client: IpAddr, mut request: Request<Incoming>) -> Response<Body> {
@@ -61,12 +46,9 @@ async fn route(node: &Arc<Node>, client: IpAddr, mut request: Request<Incoming>)
         Ok(found) => found,
         Err(error) => return problem(&error),
     };
-    if let Err(error) = caller::admit(node, route.need, &mut request) {
-        let mut response = refuse(request, &error);
-        if route.id == Id::Dashboard {
-            respond::ask_for_password(&mut response);
-        }
-        return response;
+    let need = (route.need, node.result_tokens().is_some());
+    if let Err(error) = caller::admit(node.entrance(), need, &mut request) {
+        return turn_away(request, route, &error);
     }
     dispatch(node, client, route.id, &values, request).await
 }
@@ -166,11 +148,4 @@ fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
     let (given, another) = (types.next().and_then(|value| value.to_str().ok()), types.next());
     let essence = given.and_then(|given| given.split(';').next()).unwrap_or_default();
     another.is_none() && essence.trim().eq_ignore_ascii_case(expected)
-}
-
-/// The answer to what is not looked at. A client that first sends and then reads is to get it, too.
-fn refuse(request: Request<Incoming>, error: &ApiError) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    upload::read_on(&head, body);
-    problem(error)
 }

@@ -61,6 +61,7 @@ pub(super) enum Id {
     Metrics,
     Discovery,
     OpenApi,
+    Report,
     Offer,
     OfferEnd,
     PeersJob,
@@ -149,6 +150,16 @@ pub(super) const ROUTES: &[Route] = &[
     route(Verb::Get, "/internal/kept/{job}/{number}", Need::Key, Id::KeptOutput),
 ];
 
+/// What a monitor answers. Who may upload may tell what came of it.
+pub(super) const OF_MONITOR: &[Route] = &[
+    route(Verb::Read, "/", Need::Nothing, Id::Root),
+    route(Verb::Read, "/health", Need::Nothing, Id::Health),
+    route(Verb::Read, "/ready", Need::Nothing, Id::Ready),
+    route(Verb::Read, "/members", OWN, Id::Members),
+    route(Verb::Read, "/dashboard/*", READ, Id::Dashboard),
+    route(Verb::Post, "/update_metrics", UPLOAD, Id::Report),
+];
+
 /// A route as it is told: to the `OpenAPI` document, and to whoever walks all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteInfo {
@@ -223,11 +234,20 @@ fn fits<'p>(route: &Route, path: &'p str) -> Option<Vec<&'p str>> {
     given.next().is_none().then_some(values)
 }
 
-/// The route of a request, with what stands in the places of its braces.
+/// The route of a request to a node, with what stands in the places of its braces.
 pub(super) fn find<'p>(method: &Method, path: &'p str) -> Result<(&'static Route, Vec<&'p str>), ApiError> {
+    find_in(ROUTES, method, path)
+}
+
+/// The same in another table.
+pub(super) fn find_in<'p>(
+    table: &'static [Route],
+    method: &Method,
+    path: &'p str,
+) -> Result<(&'static Route, Vec<&'p str>), ApiError> {
     let mut allowed: Vec<&'static str> = Vec::new();
     let mut first = None;
-    for route in ROUTES {
+    for route in table {
         // Of others that fit as well, the methods are none of this path's.
         if first.is_some_and(|first| first != route.path) {
             continue;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use starling_overlay::{BootEpoch, Identity, Keyring, LoadSample, NodeName, Overlay, Versions, View};
+use starling_overlay::{BootEpoch, Identity, LoadSample, NodeName, Overlay, Versions, View};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,10 +25,10 @@ use tokio::task::JoinSet;
 pub use history::{History, HistoryError};
 pub use reports::{LoadReport, ReportError};
 
-use crate::config::{Advertise, NodeConfig};
+use crate::config::{Advertise, KeyFile, NodeConfig};
 use crate::dashboard::{self, About, Board, ClientState, EVENTS_MAX, Source, Work};
+use crate::entrance::Entrance;
 use crate::events::{Entry, EventId, Events, Kind, NodeEvent, Observer};
-use crate::gate::Gate;
 use crate::node::{
     ListenError, ListenSlot, Listeners, StartError, listener_at, peer_tls, tell_of_membership,
 };
@@ -56,7 +56,7 @@ pub struct Monitor {
     view: watch::Receiver<Arc<View>>,
     events: Events,
     board: Board,
-    gate: Gate,
+    entrance: Entrance,
     /// By what it asks members, where the cluster has a key.
     peer_tls: Option<Arc<PeerTls>>,
     listeners: Listeners,
@@ -110,6 +110,7 @@ pub async fn start(config: &NodeConfig, history: Option<PathBuf>) -> Result<Star
     overlay_config.keys = config.keys.as_ref().map(|file| file.keys.clone());
     let mut overlay = Overlay::start(overlay_config, gossip).map_err(StartError::from)?;
     let events = Events::new(config.name.clone(), identity.boot, Arc::new(Nobody));
+    let tls = peer_tls(config)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(tell_of_membership(events.clone(), overlay.events_from_start()));
     let monitor = Arc::new(Monitor {
@@ -117,8 +118,8 @@ pub async fn start(config: &NodeConfig, history: Option<PathBuf>) -> Result<Star
         view: overlay.view(),
         events,
         board: Board::default(),
-        peer_tls: peer_tls(config)?.filter(|_| !config.plain_peers),
-        gate: Gate::new(config.hosts.clone(), config.origins.clone()),
+        entrance: Entrance::new(config, tls.clone()),
+        peer_tls: tls.filter(|_| !config.plain_peers),
         listeners: Listeners::default(),
         reports: Reports::default(),
         scraped: Mutex::default(),
@@ -149,10 +150,21 @@ fn identity(config: &NodeConfig, (gossip_port, http_port): (u16, u16)) -> Identi
 }
 
 impl Monitor {
-    /// Changes the cluster's keys.
-    pub fn set_keys(&self, keys: &Keyring) {
-        if let Some(Err(error)) = self.peer_tls.as_ref().map(|tls| tls.set_keys(keys)) {
-            tracing::error!(%error, "TLS with members stays by the keys of before");
+    /// Takes a key file's new content; one that can't be used changes nothing.
+    pub async fn reload_keys(&self, before: Option<&KeyFile>, overlay: &Overlay) {
+        match before.map(KeyFile::again) {
+            Some(Ok(file)) => {
+                self.entrance.set_keys(&file.keys);
+                tracing::info!(
+                    file = %file.path.display(),
+                    keys = file.keys.keys().len(),
+                    fingerprints = file.fingerprints(),
+                    "keys read again"
+                );
+                overlay.set_keys(file.keys).await;
+            }
+            Some(Err(error)) => tracing::error!(%error, "the keys stay as they were"),
+            None => tracing::warn!("no keys to read again: the monitor was started without --key-file"),
         }
     }
 
@@ -161,9 +173,9 @@ impl Monitor {
         &self.identity
     }
 
-    /// Under which names, and by which pages, it may be asked.
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    /// How its port is asked.
+    pub fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 
     /// Since when it runs.

@@ -46,20 +46,18 @@ pub use keepers::KeeperError;
 pub use listeners::{ListenError, ListenSlot, Listeners};
 pub use start::{LEAVE_TIMEOUT, StartError, Started, bind_hint, peer_tls, start};
 
-use crate::access::{Access, Stamp, TokenFile};
 use crate::auth::{Authority, ResultTokens};
 use crate::config::NodeConfig;
 use crate::content::ContentId;
 use crate::dashboard::{Board, Journal};
+use crate::entrance::Entrance;
 use crate::events::Events;
-use crate::gate::Gate;
 use crate::jobs::Jobs;
 use crate::load::{MachineLoad, Sampler};
 use crate::metrics::{Format, Host, Metrics, Reading};
 use crate::offload::{Offers, PeerClient};
 use crate::profile::{Profile, ProfileName, ProfileSet};
 use crate::store::{Budget, Key, Object, Store};
-use crate::tls::{Acceptor, PeerTls};
 use crate::uploads::Uploads;
 use crate::workers::sandbox::Guarantees;
 use crate::workers::{Pool, Queued, Reservation};
@@ -84,13 +82,10 @@ pub struct Node {
     guarantees: Option<Guarantees>,
     profiles: ProfileSet,
     clients: Clients,
-    gate: Gate,
-    access: Access,
+    entrance: Entrance,
     result_tokens: Option<ResultTokens>,
     router: Router,
     authority: Arc<Authority>,
-    /// What peers are known by, where the cluster has a key.
-    peer_tls: Option<Arc<PeerTls>>,
     peers: PeerClient,
     offers: Offers<(Reservation, ClientSlot)>,
     /// Whose offers are held.
@@ -169,51 +164,9 @@ impl Node {
         Arc::clone(&self.view.borrow())
     }
 
-    /// Under which names, and by which pages, it may be asked.
-    pub fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    /// What its port speaks.
-    pub fn acceptor(&self) -> Acceptor {
-        Acceptor { certificate: self.config.certificate.clone(), peers: self.peer_tls.clone() }
-    }
-
-    /// Takes the certificate's new files, if they have changed or `asked` to; those that can't be used change nothing.
-    pub async fn reload_certificate(&self, asked: bool) {
-        let Some(certificate) = self.config.certificate.clone() else { return };
-        let file = certificate.files().chain.display().to_string();
-        match tokio::task::spawn_blocking(move || certificate.again(asked)).await {
-            Ok(Ok(false)) => {}
-            Ok(Ok(true)) => tracing::info!(file, "certificate read again"),
-            Ok(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
-            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
-        }
-    }
-
-    /// Whom it lets in.
-    pub fn access(&self) -> &Access {
-        &self.access
-    }
-
-    /// Takes the token file's new content, if it has changed or `asked` to; one that can't be used changes nothing.
-    pub async fn reload_tokens(&self, asked: bool) {
-        let Some(path) = self.config.tokens.as_ref().map(|file| file.path.clone()) else { return };
-        let before = self.access.stamp();
-        let read = move || (asked || Stamp::of(&path) != before).then(|| TokenFile::read(path));
-        match tokio::task::spawn_blocking(read).await {
-            Ok(None) => {}
-            Ok(Some(Ok(file))) => {
-                self.access.replace(&file);
-                tracing::info!(file = %file.path.display(), tokens = file.tokens.len(), "tokens read again");
-            }
-            Ok(Some(Err(error))) => {
-                tracing::error!(%error, "the tokens stay as they were");
-                let path = self.config.tokens.as_ref().map(|file| file.path.as_path());
-                self.access.keep(path.map(Stamp::of).unwrap_or_default());
-            }
-            Err(error) => tracing::error!(%error, "the tokens stay as they were"),
-        }
+    /// How its port is asked.
+    pub fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 
     /// What whoever asks for a result by its content's digest needs beside it, if anything.
@@ -332,9 +285,7 @@ impl Node {
         match file.again() {
             Ok(file) => {
                 self.authority.set_keys(&file.keys);
-                if let Some(Err(error)) = self.peer_tls.as_ref().map(|tls| tls.set_keys(&file.keys)) {
-                    tracing::error!(%error, "TLS with peers stays by the keys of before");
-                }
+                self.entrance.set_keys(&file.keys);
                 if let Some(tokens) = &self.result_tokens {
                     tokens.set_keys(&file.keys);
                 }

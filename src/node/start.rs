@@ -20,13 +20,12 @@ use super::{
     Clients, Listeners, Node, dashboard, incoming, jobs, keepers, listener_at, load, tell_of_membership,
     uploads, work,
 };
-use crate::access::Access;
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
 use crate::content::MediaLimits;
 use crate::dashboard::{Board, Journal, publish_regularly};
+use crate::entrance::Entrance;
 use crate::events::Events;
-use crate::gate::Gate;
 use crate::jobs::{JobError, Jobs};
 use crate::load::Sampler;
 use crate::metrics::Metrics;
@@ -191,11 +190,9 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
             .as_ref()
             .filter(|_| config.private_results)
             .map(|file| ResultTokens::new(&file.keys)),
-        access: Access::new(config.tokens.as_ref()),
-        gate: Gate::new(config.hosts.clone(), config.origins.clone()),
+        entrance: Entrance::new(&config, peer_tls.clone()),
         router: Router::new(config.policy, StdRng::from_os_rng()),
-        peers: peer_client(&config, &authority, &events, peer_tls.clone()),
-        peer_tls,
+        peers: peer_client(&config, &authority, &events, peer_tls),
         authority,
         guarantees,
         offers: Offers::new(events.clone()),

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{DEFAULT_CLUSTER, NodeConfig};
+use crate::entrance::Entrance;
 use crate::http::{Server, ServerLimits};
 use crate::node::{self, LEAVE_TIMEOUT, Node, StartError, Started};
 use crate::workers::Queued;
@@ -49,7 +50,7 @@ pub async fn run(
             .unwrap_or_else(|| per_client_default(connections_max)),
     };
     let spans = spans::start(spans);
-    let server = Server::start(&node, listeners, limits, &node.acceptor());
+    let server = Server::start(&node, listeners, limits, &node.entrance().acceptor());
     tracing::info!(
         name = %node.identity().name,
         zone = %node.identity().zone,
@@ -61,7 +62,7 @@ pub async fn run(
         "node started"
     );
     warn_of_strangers(node.config());
-    reload_until(stop, reload, &node, &overlay).await;
+    reload_until(stop, reload, node.entrance(), async || node.reload_keys(&overlay).await).await;
     shutdown(&node, overlay, server, drain).await;
     tasks.shutdown().await;
     spans::finish(spans).await;
@@ -75,37 +76,42 @@ fn per_client_default(connections_max: u32) -> u32 {
 
 /// Without a key whoever reaches the ports is a member; the overlay warns of its own.
 fn warn_of_strangers(config: &NodeConfig) {
-    if let Some(file) = &config.keys {
-        tracing::info!(
-            file = %file.path.display(),
-            fingerprints = file.fingerprints(),
-            "the cluster's keys: the first one seals, each opens"
-        );
-    } else if config.cluster == DEFAULT_CLUSTER && !config.gossip.ip().is_loopback() {
+    if config.keys.is_none() && config.cluster == DEFAULT_CLUSTER && !config.gossip.ip().is_loopback() {
         tracing::warn!(
             cluster = config.cluster,
             "the cluster has the default name and no key: any other such cluster that this node ever reaches is taken \
              for its own; give --cluster a name of your own, and --key-file"
         );
     }
-    match &config.keys {
-        None if !config.http.ip().is_loopback() => tracing::warn!(
+    if config.keys.is_none() && !config.http.ip().is_loopback() {
+        tracing::warn!(
             "the cluster has no key: whoever reaches the HTTP port can act as a member of it; give --key-file"
-        ),
-        Some(file) if file.exposed => {
-            tracing::warn!(file = %file.path.display(), "others can read the key file: chmod 600 it");
-        }
-        _ => {}
-    }
-    if let Some(key) = config.certificate.as_ref().map(|certificate| certificate.key_file())
-        && std::fs::metadata(key).is_ok_and(|found| found.permissions().mode() & 0o007 != 0)
-    {
-        tracing::warn!(file = %key.display(), "everybody can read the certificate's key: chmod o-rwx it");
+        );
     }
     if let Some(file) = config.webhooks.as_ref().map(crate::webhooks::Sender::secret_file)
         && std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
     {
         tracing::warn!(file = %file.display(), "others can read the secrets of the webhooks: chmod 600 it");
+    }
+    tell_of_entrance(config);
+}
+
+/// What is asked for at the port, and what others may do with the files that say so.
+fn tell_of_entrance(config: &NodeConfig) {
+    if let Some(file) = &config.keys {
+        tracing::info!(
+            file = %file.path.display(),
+            fingerprints = file.fingerprints(),
+            "the cluster's keys: the first one seals, each opens"
+        );
+        if file.exposed {
+            tracing::warn!(file = %file.path.display(), "others can read the key file: chmod 600 it");
+        }
+    }
+    if let Some(key) = config.certificate.as_ref().map(|certificate| certificate.key_file())
+        && std::fs::metadata(key).is_ok_and(|found| found.permissions().mode() & 0o007 != 0)
+    {
+        tracing::warn!(file = %key.display(), "everybody can read the certificate's key: chmod o-rwx it");
     }
     if let Some(file) = &config.tokens {
         tracing::info!(file = %file.path.display(), tokens = file.tokens.len(), "clients need a token");
@@ -115,11 +121,12 @@ fn warn_of_strangers(config: &NodeConfig) {
     }
 }
 
+/// Until `stop` ends: has files read again, all when asked, and those that are looked at now and then when they have changed.
 async fn reload_until(
     stop: impl Future<Output = ()>,
     mut reload: mpsc::Receiver<()>,
-    node: &Node,
-    overlay: &Overlay,
+    entrance: &Entrance,
+    reload_keys: impl AsyncFn(),
 ) {
     let mut stop = std::pin::pin!(stop);
     let mut look = tokio::time::interval(LOOK_INTERVAL);
@@ -128,14 +135,10 @@ async fn reload_until(
         tokio::select! {
             () = &mut stop => return,
             Some(()) = reload.recv() => {
-                node.reload_keys(overlay).await;
-                node.reload_tokens(true).await;
-                node.reload_certificate(true).await;
+                reload_keys().await;
+                entrance.look_again(true).await;
             }
-            _ = look.tick() => {
-                node.reload_tokens(false).await;
-                node.reload_certificate(false).await;
-            }
+            _ = look.tick() => entrance.look_again(false).await,
         }
     }
 }

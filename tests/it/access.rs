@@ -11,23 +11,23 @@ use starling::content::ContentId;
 
 use crate::support::{Answer, Clip, Node, NodeOptions, eventually};
 
-struct Files {
+pub struct Files {
     folder: tempfile::TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         KeyFile::create(&folder.path().join("key")).unwrap();
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A token, as people make one.
-    fn token(&self, args: &[&str]) -> String {
+    pub fn token(&self, args: &[&str]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_starling"))
             .args(["token", "create", "--file"])
             .arg(self.path("tokens.toml"))
@@ -38,7 +38,7 @@ impl Files {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    fn node(&self, name: &str) -> NodeOptions {
+    pub fn node(&self, name: &str) -> NodeOptions {
         NodeOptions::new(name, "FRA")
             .arg(format!("--key-file={}", self.path("key").display()))
             .arg(format!("--token-file={}", self.path("tokens.toml").display()))

@@ -37,15 +37,17 @@ impl FromStr for ReportUrl {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = with_scheme.parse().map_err(|_| error())?;
         let authority = uri.authority().ok_or_else(error)?;
-        if uri.scheme_str() != Some("http") || authority.port().is_none() {
+        let scheme =
+            uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https")).ok_or_else(error)?;
+        if authority.port().is_none() {
             return Err(error());
         }
-        let endpoint: Endpoint = authority.as_str().parse().map_err(|_| error())?;
+        let endpoint: Endpoint = format!("{scheme}://{authority}").parse().map_err(|_| error())?;
         let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
             "" | "/" => PATH,
             path => path,
         };
-        let url = format!("http://{authority}{path}").parse().map_err(|_| error())?;
+        let url = format!("{scheme}://{authority}{path}").parse().map_err(|_| error())?;
         Ok(Self { url, endpoint })
     }
 }
@@ -110,7 +112,8 @@ mod tests {
         assert_eq!(url("127.0.0.1:8005").unwrap(), "http://127.0.0.1:8005/update_metrics");
         assert_eq!(url("http://monitor:8005/").unwrap(), "http://monitor:8005/update_metrics");
         assert_eq!(url("http://monitor:8005/in?x=1").unwrap(), "http://monitor:8005/in?x=1");
-        for wrong in ["", "https://monitor:8005", "monitor", "http://", "ftp://a:1"] {
+        assert_eq!(url("https://monitor:8005").unwrap(), "https://monitor:8005/update_metrics");
+        for wrong in ["", "monitor", "http://", "ftp://a:1"] {
             assert!(url(wrong).is_err(), "{wrong}");
         }
     }
