@@ -35,6 +35,6 @@ pub use problem::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 pub use profiles::{ProfileJson, ProfilesJson};
 pub use starling_placement::journey::Progress;
 pub use starling_placement::lease::Verdict;
-pub use uploads::UploadJson;
+pub use uploads::{UploadJson, UploadQuestion, UploadsJson};
 pub use webhooks::{EndedJob, EndedOutput, WebhookJson};
 pub use work::{WorkChange, WorkJson, WorkMode};

@@ -1,9 +1,11 @@
 //! Uploads in parts, as they are told.
 
 use serde::{Deserialize, Serialize};
+use starling_overlay::NodeName;
 use utoipa::ToSchema;
 
-use crate::jobs::JobId;
+use crate::content::ClientTag;
+use crate::jobs::{JobId, JobNumber};
 use crate::profile::ProfileName;
 
 /// An upload in parts.
@@ -27,4 +29,29 @@ pub struct UploadJson {
     /// The job that it became.
     #[schema(value_type = Option<String>)]
     pub job: Option<JobId>,
+}
+
+/// Uploads in parts that have not become jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UploadsJson {
+    /// The newest first.
+    pub uploads: Vec<UploadJson>,
+    /// Where there are more, what to give as `after` for them.
+    #[serde(default)]
+    pub next: Option<String>,
+    /// Nodes that did not answer: what lies there is not here.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub missing: Vec<NodeName>,
+}
+
+/// What one node asks another about uploads that lie there and have not become jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadQuestion {
+    /// This client's alone; none: everybody's.
+    pub client: Option<ClientTag>,
+    /// Older ones than this alone.
+    pub after: Option<JobNumber>,
+    /// So many at the most.
+    pub limit: u16,
 }

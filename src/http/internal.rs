@@ -31,7 +31,7 @@ const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What a peer is told that gets no result: a problem, and where work has ended, how, as a code and its figures.
-struct Said {
+pub(super) struct Said {
     error: ApiError,
     ended: Option<WorkError>,
 }
@@ -194,7 +194,7 @@ async fn work(node: &Arc<Node>, id: &str, request: Request<Incoming>) -> Result<
 }
 
 /// Answers a small JSON document from a peer with another one.
-async fn exchange<Q: DeserializeOwned, A: Serialize>(
+pub(super) async fn exchange<Q: DeserializeOwned, A: Serialize>(
     node: &Node,
     request: Request<Incoming>,
     answer: impl AsyncFnOnce(Q) -> Result<A, Said>,

@@ -63,6 +63,7 @@ async fn dispatch(
     match (id, values) {
         (Id::Upload, _) => upload::upload(node, client, request).await,
         (Id::Uploads, values) => resumable::options(node, values.first().copied()),
+        (Id::UploadList, _) => resumable::list(node, client, &request).await,
         (Id::UploadCreate, _) => resumable::create(node, client, request).await,
         (Id::UploadPart, [id]) => resumable::upload(node, client, id, request).await,
         (Id::JobCreate, _) => jobs::create(node, client, request).await,
@@ -114,6 +115,7 @@ async fn between(
         (Id::LeaseEnd, _) => internal::end(node, request).await,
         (Id::Progress, _) => internal::progress(node, request).await,
         (Id::Copies, _) => internal::copies(node, request).await,
+        (Id::Unfinished, _) => resumable::unfinished(node, request).await,
         (Id::WorkSet, _) => work::set(node, client, request).await,
         (Id::WorkShow, _) => work::show(node, client, request).await,
         (Id::PolicySet, _) => policy::set(node, client, request).await,

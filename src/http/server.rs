@@ -145,6 +145,10 @@ async fn accept<S: Service>(
     }
 }
 
+/// Says to a request whether the service ends.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping(pub(super) CancellationToken);
+
 /// What each new connection meets.
 #[derive(Clone)]
 struct Door {
@@ -170,11 +174,13 @@ fn serve<S: Service>(
     // Ends with its connection, which ends with its place or with the service.
     tokio::spawn(async move {
         let Some((stream, arrived)) = door.open(stream, &place).await else { return };
+        let stop = door.stop.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (answering, busy) = (Arc::clone(&answering), begin());
             if arrived == Arrived::Member {
                 request.extensions_mut().insert(ByMember);
             }
+            request.extensions_mut().insert(Stopping(stop.clone()));
             async move { Ok::<_, std::convert::Infallible>(answer(answering, client, request, busy).await) }
         });
         let stream = WriteStall::new(stream, Arc::clone(&place.activity));

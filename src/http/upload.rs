@@ -19,6 +19,7 @@ use super::multipart::{self, MultipartError};
 use super::request::Deadline;
 use super::respond::{problem, set_header};
 use super::returnable::{ReturnableBody, returnable};
+use super::server::Stopping;
 use super::{ApiError, Body, caller, jobs, objects, request, resumable, several};
 use crate::access::Charge;
 use crate::api::{HEADER, result_name};
@@ -32,6 +33,8 @@ use crate::trace;
 /// reset connection.
 const LINGER_BYTES_MAX: usize = 256 * 1024 * 1024;
 const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
+/// The same from when the service ends: what is on its way there and back.
+const LINGER_AT_END_MAX: Duration = Duration::from_secs(1);
 /// Longest that what stands before a form's file may take, and what stands behind it.
 const FORM_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -363,15 +366,29 @@ pub(super) fn read_on(head: &Parts, body: Incoming) {
         return;
     }
     let busy = head.extensions.get::<Busy>().cloned();
+    let stopping = head.extensions.get::<Stopping>().cloned();
     // Ends by itself within the bounds, or with its connection.
     trace::spawn(async move {
         // The connection is not at rest meanwhile.
         let _busy = busy;
-        let rest = drain(Limited::new(body, LINGER_BYTES_MAX));
-        if tokio::time::timeout(LINGER_TIME_MAX, rest).await.is_err() {
+        let rest = tokio::time::timeout(LINGER_TIME_MAX, drain(Limited::new(body, LINGER_BYTES_MAX)));
+        let is_read = tokio::select! {
+            read = rest => read.is_ok(),
+            () = soon_after(stopping) => false,
+        };
+        if !is_read {
             tracing::debug!("a refused body was not read to its end");
         }
     });
+}
+
+/// A client that does not take its refusal for an end does not hold a node's end back.
+async fn soon_after(stopping: Option<Stopping>) {
+    match stopping {
+        Some(Stopping(stop)) => stop.cancelled().await,
+        None => std::future::pending().await,
+    }
+    tokio::time::sleep(LINGER_AT_END_MAX).await;
 }
 
 async fn drain(mut body: Limited<Incoming>) {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::HeaderMap;
-use starling_overlay::Identity;
+use starling_overlay::{Identity, NodeName};
 use starling_placement::journey::PeerError;
 use tokio::task::JoinSet;
 
 use super::Node;
 use super::start::StartError;
+use crate::api::{UploadQuestion, UploadsJson};
 use crate::body::Body;
 use crate::jobs::JobId;
 use crate::offload::Relayed;
@@ -43,6 +44,20 @@ impl Node {
             node.accept_job(client, ask, upload).await.map(|accepted| accepted.record.id())
         };
         self.uploads.finish(id, accept).await
+    }
+
+    /// Asks all other nodes, at once, which uploads in parts lie there.
+    pub fn ask_uploads<'a>(
+        &'a self,
+        question: &'a UploadQuestion,
+    ) -> Vec<impl Future<Output = (NodeName, Result<UploadsJson, PeerError>)> + Send + 'a> {
+        let view = self.view();
+        let others = view.peers.iter().filter(|peer| peer.state.is_live() && !peer.identity.is_observer());
+        let ask = |identity: Arc<Identity>| async move {
+            let answer = self.peers.ask_uploads(&identity, question).await;
+            (identity.name.clone(), answer)
+        };
+        others.map(|peer| ask(Arc::clone(&peer.identity))).collect()
     }
 
     /// Passes a client's request on to the node where its upload lies.

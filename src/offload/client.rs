@@ -24,7 +24,8 @@ use starling_placement::standing::Standings;
 
 use crate::api::{
     AUTHENTICATION_INFO, Accepted, Claim, CopyAnswer, CopyQuestion, End, HEADER, JobAnswer, JobQuestion,
-    Offer, OfferEnd, OfferId, Problem, Progress, ProgressQuery, Verdict,
+    Offer, OfferEnd, OfferId, Problem, Progress, ProgressQuery, UploadQuestion, UploadsJson,
+    Verdict,
 };
 use crate::auth::{Authority, Signed};
 use crate::body::{Body, full_body};
@@ -186,6 +187,15 @@ impl PeerClient {
         bound: Duration,
     ) -> Result<CopyAnswer, PeerError> {
         self.question(peer, "/internal/copies", question, bound).await
+    }
+
+    /// Asks a peer which uploads in parts lie there. Nothing is held against one that does not answer.
+    pub async fn ask_uploads(
+        &self,
+        peer: &Identity,
+        question: &UploadQuestion,
+    ) -> Result<UploadsJson, PeerError> {
+        self.question(peer, "/internal/unfinished", question, PROGRESS_TIMEOUT_MAX).await
     }
 
     /// Sends a small document and reads the small answer; takes note of a peer that can't be reached.

@@ -216,6 +216,17 @@ impl Uploads {
         Ok(self.shown(&entry))
     }
 
+    /// Those that have not become jobs, the newest first: of this client alone, older than this one, and no more than that.
+    pub fn list(&self, client: Option<ClientTag>, after: Option<JobNumber>, max: usize) -> Vec<Shown> {
+        let board = self.board.lock();
+        let wanted = |entry: &&Arc<Entry>| {
+            client.is_none_or(|client| client == entry.client)
+                && after.is_none_or(|after| entry.number < after)
+                && entry.plan.lock().is_unfinished()
+        };
+        board.values().rev().filter(wanted).take(max).map(|entry| self.shown(entry)).collect()
+    }
+
     /// An upload as it stays until its client sends more: whatever else brings parts of it ends.
     pub async fn settled(&self, id: &UploadId) -> Result<Shown, UploadError> {
         let entry = self.entry(id)?;

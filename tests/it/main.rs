@@ -54,6 +54,7 @@ mod support;
 mod tls;
 mod traces;
 mod upload;
+mod uploads_listed;
 mod videos;
 mod waits;
 mod webhooks;

@@ -27,6 +27,7 @@ use super::{ApiError, Body, respond};
 use crate::access::Scope;
 use crate::api::{
     FilesJson, JobJson, JobsJson, MembersJson, PeersJson, Priority, Problem, ProfilesJson, UploadJson,
+    UploadsJson,
 };
 
 /// Name of the way to prove what one may.
@@ -92,6 +93,7 @@ fn schemas() -> ComponentsBuilder {
     put::<FilesJson>(&mut all);
     put::<JobJson>(&mut all);
     put::<UploadJson>(&mut all);
+    put::<UploadsJson>(&mut all);
     put::<JobsJson>(&mut all);
     put::<Priority>(&mut all);
     put::<TargetGroup<'_>>(&mut all);

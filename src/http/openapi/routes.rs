@@ -9,7 +9,7 @@ use super::TargetGroup;
 use super::parts::{Route, bytes, integer, one_of, open_object, plain, text, text_of};
 use crate::api::{
     FilesJson, JobJson, JobState, JobsJson, MembersJson, NoticeState, PeersJson, Priority, ProfilesJson,
-    UploadJson,
+    UploadJson, UploadsJson,
 };
 use crate::http::health::{HealthJson, ReadyJson};
 
@@ -90,6 +90,10 @@ fn parts() -> Vec<Described> {
         .problem(412, "A version of tus that is not spoken here")
         .problem(423, "Another request is at it")
         .problem(460, "The part does not have its checksum");
+    let list = route("listUploads", "Uploads of the client that have not become jobs, the newest first")
+        .takes(Query, "after", "Older than this one alone", text_of(JOB))
+        .takes(Query, "limit", "So many at the most", integer(1, Some(200)))
+        .json::<UploadsJson>(200, "A page of them");
     let part = |id, summary| of_upload(route(id, summary));
     let patch = |id| {
         part(id, "Appends a part")
@@ -110,6 +114,7 @@ fn parts() -> Vec<Described> {
     };
     vec![
         ("/uploads", HttpMethod::Options, options("uploadOptions").done()),
+        ("/uploads", HttpMethod::Get, list.done()),
         ("/uploads", HttpMethod::Post, create.done()),
         (
             "/uploads/{id}",

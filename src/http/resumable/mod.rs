@@ -4,6 +4,7 @@
 //! An upload lies at the node that began it, which is in its name. Any other node passes requests for it on: `pass.rs`.
 
 mod head;
+mod list;
 mod pass;
 mod told;
 
@@ -20,6 +21,7 @@ use starling_placement::journey::Timings;
 
 pub(super) use head::is_complete;
 use head::{Beginning, Dialect};
+pub(super) use list::{list, unfinished};
 pub(super) use pass::passed;
 
 use super::returnable::returnable;
@@ -65,7 +67,7 @@ pub(super) async fn create(node: &Arc<Node>, client: IpAddr, request: Request<In
         linger(&head, rest, &outcome);
     }
     let response = outcome.unwrap_or_else(|error| {
-        node.tell_refused((error.status().as_u16(), error.slug()), &error, &Timings::new(arrived));
+        tell_refused(node, &error, arrived);
         problem(&error)
     });
     told::in_dialect(dialect, response)
@@ -78,9 +80,10 @@ pub(super) async fn upload(
     id: &str,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let (head, body) = request.into_parts();
+    let (arrived, (head, body)) = (Instant::now(), request.into_parts());
     let dialect = Dialect::of(&head.headers).unwrap_or(Dialect::Tus);
     let call = Call::of(&head);
+    let brings = call.as_ref().map_or(head.method == Method::PATCH, |call| call.method == Method::PATCH);
     let admitted = match &call {
         Ok(call) if call.method == Method::PATCH => admit(node, client, &head, 0),
         _ => Ok(Admitted::free(caller::tag(node, client, &head.extensions))),
@@ -102,7 +105,18 @@ pub(super) async fn upload(
     if let Some(rest) = body_return.take_back() {
         linger(&head, rest, &outcome);
     }
-    told::in_dialect(dialect, outcome.unwrap_or_else(|error| problem(&error)))
+    let response = outcome.unwrap_or_else(|error| {
+        if brings {
+            tell_refused(node, &error, arrived);
+        }
+        problem(&error)
+    });
+    told::in_dialect(dialect, response)
+}
+
+/// What a client brought was refused: an event, where it was refused.
+fn tell_refused(node: &Node, error: &ApiError, arrived: Instant) {
+    node.tell_refused((error.status().as_u16(), error.slug()), error, &Timings::new(arrived));
 }
 
 /// What a request holds while its body comes.

@@ -4,6 +4,7 @@
 //! its method and its body's type; those of the protocols go along as they are.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -13,7 +14,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response};
 
-use super::{Call, answer, named};
+use super::{Call, answer, named, tell_refused};
 use crate::http::error::PartsError;
 use crate::http::respond::problem;
 use crate::http::returnable::ReturnableBody;
@@ -81,7 +82,8 @@ pub(in crate::http) async fn passed(
         Ok(admission) => admission,
         Err(error) => return problem(&error.into()),
     };
-    let (head, body) = request.into_parts();
+    let (arrived, (head, body)) = (Instant::now(), request.into_parts());
+    let brings = head.headers.get(&METHOD).is_some_and(|method| method == Method::PATCH.as_str());
     let answered = async {
         let method = head.headers.get(&METHOD).map(|method| Method::from_bytes(method.as_bytes()));
         let Some(Ok(method)) = method else {
@@ -99,6 +101,11 @@ pub(in crate::http) async fn passed(
         }
         answer(node, &Call::new(&method, headers)?, &id, body).await
     };
-    let response = answered.await.unwrap_or_else(|error| problem(&error));
+    let response = answered.await.unwrap_or_else(|error| {
+        if brings {
+            tell_refused(node, &error, arrived);
+        }
+        problem(&error)
+    });
     internal::proved(&admission, response).await
 }
