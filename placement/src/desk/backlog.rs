@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 /// How much work stands before a job that comes now: what two nodes compare before one hands a job to the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
-    /// Jobs here, running, waiting or promised, in thousandths of a job for each worker.
+    /// Jobs before it, running, waiting or promised, in thousandths of a job for each worker.
     pub jobs_per_worker_permille: u32,
-    /// Until a worker is free, by what was learned of such jobs; none before anything was.
+    /// Until a worker is free, by what was learned of such jobs; none before anything was, unless a worker is free now.
     pub wait_ms: Option<u32>,
 }
 

@@ -77,7 +77,7 @@ impl Desk {
 
     /// How long until a worker is free for one more job of this client: what is left of all that comes before it, shared out.
     /// Of the jobs of others that wait as many come before it as it is given turns between. `own`: a place that it holds
-    /// already.
+    /// already; places that were given later come after it.
     pub(super) fn wait(&self, now: Instant, client: ClientTag, own: Option<ReservationId>) -> Duration {
         self.wait_for(now, client, own, || self.usual(client, now).unwrap_or(USUAL_GUESS))
     }
@@ -123,17 +123,26 @@ impl Desk {
         clients.iter().map(|(client, _)| self.begins_in(&line, now, client)).max().unwrap_or_default()
     }
 
-    /// Whether one more job would be begun at once. `own`: a place that is not counted.
+    /// Whether one more job would be begun at once, or the one of this place.
     fn is_worker_free(&self, own: Option<ReservationId>) -> bool {
-        let is_held = own.is_some_and(|own| self.reservations.contains_key(&own));
-        let waiting = self.reservations.len() + self.queue.len() - usize::from(is_held);
-        self.running.len() + waiting < self.workers
+        self.running.len() + self.places_before(own).count() + self.queue.len() < self.workers
     }
 
-    /// All that waits and runs, and what it costs. `own`: a place that is not counted.
+    /// The places held for jobs on their way that come before one more, or before the job of this place: those that were given before
+    /// it. Did each count all others, three jobs that come to two idle workers would see two before them, and all would go elsewhere.
+    fn places_before(
+        &self,
+        own: Option<ReservationId>,
+    ) -> impl DoubleEndedIterator<Item = (&ReservationId, &ClientTag)> {
+        match own.filter(|own| self.reservations.contains_key(own)) {
+            Some(own) => self.reservations.range(..own),
+            None => self.reservations.range(..),
+        }
+    }
+
+    /// All that waits and runs before one more job, or before the one of this place; and what it costs.
     fn line(&self, now: Instant, own: Option<ReservationId>) -> Line {
-        let held = self.reservations.iter().filter(|(id, _)| Some(**id) != own);
-        let places: Tally = held.map(|(_, client)| *client).collect();
+        let places: Tally = self.places_before(own).map(|(_, client)| *client).collect();
         let mut waiting = places.clone();
         let jobs = self.queue.iter().map(|Waiting { job, .. }| {
             waiting.add(job.client);
@@ -176,13 +185,12 @@ impl Desk {
 
     /// How much work stands before a client's job that comes now, and holds this place already if it holds one.
     pub fn backlog(&self, now: Instant, client: ClientTag, own: Option<ReservationId>) -> Backlog {
-        let own = own.filter(|own| self.reservations.contains_key(own));
-        let waiting = self.reservations.len() + self.queue.len() - usize::from(own.is_some());
+        let waiting = self.places_before(own).count() + self.queue.len();
         let jobs = (waiting + self.running.len()) * 1000 / self.workers;
-        Backlog {
-            jobs_per_worker_permille: count(jobs),
-            wait_ms: self.speeds.service(now).map(|_| millis(self.begins_after(now, client, own))),
-        }
+        let wait = self.begins_after(now, client, own);
+        // Before anything was learned a wait is a guess, unless there is none.
+        let known = wait.is_zero() || self.speeds.service(now).is_some();
+        Backlog { jobs_per_worker_permille: count(jobs), wait_ms: known.then(|| millis(wait)) }
     }
 
     /// For how long others have to keep all workers before a job of this client gets one beyond them; none where a worker will be free

@@ -257,6 +257,34 @@ fn as_many_places_are_kept_for_jobs_at_peers_as_jobs_may_wait() {
     assert!(desk.away.is_empty());
 }
 
+/// Each of three jobs that came to two idle workers once saw the two others before it, and all went elsewhere.
+#[test]
+fn places_that_are_given_later_come_after_a_job() {
+    let (now, profile) = (start(), profile());
+    let mut desk = Desk::new(2, 8);
+    let deadline = now + 40 * SECOND;
+    let places = [1, 2, 3].map(|number: u64| {
+        let content = ContentId::of(&number.to_le_bytes());
+        let unseen = Unseen { client: ClientTag(number), content, profile: &profile, deadline };
+        desk.reserve_unseen(now, &unseen).unwrap().reservation
+    });
+    let before =
+        |desk: &Desk, place: usize| desk.backlog(now, ClientTag(place as u64), Some(places[place - 1]));
+    let told = |jobs: u32, wait_ms| Backlog { jobs_per_worker_permille: jobs * 500, wait_ms };
+    // Two begin at once, which is known before anything was learned; when the third does is a guess.
+    assert_eq!(before(&desk, 1), told(0, Some(0)));
+    assert_eq!(before(&desk, 2), told(1, Some(0)));
+    assert_eq!(before(&desk, 3), told(2, None));
+    assert_eq!(
+        desk.backlog(now, ClientTag(4), None),
+        told(3, None),
+        "one that comes now is after all of them"
+    );
+    // Which is put into the line first is begun first, though it got its place last.
+    desk.submit(now, places[2], job(3, 3, SECOND, deadline)).unwrap();
+    assert_eq!([1, 2].map(|place| before(&desk, place)), [told(1, Some(0)), told(2, None)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 

@@ -61,19 +61,29 @@ impl Round {
     }
 }
 
-/// Lets through peers that may be asked at the same time. Each that is asked keeps a place for its answer's way: where that is longer than
-/// the work, such places are more than the work itself, and queues are full of promises. So of these one is asked at a time.
-fn one_far() -> impl FnMut(&Candidate) -> bool {
-    let mut asked = false;
+/// Whether the offer's way to a peer and back takes longer than the work. Such a peer keeps a place for its answer's way, and so does this
+/// node: these places are more than the work itself, and queues that are full of promises refuse what they could do.
+fn is_far(peer: &Candidate) -> bool {
+    !peer.is_local() && peer.rtt.unwrap_or(RTT_UNKNOWN) > peer.work
+}
+
+/// Lets through, in turn, peers that may be asked at the same time, and this node: a far one is asked alone.
+fn company() -> impl FnMut(&Candidate) -> bool {
+    let (mut asked, mut alone) = (false, false);
     move |peer| {
-        let is_far = !peer.is_local() && peer.rtt.unwrap_or(RTT_UNKNOWN) > peer.work;
-        !is_far || !std::mem::replace(&mut asked, true)
+        if peer.is_local() {
+            return true;
+        }
+        let may = !alone && !(asked && is_far(peer));
+        alone |= may && is_far(peer);
+        asked |= may;
+        may
     }
 }
 
 /// Takes the next peers out of those that are left: as many as are asked at once, or one alone of which nothing is predicted.
 pub(super) fn take_few(open: &mut VecDeque<Candidate>, at_once: usize) -> Vec<Candidate> {
-    let mut may = one_far();
+    let mut may = company();
     let predicted = open.iter().take(at_once).take_while(|peer| peer.forecast.is_some() && may(peer)).count();
     open.drain(..predicted.max(1).min(open.len())).collect()
 }
@@ -127,11 +137,15 @@ impl<P: Ports> Attempts<'_, P> {
         };
         let may = |place: &usize| {
             let candidate = &open[*place];
-            local == Some(*place) || (may_be_asked(candidate, budget.left()) && is_worth(candidate))
+            // To ask while a job waits here anyway costs it nothing, but a far peer's place and this one's.
+            let is_later = local.is_some_and(|local| *place > local);
+            let is_in_vain = is_later && is_far(candidate);
+            local == Some(*place)
+                || (may_be_asked(candidate, budget.left()) && is_worth(candidate) && !is_in_vain)
         };
-        let mut one_far = one_far();
+        let mut company = company();
         let best: Vec<usize> =
-            (0..open.len()).filter(may).filter(|place| one_far(&open[*place])).take(at_once).collect();
+            (0..open.len()).filter(may).filter(|place| company(&open[*place])).take(at_once).collect();
         let places: Vec<usize> =
             best.iter().copied().filter(|place| local != Some(*place)).take(room).collect();
         let peers: Vec<Candidate> = places.iter().map(|place| open[*place].clone()).collect();

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use starling_overlay::{BootEpoch, Identity, LoadSample, NodeName, View};
 
-use super::ledger::Handed;
 use super::{Concern, Experience, wait};
 use crate::desk::Backlog;
 use crate::profile::ProfileName;
@@ -78,7 +77,8 @@ impl Situation<'_> {
     pub(super) fn wait_here(&self) -> Duration {
         match self.own.backlog.wait_ms {
             Some(ms) => Duration::from_millis(ms.into()),
-            None => wait::wait(&self.own.load, &Handed::default()),
+            // The load sample counts the job's own place.
+            None => wait::wait_behind(&self.own.load, self.own.backlog.jobs_per_worker_permille),
         }
     }
 }

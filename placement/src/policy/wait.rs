@@ -33,12 +33,29 @@ pub(super) fn wait(load: &LoadSample, handed: &Handed) -> Duration {
     }
     let (queued, running) = (u32::from(load.queued_jobs), u32::from(load.running_jobs));
     let shown = match load.backlog_ms {
-        // A worker was free when it was taken, or an older release says nothing. Of what runs, half is done on average.
-        0 => usual(load).saturating_mul(2 * queued + running) / 2 / workers,
+        // A worker was free when it was taken, or an older release says nothing.
+        0 => work_of(load, queued, running) / workers,
         ms => Duration::from_millis(ms.into()),
     };
     let gone = usual(load).saturating_mul(handed.ended) / workers;
     (shown + handed.work / workers).saturating_sub(gone).max(handed.busy_for)
+}
+
+/// How long a job waits for a worker on a node that has so many before it, in thousandths of a job for each worker, and does not know yet
+/// what they take.
+pub(super) fn wait_behind(load: &LoadSample, jobs_per_worker_permille: u32) -> Duration {
+    let workers = u32::from(load.workers.max(1));
+    let jobs = jobs_per_worker_permille.saturating_mul(workers) / 1000;
+    if jobs < workers {
+        return Duration::ZERO;
+    }
+    let running = u32::from(load.running_jobs).min(jobs);
+    work_of(load, jobs - running, running) / workers
+}
+
+/// What so many jobs take as jobs usually do there. Of what runs, half is done on average.
+fn work_of(load: &LoadSample, queued: u32, running: u32) -> Duration {
+    usual(load).saturating_mul(queued.saturating_mul(2).saturating_add(running)) / 2
 }
 
 /// Whether a node that says this of itself will hardly take a job that has this much time left; one that says nothing may. Rather

@@ -54,26 +54,31 @@ async fn the_earliest_takes_it_and_the_others_are_released_at_once() {
 
 /// A place that is kept for the way of an answer is kept from other jobs for longer than the work would take.
 #[tokio::test(start_paused = true)]
-async fn of_peers_whose_way_takes_longer_than_the_work_one_is_asked_at_a_time() {
-    let far = |places| {
-        let stage = stage(&["b", "c", "d"], 60_000, |script| {
-            script.places = places;
-            says(script, "b", 10 * MS, 9_000);
-            says(script, "c", 10 * MS, 9_000);
-            says(script, "d", 10 * MS, 0);
+async fn a_peer_whose_way_takes_longer_than_the_work_is_asked_alone_and_not_where_it_is_best_here() {
+    let offers = async |ranked: &[&'static str], places| {
+        let stage = stage(&["b", "c", "d", "e"], 60_000, |script| {
+            (script.ranked, script.places) = (ranked.to_vec(), places);
+            ["b", "c", "d", "e"].into_iter().for_each(|name| says(script, name, 10 * MS, 9_000));
         });
         for name in ["b", "c"] {
             stage.gossip(name, |member| member.rtt.as_mut().unwrap().mean = 2 * SECOND);
         }
-        stage
+        stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap();
+        let asked =
+            said(&stage).into_iter().filter_map(|what| what.strip_prefix("offer ").map(str::to_owned));
+        asked.map(|what| what[..1].to_owned()).collect::<String>()
     };
-    let stage = far(1);
-    assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "d's");
-    assert_eq!(said(&stage), ["offer b", "offer d", "send d", "release b"]);
+    assert_eq!(offers(&["b", "c", "d", "e", "a"], 1).await, "b", "no other beside it");
+    assert_eq!(offers(&["d", "b", "e", "c", "a"], 1).await, "de", "nor beside others");
+    assert_eq!(
+        offers(&["a", "b", "d", "c", "e"], 1).await,
+        "de",
+        "while it waits here near ones are asked alone"
+    );
+    assert_eq!(offers(&["a", "b", "c"], 1).await, "");
     // Nor where there is no place here: there it is the next round's turn.
-    let stage = far(0);
-    assert_eq!(stage.answer(stage.job("a", 40 * SECOND)).await.0.unwrap().object, "b's");
-    assert_eq!(said(&stage), ["offer b unseen at any rate", "send b"]);
+    assert_eq!(offers(&["b", "c", "d", "a"], 0).await, "b");
+    assert_eq!(offers(&["d", "b", "a"], 0).await, "d");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use starling_overlay::{Load, LoadSample};
 
+use crate::desk::Backlog;
 use crate::policy::testing::{Decider, demand, identity, member, profile, sample, view_of};
 use crate::policy::*;
 use crate::testing::start;
@@ -74,6 +75,25 @@ fn short_jobs_stay_and_long_ones_go_where_it_is_idle() {
     };
     let crossing: Vec<bool> = [1, 10, 100, 200, 1_000, 10_000].map(goes).to_vec();
     assert_eq!(crossing, [false, false, false, false, true, true]);
+}
+
+/// The load sample of this node has the place that the job itself holds.
+#[test]
+fn before_anything_was_learned_a_job_does_not_wait_for_itself() {
+    let now = start();
+    let mut decider = decider(0, &[("FRA", 1, sample(0, 1, 5 * SECOND))], now);
+    let wait_s = |decider: &mut Decider, jobs_before: u32, wait_ms| {
+        let load = LoadSample { running_jobs: 1, queued_jobs: 1, workers: 2, ..LoadSample::default() };
+        let backlog = Backlog { jobs_per_worker_permille: jobs_before * 500, wait_ms };
+        decider.own = OwnDesk { load: LoadSample { backlog_ms: 2_500, ..load }, backlog, service: None };
+        let ranked = decider.rank();
+        let here = ranked.iter().find(|candidate| candidate.is_local()).unwrap();
+        here.forecast.unwrap().wait.as_secs_f64()
+    };
+    assert_eq!(wait_s(&mut decider, 1, Some(0)), 0.0, "a worker is free");
+    assert_eq!(wait_s(&mut decider, 1, None), 0.0, "as an older port has it");
+    // A job that runs is half done, and one waits: 5 s each, on two workers.
+    assert_eq!(wait_s(&mut decider, 2, None), (2.5 + 5.0) / 2.0);
 }
 
 #[test]
