@@ -36,8 +36,20 @@ struct Group {
 pub(super) struct Market<'a> {
     trace: &'a Trace,
     groups: Vec<Group>,
+    /// Of each job what it is at each group, one after the other: the search goes through all of them again and again.
+    ways: Vec<Way>,
     bucket_s: f64,
     buckets: usize,
+}
+
+/// A job at a group of nodes. Seconds.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    work: f64,
+    /// There and back.
+    ways: f64,
+    /// When it could be there at the earliest.
+    ready: f64,
 }
 
 impl<'a> Market<'a> {
@@ -60,7 +72,14 @@ impl<'a> Market<'a> {
         }
         let (even_s, _) = trace.horizons();
         let buckets = buckets.max(1);
-        Self { trace, groups, bucket_s: (even_s / buckets as f64).max(1e-9), buckets }
+        let way = |job: &TraceJob, Group { node, .. }: &Group| Way {
+            work: job.work_s[*node],
+            ways: job.there_s[*node] + job.back_s[*node],
+            ready: job.arrival_s + job.there_s[*node],
+        };
+        let ways =
+            trace.jobs.iter().flat_map(|job| groups.iter().map(move |group| way(job, group))).collect();
+        Self { trace, groups, ways, bucket_s: (even_s / buckets as f64).max(1e-9), buckets }
     }
 
     /// Work that a group can do in a bucket, in seconds of a worker.
@@ -92,8 +111,12 @@ impl<'a> Market<'a> {
     /// for it.
     fn value_of_latencies(&self, prices: &[f64], used: &mut [f64], served: usize) -> f64 {
         let fixed = self.trace.fixed_s.iter().map(|latency| (*latency, None));
-        let mut paid: Vec<(f64, Option<(usize, f64)>)> =
-            self.trace.jobs.iter().map(|job| self.cheapest(job, prices)).chain(fixed).collect();
+        let mut paid: Vec<(f64, Option<(usize, f64)>)> = self
+            .ways
+            .chunks(self.groups.len().max(1))
+            .map(|ways| self.cheapest(ways, prices))
+            .chain(fixed)
+            .collect();
         if served == 0 {
             return 0.0;
         }
@@ -108,33 +131,39 @@ impl<'a> Market<'a> {
         paid.iter().map(|(pays, _)| pays).sum::<f64>() - self.worth(prices)
     }
 
-    /// What a job pays at the least, for which place among the prices, and how much time it takes there.
-    fn cheapest(&self, job: &TraceJob, prices: &[f64]) -> (f64, Option<(usize, f64)>) {
+    /// What a job with these ways pays at the least, for which place among the prices, and how much time it takes there.
+    fn cheapest(&self, ways: &[Way], prices: &[f64]) -> (f64, Option<(usize, f64)>) {
         let (mut least, mut at) = (f64::INFINITY, None);
-        for (number, group) in self.groups.iter().enumerate() {
-            let work = job.work_s[group.node];
-            let ways = job.there_s[group.node] + job.back_s[group.node];
-            let ready = job.arrival_s + job.there_s[group.node];
-            // The cheapest moment of a bucket is its first.
-            let cost = |bucket: usize| {
-                let waited = (bucket as f64 * self.bucket_s - ready).max(0.0);
-                // As `floor`, of what is not negative.
-                ways + work * (1.0 + ((waited / work) as u64) as f64)
-            };
+        for (number, Way { work, ways, ready }) in ways.iter().enumerate() {
             let row = &prices[number * self.buckets..(number + 1) * self.buckets];
-            for (bucket, price) in row.iter().enumerate().skip(self.bucket_of(ready)) {
-                let cost = cost(bucket);
+            let first = self.bucket_of(*ready);
+            // The cheapest moment of a bucket is its first. What it costs but for its price grows in steps, one for each time that the
+            // work takes; `next`: how long a job has waited at the next one.
+            let (mut cost, mut next) = (ways + work, *work);
+            let mut step = |bucket: usize| {
+                let waited = (bucket as f64 * self.bucket_s - ready).max(0.0);
+                if waited >= next {
+                    // As `floor`, of what is not negative.
+                    let times = ((waited / work) as u64) as f64;
+                    (cost, next) = (ways + work * (1.0 + times), work * (1.0 + times));
+                }
+                cost
+            };
+            let mut is_over = false;
+            for (bucket, price) in row.iter().enumerate().skip(first) {
+                let cost = step(bucket);
                 if cost >= least {
+                    is_over = true;
                     break;
                 }
                 let pays = cost + price * work;
                 if pays < least {
-                    (least, at) = (pays, Some((number * self.buckets + bucket, work)));
+                    (least, at) = (pays, Some((number * self.buckets + bucket, *work)));
                 }
             }
             // After the last bucket time is free.
-            if cost(self.buckets) < least {
-                (least, at) = (cost(self.buckets), None);
+            if !is_over && step(self.buckets) < least {
+                (least, at) = (step(self.buckets), None);
             }
         }
         (least, at)

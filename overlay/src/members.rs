@@ -1,6 +1,6 @@
 //! The table of members, as compact as it can be: a simulation holds 10^8 of these records.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -102,6 +102,40 @@ pub(crate) struct Members {
     near: usize,
     met: usize,
     digest: u64,
+    touched: Touched,
+}
+
+/// Which slots may have changed since that was last asked, a bit each: who shows the members again and again looks at these only.
+#[derive(Debug, Default)]
+struct Touched {
+    bits: RefCell<Vec<u64>>,
+    /// How often it was asked. Who was not the last one to ask looks at all of them.
+    asked: Cell<u64>,
+}
+
+impl Touched {
+    fn add(&mut self, slot: Slot) {
+        let (word, bit) = (slot as usize / 64, slot % 64);
+        let bits = self.bits.get_mut();
+        if word >= bits.len() {
+            bits.resize(word + 1, 0);
+        }
+        bits[word] |= 1 << bit;
+    }
+
+    fn take(&self, last: &mut u64, mut each: impl FnMut(Slot)) -> bool {
+        let is_last = self.asked.get() == *last;
+        for (word, bits) in self.bits.borrow_mut().iter_mut().enumerate() {
+            let mut left = std::mem::take(bits);
+            while is_last && left != 0 {
+                each(word as Slot * 64 + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+        *last = self.asked.get() + 1;
+        self.asked.set(*last);
+        is_last
+    }
 }
 
 impl Members {
@@ -119,6 +153,7 @@ impl Members {
             near: 0,
             met: 0,
             digest: 0,
+            touched: Touched::default(),
         }
     }
 
@@ -182,7 +217,14 @@ impl Members {
 
     /// For everything but identity and state, which [`Self::set`] changes.
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Peer> {
+        self.touched.add(slot);
         self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// Tells of each slot that may have changed since the one with this `last` was told, who keeps it and begins with 0. False, and
+    /// nothing is told, if somebody else was told meanwhile: then all may have changed. Who comes and goes changes nothing here.
+    pub fn touched(&self, last: &mut u64, each: impl FnMut(Slot)) -> bool {
+        self.touched.take(last, each)
     }
 
     pub fn by_key(&self, key: NodeKey) -> Option<&Peer> {
@@ -269,6 +311,7 @@ impl Members {
         self.count(&peer, true);
         let live = peer.is_live();
         self.slots[slot as usize] = Some(peer);
+        self.touched.add(slot);
         self.note_gone(slot, !live);
     }
 
@@ -285,6 +328,7 @@ impl Members {
         peer.identity = identity;
         self.count(&peer, true);
         self.slots[slot as usize] = Some(peer);
+        self.touched.add(slot);
     }
 
     /// It has answered this node.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::members::{Peer, Slot};
 use crate::{
-    ClusterIdentity, Convergence, Identity, Incarnation, LoadSample, MemberState, NodeName, Stats, Swim, Time,
+    ClusterIdentity, Convergence, Coordinate, Identity, Incarnation, LoadSample, MemberState, NodeName,
+    Stats, Swim, Time,
 };
 
 /// A consistent picture of the membership at one moment.
@@ -102,7 +103,7 @@ impl Rtt {
 impl View {
     /// What a state machine knows at a moment. `origin`: when its clock stood at [`Time::ZERO`].
     pub fn of(swim: &Swim, origin: Instant, at: Instant) -> Self {
-        Viewer::default().view(swim, origin, at)
+        Sight { swim, origin, at }.of(&by_name(swim))
     }
 
     /// This node and everyone else.
@@ -117,62 +118,181 @@ impl View {
     }
 }
 
-/// Makes pictures of one state machine, one after the other. The order of the members is worked out only when members have come or
-/// gone, and not for each change of a load or a round-trip time, of which there are many more.
+/// Makes pictures of one state machine, one after the other, and keeps the last one. What costs time is to go through all members, so the
+/// next picture is the last one with what has changed since: the order of the members is worked out only when members have come or
+/// gone, and a member is looked at only when something of it may have changed.
 #[derive(Debug, Default)]
 pub struct Viewer {
     /// The membership that `order` is of.
     version: Option<u64>,
-    /// All members, by name.
+    /// All members, by name, and where each slot is among them.
     order: Vec<Slot>,
+    row_of: Vec<u32>,
+    last: Option<Last>,
+    /// When it was last told which members may have changed, and which these were.
+    told: u64,
+    touched: Vec<Slot>,
+}
+
+/// The last picture, and what it was made of.
+#[derive(Debug)]
+struct Last {
+    view: Arc<View>,
+    origin: Instant,
+    coordinate: Coordinate,
+    /// Of each member whether its round-trip time was measured: the others move with this node's coordinate.
+    measured: Vec<bool>,
+}
+
+/// One state machine at a moment, and what its times are on the clock of those who look at pictures.
+#[derive(Clone, Copy)]
+struct Sight<'a> {
+    swim: &'a Swim,
+    origin: Instant,
+    at: Instant,
 }
 
 impl Viewer {
-    /// What it knows at a moment. `origin`: when its clock stood at [`Time::ZERO`].
-    pub fn view(&mut self, swim: &Swim, origin: Instant, at: Instant) -> View {
-        if self.version != Some(swim.membership_version()) || self.order.len() != swim.members().len() {
-            self.sort(swim);
-        }
-        let instant = |time: Time| origin + time.since(Time::ZERO);
-        let load = |load: Option<(LoadSample, Time)>| {
-            load.map(|(sample, taken)| Load { sample, taken: instant(taken) })
+    /// What it knows at a moment, shared with this viewer. `origin`: when its clock stood at [`Time::ZERO`].
+    pub fn view(&mut self, swim: &Swim, origin: Instant, at: Instant) -> Arc<View> {
+        let sight = Sight { swim, origin, at };
+        self.touched.clear();
+        let are_all = swim.members().touched(&mut self.told, |slot| self.touched.push(slot));
+        let is_same =
+            self.version == Some(swim.membership_version()) && self.order.len() == swim.members().len();
+        let last = self.last.take().filter(|last| is_same && are_all && last.origin == origin);
+        let last = match last {
+            Some(mut last) => {
+                self.renew(&mut last, sight);
+                last
+            }
+            None => {
+                self.sort(swim);
+                let measured = self.order.iter().map(|slot| is_measured(swim, *slot)).collect();
+                let view = Arc::new(sight.of(&self.order));
+                Last { view, origin, coordinate: *swim.coordinate(), measured }
+            }
         };
-        let local = Member {
-            identity: swim.identity().clone(),
-            state: swim.state(),
-            incarnation: swim.incarnation(),
-            rtt: None,
-            loss: None,
-            load: load(swim.load()),
-            damping: None,
-            heard_at: None,
-        };
-        let member = |peer: &Peer| Member {
-            identity: peer.identity.clone(),
-            state: peer.state,
-            incarnation: peer.incarnation,
-            rtt: swim.rtt_to(peer),
-            loss: peer.known.as_ref().and_then(|known| known.unanswered.part()),
-            load: load(peer.known.as_ref().and_then(|known| known.load)),
-            damping: swim.damping(peer).map(|(failures, until)| Damping { failures, until: instant(until) }),
-            heard_at: Some(peer.address()).filter(|address| *address != peer.identity.gossip),
-        };
-        let mut peers = Vec::with_capacity(self.order.len());
-        peers.extend(self.order.iter().filter_map(|slot| swim.members().get(*slot)).map(member));
         debug_assert!(
-            peers.is_sorted_by(|a, b| a.identity.name < b.identity.name),
+            last.view.peers.is_sorted_by(|a, b| a.identity.name < b.identity.name),
             "the order is the members'"
         );
-        let (cluster, converged) = (swim.cluster(), swim.converged());
-        View { at, local, peers, cluster, converged, stats: *swim.stats() }
+        Arc::clone(&self.last.insert(last).view)
+    }
+
+    /// The picture that it made last.
+    pub fn last(&self) -> Option<&Arc<View>> {
+        self.last.as_ref().map(|last| &last.view)
+    }
+
+    /// Makes the last picture one of now. Whoever still has it keeps it as it was.
+    fn renew(&self, last: &mut Last, sight: Sight<'_>) {
+        let swim = sight.swim;
+        let view = Arc::make_mut(&mut last.view);
+        view.at = sight.at;
+        sight.show_local(&mut view.local);
+        (view.cluster, view.converged, view.stats) = (swim.cluster(), swim.converged(), *swim.stats());
+        for slot in &self.touched {
+            let Some(peer) = swim.members().get(*slot) else { continue };
+            let row = self.row_of[*slot as usize] as usize;
+            last.measured[row] = peer.rtt().is_some();
+            sight.show(peer, &mut view.peers[row]);
+        }
+        if last.coordinate != *swim.coordinate() {
+            last.coordinate = *swim.coordinate();
+            for (row, member) in view.peers.iter_mut().enumerate().filter(|(row, _)| !last.measured[*row]) {
+                member.rtt = swim.members().get(self.order[row]).and_then(|peer| swim.rtt_to(peer));
+            }
+        }
+        // It ends by itself, with time.
+        if swim.knows_of_flaps() {
+            for (slot, member) in self.order.iter().zip(&mut view.peers) {
+                member.damping = swim.members().get(*slot).and_then(|peer| sight.damping(peer));
+            }
+        }
     }
 
     fn sort(&mut self, swim: &Swim) {
-        let mut named: Vec<_> =
-            swim.members().iter().map(|(slot, peer)| (&peer.identity.name, slot)).collect();
-        named.sort_unstable();
-        self.order.clear();
-        self.order.extend(named.into_iter().map(|(_, slot)| slot));
+        self.order = by_name(swim);
+        self.row_of.clear();
+        self.row_of.resize(swim.members().slots() as usize, 0);
+        for (row, slot) in (0..).zip(&self.order) {
+            self.row_of[*slot as usize] = row;
+        }
         self.version = Some(swim.membership_version());
     }
+}
+
+impl Sight<'_> {
+    fn of(self, order: &[Slot]) -> View {
+        let Self { swim, at, .. } = self;
+        let mut local = self.member(swim.identity().clone());
+        self.show_local(&mut local);
+        let mut peers = Vec::with_capacity(order.len());
+        peers.extend(order.iter().filter_map(|slot| swim.members().get(*slot)).map(|peer| {
+            let mut member = self.member(peer.identity.clone());
+            self.show(peer, &mut member);
+            member
+        }));
+        View { at, local, peers, cluster: swim.cluster(), converged: swim.converged(), stats: *swim.stats() }
+    }
+
+    /// One of whom nothing is known.
+    fn member(self, identity: Arc<Identity>) -> Member {
+        let (state, incarnation) = (self.swim.state(), self.swim.incarnation());
+        Member {
+            identity,
+            state,
+            incarnation,
+            rtt: None,
+            loss: None,
+            load: None,
+            damping: None,
+            heard_at: None,
+        }
+    }
+
+    fn show_local(self, member: &mut Member) {
+        let swim = self.swim;
+        if !Arc::ptr_eq(&member.identity, swim.identity()) {
+            member.identity = swim.identity().clone();
+        }
+        (member.state, member.incarnation) = (swim.state(), swim.incarnation());
+        member.load = self.load(swim.load());
+    }
+
+    fn show(self, peer: &Peer, member: &mut Member) {
+        if !Arc::ptr_eq(&member.identity, &peer.identity) {
+            member.identity = peer.identity.clone();
+        }
+        (member.state, member.incarnation) = (peer.state, peer.incarnation);
+        member.rtt = self.swim.rtt_to(peer);
+        member.loss = peer.known.as_ref().and_then(|known| known.unanswered.part());
+        member.load = self.load(peer.known.as_ref().and_then(|known| known.load));
+        member.damping = self.damping(peer);
+        member.heard_at = Some(peer.address()).filter(|address| *address != peer.identity.gossip);
+    }
+
+    fn instant(self, time: Time) -> Instant {
+        self.origin + time.since(Time::ZERO)
+    }
+
+    fn load(self, load: Option<(LoadSample, Time)>) -> Option<Load> {
+        load.map(|(sample, taken)| Load { sample, taken: self.instant(taken) })
+    }
+
+    fn damping(self, peer: &Peer) -> Option<Damping> {
+        let (failures, until) = self.swim.damping(peer)?;
+        Some(Damping { failures, until: self.instant(until) })
+    }
+}
+
+fn is_measured(swim: &Swim, slot: Slot) -> bool {
+    swim.members().get(slot).is_some_and(|peer| peer.rtt().is_some())
+}
+
+fn by_name(swim: &Swim) -> Vec<Slot> {
+    let mut named: Vec<_> = swim.members().iter().map(|(slot, peer)| (&peer.identity.name, slot)).collect();
+    named.sort_unstable();
+    named.into_iter().map(|(_, slot)| slot).collect()
 }

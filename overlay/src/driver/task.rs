@@ -94,7 +94,7 @@ impl Task {
         let origin = start.checked_sub(BEFORE).unwrap_or(start);
         let swim = Swim::new(&config, seed, Time::ZERO + (start - origin));
         let mut viewer = Viewer::default();
-        let view = watch::Sender::new(Arc::new(viewer.view(&swim, origin.into_std(), start.into_std())));
+        let view = watch::Sender::new(viewer.view(&swim, origin.into_std(), start.into_std()));
         Ok(Self {
             swim,
             socket,
@@ -342,7 +342,7 @@ impl Task {
         self.publish_at = None;
         self.published = (self.swim.membership_version(), self.swim.detail_version());
         let view = self.viewer.view(&self.swim, self.origin.into_std(), Instant::now().into_std());
-        self.view.send_replace(Arc::new(view));
+        self.view.send_replace(view);
     }
 }
 

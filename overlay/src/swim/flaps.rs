@@ -33,6 +33,10 @@ impl Flaps {
         self.0.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A member has failed, or was found to have started anew.
     pub fn failed(&mut self, key: NodeKey, now: Time, params: &Params) {
         if self.0.len() >= FLAPS_MAX && !self.0.contains_key(&key) {

@@ -194,12 +194,12 @@ impl Swim {
     pub(super) fn on_load(&mut self, slot: Slot, sample: LoadSample, age: Duration) -> bool {
         let now = self.now;
         let taken = Time::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
-        let Some(peer) = self.members.get_mut(slot) else { return false };
-        let known = peer.known_mut();
-        if known.load.is_some_and(|(old, at)| !sample.is_newer_than(&old) && now.since(at) < SEQ_TRUSTED) {
+        let known = self.members.get(slot).and_then(|peer| peer.known.as_ref()?.load);
+        if known.is_some_and(|(old, at)| !sample.is_newer_than(&old) && now.since(at) < SEQ_TRUSTED) {
             return false;
         }
-        known.load = Some((sample, taken));
+        let Some(peer) = self.members.get_mut(slot) else { return false };
+        peer.known_mut().load = Some((sample, taken));
         self.detail_version += 1;
         let Some(peer) = self.members.get(slot) else { return false };
         let own = peer.identity.zone == self.me.zone;

@@ -21,6 +21,8 @@ const MEDIAN_BESIDE_MEAN: f64 = 1.2533;
 #[derive(Debug, Default)]
 pub(super) struct Speeds {
     by_client: BTreeMap<ClientTag, Learned>,
+    /// That of most clients, worked out with each job that ends: it is asked for far more often.
+    speed: Option<Speed>,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,7 @@ impl Speeds {
         now: Instant,
     ) {
         self.book(client, now).learn(profile, work_pixels, took, now);
+        self.speed = self.speed_of_most();
     }
 
     /// Takes in a job that was ended at its deadline: see [`Book::learn_unfinished`].
@@ -60,6 +63,7 @@ impl Speeds {
         now: Instant,
     ) {
         self.book(client, now).learn_unfinished(profile, work_pixels, ran, part, now);
+        self.speed = self.speed_of_most();
     }
 
     fn book(&mut self, client: ClientTag, now: Instant) -> &mut Book {
@@ -120,7 +124,11 @@ impl Speeds {
     }
 
     /// Pixels of work a second, over all profiles: that of most clients.
-    pub(super) fn speed(&self) -> Option<Speed> {
+    pub(super) const fn speed(&self) -> Option<Speed> {
+        self.speed
+    }
+
+    fn speed_of_most(&self) -> Option<Speed> {
         let mut speeds: Vec<Speed> =
             self.by_client.values().filter_map(|learned| learned.book.speed()).collect();
         speeds.sort_by(|a, b| a.pixels_per_s.total_cmp(&b.pixels_per_s));

@@ -2,21 +2,22 @@
 
 use std::time::Instant;
 
-use starling_overlay::{MemberState, View};
+use starling_overlay::{Member, MemberState, View};
 
 use super::SAMPLE_AGE_MAX;
 
 /// How many pixels of work a second a worker of the peers does, as most of them say lately; none where none of them knows. A node tells
 /// of its own speed beside that: see [`crate::desk::Speed::beside`].
 pub fn usual_speed(view: &View, now: Instant) -> Option<f64> {
-    let loads = view
-        .peers
-        .iter()
-        .filter(|peer| peer.state == MemberState::Alive && !peer.identity.is_observer())
-        .filter_map(|peer| peer.load)
-        .filter(|load| now.saturating_duration_since(load.taken) <= SAMPLE_AGE_MAX);
-    let mut speeds: Vec<u32> =
-        loads.map(|load| load.sample.kilopixels_per_s).filter(|speed| *speed > 0).collect();
+    // Those that know of no speed, of whom there are many in the beginning, cost no look at what else they say.
+    let speed_of = |peer: &Member| {
+        let load = peer.load.filter(|load| load.sample.kilopixels_per_s > 0)?;
+        let is_fresh = now.saturating_duration_since(load.taken) <= SAMPLE_AGE_MAX;
+        let works = peer.state == MemberState::Alive && !peer.identity.is_observer();
+        (is_fresh && works).then_some(load.sample.kilopixels_per_s)
+    };
+    let mut speeds = Vec::with_capacity(view.peers.len());
+    speeds.extend(view.peers.iter().filter_map(speed_of));
     let middle = speeds.len().checked_sub(1)? / 2;
     let (_, middle, _) = speeds.select_nth_unstable(middle);
     Some(f64::from(*middle) * 1000.0)

@@ -1,8 +1,8 @@
 //! A node's workers: the real desk, and jobs that take their time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use super::node::SimNode;
 use crate::content::Key;
 use crate::desk::{Desk, Ending, Entry, Granted, JobId, JobSpec, Next, Over, ReservationId, Unseen};
 use crate::error::WorkError;
-use crate::journey::{self, clock};
+use crate::journey::{self, Life, clock};
 
 /// How often a job says how far it is, at the least.
 const STEP: Duration = Duration::from_millis(500);
@@ -44,13 +44,20 @@ pub(super) struct Task {
     gone: AtomicBool,
     cancelled: Notify,
     pub running: AtomicBool,
-    pub moved: Notify,
+    /// Told of each step, if anybody still wants its work.
+    life: Weak<Life>,
     reply: Mutex<Option<oneshot::Sender<Made>>>,
     /// The node whose request it is.
     pub requester: usize,
 }
 
 impl Task {
+    fn moves(&self) {
+        if let Some(life) = self.life.upgrade() {
+            life.moves();
+        }
+    }
+
     fn answer(&self, made: Made) {
         if let Some(reply) = self.reply.lock().take() {
             // A result for which no request waits is in the cache all the same.
@@ -154,7 +161,7 @@ impl SimNode {
         place: &Place,
         (spec, key): (JobSpec, Key),
         (seconds, limit): (f64, Instant),
-        requester: usize,
+        (requester, life): (usize, &Arc<Life>),
     ) -> Result<Ticket, WorkError> {
         let (tell, reply) = oneshot::channel();
         let task = Arc::new(Task {
@@ -165,7 +172,7 @@ impl SimNode {
             gone: AtomicBool::new(false),
             cancelled: Notify::new(),
             running: AtomicBool::new(false),
-            moved: Notify::new(),
+            life: Arc::downgrade(life),
             reply: Mutex::new(Some(tell)),
             requester,
         });
@@ -269,7 +276,7 @@ impl SimNode {
         let begun = clock::now();
         let _running = self.cluster.begins(self.index, task);
         task.running.store(true, Ordering::Relaxed);
-        task.moved.notify_one();
+        task.moves();
         let made = self.work_off(id, task).await;
         let ending = match &made {
             Ok(()) => Ending::Done,
@@ -320,7 +327,7 @@ impl SimNode {
                 *left
             };
             self.bench().desk.progress(id, Some(1.0 - left / task.seconds.max(1e-9)));
-            task.moved.notify_one();
+            task.moves();
         }
     }
 

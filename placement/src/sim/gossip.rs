@@ -13,17 +13,11 @@ use starling_overlay::{Identity, Input, LoadSample, Time, Timing, View, Viewer};
 /// How old a picture may be in which nothing but loads and round-trip times has changed: as the driver does.
 const DETAIL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A node's picture of the membership, and what it was made of.
-struct Picture {
-    view: Arc<View>,
-    versions: (u64, u64),
-}
-
-/// What a boot of a node has seen last, if it has looked.
+/// What a boot of a node has seen last, if it has looked, and the versions that this is of.
 #[derive(Default)]
 struct Seen {
-    picture: Option<Picture>,
     viewer: Viewer,
+    versions: (u64, u64),
 }
 
 /// The overlay of all nodes.
@@ -66,31 +60,26 @@ impl Gossip {
 
     /// What a node knows now; what it knew last, if it is down.
     pub fn view(&mut self, node: usize, now: Instant) -> Option<Arc<View>> {
-        let Seen { picture, viewer } = &mut self.seen_by[node];
-        let Some(swim) = self.world.node(node) else {
-            return picture.as_ref().map(|picture| Arc::clone(&picture.view));
+        let Seen { viewer, versions } = &mut self.seen_by[node];
+        let Some(swim) = self.world.node(node) else { return viewer.last().cloned() };
+        let new = (swim.membership_version(), swim.detail_version());
+        let is_new = |view: &&Arc<View>| {
+            *versions == new
+                || (versions.0 == new.0 && now.saturating_duration_since(view.at) < DETAIL_INTERVAL)
         };
-        let versions = (swim.membership_version(), swim.detail_version());
-        let is_new = |picture: &Picture| {
-            picture.versions == versions
-                || (picture.versions.0 == versions.0
-                    && now.saturating_duration_since(picture.view.at) < DETAIL_INTERVAL)
-        };
-        if let Some(picture) = picture.as_ref().filter(|picture| is_new(picture)) {
-            return Some(Arc::clone(&picture.view));
+        if let Some(view) = viewer.last().filter(is_new) {
+            return Some(Arc::clone(view));
         }
-        let view = Arc::new(viewer.view(swim, self.origin, now));
-        *picture = Some(Picture { view: Arc::clone(&view), versions });
-        Some(view)
+        *versions = new;
+        Some(viewer.view(swim, self.origin, now))
     }
 
     /// Who is there, as a node sees it now; loads and round-trip times in it may be older.
     pub fn members(&mut self, node: usize, now: Instant) -> Option<Arc<View>> {
         let version = self.world.node(node).map(starling_overlay::Swim::membership_version);
-        match &self.seen_by[node].picture {
-            Some(picture) if version.is_none_or(|version| version == picture.versions.0) => {
-                Some(Arc::clone(&picture.view))
-            }
+        let Seen { viewer, versions } = &self.seen_by[node];
+        match viewer.last() {
+            Some(view) if version.is_none_or(|version| version == versions.0) => Some(Arc::clone(view)),
             _ => self.view(node, now),
         }
     }

@@ -98,12 +98,7 @@ impl Work for SimNode {
         Ok(Pixels(job.input.pixels))
     }
 
-    async fn run(
-        &self,
-        job: &Job<Self>,
-        reservation: Option<Place>,
-        life: &Life,
-    ) -> Result<Object, WorkError> {
+    async fn run(&self, job: &Job<Self>, reservation: Option<Place>, _: &Life) -> Result<Object, WorkError> {
         let facts = self.probe(job).await?;
         let spec = JobSpec {
             client: job.client,
@@ -117,10 +112,12 @@ impl Work for SimNode {
             None => self.place(&spec, Entry::Booked, &job.key)?,
         };
         let work = (job.input.seconds, job.budget.limit());
-        let mut ticket = self.submit(&place, (spec, job.key.clone()), work, job.input.requester)?;
+        // The one that is given here: the worker tells it of its steps, and need not wake for that who waits for the end.
+        let life = self.journeys.lives.enter(&job.key);
+        let mut ticket = self.submit(&place, (spec, job.key.clone()), work, (job.input.requester, &life))?;
         drop(place);
         self.cluster.waits(job.input.requester, job.key.content);
-        made(&mut ticket, job.budget.limit(), life).await?;
+        made(&mut ticket, job.budget.limit()).await?;
         Ok(Self::cached(self, &job.key).expect("what was made is kept"))
     }
 
@@ -140,20 +137,11 @@ impl Work for SimNode {
     }
 }
 
-/// Waits for a job's end, and tells what moves meanwhile.
-async fn made(ticket: &mut Ticket, limit: Instant, life: &Life) -> Made {
-    let task = std::sync::Arc::clone(&ticket.task);
-    let mut over = std::pin::pin!(clock::sleep_until(limit));
-    loop {
-        tokio::select! {
-            biased;
-            made = &mut ticket.reply => return made.unwrap_or(Err(WorkError::TooLate)),
-            () = task.moved.notified() => {
-                if task.running.load(Ordering::Relaxed) {
-                    life.moves();
-                }
-            }
-            () = &mut over => return Err(WorkError::TooLate),
-        }
+/// Waits for a job's end.
+async fn made(ticket: &mut Ticket, limit: Instant) -> Made {
+    tokio::select! {
+        biased;
+        made = &mut ticket.reply => made.unwrap_or(Err(WorkError::TooLate)),
+        () = clock::sleep_until(limit) => Err(WorkError::TooLate),
     }
 }

@@ -8,6 +8,7 @@ mod membership;
 mod mixed;
 mod names;
 mod network;
+mod pictures;
 mod processes;
 mod silence;
 mod strangers;
