@@ -12,6 +12,7 @@ use super::trace::Trace;
 use crate::content::{ContentId, Key};
 use crate::journey::{Event, What};
 use crate::lease::Verdict;
+use crate::policy::Candidate;
 
 /// Rare states, and how often each was reached: what is never reached is not tested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,21 @@ pub(super) struct Rare {
     pub handed_on: u64,
     /// A home that said nothing.
     pub home_silent: u64,
+}
+
+/// An event as the trace has it.
+struct Told<'a>(&'a What);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of some twenty candidates all that is known of each made most of a trace's text, and its text most of what a trace costs. Another
+        // ranking has other names or other scores.
+        let What::Ranked { candidates, .. } = self.0 else { return write!(f, "{:?}", self.0) };
+        f.write_str("Ranked")?;
+        candidates.iter().try_for_each(|Candidate { identity, score, .. }| {
+            write!(f, " {}={:x}", identity.name, score.to_bits())
+        })
+    }
 }
 
 /// All that is written down.
@@ -93,7 +109,7 @@ impl Record {
 
     fn tell(&mut self, at: Duration, node: usize, Event { key, what }: &Event) {
         let content = &key.content;
-        self.note(at, node, format_args!("{}: {what:?}", content.short()));
+        self.note(at, node, format_args!("{}: {}", content.short(), Told(what)));
         match what {
             What::Joined | What::NotWaitedFor { .. } => self.check.waits(node, *content),
             What::HomeAsked { .. } => self.check.asked_home(node, *content),
