@@ -153,6 +153,8 @@ pub(super) struct Waiting {
     pub(super) job: JobSpec,
     /// From a peer that had it.
     pub(super) came_back: bool,
+    /// It was told to come when it came: it gives its place up for nobody.
+    pub(super) promised: bool,
 }
 
 /// What has become of the jobs of a desk since it was made.

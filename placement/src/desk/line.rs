@@ -65,10 +65,24 @@ impl Desk {
         self.reservations.len() + self.queue.len() >= self.queue_capacity + idle
     }
 
-    /// Which waiting job gives up its place for one more of this client, if one does: the last one of the client with the most.
+    /// Whether one more job that was told to come now may wait where there is no room for others. That it is kept out by such as came
+    /// without a promise would break it; so it waits beyond the queue's capacity. Promises are spread over the time that the queue takes,
+    /// so that few are due at once.
+    pub(super) fn has_room_for_promised(&self) -> bool {
+        self.promised_jobs() < self.queue_capacity
+    }
+
+    /// Jobs here that were told to come when they came, and wait or are on their way.
+    pub(super) fn promised_jobs(&self) -> usize {
+        let held = self.promised.iter().filter(|place| self.reservations.contains_key(place)).count();
+        held + self.queue.iter().filter(|waiting| waiting.promised).count()
+    }
+
+    /// Which waiting job gives up its place for one more of this client, if one does: the last one of the client with the most that
+    /// came without a promise.
     fn who_gives_way(&self, newcomer: ClientTag) -> Option<usize> {
         let client = gives_way(&self.waiting(), newcomer)?;
-        self.queue.iter().rposition(|waiting| waiting.job.client == client)
+        self.queue.iter().rposition(|waiting| waiting.job.client == client && !waiting.promised)
     }
 
     pub(super) fn take_who_gives_way(&mut self, newcomer: ClientTag) -> Option<Waiting> {

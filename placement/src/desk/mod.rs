@@ -59,6 +59,8 @@ pub struct Desk {
     reservations: BTreeMap<ReservationId, ClientTag>,
     /// Places whose jobs are with peers: they hold nothing, and are there again for a job that comes back.
     away: BTreeSet<ReservationId>,
+    /// Places for jobs that were told to come now, until they are submitted.
+    promised: BTreeSet<ReservationId>,
     turns: Turns,
     draining: bool,
     speeds: Speeds,
@@ -76,6 +78,8 @@ pub struct Occupancy {
     pub came_back: usize,
     /// Places held for jobs that are on their way.
     pub reserved: usize,
+    /// Of both those that were told to come when they came: as many as jobs may wait may be here beyond the queue's capacity.
+    pub promised: usize,
     /// Jobs with a worker.
     pub running: usize,
     /// Jobs that are with peers, and may come back.
@@ -113,6 +117,7 @@ impl Desk {
             running: Vec::new(),
             reservations: BTreeMap::new(),
             away: BTreeSet::new(),
+            promised: BTreeSet::new(),
             turns: Turns::default(),
             draining: false,
             speeds: Speeds::default(),
@@ -145,12 +150,12 @@ impl Desk {
         if left.is_zero() || estimate.service.is_some_and(|service| service > left) {
             return Err(late());
         }
-        if !self.has_room(job.client) {
+        let key = job.booking_key();
+        let booked = entry == Entry::Booked && self.bookings.is_due(now, &key);
+        if !self.has_room(job.client) && !(booked && self.has_room_for_promised()) {
             let retry_after = estimate.wait.max(RETRY_AFTER_MIN);
             return Err(Refusal::Full { waiting: self.waiting().all(), retry_after });
         }
-        let key = job.booking_key();
-        let booked = entry == Entry::Booked && self.bookings.is_due(now, &key);
         let standing = if booked { Standing::Booked } else { Standing::New };
         let wait_max = admission::wait_max(left, estimate.service, standing);
         let fits = if booked {
@@ -185,13 +190,16 @@ impl Desk {
 
     /// Whether it would be taken, and if so, whether because it was told to come now.
     fn admits_unseen(&mut self, now: Instant, job: &Unseen<'_>) -> Option<bool> {
-        if self.draining || !self.has_room(job.client) {
+        if self.draining {
             return None;
         }
         self.bookings.prune(now);
-        let key = (job.content, job.profile.clone());
+        let (key, has_room) = ((job.content, job.profile.clone()), self.has_room(job.client));
         if self.bookings.is_due(now, &key) {
-            return Some(true);
+            return (has_room || self.has_room_for_promised()).then_some(true);
+        }
+        if !has_room {
+            return None;
         }
         let cost = self.usual_cost(job.client, job.profile, now);
         let left = job.deadline.saturating_duration_since(now);
@@ -207,6 +215,9 @@ impl Desk {
         self.totals.cancelled += u64::from(displaced.is_some());
         let reservation = ReservationId(self.id());
         self.reservations.insert(reservation, client);
+        if booked {
+            self.promised.insert(reservation);
+        }
         let displaced = displaced.map(|waiting| (waiting.id, self.wait(now, waiting.job.client, None)));
         Granted { reservation, booked, displaced }
     }
@@ -215,6 +226,7 @@ impl Desk {
     pub fn release(&mut self, reservation: ReservationId) {
         self.reservations.remove(&reservation);
         self.away.remove(&reservation);
+        self.promised.remove(&reservation);
     }
 
     /// The job of this place is with a peer now. So it is no work here, and other jobs may take the room; should it come back, it is
@@ -235,6 +247,7 @@ impl Desk {
     ) -> Result<JobId, Refusal> {
         let is_here = self.reservations.remove(&reservation).is_some();
         let came_back = self.away.remove(&reservation);
+        let promised = self.promised.remove(&reservation);
         if self.draining {
             return Err(Refusal::Draining);
         }
@@ -250,7 +263,7 @@ impl Desk {
         }
         self.bookings.remove(&job.booking_key());
         let id = JobId(self.id());
-        self.queue.push_back(Waiting { id, job, came_back });
+        self.queue.push_back(Waiting { id, job, came_back, promised });
         Ok(id)
     }
 
@@ -401,6 +414,7 @@ impl Desk {
         Occupancy {
             queued: self.queue.len(),
             came_back: self.queue.iter().filter(|waiting| waiting.came_back).count(),
+            promised: self.promised_jobs(),
             reserved: self.reservations.len(),
             running: self.running.len(),
             away: self.away.len(),

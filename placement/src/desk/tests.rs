@@ -285,6 +285,30 @@ fn places_that_are_given_later_come_after_a_job() {
     assert_eq!([1, 2].map(|place| before(&desk, place)), [told(1, Some(0)), told(2, None)]);
 }
 
+#[test]
+fn who_comes_when_told_waits_beyond_the_capacity_and_gives_way_to_nobody() {
+    let World { mut desk, mut now, .. } = busy(1, 2);
+    let submit = |desk: &mut Desk, now, number| {
+        let (place, spec) = take(desk, now, number)?;
+        Some(desk.submit(now, place, spec).unwrap())
+    };
+    let [_, last] = [10, 11].map(|number| submit(&mut desk, now, number).unwrap());
+    let told = [12, 13, 14].map(|number| {
+        assert_eq!(submit(&mut desk, now, number), None);
+        let JobSpec { client, content, profile, work_pixels, .. } = job(0, number, SECOND, now);
+        desk.book(now, (client, content, &profile), Some(work_pixels), 60 * SECOND).unwrap()
+    });
+    now += told.into_iter().max().unwrap();
+    assert_eq!(submit(&mut desk, now, 15), None, "who was told nothing finds it full");
+    let came = [12, 13, 14].map(|number| submit(&mut desk, now, number).is_some());
+    assert_eq!(came, [true, true, false], "as many as jobs may wait");
+    assert_eq!((desk.occupancy().queued, desk.occupancy().promised), (4, 2));
+    desk.unbook(job(0, 14, SECOND, now).content, &profile());
+    let other = job(1, 20, SECOND, now + 60 * SECOND);
+    let granted = desk.reserve(now, &other, Entry::Booked).unwrap();
+    assert_eq!(granted.displaced.map(|(id, _)| id), Some(last), "the last one that came without a promise");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 

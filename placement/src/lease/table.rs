@@ -226,9 +226,9 @@ mod tests {
         }
     }
 
+    /// What another node hears that waits for a lease which ends so, and how long after that.
     #[expect(clippy::disallowed_methods, reason = "the test's own runtime")]
-    #[tokio::test(start_paused = true)]
-    async fn whoever_waits_is_told_as_soon_as_it_is_there() {
+    async fn told_of_an_end(holders: &[Lessee]) -> (Verdict, Duration) {
         let leases = std::sync::Arc::new(Leases::default());
         let (a, b) = (node("a", 1), node("b", 1));
         leases.claim(&key(), &a, MINUTE, clock::now(), |_| true);
@@ -236,8 +236,17 @@ mod tests {
         let waiting =
             tokio::spawn(async move { waiter.claim_or_wait(&key(), &b, MINUTE, MINUTE, |_| true).await });
         tokio::task::yield_now().await;
-        leases.end(key(), &a, vec![a.name.clone()], clock::now());
-        assert_eq!(waiting.await.unwrap(), Verdict::Held { holders: vec![a.name] });
+        let ended = clock::now();
+        leases.end(key(), &a, holders.iter().map(|holder| holder.name.clone()).collect(), ended);
+        (waiting.await.unwrap(), clock::now() - ended)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_is_told_as_soon_as_it_is_there_or_was_given_up() {
+        let a = node("a", 1);
+        let held = Verdict::Held { holders: vec![a.name.clone()] };
+        assert_eq!(told_of_an_end(&[a]).await, (held, Duration::ZERO));
+        assert_eq!(told_of_an_end(&[]).await, (Verdict::Yours, Duration::ZERO));
     }
 
     #[test]
@@ -253,6 +262,12 @@ mod tests {
             |index: u64| leases.claim(&key_of(&index.to_le_bytes()), &node("b", 1), MINUTE, now, |_| true);
         assert_eq!(claim(ENTRIES_MAX as u64 + 9), Verdict::Busy { by: node("a", 1).name });
         assert_eq!(claim(0), Verdict::Yours);
+        // Nor do results make it larger, for which no lease was given here.
+        for index in 0..10 {
+            let key = key_of(&(u64::MAX - index).to_le_bytes());
+            leases.end(key, &node("a", 1), vec![node("a", 1).name], now);
+        }
+        assert_eq!(leases.lock().len(), ENTRIES_MAX);
     }
 
     #[test]

@@ -258,6 +258,9 @@ impl SimNode {
     fn over(&self, id: JobId, over: Over) {
         let task = self.bench().tasks.remove(&id);
         if let Some(task) = task {
+            if matches!(over, Over::Overtaken(_)) {
+                self.cluster.overtaken(self.index, task.key.content);
+            }
             task.answer(Err(match over {
                 Over::Late => WorkError::TooLate,
                 Over::Overtaken(retry_after) => WorkError::Saturated { retry_after },

@@ -63,6 +63,24 @@ enum Run {
     Done { node: usize, since: Duration },
 }
 
+/// What a node told a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Promise {
+    made: Duration,
+    /// When it is to come.
+    due: Duration,
+}
+
+/// Requests to one node for one content.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    open: u32,
+    /// Whether one of them waited for work that another one began, or was taken.
+    waited: bool,
+    /// Whether one that was taken was overtaken in the line, until it could not be done in time any more.
+    overtaken: bool,
+}
+
 /// A request on its way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
@@ -72,8 +90,8 @@ pub(super) struct Open {
     /// When its video, or the announcement of it, was there.
     pub ready: Duration,
     pub deadline: Duration,
-    /// When it was told to come, if it was.
-    pub promised: Option<Duration>,
+    /// What it was told, if it was refused before.
+    pub promised: Option<Promise>,
 }
 
 /// All checkers, and what they know.
@@ -83,19 +101,21 @@ pub(super) struct Check {
     runs: BTreeMap<ContentId, Vec<Run>>,
     hedged: BTreeSet<ContentId>,
     asked_home: BTreeSet<(usize, ContentId)>,
-    waits: BTreeSet<(usize, ContentId)>,
+    /// Only of requests that are open.
+    alike: BTreeMap<(usize, ContentId), Alike>,
     /// When anything last went wrong anywhere, or still did.
     trouble: Option<Duration>,
     /// When each node was last stopped or leaving, or gone.
     held_up: BTreeMap<usize, Duration>,
-    /// For when each was made.
-    promises: BTreeMap<(usize, ContentId), Duration>,
+    /// When what runs at each node last stood still.
+    hung: BTreeMap<usize, Duration>,
+    promises: BTreeMap<(usize, ContentId), Promise>,
     /// By node.
     owners: BTreeMap<usize, BTreeMap<Key, usize>>,
     open: BTreeMap<u64, Open>,
     /// How many of them each node has.
     open_at: BTreeMap<usize, usize>,
-    /// Jobs take what they are predicted to take: then a promise is never broken.
+    /// Jobs take what they are predicted to take. What they take that none could predict no node can make up for.
     predictable: bool,
 }
 
@@ -129,6 +149,13 @@ impl Check {
         *last = until.max(*last);
     }
 
+    /// What runs at a node stands still until then.
+    pub fn hangs(&mut self, node: usize, until: Duration) {
+        self.troubled(until);
+        let last = self.hung.entry(node).or_default();
+        *last = until.max(*last);
+    }
+
     pub fn died(&mut self, node: usize, at: Duration) {
         self.held_up(node, at);
         self.promises.retain(|(of, _), _| *of != node);
@@ -141,6 +168,10 @@ impl Check {
 
     fn was_held_up(&self, node: usize, since: Duration) -> bool {
         self.held_up.get(&node).is_some_and(|until| *until >= since)
+    }
+
+    fn was_hung(&self, node: usize, since: Duration) -> bool {
+        self.hung.get(&node).is_some_and(|until| *until >= since)
     }
 
     /// A worker begins a content, for a request at another node perhaps.
@@ -192,11 +223,20 @@ impl Check {
     }
 
     pub fn waits(&mut self, node: usize, content: ContentId) {
-        self.waits.insert((node, content));
+        if let Some(alike) = self.alike.get_mut(&(node, content)) {
+            alike.waited = true;
+        }
     }
 
-    pub fn promised(&mut self, node: usize, key: &Key, due: Duration) {
-        self.promises.insert((node, key.content), due);
+    /// A job that waited at a node is given up there, since others had their turns before it.
+    pub fn overtaken(&mut self, node: usize, content: ContentId) {
+        if let Some(alike) = self.alike.get_mut(&(node, content)) {
+            alike.overtaken = true;
+        }
+    }
+
+    pub fn promised(&mut self, node: usize, key: &Key, (made, due): (Duration, Duration)) {
+        self.promises.insert((node, key.content), Promise { made, due });
     }
 
     pub fn owns(&mut self, node: usize, key: &Key) {
@@ -218,15 +258,24 @@ impl Check {
         // One that its own answer makes is for the next time.
         request.promised = self.promises.remove(&(request.node, request.content));
         *self.open_at.entry(request.node).or_default() += 1;
+        self.alike.entry((request.node, request.content)).or_default().open += 1;
         self.open.insert(number, request);
     }
 
-    fn closes(&mut self, number: u64) -> Option<Open> {
+    /// It is over; and what became of it and others for the same.
+    fn closes(&mut self, number: u64) -> Option<(Open, Alike)> {
         let open = self.open.remove(&number)?;
         if let Some(count) = self.open_at.get_mut(&open.node) {
             *count -= 1;
         }
-        Some(open)
+        let of = (open.node, open.content);
+        let alike = self.alike.get_mut(&of)?;
+        alike.open -= 1;
+        let alike = *alike;
+        if alike.open == 0 {
+            self.alike.remove(&of);
+        }
+        Some((open, alike))
     }
 
     /// Its video is there.
@@ -238,11 +287,11 @@ impl Check {
 
     /// A request was answered; whether it was told that there is no place for it.
     pub fn answered(&mut self, number: u64, at: Duration, is_refusal: bool) {
-        let Some(open) = self.closes(number) else {
+        let Some((open, alike)) = self.closes(number) else {
             self.violated(Rule::AnsweredOnce, at, format!("request {number} is answered once more"));
             return;
         };
-        let Open { node, content, arrived, ready, deadline, promised } = open;
+        let Open { node, arrived, ready, deadline, promised, .. } = open;
         if self.was_held_up(node, arrived) {
             return;
         }
@@ -257,24 +306,32 @@ impl Check {
         if !is_refusal {
             return;
         }
-        let has_waited = self.waits.contains(&(node, content));
-        if !has_waited && at > ready + REFUSED_WITHIN {
+        if !alike.waited && at > ready + REFUSED_WITHIN {
             let what =
                 format!("request {number} to node{}: refused after {:?}", node + 1, at.saturating_sub(ready));
             self.violated(Rule::RefusedSoon, at, what);
         }
-        let due = promised.filter(|due| (*due..=*due + PROMISE_LASTS).contains(&arrived));
-        // One that was taken, and overtaken in the line by others, was taken.
-        if due.is_some() && !has_waited && self.predictable && !self.is_troubled(arrived) {
-            let what =
-                format!("request {number} came back to node{} as it was told, and was refused", node + 1);
+        // Whatever it waited for meanwhile, and whatever went wrong elsewhere: who promises knows what else it takes on. What a node does
+        // not know is that it is going to be stopped itself, or what runs on it; and which clients come later, whose turns come before
+        // those of a client with more jobs.
+        let is_due = |promise: &Promise| (promise.due..=promise.due + PROMISE_LASTS).contains(&arrived);
+        let Some(Promise { made, due }) = promised.filter(is_due) else { return };
+        if self.predictable && !alike.overtaken && !self.was_held_up(node, made) && !self.was_hung(node, made)
+        {
+            let what = format!(
+                "request {number} came back to node{} as it was told at {:.3} s for {:.3} s, and was refused{}",
+                node + 1,
+                made.as_secs_f64(),
+                due.as_secs_f64(),
+                if alike.waited { " after it had waited" } else { "" }
+            );
             self.violated(Rule::PromiseKept, at, what);
         }
     }
 
     /// The node that was asked is gone, and the answer with it.
     pub fn broken(&mut self, number: u64, at: Duration) {
-        let Some(open) = self.closes(number) else { return };
+        let Some((open, _)) = self.closes(number) else { return };
         if !self.was_held_up(open.node, open.arrived) {
             let what = format!("request {number} has no answer, and node{} is well", open.node + 1);
             self.violated(Rule::AnsweredOnce, at, what);
@@ -295,12 +352,12 @@ impl Check {
         let open = self.open_at.get(&node.index).copied().unwrap_or_default();
         let places = setup.queue + idle;
         // They hold no place here, and come back to one beyond the queue's capacity if need be.
-        let elsewhere = stats.away + stats.came_back;
+        let elsewhere = stats.away + stats.came_back + stats.promised;
         let bounds = [
             (
                 "jobs and places in its queue",
                 stats.queued - stats.came_back + stats.reserved,
-                places + workers,
+                places + workers + stats.promised.min(setup.queue),
             ),
             ("jobs that run", stats.running, workers + 1),
             ("offers that it holds", node.offers.len(), places + workers),

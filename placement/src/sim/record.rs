@@ -34,6 +34,8 @@ pub(super) struct Rare {
     pub handed_on: u64,
     /// A home that said nothing.
     pub home_silent: u64,
+    /// A job that waited so long for its turn that it was given up.
+    pub overtaken: u64,
 }
 
 /// An event as the trace has it.
@@ -103,7 +105,8 @@ impl Record {
                 self.check.held_up(*node, at + *time);
             }
             Trouble::Partition { time, .. } | Trouble::Loss { time, .. } => self.check.troubled(at + *time),
-            Trouble::Hang { .. } | Trouble::Restart { .. } => {}
+            Trouble::Hang { node, time } => self.check.hangs(*node, at + *time),
+            Trouble::Restart { .. } => {}
         }
     }
 
@@ -159,11 +162,18 @@ impl Cluster {
         self.record().check.waits(node, content);
     }
 
+    /// A job that waited at a node is given up: others had their turns before it.
+    pub fn overtaken(&self, node: usize, content: ContentId) {
+        let mut record = self.record();
+        record.rare.overtaken += 1;
+        record.check.overtaken(node, content);
+    }
+
     /// A refused job was told when to come again.
     pub fn promised(&self, node: usize, key: &Key, after: Duration) {
         let at = self.elapsed();
         self.note(node, format_args!("{} may come in {after:?}", key.content.short()));
-        self.record().check.promised(node, key, at + after);
+        self.record().check.promised(node, key, (at, at + after));
     }
 
     /// A question of this node's has no answer.

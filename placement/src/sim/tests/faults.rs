@@ -85,6 +85,16 @@ fn rules_hold_whatever_goes_wrong_3() {
     rules_hold(3);
 }
 
+/// Promises are looked at where jobs take what they are predicted to take.
+#[test]
+fn promises_are_kept_whatever_goes_wrong_elsewhere() {
+    for seed in 1..=50 {
+        let mut setup = faulty(seed);
+        setup.workload.service_sigma = 0.1;
+        assert_eq!(told(&run(&setup)), "", "seed {seed}: {:?}", setup.mishaps);
+    }
+}
+
 /// Offers and hedges meet nodes that are stopped, or whose work stands still.
 fn crowded_and_held_up(seed: u64) -> Setup {
     let mut rng = StdRng::seed_from_u64(!seed);
