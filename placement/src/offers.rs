@@ -26,39 +26,85 @@ pub enum TakeError {
     Unknown,
 }
 
-/// Accepted offers (`O`) by id (`I`), each with the place that it holds (`P`); a place is given back by dropping it. How many are held is
-/// bounded by the places that there are. Clones are the same.
+/// Accepted offers (`O`) by id (`I`), each with the place that it holds (`P`) and its peer's (`W`) [`Seat`]; both are given back by
+/// dropping them. How many are held is bounded by the places that there are, and of each peer by its seats.
 #[derive(Debug)]
-pub struct Offers<I, O, P>(Table<I, O, P>);
+pub struct Offers<W: Ord, I, O, P> {
+    per_peer_max: u32,
+    held: Table<W, I, O, P>,
+    /// Seats taken. A peer without one is not there.
+    seats: Seats<W>,
+}
 
-type Table<I, O, P> = Arc<Mutex<BTreeMap<I, Held<O, P>>>>;
+type Table<W, I, O, P> = Arc<Mutex<BTreeMap<I, Held<W, O, P>>>>;
+type Seats<W> = Arc<Mutex<BTreeMap<W, u32>>>;
 
 #[derive(Debug)]
-struct Held<O, P> {
+struct Held<W: Ord, O, P> {
     offer: O,
     place: P,
+    seat: Seat<W>,
     accepted: Instant,
 }
 
-impl<I, O, P> Clone for Offers<I, O, P> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+/// One of the offers that a peer may have here at once, until it is dropped: when the offer is over, or its body is here.
+#[derive(Debug)]
+pub struct Seat<W: Ord> {
+    peer: W,
+    seats: Seats<W>,
+}
+
+impl<W: Ord> Drop for Seat<W> {
+    fn drop(&mut self) {
+        let mut seats = self.seats.lock();
+        if let Some(taken) = seats.get_mut(&self.peer) {
+            *taken -= 1;
+            if *taken == 0 {
+                seats.remove(&self.peer);
+            }
+        }
     }
 }
 
-impl<I, O, P> Default for Offers<I, O, P> {
-    fn default() -> Self {
-        Self(Arc::default())
+impl<W, I, O, P> Offers<W, I, O, P>
+where
+    W: Clone + Ord + Send + 'static,
+    I: Copy + Ord + Send + 'static,
+    O: Send + 'static,
+    P: Send + 'static,
+{
+    /// None yet. `per_peer_max`: those that one peer may have at once, see [`offers_per_peer_max`].
+    pub fn new(per_peer_max: u32) -> Self {
+        Self { per_peer_max, held: Arc::default(), seats: Arc::default() }
     }
-}
 
-impl<I: Copy + Ord + Send + 'static, O: Send + 'static, P: Send + 'static> Offers<I, O, P> {
+    /// A seat for one more offer of this peer; none if it has as many as it may.
+    pub fn enter(&self, peer: W) -> Option<Seat<W>> {
+        let mut seats = self.seats.lock();
+        let taken = seats.entry(peer.clone()).or_default();
+        if *taken >= self.per_peer_max {
+            return None;
+        }
+        *taken += 1;
+        Some(Seat { peer, seats: Arc::clone(&self.seats) })
+    }
+
+    /// Offers that one peer may have at once.
+    pub const fn per_peer_max(&self) -> u32 {
+        self.per_peer_max
+    }
+
     /// Holds `place` for `offer` until [`Self::take`], for [`ACCEPT_TIMEOUT`] at the longest. What is returned has to be driven: it
     /// ends then, and says which offer has expired, if this one has.
-    pub fn hold(&self, id: I, offer: O, place: P) -> impl Future<Output = Option<O>> + Send + use<I, O, P> {
+    pub fn hold(
+        &self,
+        id: I,
+        offer: O,
+        (place, seat): (P, Seat<W>),
+    ) -> impl Future<Output = Option<O>> + Send + use<W, I, O, P> {
         let accepted = clock::now();
-        self.0.lock().insert(id, Held { offer, place, accepted });
-        let table = Arc::clone(&self.0);
+        self.held.lock().insert(id, Held { offer, place, seat, accepted });
+        let table = Arc::clone(&self.held);
         async move {
             clock::sleep_until(accepted + ACCEPT_TIMEOUT).await;
             let expired = table.lock().remove(&id);
@@ -68,16 +114,16 @@ impl<I: Copy + Ord + Send + 'static, O: Send + 'static, P: Send + 'static> Offer
 
     /// The body does not come: the place is given back. False: no such offer is held.
     pub fn release(&self, id: I) -> bool {
-        let released = self.0.lock().remove(&id);
+        let released = self.held.lock().remove(&id);
         released.is_some()
     }
 
-    /// The offer and its place, once.
-    pub fn take(&self, id: I) -> Result<(O, P), TakeError> {
-        let held = self.0.lock().remove(&id);
+    /// The offer and what is held for it, once.
+    pub fn take(&self, id: I) -> Result<(O, (P, Seat<W>)), TakeError> {
+        let held = self.held.lock().remove(&id);
         match held {
             Some(held) if clock::now().saturating_duration_since(held.accepted) <= ACCEPT_TIMEOUT => {
-                Ok((held.offer, held.place))
+                Ok((held.offer, (held.place, held.seat)))
             }
             _ => Err(TakeError::Unknown),
         }
@@ -85,17 +131,17 @@ impl<I: Copy + Ord + Send + 'static, O: Send + 'static, P: Send + 'static> Offer
 
     /// How many are held.
     pub fn len(&self) -> usize {
-        self.0.lock().len()
+        self.held.lock().len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
+        self.held.lock().is_empty()
     }
 
     /// How many of those that are held are such.
     pub fn count(&self, is_such: impl Fn(&O) -> bool) -> usize {
-        self.0.lock().values().filter(|held| is_such(&held.offer)).count()
+        self.held.lock().values().filter(|held| is_such(&held.offer)).count()
     }
 }
 
@@ -113,9 +159,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_offer_is_taken_or_released_once_and_expires() {
-        let offers = Offers::default();
+        let offers = Offers::new(1);
         let place = Arc::new(());
-        let hold = |id| offers.hold(id, "offer", Arc::clone(&place));
+        let hold = |id| offers.hold(id, "offer", (Arc::clone(&place), offers.enter("peer").unwrap()));
         let taken = hold(1);
         assert_eq!((Arc::strong_count(&place), offers.len()), (2, 1));
         assert_eq!(offers.take(1).unwrap().0, "offer");
@@ -130,8 +176,39 @@ mod tests {
         let begun = clock::now();
         let expires = hold(3);
         assert_eq!(offers.count(|offer| *offer == "offer"), 1);
+        assert!(offers.enter("peer").is_none(), "its one seat is taken");
         assert_eq!((expires.await, clock::now() - begun), (Some("offer"), ACCEPT_TIMEOUT));
         assert_eq!(Arc::strong_count(&place), 1, "the place is free again");
         assert_eq!(offers.take(3).unwrap_err(), TakeError::Unknown);
+        assert!(offers.seats.lock().is_empty(), "who has no offer here leaves nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_offer_whose_end_nobody_has_seen_to_is_over_all_the_same() {
+        let offers = Offers::new(2);
+        let hold = |id| drop(offers.hold(id, (), ((), offers.enter("peer").unwrap())));
+        (hold(1), hold(2));
+        tokio::time::advance(ACCEPT_TIMEOUT).await;
+        assert!(offers.take(1).is_ok(), "just in time");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(offers.take(2).unwrap_err(), TakeError::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_has_its_seats_until_its_bodies_are_here() {
+        let offers = Offers::new(2);
+        let hold = |id, peer| drop(offers.hold(id, (), ((), offers.enter(peer).unwrap())));
+        hold(1, "a");
+        hold(2, "a");
+        assert!(offers.enter("a").is_none());
+        hold(3, "b");
+        let (_, (_, coming)) = offers.take(1).unwrap();
+        assert!(offers.enter("a").is_none(), "its body is on its way");
+        drop(coming);
+        hold(4, "a");
+        assert!(offers.enter("a").is_none());
+        assert!(offers.release(2));
+        assert!(offers.enter("a").is_some(), "and is not held");
+        assert_eq!((offers.len(), offers.seats.lock().get("a")), (2, Some(&1)));
     }
 }

@@ -10,10 +10,11 @@ use starling_placement::error::WorkError;
 use starling_placement::journey::{self, TimeBudget, Timings};
 use starling_placement::offers;
 
-use super::{ClientSlot, Facts, Input, Node, PeersJobError, RefusedOffer, Served};
+use super::{Facts, Input, Node, PeersJobError, RefusedOffer, Served};
 use crate::api::{Accepted, Offer, OfferId};
 use crate::config::NodeConfig;
 use crate::events::NodeEvent;
+use crate::offload::Seat;
 use crate::store::Key;
 use crate::trace;
 use crate::workers::Reservation;
@@ -44,18 +45,11 @@ impl Node {
         }
     }
 
-    fn place_for(
-        &self,
-        peer: IpAddr,
-        offer: &Offer,
-    ) -> Result<((Reservation, ClientSlot), Ready), RefusedOffer> {
+    fn place_for(&self, peer: IpAddr, offer: &Offer) -> Result<((Reservation, Seat), Ready), RefusedOffer> {
         if self.is_draining() || self.rests() {
             return Err(WorkError::Draining.into());
         }
-        let slot = self
-            .offerers
-            .enter(peer)
-            .ok_or_else(|| RefusedOffer::TooMany { max: offers_per_peer_max(&self.config) })?;
+        let seat = self.offers.enter(peer).map_err(|max| RefusedOffer::TooMany { max })?;
         let max = self.config.upload_bytes_max;
         if offer.bytes > max {
             return Err(RefusedOffer::TooLarge { max });
@@ -78,7 +72,7 @@ impl Node {
             backlog: offer.backlog,
         };
         let (place, ready) = self.pool.consider(&asked)?;
-        Ok(((place, slot), ready))
+        Ok(((place, seat), ready))
     }
 
     /// The job of an offer that was accepted does not come: its place is free again.
@@ -99,7 +93,7 @@ impl Node {
         B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (offer, (place, slot)) =
+        let (offer, (place, seat)) =
             self.offers.take(id).map_err(|error| PeersJobError::Offer { id, error })?;
         trace::identify(offer.client(), Some(offer.content));
         let profile = self.profile_by_recipe(&offer.profile, offer.recipe)?;
@@ -114,7 +108,7 @@ impl Node {
             .await
             .map_err(|_| WorkError::TooLate)??;
         // It has brought what it offered.
-        drop(slot);
+        drop(seat);
         life.waits();
         let facts = offer.info.clone().map(|info| Facts::new(Arc::new(info), &profile));
         let input = Input { upload: Arc::new(upload), profile };

@@ -87,9 +87,7 @@ pub struct Node {
     router: Router,
     authority: Arc<Authority>,
     peers: PeerClient,
-    offers: Offers<(Reservation, ClientSlot)>,
-    /// Whose offers are held.
-    offerers: Clients,
+    offers: Offers<Reservation>,
     journeys: Journeys<Object>,
     jobs: Arc<Jobs>,
     keepers: keepers::Keepers,

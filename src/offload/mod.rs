@@ -17,6 +17,6 @@ mod client;
 mod offers;
 
 pub use client::{Delivery, PeerClient, Relayed};
-pub use offers::{Offers, TakeError};
+pub use offers::{Offers, Seat, TakeError};
 pub use starling_placement::journey::Fault;
 pub use starling_placement::standing::{StandingStats, Standings};

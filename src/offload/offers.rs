@@ -1,28 +1,40 @@
 //! Offers that this node accepted: a place in its queue, held for a moment until the body comes.
 
+use std::net::IpAddr;
+
 use starling_placement::offers;
 pub use starling_placement::offers::TakeError;
 
 use crate::api::{Offer, OfferId};
+use crate::content::network_of;
 use crate::events::{Events, NodeEvent};
 use crate::trace;
+
+/// One of the offers that an address may have here at once.
+pub type Seat = offers::Seat<IpAddr>;
 
 /// Accepted offers by id, each with the place it holds (`P`); a place is given back by dropping it.
 #[derive(Debug)]
 pub struct Offers<P> {
-    held: offers::Offers<OfferId, Offer, P>,
+    /// Of each address, whatever names it gives itself.
+    held: offers::Offers<IpAddr, OfferId, Offer, P>,
     events: Events,
 }
 
 impl<P: Send + 'static> Offers<P> {
-    /// No offers yet. What becomes of them is told to `events`.
-    pub fn new(events: Events) -> Self {
-        Self { held: offers::Offers::default(), events }
+    /// No offers yet; `per_peer_max` of one address at once. What becomes of them is told to `events`.
+    pub fn new(per_peer_max: u32, events: Events) -> Self {
+        Self { held: offers::Offers::new(per_peer_max), events }
+    }
+
+    /// A seat for one more offer from this address; fails with how many it may have, if it has them.
+    pub fn enter(&self, peer: IpAddr) -> Result<Seat, u32> {
+        self.held.enter(network_of(peer)).ok_or_else(|| self.held.per_peer_max())
     }
 
     /// Holds `place` for `offer` until [`Self::take`], for [`offers::ACCEPT_TIMEOUT`] at the longest. How many are held is
     /// bounded by the places there are.
-    pub fn hold(&self, offer: Offer, place: P) -> OfferId {
+    pub fn hold(&self, offer: Offer, place: (P, Seat)) -> OfferId {
         let id = OfferId(rand::random());
         let (expiry, events) = (self.held.hold(id, offer, place), self.events.clone());
         // Ends by itself; if the node stops first, the runtime drops it.
@@ -40,8 +52,8 @@ impl<P: Send + 'static> Offers<P> {
         self.held.release(id)
     }
 
-    /// The offer and its place, once.
-    pub fn take(&self, id: OfferId) -> Result<(Offer, P), TakeError> {
+    /// The offer and what is held for it, once.
+    pub fn take(&self, id: OfferId) -> Result<(Offer, (P, Seat)), TakeError> {
         self.held.take(id)
     }
 }
@@ -67,11 +79,15 @@ mod tests {
             client: None,
             info: Some(MediaInfo::default()),
         };
-        let offers = Offers::new(Events::default());
+        let offers = Offers::new(1, Events::default());
         let place = Arc::new(());
-        let used = offers.hold(offer.clone(), Arc::clone(&place));
+        let address = |last| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+        let hold =
+            |offer, last| offers.hold(offer, (Arc::clone(&place), offers.enter(address(last)).unwrap()));
+        let used = hold(offer.clone(), 1);
+        assert_eq!(offers.enter(address(2)).unwrap_err(), 1, "a network of IPv6 addresses is one peer");
         assert!(offers.take(used).is_ok() && !offers.release(used));
-        let id = offers.hold(offer, Arc::clone(&place));
+        let id = hold(offer, 2);
         assert_eq!(Arc::strong_count(&place), 2);
         tokio::time::sleep(ACCEPT_TIMEOUT + std::time::Duration::from_millis(10)).await;
         assert_eq!(Arc::strong_count(&place), 1, "the place is free again");

@@ -22,6 +22,7 @@ use super::setup::Plant;
 use crate::content::Key;
 use crate::desk::{Ready, ReservationId};
 use crate::journey::{self, Event, Facts, Fault, Host, Journeys, Things, clock};
+use crate::offers::offers_per_peer_max;
 use crate::policy::{Avoided, Candidate, Policy, PolicyKind, Question, Router, usual_speed};
 use crate::standing::Standings;
 
@@ -133,7 +134,7 @@ impl SimNode {
             identity,
             journeys: Journeys::default(),
             standings: Standings::default(),
-            offers: Offers::default(),
+            offers: Offers::new(offers_per_peer_max(setup.queue as u32, setup.workers as u32)),
             offer_ids: AtomicU64::new(0),
             router: match setup.decider {
                 Decider::Central => cluster.router(),

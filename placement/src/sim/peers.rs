@@ -120,9 +120,8 @@ impl SimNode {
         if self.is_draining() {
             return Err(WorkError::Draining);
         }
-        if self.offers.count(|held| held.from == from) >= self.offers_per_peer_max() {
-            return Err(WorkError::Saturated { retry_after: Duration::from_secs(1) });
-        }
+        let seat =
+            self.offers.enter(from).ok_or(WorkError::Saturated { retry_after: Duration::from_secs(1) })?;
         let Proposal { key, client, facts, backlog, budget, .. } = proposal;
         let pixels = facts.map(|facts| facts.work_pixels());
         let asked = Asked {
@@ -135,7 +134,7 @@ impl SimNode {
         };
         let (granted, ready) = self.bench().desk.consider(clock::now(), &asked)?;
         let place = self.granted(granted, &key);
-        Ok(Yes { id: self.hold(Held { from, key, client, pixels }, place), ready })
+        Ok(Yes { id: self.hold(Held { key, client, pixels }, place, seat), ready })
     }
 
     /// Does a job whose offer was accepted and whose video is here.
@@ -238,8 +237,8 @@ impl Peers for SimNode {
             self.cluster.network.message(self.index, to).await;
             let node = self.there(to).await?;
             node.process.runs().await;
-            let held = match node.offers.take(accepted.id) {
-                Ok(held) => held,
+            let (held, (place, seat)) = match node.offers.take(accepted.id) {
+                Ok(taken) => taken,
                 Err(error) => {
                     self.cluster.network.message(to, self.index).await;
                     self.cluster.expired(to);
@@ -258,9 +257,11 @@ impl Peers for SimNode {
                     motion.moves(body, bytes as usize);
                 }) => {}
             }
+            // It has brought what it offered.
+            drop(seat);
             life.waits();
             let budget = TimeBudget::new(clock::now(), allowed);
-            let working = Box::pin(Arc::clone(&node).work_for_peer(held, job.input, budget));
+            let working = Box::pin(Arc::clone(&node).work_for_peer((held, place), job.input, budget));
             let delivered = self.answer_of(&node, working).await?;
             drop(owner);
             delivered.map_err(ended)
