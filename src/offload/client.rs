@@ -24,8 +24,7 @@ use starling_placement::standing::Standings;
 
 use crate::api::{
     AUTHENTICATION_INFO, Accepted, Claim, CopyAnswer, CopyQuestion, End, HEADER, JobAnswer, JobQuestion,
-    Offer, OfferEnd, OfferId, Problem, Progress, ProgressQuery, UploadQuestion, UploadsJson,
-    Verdict,
+    Offer, OfferEnd, OfferId, Problem, Progress, ProgressQuery, UploadQuestion, UploadsJson, Verdict,
 };
 use crate::auth::{Authority, Signed};
 use crate::body::{Body, full_body};
