@@ -5,22 +5,27 @@
 //! again when it changes.
 
 mod file;
+mod others;
 mod quota;
 mod scope;
 mod secret;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use hyper::header::HeaderMap;
 use parking_lot::RwLock;
+use starling_overlay::NodeName;
 
 pub use file::{NewToken, Stamp, TokenEntry, TokenFile, TokenFileError};
 pub use quota::{Charge, Ledger, Quota, QuotaError, Rate, RateError};
 pub use scope::{Scope, ScopeError, listed};
 pub use secret::{TokenHash, new_token, presented};
+
+use crate::api::TokenUse;
 
 /// Whom a node lets in.
 #[derive(Debug, Default)]
@@ -98,6 +103,10 @@ impl Grant {
         self.entry.scopes.contains(&Scope::Admin)
     }
 
+    fn is_bounded(&self) -> bool {
+        self.entry.quota != Quota::default()
+    }
+
     /// What it may have, and has had.
     pub const fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
@@ -134,6 +143,42 @@ impl Access {
         if let Some(known) = &self.known {
             known.write().stamp = stamp;
         }
+    }
+
+    /// Whether any token has a quota.
+    pub fn has_quotas(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.read().grants.iter().any(|grant| grant.is_bounded()))
+    }
+
+    /// What each token with a quota has used here; `jobs` of a token of this name have not come to their end.
+    pub fn used(&self, jobs: impl Fn(&str) -> usize) -> BTreeMap<String, TokenUse> {
+        let (grants, now) = (self.bounded(), Instant::now());
+        let used = |grant: Arc<Grant>| {
+            let name = grant.name().to_owned();
+            let used = grant.ledger.used(jobs(&name), now);
+            (name, used)
+        };
+        grants.into_iter().map(used).collect()
+    }
+
+    /// Another node, since this start of it, tells what tokens have used there. Of tokens that are not known here nothing is kept.
+    pub fn hear(&self, from: (&NodeName, u64), used: &BTreeMap<String, TokenUse>) {
+        let now = Instant::now();
+        for grant in self.bounded() {
+            if let Some(told) = used.get(grant.name()) {
+                grant.ledger.hear(from, *told, now);
+            }
+        }
+    }
+
+    /// Forgets what was heard of other nodes that are not there any more, by name and start.
+    pub fn keep_others(&self, is_there: &impl Fn(&NodeName, u64) -> bool) {
+        self.bounded().iter().for_each(|grant| grant.ledger.keep_others(is_there));
+    }
+
+    fn bounded(&self) -> Vec<Arc<Grant>> {
+        let known = self.known.as_ref().map(RwLock::read);
+        known.iter().flat_map(|known| &known.grants).filter(|grant| grant.is_bounded()).cloned().collect()
     }
 
     /// Whether a request may ask for what needs one of these scopes. None: no token is asked for.

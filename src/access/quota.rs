@@ -1,4 +1,5 @@
-//! How much a token may have: uploads and bytes in a time, and jobs at once. Each node counts what it takes itself.
+//! How much a token may have: uploads and bytes in a time, and jobs at once. Each node counts what it takes itself, and hears of what
+//! the others take (`others.rs`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 use bytesize::ByteSize;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+
+use super::others::{Others, at_once};
 
 /// Longest time of a rate.
 const PERIOD_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
@@ -117,7 +120,7 @@ mod rate {
 pub enum QuotaError {
     /// It has used up a rate.
     #[error(
-        "the token {token:?} has used up its {what}, {rate} at this node: try again in {} s",
+        "the token {token:?} has used up its {what}, {rate}: try again in {} s",
         after.as_secs_f64().ceil().max(1.0)
     )]
     UsedUp {
@@ -132,7 +135,7 @@ pub enum QuotaError {
     },
     /// It has as many uploads and jobs as it may.
     #[error(
-        "the token {token:?} has {max} uploads and jobs under way at this node, and no more may: wait until one is done"
+        "the token {token:?} has {max} uploads and jobs under way, and no more may: wait until one is done"
     )]
     TooManyJobs {
         /// The token's name.
@@ -155,25 +158,26 @@ pub enum QuotaError {
 
 /// What is left of a rate. It may be less than nothing: a body whose length was not announced is paid for afterwards.
 #[derive(Debug)]
-struct Bucket {
+pub(super) struct Bucket {
     rate: Rate,
     left: f64,
+    /// Taken here since the beginning.
+    spent: f64,
     at: Instant,
 }
 
 impl Bucket {
     fn new(rate: Rate, now: Instant) -> Self {
-        Self { rate, left: rate.amount as f64, at: now }
+        Self { rate, left: rate.amount as f64, spent: 0.0, at: now }
     }
 
     /// Takes so much, if there is that much and at least something; else when there will be.
     fn take(&mut self, amount: u64, now: Instant) -> Result<(), Duration> {
-        let per_s = self.rate.amount as f64 / self.rate.per.as_secs_f64();
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * per_s;
-        (self.left, self.at) = ((self.left + gained).min(self.rate.amount as f64), now);
+        let per_s = self.refill(now);
         let needs = amount.max(1) as f64;
         if self.left >= needs {
             self.left -= amount as f64;
+            self.spent += amount as f64;
             return Ok(());
         }
         Err(Duration::try_from_secs_f64((needs - self.left) / per_s).unwrap_or(PERIOD_MAX))
@@ -182,6 +186,40 @@ impl Bucket {
     /// What was taken was really this much.
     fn settle(&mut self, taken: u64, really: u64) {
         self.left = (self.left + taken as f64 - really as f64).min(self.rate.amount as f64);
+        self.spent += really as f64 - taken as f64;
+    }
+
+    /// What has come back until now; how much comes back in a second.
+    fn refill(&mut self, now: Instant) -> f64 {
+        let per_s = self.rate.amount as f64 / self.rate.per.as_secs_f64();
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * per_s;
+        (self.left, self.at) = ((self.left + gained).min(self.rate.amount as f64), now);
+        per_s
+    }
+
+    /// What was taken here.
+    pub(super) const fn spent(&self) -> f64 {
+        self.spent
+    }
+
+    /// What lacks of all that there may be.
+    pub(super) fn lacking(&mut self, now: Instant) -> f64 {
+        self.refill(now);
+        self.rate.amount as f64 - self.left
+    }
+
+    /// So much was taken at another node. No more than all of the rate is owed for it.
+    pub(super) fn used_elsewhere(&mut self, amount: f64, now: Instant) {
+        self.refill(now);
+        let all = self.rate.amount as f64;
+        self.left = (self.left - amount).clamp((-all).min(self.left), all);
+    }
+
+    /// So much lacks at least.
+    pub(super) fn has_at_most_lacking(&mut self, lacking: f64, now: Instant) {
+        self.refill(now);
+        let all = self.rate.amount as f64;
+        self.left = self.left.min((all - lacking).max(-all));
     }
 }
 
@@ -189,14 +227,16 @@ impl Bucket {
 #[derive(Debug)]
 pub struct Ledger {
     quota: Quota,
-    used: Mutex<Used>,
+    pub(super) used: Mutex<Used>,
 }
 
 #[derive(Debug)]
-struct Used {
-    uploads: Option<Bucket>,
-    bytes: Option<Bucket>,
-    under_way: u32,
+pub(super) struct Used {
+    pub(super) uploads: Option<Bucket>,
+    pub(super) bytes: Option<Bucket>,
+    pub(super) under_way: u32,
+    /// At the other nodes.
+    pub(super) others: Others,
 }
 
 /// An upload that was let in, until it is over: then its bytes are settled, and its place is free.
@@ -211,7 +251,8 @@ impl Ledger {
     /// Of nothing used yet.
     pub fn new(quota: Quota, now: Instant) -> Self {
         let bucket = |rate: Option<Rate>| rate.map(|rate| Bucket::new(rate, now));
-        let used = Used { uploads: bucket(quota.uploads), bytes: bucket(quota.bytes), under_way: 0 };
+        let (uploads, bytes) = (bucket(quota.uploads), bucket(quota.bytes));
+        let used = Used { uploads, bytes, under_way: 0, others: Others::default() };
         Self { quota, used: Mutex::new(used) }
     }
 
@@ -220,7 +261,7 @@ impl Ledger {
         &self.quota
     }
 
-    /// Lets in a request with so many bytes, where that is known, that counts for so many uploads; `jobs` of the token have not come to their end. `received` is what of
+    /// Lets in a request with so many bytes, where that is known, that counts for so many uploads; `jobs` of the token have not come to their end here. `received` is what of
     /// its body will have come.
     pub fn enter(
         self: &Arc<Self>,
@@ -231,7 +272,7 @@ impl Ledger {
     ) -> Result<Charge, QuotaError> {
         let (token, mut used) = (|| token.to_owned(), self.used.lock());
         if let Some(max) = self.quota.jobs
-            && used.under_way as usize + jobs >= max as usize
+            && used.under_way as usize + jobs + at_once(&used.others) >= max as usize
         {
             return Err(QuotaError::TooManyJobs { token: token(), max });
         }
@@ -242,7 +283,7 @@ impl Ledger {
             return Err(QuotaError::Never { token: token(), rate });
         }
         let used_up = |what, rate, after| QuotaError::UsedUp { token: token(), what, rate, after };
-        let Used { uploads, bytes: sent, under_way } = &mut *used;
+        let Used { uploads, bytes: sent, under_way, .. } = &mut *used;
         let mut uploads = uploads.as_mut().filter(|_| count > 0);
         if let Some(bucket) = &mut uploads {
             bucket.take(count, now).map_err(|after| used_up("uploads", bucket.rate, after))?;

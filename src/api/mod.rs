@@ -1,7 +1,7 @@
 //! What travels between processes: documents and headers that server, clients and peers read and write alike.
 //!
 //! - for clients: [`JobJson`], [`Problem`], [`MembersJson`], [`ProfilesJson`], [`FilesJson`], [`HEADER`], and what downloads are called;
-//! - between nodes: [`Offer`], [`OfferEnd`], [`Claim`], [`End`], [`JobQuestion`], [`CopyQuestion`] and their answers. A node that refuses, or whose work ended without a result, says
+//! - between nodes: [`Offer`], [`OfferEnd`], [`Claim`], [`End`], [`JobQuestion`], [`CopyQuestion`] and their answers, [`QuotasUsed`]. A node that refuses, or whose work ended without a result, says
 //!   so in [`Problem::ended`]: a code and its figures.
 
 mod copies;
@@ -15,6 +15,7 @@ mod offers;
 mod policy;
 mod problem;
 mod profiles;
+mod quotas;
 mod uploads;
 mod webhooks;
 mod work;
@@ -33,6 +34,7 @@ pub use offers::{ACCEPT_TIMEOUT, Accepted, Offer, OfferEnd, OfferId, OfferIdErro
 pub use policy::{PolicyChange, PolicyJson};
 pub use problem::{PROBLEM_TYPE_BASE, Problem, wait_seconds};
 pub use profiles::{ProfileJson, ProfilesJson};
+pub use quotas::{QuotasUsed, TOKENS_TOLD_MAX, TokenUse};
 pub use starling_placement::journey::Progress;
 pub use starling_placement::lease::Verdict;
 pub use uploads::{UploadJson, UploadQuestion, UploadsJson};

@@ -18,7 +18,7 @@ use super::respond::{json, problem, problem_of, set_header};
 use super::{ApiError, Body, full_body, jobs, objects, request};
 use crate::api::{
     AUTHENTICATION_INFO, Claim, CopyQuestion, End, HEADER, JobQuestion, Offer, OfferEnd, OfferId, Problem,
-    ProgressQuery,
+    ProgressQuery, QuotasUsed,
 };
 use crate::auth::{Admission, AuthError};
 use crate::content::ContentId;
@@ -92,6 +92,15 @@ pub(super) async fn claim(node: &Arc<Node>, request: Request<Incoming>) -> Respo
 pub(super) async fn end(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
     exchange(node, request, async |end: End| {
         node.end_lease(end);
+        Ok(())
+    })
+    .await
+}
+
+/// `POST /internal/quotas`: what clients' tokens have used at another node.
+pub(super) async fn quotas(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
+    exchange(node, request, async |word: QuotasUsed| {
+        node.hear_quotas(&word);
         Ok(())
     })
     .await

@@ -116,6 +116,7 @@ async fn between(
         (Id::Progress, _) => internal::progress(node, request).await,
         (Id::Copies, _) => internal::copies(node, request).await,
         (Id::Unfinished, _) => resumable::unfinished(node, request).await,
+        (Id::Quotas, _) => internal::quotas(node, request).await,
         (Id::WorkSet, _) => work::set(node, client, request).await,
         (Id::WorkShow, _) => work::show(node, client, request).await,
         (Id::PolicySet, _) => policy::set(node, client, request).await,

@@ -10,7 +10,7 @@ use crate::trace::{Scope, SpanKind, Underway};
 /// First parts of the paths that spans tell; of others only the method is told, for they are what clients make up.
 const TOLD: [&str; 4] = ["upload", "jobs", "uploads", "objects"];
 /// Asked again and again while work goes on: to tell of them would say nothing.
-const POLLS: [&str; 3] = ["/internal/progress", "/internal/leases", "/internal/copies"];
+const POLLS: [&str; 4] = ["/internal/progress", "/internal/leases", "/internal/copies", "/internal/quotas"];
 
 /// A request begins; none where nobody keeps its span.
 pub(super) fn begin(scope: &Scope, request: &Request<Incoming>) -> Option<Underway> {

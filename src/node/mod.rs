@@ -18,6 +18,7 @@ mod listeners;
 mod load;
 mod policy;
 mod ports;
+mod quotas;
 mod several;
 mod start;
 mod transcode;

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
 use super::{
-    Clients, Listeners, Node, dashboard, incoming, jobs, keepers, listener_at, load, tell_of_membership,
-    uploads, work,
+    Clients, Listeners, Node, dashboard, incoming, jobs, keepers, listener_at, load, quotas,
+    tell_of_membership, uploads, work,
 };
 use crate::auth::{Authority, ResultTokens};
 use crate::config::{Advertise, NodeConfig, SandboxMode};
@@ -224,6 +224,7 @@ async fn begin(node: &Arc<Node>, tasks: &mut JoinSet<()>) -> Result<(), StartErr
     uploads::begin(node, tasks).await?;
     keepers::begin(node, tasks);
     tasks.spawn(work::hand_over_while_draining(Arc::clone(node)));
+    tasks.spawn(quotas::tell_regularly(Arc::clone(node)));
     tasks.spawn(load::publish_regularly(Arc::clone(node)));
     tasks.spawn(incoming::measure_regularly(Arc::clone(node)));
     tasks.spawn(dashboard::read_regularly(Arc::clone(node)));

@@ -24,7 +24,8 @@ use starling_placement::standing::Standings;
 
 use crate::api::{
     AUTHENTICATION_INFO, Accepted, Claim, CopyAnswer, CopyQuestion, End, HEADER, JobAnswer, JobQuestion,
-    Offer, OfferEnd, OfferId, Problem, Progress, ProgressQuery, UploadQuestion, UploadsJson, Verdict,
+    Offer, OfferEnd, OfferId, Problem, Progress, ProgressQuery, QuotasUsed, UploadQuestion, UploadsJson,
+    Verdict,
 };
 use crate::auth::{Authority, Signed};
 use crate::body::{Body, full_body};
@@ -46,6 +47,8 @@ const TOLD_CHARS_MAX: usize = 200;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest small answer (an acceptance, a problem, a page of jobs) that is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Longest that a word takes which is said again anyway: others wait for it.
+const TELL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The head of a result on its way, proved to come from a member where there is a key.
 #[derive(Debug)]
@@ -195,6 +198,11 @@ impl PeerClient {
         question: &UploadQuestion,
     ) -> Result<UploadsJson, PeerError> {
         self.question(peer, "/internal/unfinished", question, PROGRESS_TIMEOUT_MAX).await
+    }
+
+    /// Tells a peer what tokens have used here. Nothing is held against one that does not answer: it is told again.
+    pub async fn tell_quotas(&self, peer: &Identity, word: &QuotasUsed) -> Result<(), PeerError> {
+        self.question(peer, "/internal/quotas", word, TELL_TIMEOUT).await
     }
 
     /// Sends a small document and reads the small answer; takes note of a peer that can't be reached.

@@ -167,7 +167,64 @@ async fn a_quota_ends_and_says_when_there_is_more() {
     refused.assert_problem(429, "quota-used-up");
     let after: u64 = refused.header("retry-after").parse().unwrap();
     assert!((80_000..=86_400).contains(&after), "{after}");
-    assert!(refused.json()["detail"].as_str().unwrap().contains("uploads, 1/d at this node"), "{refused:?}");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("uploads, 1/d: try again"), "{refused:?}");
+}
+
+/// An upload that is no video: it counts as well.
+async fn send(node: &Node, token: &str) -> Answer {
+    ask(node, Method::POST, "/upload", Some(token), "x".into()).await
+}
+
+/// Waits until a node has heard of what is used elsewhere.
+async fn heard(node: &Node, mark: usize) {
+    node.logged_since(mark, "what tokens have used elsewhere", |_| true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_holds_for_the_cluster_also_when_a_node_starts_again() {
+    let files = Files::new();
+    let token = files.token(&["--name", "ci", "--scope", "upload", "--uploads", "3/d"]);
+    let busy = files.token(&["--name", "busy", "--scope", "upload", "--jobs", "1"]);
+    let start = |name: &str, seed: Option<&str>| {
+        let mut options = files.node(name);
+        options.log = Some("starling=debug");
+        options.join.extend(seed.map(str::to_owned));
+        Node::start(options)
+    };
+    let node1 = start("node1", None);
+    let mut node2 = start("node2", Some(&node1.gossip));
+    for node in [&node1, &node2] {
+        node.logged("converged", |line| line["members"] == 2).await;
+    }
+    let mark = node2.mark();
+    for _ in 0..3 {
+        send(&node1, &token).await.assert_problem(415, "not-a-video");
+    }
+    heard(&node2, mark).await;
+    let mut taken = 0;
+    while send(&node2, &token).await.status != StatusCode::TOO_MANY_REQUESTS {
+        taken += 1;
+    }
+    assert!(taken < 3, "three would be as many as if nothing were used at node1");
+    send(&node1, &token).await.assert_problem(429, "quota-used-up");
+    // A job that waits at one node is one at the other, too.
+    let mark = node2.mark();
+    let job = ask(&node1, Method::POST, "/jobs", Some(&busy), Clip::long(970).make()).await;
+    assert_eq!(job.status, StatusCode::ACCEPTED, "{job:?}");
+    node1.pause_ffmpeg().await;
+    heard(&node2, mark).await;
+    eventually("node2 knows of the job", async || {
+        let told = send(&node2, &busy).await.json();
+        told["detail"].as_str().unwrap().contains("has 1 uploads and jobs under way")
+    })
+    .await;
+    // Started again, it is told what is left.
+    node2.kill_and_restart();
+    heard(&node2, 0).await;
+    for token in [&token, &busy] {
+        send(&node2, token).await.assert_problem(429, "quota-used-up");
+    }
+    node1.resume_ffmpeg();
 }
 
 #[test]
