@@ -74,7 +74,7 @@ fn company() -> impl FnMut(&Candidate) -> bool {
         if peer.is_local() {
             return true;
         }
-        let may = !alone && !(asked && is_far(peer));
+        let may = !(alone || asked && is_far(peer));
         alone |= may && is_far(peer);
         asked |= may;
         may
