@@ -161,17 +161,14 @@ impl Viewer {
         let is_same =
             self.version == Some(swim.membership_version()) && self.order.len() == swim.members().len();
         let last = self.last.take().filter(|last| is_same && are_all && last.origin == origin);
-        let last = match last {
-            Some(mut last) => {
-                self.renew(&mut last, sight);
-                last
-            }
-            None => {
-                self.sort(swim);
-                let measured = self.order.iter().map(|slot| is_measured(swim, *slot)).collect();
-                let view = Arc::new(sight.of(&self.order));
-                Last { view, origin, coordinate: *swim.coordinate(), measured }
-            }
+        let last = if let Some(mut last) = last {
+            self.renew(&mut last, sight);
+            last
+        } else {
+            self.sort(swim);
+            let measured = self.order.iter().map(|slot| is_measured(swim, *slot)).collect();
+            let view = Arc::new(sight.of(&self.order));
+            Last { view, origin, coordinate: *swim.coordinate(), measured }
         };
         debug_assert!(
             last.view.peers.is_sorted_by(|a, b| a.identity.name < b.identity.name),

@@ -19,9 +19,8 @@ fn trouble(step: u32, world: &mut World) {
         60 | 140 | 220 | 300 => world.apply(&Fault::Kill(1)),
         100 | 180 | 260 | 340 => world.apply(&Fault::Start(1)),
         120 => world.apply(&Fault::Rebind(2, false)),
-        160 => world.apply(&Fault::Heal),
         200 => world.apply(&Fault::Partition(vec![3, 4])),
-        280 => world.apply(&Fault::Heal),
+        160 | 280 => world.apply(&Fault::Heal),
         320 => world.apply(&Fault::Leave(5)),
         _ => {}
     }
