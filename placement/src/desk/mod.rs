@@ -152,7 +152,8 @@ impl Desk {
         }
         let key = job.booking_key();
         let booked = entry == Entry::Booked && self.bookings.is_due(now, &key);
-        if !self.has_room(job.client) && !(booked && self.has_room_for_promised()) {
+        let has_room = self.has_room(job.client) || (booked && self.has_room_for_promised());
+        if !has_room {
             let retry_after = estimate.wait.max(RETRY_AFTER_MIN);
             return Err(Refusal::Full { waiting: self.waiting().all(), retry_after });
         }
