@@ -1,5 +1,5 @@
 //! One cell of the tables of policies, workloads and loads: `cargo run --release -p starling-placement --features sim --example table --
-//! WORKLOAD LOAD JOBS SEEDS POLICY,POLICY,... [SERVICE_MS [NODES]]`. SERVICE_MS is the workload's own where it is 0, and there are five
+//! WORKLOAD LOAD JOBS SEEDS POLICY,POLICY,... [SERVICE_MS [NODES]]`. `SERVICE_MS` is the workload's own where it is 0, and there are five
 //! nodes. Prints a line of JSON: the figures of each policy over the seeds 1 to SEEDS, their bootstrap intervals, and each one's as a
 //! multiple of each other's. `starling sim --workload` prints the same of one cell; this is quick to build, so that a table of a thousand
 //! cells can be made at each change.

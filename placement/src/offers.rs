@@ -187,7 +187,8 @@ mod tests {
     async fn an_offer_whose_end_nobody_has_seen_to_is_over_all_the_same() {
         let offers = Offers::new(2);
         let hold = |id| drop(offers.hold(id, (), ((), offers.enter("peer").unwrap())));
-        (hold(1), hold(2));
+        hold(1);
+        hold(2);
         tokio::time::advance(ACCEPT_TIMEOUT).await;
         assert!(offers.take(1).is_ok(), "just in time");
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -202,7 +203,7 @@ mod tests {
         hold(2, "a");
         assert!(offers.enter("a").is_none());
         hold(3, "b");
-        let (_, (_, coming)) = offers.take(1).unwrap();
+        let ((), ((), coming)) = offers.take(1).unwrap();
         assert!(offers.enter("a").is_none(), "its body is on its way");
         drop(coming);
         hold(4, "a");

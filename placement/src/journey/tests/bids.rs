@@ -58,7 +58,9 @@ async fn a_peer_whose_way_takes_longer_than_the_work_is_asked_alone_and_not_wher
     let offers = async |ranked: &[&'static str], places| {
         let stage = stage(&["b", "c", "d", "e"], 60_000, |script| {
             (script.ranked, script.places) = (ranked.to_vec(), places);
-            ["b", "c", "d", "e"].into_iter().for_each(|name| says(script, name, 10 * MS, 9_000));
+            for name in ["b", "c", "d", "e"] {
+                says(script, name, 10 * MS, 9_000);
+            }
         });
         for name in ["b", "c"] {
             stage.gossip(name, |member| member.rtt.as_mut().unwrap().mean = 2 * SECOND);

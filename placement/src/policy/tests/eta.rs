@@ -82,18 +82,18 @@ fn short_jobs_stay_and_long_ones_go_where_it_is_idle() {
 fn before_anything_was_learned_a_job_does_not_wait_for_itself() {
     let now = start();
     let mut decider = decider(0, &[("FRA", 1, sample(0, 1, 5 * SECOND))], now);
-    let wait_s = |decider: &mut Decider, jobs_before: u32, wait_ms| {
+    let wait = |decider: &mut Decider, jobs_before: u32, wait_ms| {
         let load = LoadSample { running_jobs: 1, queued_jobs: 1, workers: 2, ..LoadSample::default() };
         let backlog = Backlog { jobs_per_worker_permille: jobs_before * 500, wait_ms };
         decider.own = OwnDesk { load: LoadSample { backlog_ms: 2_500, ..load }, backlog, service: None };
         let ranked = decider.rank();
         let here = ranked.iter().find(|candidate| candidate.is_local()).unwrap();
-        here.forecast.unwrap().wait.as_secs_f64()
+        here.forecast.unwrap().wait
     };
-    assert_eq!(wait_s(&mut decider, 1, Some(0)), 0.0, "a worker is free");
-    assert_eq!(wait_s(&mut decider, 1, None), 0.0, "as an older port has it");
+    assert_eq!(wait(&mut decider, 1, Some(0)), Duration::ZERO, "a worker is free");
+    assert_eq!(wait(&mut decider, 1, None), Duration::ZERO, "as an older port has it");
     // A job that runs is half done, and one waits: 5 s each, on two workers.
-    assert_eq!(wait_s(&mut decider, 2, None), (2.5 + 5.0) / 2.0);
+    assert_eq!(wait(&mut decider, 2, None), Duration::from_millis(2_500 + 5_000) / 2);
 }
 
 #[test]
