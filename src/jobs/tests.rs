@@ -254,8 +254,14 @@ async fn a_job_is_accepted_or_cancelled_to_the_end_even_if_the_client_does_not_w
         let text = steps.to_string();
         let (ask, video) = upload(&jobs, &text).await;
         let waited = dropped_after(steps, jobs.accept(CLIENT, ask, video)).await;
-        // Said again, it is that job, and it is in line.
         let (ask, again) = upload(&jobs, &text).await;
+        for _ in 0..500 {
+            if jobs.before(CLIENT, &ask).await.unwrap().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Said again, it is that job, and it is in line.
         let accepted = jobs.accept(CLIENT, ask, again).await.unwrap();
         assert!(!accepted.new, "after {steps} steps");
         let number = accepted.record.number;

@@ -9,7 +9,7 @@ use starling::access::TokenFile;
 use starling::config::KeyFile;
 use starling::content::ContentId;
 
-use crate::support::{Answer, Clip, Node, NodeOptions, eventually};
+use crate::support::{Answer, Clip, Node, NodeOptions, Stub, eventually};
 
 pub struct Files {
     folder: tempfile::TempDir,
@@ -185,8 +185,10 @@ async fn a_quota_holds_for_the_cluster_also_when_a_node_starts_again() {
     let files = Files::new();
     let token = files.token(&["--name", "ci", "--scope", "upload", "--uploads", "3/d"]);
     let busy = files.token(&["--name", "busy", "--scope", "upload", "--jobs", "1"]);
+    // Wherever it runs, the job does not end.
+    let stub = Stub::holding();
     let start = |name: &str, seed: Option<&str>| {
-        let mut options = files.node(name);
+        let mut options = files.node(name).tools(&stub);
         options.log = Some("starling=debug");
         options.join.extend(seed.map(str::to_owned));
         Node::start(options)
@@ -211,7 +213,6 @@ async fn a_quota_holds_for_the_cluster_also_when_a_node_starts_again() {
     let mark = node2.mark();
     let job = ask(&node1, Method::POST, "/jobs", Some(&busy), Clip::long(970).make()).await;
     assert_eq!(job.status, StatusCode::ACCEPTED, "{job:?}");
-    node1.pause_ffmpeg().await;
     heard(&node2, mark).await;
     eventually("node2 knows of the job", async || {
         let told = send(&node2, &busy).await.json();
@@ -224,7 +225,7 @@ async fn a_quota_holds_for_the_cluster_also_when_a_node_starts_again() {
     for token in [&token, &busy] {
         send(&node2, token).await.assert_problem(429, "quota-used-up");
     }
-    node1.resume_ffmpeg();
+    stub.release();
 }
 
 #[test]
