@@ -1,5 +1,6 @@
 //! Copies of other nodes' jobs, and own jobs of which another node has a copy. Who asks whom is in src/node/keepers.rs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use starling_overlay::NodeName;
@@ -313,6 +314,20 @@ impl Jobs {
     pub async fn handed_over(&self, record: Record) -> Result<(), JobError> {
         let Some(arriving) = self.arriving(record.number) else { return Err(JobError::Busy) };
         self.adopt(&arriving, record, None).await
+    }
+
+    /// The nodes that have copies of jobs which this node holds and that have not come to their end, and which jobs those are.
+    pub fn by_second(&self) -> BTreeMap<NodeName, Vec<JobNumber>> {
+        let board = self.board.lock();
+        let mut by_second: BTreeMap<NodeName, Vec<JobNumber>> = BTreeMap::new();
+        for (number, job) in board.unfinished.iter().filter(|(_, job)| !job.ends) {
+            let Some(second) = &job.record.keeping.second else { continue };
+            match by_second.get_mut(second) {
+                Some(numbers) => numbers.push(*number),
+                None => drop(by_second.insert(second.clone(), vec![*number])),
+            }
+        }
+        by_second
     }
 
     /// The jobs that this node holds and that have not come to their end, the oldest first; with `waiting` those alone that wait.

@@ -85,18 +85,12 @@ impl Node {
 
     /// Has another second node sought for the jobs held here whose second node is gone: nothing else may change of them for hours.
     fn replace_the_gone(&self, now: Instant) {
-        let (view, held) = (self.view(), self.jobs().held_unfinished(false));
+        let (view, by_second) = (self.view(), self.jobs().by_second());
         let mut seconds = self.keepers.seconds.lock();
-        let gone: BTreeSet<&NodeName> = {
-            let all: BTreeSet<_> = held.iter().filter_map(|record| record.keeping.second.as_ref()).collect();
-            seconds.retain(|second| all.contains(second));
-            let state = |name: &NodeName| view.peer(name).map(|member| member.state);
-            all.into_iter().filter(|name| seconds.is_gone(name, state(name), now)).collect()
-        };
-        drop(seconds);
-        for record in &held {
-            if record.keeping.second.as_ref().is_some_and(|second| gone.contains(second)) {
-                self.jobs().still_untold(record.number);
+        seconds.retain(|second| by_second.contains_key(second));
+        for (second, numbers) in by_second {
+            if seconds.is_gone(&second, view.peer(&second).map(|member| member.state), now) {
+                numbers.into_iter().for_each(|number| self.jobs().still_untold(number));
             }
         }
     }
