@@ -107,6 +107,16 @@ impl KeyFile {
     pub fn again(&self) -> Result<Self, KeyFileError> {
         Self::read(self.path.clone())
     }
+
+    /// Says in the log that its keys are in use now.
+    pub fn tell_in_use(&self) {
+        tracing::info!(
+            file = %self.path.display(),
+            keys = self.keys.keys().len(),
+            fingerprints = self.fingerprints(),
+            "keys read again"
+        );
+    }
 }
 
 /// The first eight hex digits of a SHA-256 that nothing else is made of.

@@ -155,12 +155,7 @@ impl Monitor {
         match before.map(KeyFile::again) {
             Some(Ok(file)) => {
                 self.entrance.set_keys(&file.keys);
-                tracing::info!(
-                    file = %file.path.display(),
-                    keys = file.keys.keys().len(),
-                    fingerprints = file.fingerprints(),
-                    "keys read again"
-                );
+                file.tell_in_use();
                 overlay.set_keys(file.keys).await;
             }
             Some(Err(error)) => tracing::error!(%error, "the keys stay as they were"),

@@ -288,12 +288,7 @@ impl Node {
                 if let Some(tokens) = &self.result_tokens {
                     tokens.set_keys(&file.keys);
                 }
-                tracing::info!(
-                    file = %file.path.display(),
-                    keys = file.keys.keys().len(),
-                    fingerprints = file.fingerprints(),
-                    "keys read again"
-                );
+                file.tell_in_use();
                 overlay.set_keys(file.keys).await;
             }
             Err(error) => tracing::error!(%error, "the keys stay as they were"),

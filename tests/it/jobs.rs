@@ -172,6 +172,15 @@ async fn a_job_whose_second_node_dies_is_kept_by_another_one_while_it_runs() {
     assert_eq!(kept_at(&answer.json()), ["node1", "node2"]);
     let job = accepted(&answer);
     cluster.nodes[0].http.job_in_state(&job, "running").await;
+    // The second node knows that, too: from now on nothing changes of the job that it would have to be told.
+    let rank = serde_json::json!({ "over": false, "term": 0, "version": 0, "holder": "node1" });
+    let ask = serde_json::json!({ "ask": "compare", "held": [{ "number": number_of(&job), "rank": rank }] });
+    eventually("its copy says so", async || {
+        let (json, body) = ([("content-type", "application/json")], Bytes::from(ask.to_string()));
+        let answer = cluster.nodes[1].http.send(Method::POST, "/internal/copies", &json, body).await.unwrap();
+        answer.json()["newer"][0]["stage"].get("running").is_some()
+    })
+    .await;
     cluster.nodes[1].kill();
     eventually("another node keeps it", async || {
         kept_at(&cluster.nodes[0].http.json(&job).await) == ["node1", "node3"]

@@ -90,7 +90,9 @@ impl Node {
         seconds.retain(|second| by_second.contains_key(second));
         for (second, numbers) in by_second {
             if seconds.is_gone(&second, view.peer(&second).map(|member| member.state), now) {
-                numbers.into_iter().for_each(|number| self.jobs().still_untold(number));
+                for number in numbers {
+                    self.jobs().still_untold(number);
+                }
             }
         }
     }
