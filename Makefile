@@ -28,7 +28,7 @@ help:
 	@echo 'make bench   all benchmarks; bench-data, bench-overlay, bench-netem for those of one part, bench-NAME for one'
 	@echo '             bench-load CLIPS=FOLDER: the load generator on a lab, beside bare ffmpeg'
 	@echo 'make build   optimized binaries: target/release/starling and target/release/netem'
-	@echo 'make deb     the Debian package of those, in target/debian, tried where root may: installed, run, removed (needs cargo-deb)'
+	@echo 'make deb     the Debian package of those, in target/debian, tried where root may: installed, run by systemd, removed (needs cargo-deb)'
 
 demo:
 	@scripts/demo.sh

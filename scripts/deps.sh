@@ -38,6 +38,8 @@ ci qemu-system-x86_64 qemu-system-x86
 ci busybox busybox-static
 ci cpio cpio
 ci depmod kmod
+ci systemd-analyze systemd
+ci /lib/systemd/systemd systemd
 EOF
 }
 
@@ -86,7 +88,7 @@ from_pip() {
 }
 
 # What tests use of other people's: what plays ladders in a browser, and finds that a page is not for everybody; what asks a node all
-# that its OpenAPI document says that it takes; clients of tus.
+# that its OpenAPI document says that it takes; clients of tus; what knows what Kubernetes takes.
 tools() {
     case $groups in *" test "*) ;; *) return 0 ;; esac
     if command -v npm >/dev/null; then
@@ -96,6 +98,7 @@ tools() {
     if python3 -m pip --version >/dev/null 2>&1; then
         from_pip openapi "schemathesis"
         from_pip tus "tuspy"
+        from_pip deploy "kubernetes-validate"
     fi
 }
 

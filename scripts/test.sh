@@ -10,7 +10,7 @@ fuzz_build=
 if [ "${CI:-}" = true ]; then
     # They run for seconds here: what full optimization would take to compile is more than it brings.
     export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
-    nice -n 19 scripts/fuzz.sh build &
+    nice -n 19 sh -c 'scripts/deb.sh tool; scripts/fuzz.sh build' &
     fuzz_build=$!
 fi
 fuzz() {
@@ -22,6 +22,7 @@ if ! cargo nextest --version >/dev/null 2>&1; then
     step "cargo test (cargo-nextest, which is faster, is not installed)"
     cargo test --workspace --features otlp
     fuzz
+    scripts/deb.sh dev
     exit
 fi
 
@@ -34,6 +35,9 @@ rm -f "$junit" "$target/sim-figures.txt"
 { status=0; cargo nextest run --workspace --features otlp 2>&1 || status=$?; echo $status >"$log.status"; } | tee "$log"
 fuzzed=0
 fuzz || fuzzed=1
+# Of the binaries that were tested.
+packaged=0
+scripts/deb.sh dev || packaged=1
 # The runner keeps what passing tests print out of sight, and counts as passed what skipped itself.
 if [ -f "$junit" ]; then
     # What the change does to the simulator's figures, beside those of placement/tests/figures.json.
@@ -48,7 +52,8 @@ if [ -f "$junit" ]; then
         }
         END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$junit"
 fi
+[ "$packaged" = 0 ] || echo "the Debian package does not do what it should: see above" >&2
 [ "$fuzzed" = 0 ] || echo "fuzzing found something, or could not be done: see above" >&2
 status=$(cat "$log.status")
-[ "$status" != 0 ] || status=$fuzzed
+[ "$status" != 0 ] || status=$((fuzzed | packaged))
 exit "$status"

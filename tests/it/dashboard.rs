@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::lab::Lab;
-use crate::support::{Chromium, Clip, PATIENCE, skipped};
+use crate::support::{Chromium, Clip, PATIENCE, fetched, skipped};
 
 /// Sizes that it is looked at in: a desk, and a phone.
 const DESK: (u32, u32) = (1280, 900);
@@ -19,9 +19,7 @@ fn target() -> PathBuf {
 
 /// axe-core, where `scripts/deps.sh` has put it.
 fn axe() -> Option<String> {
-    let places = [target(), PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))];
-    let file = |target: &PathBuf| target.join("tools/player/node_modules/axe-core/axe.min.js");
-    places.iter().find_map(|target| std::fs::read_to_string(file(target)).ok())
+    fetched("player/node_modules/axe-core/axe.min.js").map(|file| std::fs::read_to_string(file).unwrap())
 }
 
 /// The page, and where pictures of it go.

@@ -13,6 +13,7 @@ mod cli;
 mod compose;
 mod corpus;
 mod dashboard;
+mod deploy;
 mod events;
 mod failures;
 mod faults;

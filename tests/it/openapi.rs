@@ -1,17 +1,8 @@
 //! The node is held against its own `OpenAPI` document, by schemathesis.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Node, NodeOptions, skipped};
-
-/// Where `scripts/deps.sh` puts it.
-fn installed() -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
-    let folder = target.join("tools/openapi/python");
-    folder.join("schemathesis").is_dir().then_some(folder)
-}
+use crate::support::{Node, NodeOptions, fetched, skipped};
 
 /// No answer of 500 (other statuses above it are no faults where the document names them), no status, media type or JSON that is not in the document, and no method that it does not name. That what fits to the document is taken is not asked: it can't say what a video is.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
@@ -26,7 +17,7 @@ const SCHEMATHESIS: &str = "import schemathesis\n\
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_answers_as_its_document_says() {
-    let Some(folder) = installed() else {
+    let Some(folder) = fetched("openapi/python") else {
         skipped("schemathesis is not in target/tools (scripts/deps.sh test fetches it by pip)");
         return;
     };

@@ -1,14 +1,12 @@
 //! A ladder in a browser: hls.js plays it in Chromium, from a node and from elsewhere.
 
-use std::path::{Path, PathBuf};
-
 use bytes::Bytes;
 use serde_json::{Value, json};
 use starling::config::KeyFile;
 
 use crate::corpus::{PATCHES, pictures};
 use crate::sets::unpacked;
-use crate::support::{Chromium, FileServer, Node, NodeOptions, made_by_ffmpeg, skipped};
+use crate::support::{Chromium, FileServer, Node, NodeOptions, fetched, made_by_ffmpeg, skipped};
 
 /// Farthest that a colour may be, in each of red, green and blue: Chromium itself shows limited range up to 8 too dark.
 const TOLERANCE: u64 = 12;
@@ -19,10 +17,7 @@ const PLAYER: &str = include_str!("../player/player.js");
 
 /// hls.js, where `scripts/deps.sh` has put it.
 fn hls_js() -> Option<String> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let places = [target.to_owned(), PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))];
-    let file = |target: &PathBuf| target.join("tools/player/node_modules/hls.js/dist/hls.min.js");
-    places.iter().find_map(|target| std::fs::read_to_string(file(target)).ok())
+    fetched("player/node_modules/hls.js/dist/hls.min.js").map(|file| std::fs::read_to_string(file).unwrap())
 }
 
 /// What these tests take; none where it is missing.

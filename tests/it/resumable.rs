@@ -1,7 +1,6 @@
 //! `/uploads`: videos that come in parts, by tus and by draft-ietf-httpbis-resumable-upload, with public clients, at any node.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Answer, Clip, Cluster, Http, Node, NodeOptions, eventually, skipped};
+use crate::support::{Answer, Clip, Cluster, Http, Node, NodeOptions, eventually, fetched, skipped};
 
 const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
 const TUS_PART: (&str, &str) = ("content-type", "application/offset+octet-stream");
@@ -211,13 +210,6 @@ async fn what_came_is_there_after_a_broken_connection_and_a_killed_node() {
     assert_eq!(job["content"], starling::content::ContentId::of(&video).to_string());
 }
 
-/// Where `scripts/deps.sh` puts what is fetched for these tests.
-fn tools(name: &str) -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
-    Some(target.join("tools/tus").join(name)).filter(|folder| folder.is_dir())
-}
-
 async fn run(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -227,7 +219,7 @@ async fn run(mut command: Command) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tuspy_sends_an_upload_and_goes_on_at_another_node() {
-    let Some(python) = tools("python") else {
+    let Some(python) = fetched("tus/python") else {
         skipped("tuspy is not in target/tools (scripts/deps.sh test fetches it by pip)");
         return;
     };
@@ -254,7 +246,7 @@ async fn tuspy_sends_an_upload_and_goes_on_at_another_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tus_js_client_sends_uploads_by_each_protocol_while_the_node_is_killed() {
-    let Some(modules) = tools("node_modules") else {
+    let Some(modules) = fetched("tus/node_modules") else {
         skipped("tus-js-client is not in target/tools (scripts/deps.sh test fetches it by npm)");
         return;
     };

@@ -16,12 +16,20 @@ pub use node::{Cluster, Node, NodeOptions};
 pub use rogue::{Play, Rogue};
 pub use stub::Stub;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Says that a test cannot run here, and why; in CI that is a failure.
 pub fn skipped(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI this must run: {why}");
     eprintln!("SKIPPED: {why}");
+}
+
+/// What `scripts/deps.sh test` has fetched for tests, by its path below `target/tools`.
+pub fn fetched(path: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let places = [target, Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))];
+    places.map(|target| target.join("tools").join(path)).into_iter().find(|path| path.exists())
 }
 
 /// How long a test waits for anything at all before it fails: a bound, not an expectation.
