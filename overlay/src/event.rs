@@ -52,6 +52,15 @@ pub enum Event {
         /// Where it answers from.
         heard_at: SocketAddr,
     },
+    /// A member has another protocol period than this node, and all members need the same. One such member is told of in a while.
+    OtherTiming {
+        /// The member.
+        member: Subject,
+        /// Its period.
+        theirs: Duration,
+        /// This node's.
+        ours: Duration,
+    },
     /// Another live node uses this node's name. The one that started later keeps it.
     NameConflict {
         /// The name.

@@ -97,7 +97,10 @@ impl Stats {
             Event::Converged(_) => &mut events.converged,
             Event::Thawed { .. } => &mut self.freezes,
             Event::NotConverged { .. } => &mut self.not_converged,
-            Event::Moved { .. } | Event::Elsewhere { .. } | Event::Cluster { .. } => return,
+            Event::Moved { .. }
+            | Event::Elsewhere { .. }
+            | Event::OtherTiming { .. }
+            | Event::Cluster { .. } => return,
         } += 1;
     }
 }

@@ -183,6 +183,9 @@ fn of_membership(event: &Event) -> Told {
         Event::Elsewhere { member, heard_at } => {
             ("elsewhere", none().member(member).text("heard_at", heard_at))
         }
+        Event::OtherTiming { member, theirs, ours } => {
+            ("other_timing", none().member(member).time("period_ms", *theirs).time("own_period_ms", *ours))
+        }
         Event::NameConflict { name, other, superseded } => (
             "name_conflict",
             none().text("member", name).text("other", other).value("superseded", *superseded),

@@ -16,6 +16,18 @@ fn member<'a>(members: &'a Value, name: &str) -> &'a Value {
 }
 
 #[tokio::test]
+async fn nodes_with_different_timing_profiles_tell_of_each_other() {
+    let one = Node::start(NodeOptions::new("node1", "FRA"));
+    let two = Node::start(NodeOptions::new("node2", "FRA").join(&one.gossip).arg("--timing=lan"));
+    let periods = |line: &Value| (line["period_ms"].clone(), line["own_period_ms"].clone());
+    for (node, other, seen) in [(&one, "node2", (1000, 200)), (&two, "node1", (200, 1000))] {
+        let line = node.logged_like("the member has another protocol period than this node").await;
+        assert_eq!((&line["level"], &line["member"]), (&"WARN".into(), &other.into()), "{line}");
+        assert_eq!(periods(&line), (seen.0.into(), seen.1.into()), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_ring_of_single_seeds_becomes_one_cluster() {
     // Two sockets at once, so that each can name the other before it runs: a ring needs addresses known beforehand.
     let mut nodes: Vec<Node> = Vec::new();

@@ -83,6 +83,15 @@ impl Log {
                 "the member answers from another address than it says that it has, and jobs may not find it; check its \
                  --advertise"
             ),
+            Event::OtherTiming { member, theirs, ours } => tracing::warn!(
+                target: TARGET,
+                member = %member.identity.name,
+                gossip = %member.identity.gossip,
+                period_ms = theirs.as_millis() as u64,
+                own_period_ms = ours.as_millis() as u64,
+                "the member has another protocol period than this node, so that one of the two suspects members too early or too late; \
+                 give all nodes of the cluster the same --timing"
+            ),
             Event::NameConflict { name, other, superseded } => {
                 let advice = if *superseded {
                     "the cluster listens to the other one; stop one of them or give it a name of its own"
@@ -179,7 +188,8 @@ fn about(event: &Event) -> Option<(&Subject, Line)> {
         Event::Rejoined(member) => Some((member, Line::Rejoined)),
         Event::Moved { member, .. } => Some((member, Line::Moved)),
         Event::Elsewhere { member, .. } => Some((member, Line::Elsewhere)),
-        Event::NameConflict { .. }
+        Event::OtherTiming { .. }
+        | Event::NameConflict { .. }
         | Event::Cluster { .. }
         | Event::Thawed { .. }
         | Event::NotConverged { .. }

@@ -130,6 +130,7 @@ fn told(world: &World, node: usize) -> ([u64; 8], u64) {
             Event::Moved { .. }
             | Event::Elsewhere { .. }
             | Event::Cluster { .. }
+            | Event::OtherTiming { .. }
             | Event::NotConverged { .. } => continue,
         };
         counts[place] += 1;

@@ -48,7 +48,7 @@ impl Swim {
             peer.known.as_ref().is_some_and(|known| known.shares == self.cluster_identity.version)
         });
         if answers || !shares {
-            encoder.cluster(&ClusterClaim { identity, exact: false });
+            encoder.cluster(&ClusterClaim { identity, exact: false, period: Some(self.params.period) });
         }
         encoder
     }
@@ -57,7 +57,7 @@ impl Swim {
     pub(super) fn begin_to_former(&mut self, version: u8) -> Encoder {
         let mut encoder = self.begin(version);
         if let Some(identity) = self.cluster_identity.mine {
-            encoder.cluster(&ClusterClaim { identity, exact: true });
+            encoder.cluster(&ClusterClaim { identity, exact: true, period: Some(self.params.period) });
         }
         encoder
     }

@@ -33,6 +33,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod timing;
 mod told;
 mod watch;
 
@@ -107,6 +108,8 @@ pub struct Swim {
     conflict_told: Option<Time>,
     /// When a node that spoke with this node's name was last pinged for it.
     namesake_asked: Option<Time>,
+    /// When a member with another protocol period was last told of.
+    other_timing_told: Option<Time>,
     /// Where this node was before, in this boot: what is said of it there is old news.
     former: VecDeque<SocketAddr>,
 
@@ -213,6 +216,7 @@ impl Swim {
             conflict: None,
             conflict_told: None,
             namesake_asked: None,
+            other_timing_told: None,
             former: VecDeque::new(),
             members: Members::new(config.identity.zone.clone()),
             gossip: GossipQueue::default(),

@@ -67,6 +67,7 @@ impl Swim {
             self.heard_from(slot);
         }
         self.note_cluster(sender, asked, datagram);
+        self.note_timing(sender, datagram);
         if let (Some(slot), Some(within)) = (sender, datagram.promise) {
             self.on_promise(slot, within);
         }

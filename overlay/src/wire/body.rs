@@ -241,14 +241,18 @@ pub(crate) struct LoadEntry {
     pub coordinate: Option<Coordinate>,
 }
 
-/// Which cluster a node belongs to, as it says.
+/// Which cluster a node belongs to, as it says, and what all members of one should share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClusterClaim {
     pub identity: ClusterIdentity,
     /// What it asks is for members of the same cluster only.
     pub exact: bool,
+    /// Its protocol period, in steps of 10 ms; none from a node of an older release.
+    pub period: Option<Duration>,
 }
 
+/// A claim's period is told in steps of so many milliseconds.
+pub(super) const PERIOD_STEP_MS: u128 = 10;
 /// Bit of a claim's flags: its cluster has settled.
 pub(super) const CLUSTER_SETTLED: u8 = 1;
 /// Bit of a claim's flags: it is exact.

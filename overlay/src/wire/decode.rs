@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::body::{
-    CLUSTER_EXACT, CLUSTER_SETTLED, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire, kind,
+    CLUSTER_EXACT, CLUSTER_SETTLED, PERIOD_STEP_MS, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_from_wire,
+    kind,
 };
 use super::codec::{self, BorrowDecode};
 use super::load::{WITH_BACKLOG, WITH_COORDINATE, WireLoad, age_from_wire, from_short_float};
@@ -163,7 +164,9 @@ impl<'a> Datagram<'a> {
                 let (id, flags): ([u8; 8], u8) = payload.take("cluster")?;
                 let (id, settled) = (ClusterId(u64::from_le_bytes(id)), flags & CLUSTER_SETTLED != 0);
                 let exact = flags & CLUSTER_EXACT != 0;
-                self.cluster = Some(ClusterClaim { identity: ClusterIdentity { id, settled }, exact });
+                let period = if payload.0.is_empty() { None } else { Some(payload.period()?) };
+                self.cluster =
+                    Some(ClusterClaim { identity: ClusterIdentity { id, settled }, exact, period });
             }
             kind::UPDATES => {
                 while !payload.0.is_empty() {
@@ -210,6 +213,11 @@ impl<'a> Reader<'a> {
         let (payload, rest) = rest.split_at_checked(u16::from_le_bytes([*low, *high]).into()).ok_or(cut)?;
         self.0 = rest;
         Ok((*kind, payload))
+    }
+
+    fn period(&mut self) -> Result<Duration, DecodeError> {
+        let steps = u16::from_le_bytes(self.take("cluster: period")?);
+        Ok(Duration::from_millis(u64::from(steps) * PERIOD_STEP_MS as u64))
     }
 
     /// A sample, and the bits for what goes with it.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::RngCore;
 
 use super::body::{
-    CLUSTER_EXACT, CLUSTER_SETTLED, SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL, WireCoordinate, boot_to_wire,
-    kind,
+    CLUSTER_EXACT, CLUSTER_SETTLED, PERIOD_STEP_MS, SECTION_HEAD_BYTES, UPDATE_BY, UPDATE_FULL,
+    WireCoordinate, boot_to_wire, kind,
 };
 use super::codec::{self, Encode};
 use super::load::{WITH_BACKLOG, WITH_COORDINATE, WireLoad, age_to_wire, short_float};
@@ -182,6 +182,9 @@ impl Encoder {
         let settled = if claim.identity.settled { CLUSTER_SETTLED } else { 0 };
         let exact = if claim.exact { CLUSTER_EXACT } else { 0 };
         self.put(&(claim.identity.id.0.to_le_bytes(), settled | exact));
+        if let Some(period) = claim.period {
+            self.put(&u16::try_from(period.as_millis() / PERIOD_STEP_MS).unwrap_or(u16::MAX).to_le_bytes());
+        }
         self.close(kind::CLUSTER, start);
     }
 

@@ -41,7 +41,7 @@ pub(super) fn event(event: &Value, ink: Ink) -> Line<'static> {
     let name = text("event").unwrap_or_default();
     let style = match name.as_str() {
         "failed" | "name_conflict" | "not_converged" => ink.of(Color::Red),
-        "suspected" | "elsewhere" | "thawed" => ink.of(Color::Yellow),
+        "suspected" | "elsewhere" | "other_timing" | "thawed" => ink.of(Color::Yellow),
         _ => ink.of(Color::Green),
     };
     let about = text("member").or_else(|| text("about")).unwrap_or_default();

@@ -18,6 +18,7 @@ const EVENTS = {
   left: ["left", "gone"],
   rejoined: ["is back", "ok"],
   moved: ["has another address", "warn"],
+  other_timing: ["has another timing profile", "warn"],
   elsewhere: ["answers from elsewhere", "warn"],
   name_conflict: ["is the name of two nodes", "bad"],
   thawed: ["runs again", "warn"],
@@ -34,6 +35,7 @@ function detail(event) {
     case "suspected": return event.by ? ` by ${event.by}` : "";
     case "moved": return ` (was ${event.from})`;
     case "elsewhere": return `: ${event.heard_at}`;
+    case "other_timing": return `: a period of ${time(event.period_ms)}, not ${time(event.own_period_ms)}`;
     case "converged": return `: ${event.members} members, after ${time(event.elapsed_ms)}`;
     case "cluster": return `: ${event.cluster}`;
     case "thawed": return ` after ${time(event.frozen_ms)}`;

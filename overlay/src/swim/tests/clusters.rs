@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::ClusterClaim;
-use crate::{ClusterId, ClusterIdentity, Keyring, Rejection};
+use crate::{ClusterId, ClusterIdentity, Event, Keyring, Rejection, Timing};
 
 fn settled(id: u64) -> ClusterIdentity {
     ClusterIdentity { id: ClusterId(id), settled: true }
@@ -13,7 +13,11 @@ fn fresh(id: u64) -> ClusterIdentity {
 }
 
 fn of(identity: ClusterIdentity) -> ClusterClaim {
-    ClusterClaim { identity, exact: false }
+    ClusterClaim { identity, exact: false, period: Some(Timing::Lan.period()) }
+}
+
+fn exactly(identity: ClusterIdentity) -> ClusterClaim {
+    ClusterClaim { exact: true, ..of(identity) }
 }
 
 /// A node of this cluster.
@@ -106,7 +110,7 @@ fn what_only_members_of_one_cluster_may_answer_is_refused_by_all_others() {
     let other = identity("b", 1, "10.0.0.2:1");
     for (ours, theirs) in [(fresh(1), settled(2)), (settled(1), fresh(2)), (fresh(2), fresh(1))] {
         let mut us = node(ours);
-        let exact = ClusterClaim { identity: theirs, exact: true };
+        let exact = exactly(theirs);
         let join = datagram(&other, |say| {
             say.cluster(&exact);
             say.message(&Message::Join { seq: 1, from: (&other).into() });
@@ -127,7 +131,7 @@ fn an_address_of_before_changes_no_id_and_brings_no_member_of_another_cluster() 
         us.0.handle(ms(1), Input::Contacts(&[contact]));
         let sent = claims(us.sent(), contact);
         let [(Message::Nack { seq }, Some(claim))] = sent[..] else { panic!("{sent:?}") };
-        assert_eq!(claim, ClusterClaim { identity: fresh(9), exact: true });
+        assert_eq!(claim, exactly(fresh(9)));
         let welcome = datagram(&there, |say| {
             if let Some(theirs) = theirs {
                 say.cluster(&of(theirs));
@@ -215,6 +219,44 @@ fn who_shares_an_id_is_told_no_more_of_it_and_who_knows_of_none_is_let_alone() {
         let sent = claims(us.sent(), member.gossip);
         assert_eq!(sent, [(Message::Ack { seq: number }, Some(of(fresh(5))))], "{}", member.name);
     }
+}
+
+/// Members share a timing profile; a node of an older release does not say which it has.
+#[test]
+fn a_member_with_another_timing_is_told_of_and_no_other_one_for_a_minute() {
+    let mut us = node(fresh(5));
+    let wan = ClusterClaim { period: Some(Timing::Wan.period()), ..of(fresh(5)) };
+    let told = |us: &mut Alone| -> Vec<(String, Duration, Duration)> {
+        us.sent();
+        let events = std::mem::take(&mut us.1).into_iter();
+        let told = events.filter_map(|event| match event {
+            Event::OtherTiming { member, theirs, ours } => {
+                Some((member.identity.name.to_string(), theirs, ours))
+            }
+            _ => None,
+        });
+        told.collect()
+    };
+    let says = |us: &mut Alone, at: u64, who: &Identity, claim: ClusterClaim| {
+        let news = datagram(who, |say| say.cluster(&claim));
+        us.hears(ms(at), &who.gossip.to_string(), news);
+        told(us)
+    };
+    let [same, old, slow, other] =
+        ["b", "c", "d", "e"].map(|name| identity(name, 1, &format!("10.0.0.{}:1", name.as_bytes()[0])));
+    for member in [&same, &old, &slow, &other] {
+        us.joined(ms(1), member);
+    }
+    told(&mut us);
+    assert_eq!(says(&mut us, 10, &same, of(fresh(5))), []);
+    assert_eq!(says(&mut us, 10, &old, ClusterClaim { period: None, ..wan }), []);
+    // Who is no member says what it likes.
+    let stranger = identity("s", 1, "10.6.6.6:6");
+    assert_eq!(says(&mut us, 10, &stranger, wan), []);
+    let (theirs, ours) = (Duration::from_secs(3), Duration::from_secs(1));
+    assert_eq!(says(&mut us, 20, &slow, wan), [("d".into(), theirs, ours)]);
+    assert_eq!(says(&mut us, 59_000, &other, wan), []);
+    assert_eq!(says(&mut us, 60_030, &other, wan), [("e".into(), theirs, ours)]);
 }
 
 #[test]

@@ -34,6 +34,7 @@ proptest! {
         let claim = (!kind.is_multiple_of(3)).then_some(ClusterClaim {
             identity: ClusterIdentity { id: ClusterId(number), settled: kind.is_multiple_of(5) },
             exact: kind.is_multiple_of(7),
+            period: (!kind.is_multiple_of(4)).then(|| Duration::from_millis(u64::from(seq as u16) * 10)),
         });
         if let Some(claim) = &claim {
             encoder.cluster(claim);
