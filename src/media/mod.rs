@@ -32,7 +32,7 @@ mod tests;
 
 pub use argv::{DEMUXERS, Run};
 pub(crate) use argv::{OWN_DEMUXERS, PIPE, held_argv, packets_argv, probe_argv};
-pub(crate) use complaints::Complaints;
+pub(crate) use complaints::{Complaints, Said};
 pub use features::Features;
 pub use hardware::{Family, HardwareEncoder, UnknownFamily};
 pub(crate) use packets::Packets;

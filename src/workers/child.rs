@@ -13,6 +13,7 @@ use rustix::process::{
 
 use super::cancel::Cancel;
 use super::own_time::Pulse;
+use crate::media::Said;
 
 /// How much of a child's stderr is kept: the end of it, where the reason stands.
 const STDERR_TAIL_BYTES: usize = 4096;
@@ -59,6 +60,8 @@ pub(super) struct Outcome {
     pub(super) stderr: String,
     /// And the first ones: what it goes on to complain of may follow from those.
     pub(super) stderr_first: String,
+    /// What all of its lines say of its input.
+    pub(super) said: Said,
     /// What it cost.
     pub(super) cpu: Duration,
 }
@@ -105,6 +108,7 @@ pub(super) fn run_fed(
     outcome.cpu += cpu;
     outcome.stderr = both(&said.tail, &outcome.stderr);
     outcome.stderr_first = both(&said.first, &outcome.stderr_first);
+    outcome.said = said.said.and(outcome.said);
     Ok(outcome)
 }
 
@@ -135,12 +139,14 @@ pub(super) fn run_to_end(
     let mut stderr = Stderr::default();
     let ended = watch(&mut group, deadline, cancel, listener, &mut stderr)?;
     let (status, cpu) = group.end()?;
+    stderr.said.end();
     Ok(Outcome {
         pid,
         cpu,
         ended: ended.unwrap_or(Ended::Exited(status)),
         stderr: String::from_utf8_lossy(&stderr.tail).trim().to_owned(),
         stderr_first: String::from_utf8_lossy(&stderr.first).trim().to_owned(),
+        said: stderr.said,
     })
 }
 
@@ -283,10 +289,12 @@ impl Pipe {
 struct Stderr {
     first: Vec<u8>,
     tail: Vec<u8>,
+    said: Said,
 }
 
 impl Stderr {
     fn keep(&mut self, bytes: &[u8]) {
+        self.said.hear(bytes);
         let more = STDERR_FIRST_BYTES - self.first.len();
         self.first.extend_from_slice(&bytes[..bytes.len().min(more)]);
         self.tail.extend_from_slice(bytes);

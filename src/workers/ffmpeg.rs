@@ -19,7 +19,7 @@ use super::progress::{Ear, Progress};
 use super::refusals::in_words;
 use super::sandbox::Allowed;
 use super::webp::{self, WebpAct};
-use crate::media::{Complaints, HardwareEncoder, PIPE, Plan, Run, held_argv};
+use crate::media::{Complaints, HardwareEncoder, PIPE, Plan, Run, Said, held_argv};
 use crate::profile::{Recipe, Unsuitable};
 
 /// Pictures that were picked, until they are put together.
@@ -130,21 +130,20 @@ impl<'a> Ffmpeg<'a> {
         if let (Some(ladder), Recipe::Hls { segment_s, .. }) = (&plan.ladder, &job.profile.recipe) {
             self.pack_ladder(ladder, plan.sound.is_some(), *segment_s)?;
         }
-        let mut complaints = self.complaints(&outcome.stderr)?;
+        let mut complaints = self.complaints(&outcome.said)?;
         let container = &job.info.container;
         complaints.cut |= cut::ends_early(file, container)? || cut::another_begins(file, container)?;
         Ok(complaints)
     }
 
     /// What a child complained of, but for what is behind the end of the input.
-    pub(super) fn complaints(&self, stderr: &str) -> std::io::Result<Complaints> {
-        let zeros_from = if Complaints::tell_of_zeros(stderr) {
+    pub(super) fn complaints(&self, said: &Said) -> std::io::Result<Complaints> {
+        let zeros_from = if said.tells_of_zeros() {
             cut::zeros_behind((*self.job.input).as_ref(), &self.job.info.container)?
         } else {
             None
         };
-        let read = Complaints::read(stderr);
-        Ok(zeros_from.map_or(read, |zeros_from| Complaints::read_before_zeros(stderr, zeros_from)))
+        Ok(said.complaints(zeros_from))
     }
 
     /// Has the last picture of a result last until `end`. Nothing is encoded again.

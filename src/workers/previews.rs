@@ -124,7 +124,7 @@ impl Ffmpeg<'_> {
         if let Some(what) = ear.beyond() {
             return Err(TranscodeError::LargerThanSaid { what });
         }
-        let complaints = self.complaints(&ended?.stderr)?;
+        let complaints = self.complaints(&ended?.said)?;
         Ok((ear.reported().map_or(0, |progress| progress.frames), complaints))
     }
 

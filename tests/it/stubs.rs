@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::bad_input::{SmallDisk, assert_nothing_left};
 use crate::sharing::home;
-use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Stub, eventually};
+use crate::support::{Answer, Clip, Cluster, Node, NodeOptions, Stub, eventually, real};
 
 fn node(stub: &Stub, data: Option<&Path>) -> Node {
     let mut options = NodeOptions::new("node1", "FRA").tools(stub);
@@ -35,6 +35,26 @@ async fn assert_failed(node: &Node, clip: &Bytes, deadline_ms: &str, status: u16
     node.busy(0, 0).await;
     assert_nothing_left(node).await;
     assert_eq!(cached(node), 0);
+}
+
+/// ffmpeg may have much to say that is no damage, as of times that go back, after it said what is.
+#[tokio::test]
+async fn damage_is_told_however_much_ffmpeg_says_after_it() {
+    let stub = Stub::like_the_real_one();
+    let ffmpeg = real("ffmpeg");
+    let odd = "[null @ 0x2] Application provided invalid, non monotonically increasing dts to muxer in stream 0: 5 >= 4";
+    stub.plays(&format!(
+        "echo '[h264 @ 0x1] error while decoding MB 3 7, bytestream -5' >&2\n\
+         n=0; while [ $n -lt 100 ]; do echo '{odd}' >&2; n=$((n + 1)); done\nexec {} \"$@\"",
+        ffmpeg.display()
+    ));
+    let node = node(&stub, None);
+    let clip = Clip { seconds: 1.0, ..Clip::default() }.make();
+    let answer = node.http.upload_with("/upload?strict=1", &[], clip.clone()).await;
+    answer.assert_problem(422, "unusable-video");
+    let answer = node.http.upload(clip).await;
+    answer.assert_video();
+    assert!(answer.header("x-input-damage").contains("errors=1"), "{:?}", answer.headers);
 }
 
 #[tokio::test]

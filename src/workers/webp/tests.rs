@@ -131,7 +131,7 @@ fn a_frame_that_is_lost_costs_no_other() {
     let third = memchr::memmem::find_iter(&file, b"ANMF").nth(2).unwrap();
     let (found, words) = pictures(&file[..third + 20]);
     assert_eq!((found.len(), words.as_str()), (2, "File ended prematurely\nwebp: done\n"));
-    assert!(crate::media::Complaints::read(&words).cut);
+    assert!(crate::media::Said::of(&words).complaints(None).cut);
 }
 
 #[test]

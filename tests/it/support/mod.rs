@@ -14,7 +14,7 @@ pub use files::FileServer;
 pub use http::{Answer, Http};
 pub use node::{Cluster, Node, NodeOptions};
 pub use rogue::{Play, Rogue};
-pub use stub::Stub;
+pub use stub::{Stub, real};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -109,7 +109,8 @@ impl Stub {
     }
 }
 
-fn real(program: &str) -> PathBuf {
+/// Where the machine has its own.
+pub fn real(program: &str) -> PathBuf {
     let output = Command::new("sh").args(["-c", "command -v \"$0\"", program]).output().unwrap();
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
