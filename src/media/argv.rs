@@ -303,6 +303,19 @@ pub(crate) fn packets_argv(input: &Path, limits: &MediaLimits) -> Vec<OsString> 
     args.0
 }
 
+/// ffprobe's arguments for decoding what lies in these intervals of a result (`-read_intervals`), a line with its kind for each picture
+/// and piece of sound.
+pub(crate) fn samples_argv(input: &Path, intervals: &str, limits: &MediaLimits) -> Vec<OsString> {
+    let mut args = Args::default();
+    args.flags(&["-hide_banner"]).opt("-v", "error").opt("-max_alloc", limits.alloc_bytes_max);
+    guard_input(&mut args, OWN_DEMUXERS, limits);
+    args.opt("-of", "csv=p=0")
+        .opt("-read_intervals", intervals)
+        .opt("-show_entries", "frame=media_type")
+        .path("-i", input);
+    args.0
+}
+
 /// ffmpeg's arguments for a copy of its own result, `tick` a tick of it in seconds, whose last picture is held until `end`.
 pub(crate) fn held_argv(
     profile: &Profile,

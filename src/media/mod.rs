@@ -31,7 +31,7 @@ mod sound;
 mod tests;
 
 pub use argv::{DEMUXERS, Run};
-pub(crate) use argv::{OWN_DEMUXERS, PIPE, held_argv, packets_argv, probe_argv};
+pub(crate) use argv::{OWN_DEMUXERS, PIPE, held_argv, packets_argv, probe_argv, samples_argv};
 pub(crate) use complaints::{Complaints, Said};
 pub use features::Features;
 pub use hardware::{Family, HardwareEncoder, UnknownFamily};

@@ -390,8 +390,15 @@ impl Profile {
     pub(crate) fn delivers(&self, result: &MediaInfo) -> Result<(), &'static str> {
         match (&self.recipe, &result.video, &result.audio) {
             (Recipe::Audio { .. }, _, None) => Err("there is no sound in it"),
-            (Recipe::Audio { .. }, ..) => Ok(()),
-            (_, None, _) => Err("there are no pictures in it"),
+            (Recipe::Audio { .. }, Some(_), _) => Err("there are pictures in it"),
+            (_, None, _) if !matches!(self.recipe, Recipe::Audio { .. }) => {
+                Err("there are no pictures in it")
+            }
+            (Recipe::Audio { audio } | Recipe::Video { audio, .. }, _, Some(sound))
+                if sound.codec != audio.codec.as_str() =>
+            {
+                Err("its sound is of another codec")
+            }
             (Recipe::Video { codec, scale, .. }, Some(video), _) => match scale {
                 _ if video.codec != codec.as_str() => Err("its pictures are of another codec"),
                 Scale::Exact(w, h) if (video.width, video.height) != (u32::from(*w), u32::from(*h)) => {

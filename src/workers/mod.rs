@@ -25,6 +25,7 @@ mod progress;
 mod protected;
 mod refusals;
 mod reservation;
+mod samples;
 pub mod sandbox;
 mod sets;
 mod shared;

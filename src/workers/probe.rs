@@ -1,5 +1,6 @@
 //! The capped ffprobe: what is in a file, or why it is refused.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -117,6 +118,15 @@ impl Prober {
         Ok(info)
     }
 
+    pub(super) const fn limits(&self) -> &MediaLimits {
+        &self.limits
+    }
+
+    /// An ffprobe with these arguments that may read this file and nothing else.
+    pub(super) fn looker(&self, argv: Vec<OsString>, path: &Path, cpu_max: Duration) -> Command {
+        self.sandbox.command(&self.tools.ffprobe, argv, &allowed(path, cpu_max))
+    }
+
     /// What ffprobe has cost.
     pub(super) fn cpu(&self) -> &CpuUse {
         &self.cpu
@@ -166,9 +176,7 @@ impl Prober {
             return Ok(packets);
         }
         let mut times = Timed::new(Times(Packets::default()), PACKETS_TIME_MAX);
-        let allowed = allowed(path, PACKETS_TIME_MAX);
-        let mut command =
-            self.sandbox.command(&self.tools.ffprobe, packets_argv(path, &self.limits), &allowed);
+        let mut command = self.looker(packets_argv(path, &self.limits), path, PACKETS_TIME_MAX);
         let deadline = Instant::now() + PACKETS_TIME_MAX * STARVED_TIMES_MAX;
         let outcome = child::run(&mut command, deadline, cancel, &mut times).map_err(ProbeError::Tool)?;
         let Times(packets) = times.listener;
@@ -189,9 +197,8 @@ impl Prober {
         demuxers: &str,
         cancel: &Cancel,
     ) -> Result<MediaInfo, ProbeError> {
-        let allowed = allowed(path, self.limits.probe_cpu_max);
         let mut command =
-            self.sandbox.command(&self.tools.ffprobe, probe_argv(path, demuxers, &self.limits), &allowed);
+            self.looker(probe_argv(path, demuxers, &self.limits), path, self.limits.probe_cpu_max);
         parse(&self.written_by(&mut command, path, cancel)?, &self.tools.features)
     }
 

@@ -3,7 +3,8 @@
 //!
 //! What is looked at: that the file is whole and of the profile's container, its index (each picture and sound that it tells of
 //! must lie in the file), codecs and size of the pictures, and how it fits to the input: its length, and no sound where the
-//! input has none. What can't be seen: whether its pictures are those of the input. Another video of the same length passes.
+//! input has none. Of another node's result a little is decoded, at its begin, in its middle and at its end. What can't be seen: whether
+//! its pictures are those of the input. Another video of the same length passes.
 //! So a member can still lie in that way, and this is what the cluster's key is for: with one, nobody is a member without it.
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use crate::content::{ContentId, Damage, MediaInfo, MediaLimits};
 use crate::media::preview::GIF_TIME_MAX;
 use crate::media::{Complaints, OWN_DEMUXERS, Packets};
 use crate::profile::{Container, Profile, Recipe};
+use crate::store::files::Index;
 use crate::store::{DataDir, Scratch};
 
 /// How exactly ffmpeg stops where it is told to: within a picture.
@@ -137,6 +139,7 @@ impl Verifier<'_> {
             error => Unfit::Unseen(error.to_string()),
         };
         let info = self.look(wanted, &file, cancel).map_err(refused)?;
+        self.plays(wanted.profile, &file, &info, cancel).map_err(refused)?;
         if let Some(doubt) = wanted.input.and_then(|(_, input)| doubt(wanted.profile, input, &info)) {
             return Err(Unfit::Doubtful(doubt));
         }
@@ -188,6 +191,42 @@ impl Verifier<'_> {
         delivers(profile, &info).map_err(|reason| bad(reason.to_owned()))?;
         wanted.input.map_or(Ok(()), |(_, input)| self.fits(input, &info))?;
         Ok(info)
+    }
+
+    /// Are there pictures and sound where its index says so?
+    fn plays(
+        &self,
+        profile: &Profile,
+        result: &Path,
+        info: &MediaInfo,
+        cancel: &Cancel,
+    ) -> Result<(), TranscodeError> {
+        let bad = |what: &str| TranscodeError::BadOutput { reason: format!("it can't be played: {what}") };
+        let decoded = |path: &Path, duration: Option<Duration>| {
+            let samples =
+                self.prober.samples(path, duration, cancel).map_err(|error| unverified(error, cancel))?;
+            samples.map_err(|said| bad(&said))
+        };
+        if profile.makes_set() {
+            let set = File::open(result)?;
+            for entry in Index::read(&set).map_err(|error| bad(&error.to_string()))?.entries() {
+                if [".mp4", ".jpg"].iter().any(|media| entry.name.as_str().ends_with(media)) {
+                    let samples = decoded(&self.copied(&set, entry)?, info.duration)?;
+                    if samples.pictures + samples.sounds == 0 {
+                        return Err(bad(&format!("there is nothing in {}", entry.name)));
+                    }
+                }
+            }
+            return Ok(());
+        }
+        let samples = decoded(result, info.duration)?;
+        if info.video.is_some() && samples.pictures == 0 {
+            return Err(bad("no picture can be decoded"));
+        }
+        if info.audio.is_some() && samples.sounds == 0 {
+            return Err(bad("no sound can be decoded"));
+        }
+        Ok(())
     }
 
     /// How long it is beside its input.
@@ -261,7 +300,13 @@ fn delivers(profile: &Profile, result: &MediaInfo) -> Result<(), &'static str> {
 /// a sound track may turn out to be empty.
 fn doubt(profile: &Profile, input: &MediaInfo, result: &MediaInfo) -> Option<String> {
     let moving = match &profile.recipe {
-        Recipe::Poster { .. } => return None,
+        Recipe::Poster { scale, .. } => {
+            // Of a song it is the cover.
+            let (from, made) = (input.video.as_ref().or(input.cover.as_ref())?, result.video.as_ref()?);
+            let (width, height) = from.shown_size();
+            let fits = scale.fit(width, height) == (made.width, made.height);
+            return (!fits).then(|| "its picture is of another size".to_owned());
+        }
         Recipe::Audio { .. } | Recipe::Sprite { .. } | Recipe::Gif { .. } => false,
         Recipe::Video { .. } | Recipe::Hls { .. } => true,
     };

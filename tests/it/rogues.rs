@@ -50,14 +50,29 @@ fn made(arguments: &str, extension: &str) -> Bytes {
     made_by_ffmpeg(&folder.path().join(format!("made.{extension}")), lavfi.chain(arguments.split(' ')))
 }
 
+/// The same index, and other bytes where its pictures and sound lie.
+fn over(right: &Bytes, byte: impl Fn(usize) -> u8) -> Bytes {
+    let mut lie = right.to_vec();
+    let media = lie.windows(4).position(|name| name == b"mdat").unwrap() + 4;
+    for (at, place) in lie[media..].iter_mut().enumerate() {
+        *place = byte(at);
+    }
+    lie.into()
+}
+
 #[tokio::test]
 async fn a_members_word_for_a_result_is_not_believed() {
     let node = node();
-    let right = made("testsrc2=size=320x240:rate=25:duration=1 -c:v libx264 -pix_fmt yuv420p", "mp4");
+    let right = made(
+        "testsrc2=size=320x240:rate=25:duration=1 -c:v libx264 -pix_fmt yuv420p -movflags +faststart",
+        "mp4",
+    );
     let lies = [
         ("a page", Bytes::from_static(b"<html><script>alert(1)</script></html>"), "cut off"),
         ("nothing", Bytes::new(), "refused"),
         ("half of it", right.slice(..right.len() - 2000), "cut off"),
+        ("an index of noise", over(&right, |at| (at * 0x9e37_79b1 >> 7) as u8), "can't be played"),
+        ("an index of nothing", over(&right, |_| 0), "can't be played"),
         ("another codec", made("testsrc2=size=320x240:duration=1 -c:v mpeg4", "mp4"), "codec"),
         ("another container", made("testsrc2=size=320x240:duration=1 -c:v libx264", "mkv"), "cut off"),
         (
