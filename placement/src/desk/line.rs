@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::bookings::BOOKINGS_MAX;
 use super::estimate::{USUAL_GUESS, Work};
 use super::job::{JobId, Next, Over, ReservationId, Running, Waiting};
 use super::turns::{GUEST_AFTER, GUEST_TIMES, Tally, before, gives_way};
@@ -65,11 +66,11 @@ impl Desk {
         self.reservations.len() + self.queue.len() >= self.queue_capacity + idle
     }
 
-    /// Whether one more job that was told to come now may wait where there is no room for others. That it is kept out by such as came
-    /// without a promise would break it; so it waits beyond the queue's capacity. Promises are spread over the time that the queue takes,
-    /// so that few are due at once.
+    /// Whether one more job that was told to come now may wait where there is no room for others: beyond the queue's capacity. That it is
+    /// kept out would break its promise, whether by such as came without one or by many that were promised, too: promises are spread over
+    /// the time that the queue takes, and not over its places, of which small jobs need more in the same time.
     pub(super) fn has_room_for_promised(&self) -> bool {
-        self.promised_jobs() < self.queue_capacity
+        self.promised_jobs() < BOOKINGS_MAX
     }
 
     /// Jobs here that were told to come when they came, and wait or are on their way.

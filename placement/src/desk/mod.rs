@@ -78,7 +78,7 @@ pub struct Occupancy {
     pub came_back: usize,
     /// Places held for jobs that are on their way.
     pub reserved: usize,
-    /// Of both those that were told to come when they came: as many as jobs may wait may be here beyond the queue's capacity.
+    /// Of both those that were told to come when they came: they may be here beyond the queue's capacity.
     pub promised: usize,
     /// Jobs with a worker.
     pub running: usize,
