@@ -223,6 +223,8 @@ fn error_of_median(speeds: &[Speed]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::testing::start;
 
@@ -309,5 +311,32 @@ mod tests {
         }
         assert_eq!(speeds.by_client.len(), CLIENTS_MAX);
         assert!(speeds.by_client.contains_key(&ClientTag(999)));
+    }
+
+    proptest! {
+        /// Whatever is learned meanwhile, and however much of it is forgotten with time.
+        #[test]
+        fn what_is_kept_in_mind_is_what_is_worked_out_anew(
+            steps in prop::collection::vec((1u64..4, 1u32..20, any::<bool>(), 0u32..30), 1..40),
+        ) {
+            let (mut speeds, profile, memo, mut now) = (Speeds::default(), profile(), Memo::default(), start());
+            for (client, seconds, is_done, passes) in steps {
+                let (client, took) = (ClientTag(client), SECOND * seconds);
+                if is_done {
+                    speeds.learn(client, &profile, 1_000, took, now);
+                } else {
+                    speeds.learn_unfinished(client, (&profile, 1_000), took, None, now);
+                }
+                for _ in 0..2 {
+                    let of = (ClientTag(1), &profile, 1_000);
+                    prop_assert_eq!(speeds.time_by(&memo, of, now), speeds.time(of.0, of.1, of.2, now));
+                    prop_assert_eq!(speeds.service(now), median(speeds.services(now).collect()));
+                    for client in (1..5).map(ClientTag) {
+                        prop_assert_eq!(speeds.mean(client, now), speeds.ask(client, |book| book.service(now)));
+                    }
+                    now += SECOND * passes;
+                }
+            }
+        }
     }
 }
