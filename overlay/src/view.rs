@@ -140,8 +140,8 @@ struct Last {
     view: Arc<View>,
     origin: Instant,
     coordinate: Coordinate,
-    /// Of each member whether its round-trip time was measured: the others move with this node's coordinate.
-    measured: Vec<bool>,
+    /// Rows of the members whose round-trip time was not measured, in order: they move with this node's coordinate.
+    unmeasured: Vec<u32>,
 }
 
 /// One state machine at a moment, and what its times are on the clock of those who look at pictures.
@@ -166,9 +166,10 @@ impl Viewer {
             last
         } else {
             self.sort(swim);
-            let measured = self.order.iter().map(|slot| is_measured(swim, *slot)).collect();
+            let rows = (0..).zip(&self.order).filter(|(_, slot)| !is_measured(swim, **slot));
+            let unmeasured = rows.map(|(row, _)| row).collect();
             let view = Arc::new(sight.of(&self.order));
-            Last { view, origin, coordinate: *swim.coordinate(), measured }
+            Last { view, origin, coordinate: *swim.coordinate(), unmeasured }
         };
         debug_assert!(
             last.view.peers.is_sorted_by(|a, b| a.identity.name < b.identity.name),
@@ -191,14 +192,18 @@ impl Viewer {
         (view.cluster, view.converged, view.stats) = (swim.cluster(), swim.converged(), *swim.stats());
         for slot in &self.touched {
             let Some(peer) = swim.members().get(*slot) else { continue };
-            let row = self.row_of[*slot as usize] as usize;
-            last.measured[row] = peer.rtt().is_some();
-            sight.show(peer, &mut view.peers[row]);
+            let row = self.row_of[*slot as usize];
+            match (last.unmeasured.binary_search(&row), peer.rtt()) {
+                (Ok(place), Some(_)) => drop(last.unmeasured.remove(place)),
+                (Err(place), None) => last.unmeasured.insert(place, row),
+                _ => {}
+            }
+            sight.show(peer, &mut view.peers[row as usize]);
         }
         if last.coordinate != *swim.coordinate() {
             last.coordinate = *swim.coordinate();
-            for (row, member) in view.peers.iter_mut().enumerate().filter(|(row, _)| !last.measured[*row]) {
-                member.rtt = swim.members().get(self.order[row]).and_then(|peer| swim.rtt_to(peer));
+            for row in last.unmeasured.iter().map(|row| *row as usize) {
+                view.peers[row].rtt = swim.members().get(self.order[row]).and_then(|peer| swim.rtt_to(peer));
             }
         }
         // It ends by itself, with time.

@@ -13,8 +13,8 @@ use super::turns::{Tally, before, gives_way};
 use crate::content::{ClientTag, ContentId};
 use crate::profile::ProfileName;
 
-/// Bookings at once; who is refused beyond that is told a time and gets no place for it.
-const BOOKINGS_MAX: usize = 1024;
+/// Bookings at once; who is refused beyond that is told a time and gets no place for it. And jobs at once that came as they were told.
+pub(super) const BOOKINGS_MAX: usize = 1024;
 /// Nobody is asked to come back later than this.
 const AHEAD_MAX: Duration = Duration::from_secs(600);
 /// A client that comes so much later has lost its place.

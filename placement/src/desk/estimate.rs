@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::job::Running;
+use super::job::{Running, Waiting};
 use super::speed::{TELLING_PART, guess_s};
-use super::speeds::Known;
+use super::speeds::{Known, Memo};
 use super::{Desk, JobSpec, count};
 use crate::content::ClientTag;
 use crate::profile::ProfileName;
@@ -34,11 +34,25 @@ pub(super) struct Work<'a> {
     pub(super) client: ClientTag,
     pub(super) profile: &'a ProfileName,
     pub(super) pixels: u64,
+    /// Of a job that is here.
+    pub(super) memo: Option<&'a Memo>,
 }
 
 impl<'a> From<&'a JobSpec> for Work<'a> {
     fn from(job: &'a JobSpec) -> Self {
-        Self { client: job.client, profile: &job.profile, pixels: job.work_pixels }
+        Self { client: job.client, profile: &job.profile, pixels: job.work_pixels, memo: None }
+    }
+}
+
+impl<'a> From<&'a Running> for Work<'a> {
+    fn from(Running { job, memo, .. }: &'a Running) -> Self {
+        Self { memo: Some(memo), ..Self::from(job) }
+    }
+}
+
+impl<'a> From<&'a Waiting> for Work<'a> {
+    fn from(Waiting { job, memo, .. }: &'a Waiting) -> Self {
+        Self { memo: Some(memo), ..Self::from(job) }
     }
 }
 
@@ -70,14 +84,23 @@ impl Desk {
     /// How long a job takes in all, of which this part is done: the mean of its rate so far and of what was expected, each by its weight
     /// (as a gamma prior's; see [`EXPECTED_PART`]).
     fn takes(&self, running: &Running, part: f64, now: Instant) -> Duration {
-        let expected = self.expected(Work::from(&running.job), now);
+        let expected = self.expected(Work::from(running), now);
         (running.ran(now) + expected.mul_f64(EXPECTED_PART)).div_f64(part + EXPECTED_PART)
     }
 
     /// How long a job keeps a worker, by the jobs that have ended alone: as learned, else as guessed.
     fn expected(&self, work: Work<'_>, now: Instant) -> Duration {
-        let learned = self.speeds.time(work.client, work.profile, work.pixels, now);
-        learned.or_else(|| self.speeds.mean(work.client, now)).unwrap_or_else(|| guess(work.pixels))
+        self.time(work, now)
+            .or_else(|| self.speeds.mean(work.client, now))
+            .unwrap_or_else(|| guess(work.pixels))
+    }
+
+    fn time(&self, work: Work<'_>, now: Instant) -> Option<Duration> {
+        let Work { client, profile, pixels, memo } = work;
+        match memo {
+            Some(memo) => self.speeds.time_by(memo, (client, profile, pixels), now),
+            None => self.speeds.time(client, profile, pixels, now),
+        }
     }
 
     /// How long a job keeps a worker, by what was learned.
@@ -96,10 +119,7 @@ impl Desk {
                 .then(|| Duration::try_from_secs_f64(work.pixels as f64 / pixels * took).ok())
                 .flatten()
         };
-        self.speeds
-            .time(work.client, work.profile, work.pixels, now)
-            .or_else(from_running)
-            .unwrap_or_else(|| self.expected(work, now))
+        self.time(work, now).or_else(from_running).unwrap_or_else(|| self.expected(work, now))
     }
 
     /// How long a job takes of which nothing is known but its profile.
@@ -123,7 +143,7 @@ impl Desk {
         let ran = running.ran(now);
         match running.telling_part() {
             Some(part) => self.takes(running, part, now).mul_f64((1.0 - part).max(0.0)),
-            None => self.cost(Work::from(&running.job), now).saturating_sub(ran),
+            None => self.cost(Work::from(running), now).saturating_sub(ran),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::error::WorkError;
 use crate::profile::ProfileName;
 
 use super::bookings::BookingKey;
+use super::speeds::Memo;
 
 /// One job at one desk, from its submission to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +145,7 @@ pub(super) struct Running {
     pub(super) since: Instant,
     /// How much of it is done, 0 to 1, as far as it tells.
     pub(super) part: Option<f64>,
+    pub(super) memo: Memo,
 }
 
 /// A job that waits for one.
@@ -155,6 +157,7 @@ pub(super) struct Waiting {
     pub(super) came_back: bool,
     /// It was told to come when it came: it gives its place up for nobody.
     pub(super) promised: bool,
+    pub(super) memo: Memo,
 }
 
 /// What has become of the jobs of a desk since it was made.

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::bookings::BOOKINGS_MAX;
 use super::estimate::{USUAL_GUESS, Work};
 use super::job::{JobId, Next, Over, ReservationId, Running, Waiting};
 use super::turns::{GUEST_AFTER, GUEST_TIMES, Tally, before, gives_way};
-use super::{Backlog, Desk, JobSpec, count};
+use super::{Backlog, Desk, count};
 use crate::content::ClientTag;
 
 /// Whether a guest is due is not looked at more often than this.
@@ -65,11 +66,11 @@ impl Desk {
         self.reservations.len() + self.queue.len() >= self.queue_capacity + idle
     }
 
-    /// Whether one more job that was told to come now may wait where there is no room for others. That it is kept out by such as came
-    /// without a promise would break it; so it waits beyond the queue's capacity. Promises are spread over the time that the queue takes,
-    /// so that few are due at once.
+    /// Whether one more job that was told to come now may wait where there is no room for others: beyond the queue's capacity. That it is
+    /// kept out would break its promise, whether by such as came without one or by many that were promised, too: promises are spread over
+    /// the time that the queue takes, and not over its places, of which small jobs need more in the same time.
     pub(super) fn has_room_for_promised(&self) -> bool {
-        self.promised_jobs() < self.queue_capacity
+        self.promised_jobs() < BOOKINGS_MAX
     }
 
     /// Jobs here that were told to come when they came, and wait or are on their way.
@@ -158,9 +159,9 @@ impl Desk {
     fn line(&self, now: Instant, own: Option<ReservationId>) -> Line {
         let places: Tally = self.places_before(own).map(|(_, client)| *client).collect();
         let mut waiting = places.clone();
-        let jobs = self.queue.iter().map(|Waiting { job, .. }| {
-            waiting.add(job.client);
-            (job.client, self.cost(Work::from(job), now))
+        let jobs = self.queue.iter().map(|job| {
+            waiting.add(job.job.client);
+            (job.job.client, self.cost(Work::from(job), now))
         });
         let jobs = jobs.collect();
         let usual = |client| self.usual(client, now).unwrap_or(USUAL_GUESS);
@@ -173,6 +174,17 @@ impl Desk {
     fn wait_in(&self, line: &Line, client: ClientTag, cost: impl FnOnce() -> Duration) -> Duration {
         let mut work = Duration::ZERO;
         line.each_before(client, |more| work += more);
+        self.wait_behind(work, line, client, cost)
+    }
+
+    /// The same where it is known how much work that waits comes before it.
+    fn wait_behind(
+        &self,
+        work: Duration,
+        line: &Line,
+        client: ClientTag,
+        cost: impl FnOnce() -> Duration,
+    ) -> Duration {
         let mut running = self.share(line.running.iter().sum());
         if let Some(after) = self.guest_after(client, cost) {
             // It need not wait for the end of what others keep all workers with.
@@ -188,12 +200,14 @@ impl Desk {
         // A worker for guests takes no other job.
         free.sort_unstable();
         free.drain(..free.len() - self.workers);
+        let mut before = Duration::ZERO;
         line.each_before(client, |work| {
+            before += work;
             if let Some(first) = free.iter_mut().min() {
                 *first += work;
             }
         });
-        let wait = self.wait_in(line, client, || self.usual(client, now).unwrap_or(USUAL_GUESS));
+        let wait = self.wait_behind(before, line, client, || self.usual(client, now).unwrap_or(USUAL_GUESS));
         free.into_iter().min().unwrap_or_default().min(wait)
     }
 
@@ -228,8 +242,8 @@ impl Desk {
     }
 
     /// When a waiting job gets a worker beyond those that there are: at once, or so much later.
-    fn guest_is_due_in(&self, job: &JobSpec, now: Instant) -> Option<Duration> {
-        let after = self.guest_after(job.client, || self.cost(Work::from(job), now))?;
+    fn guest_is_due_in(&self, waiting: &Waiting, now: Instant) -> Option<Duration> {
+        let after = self.guest_after(waiting.job.client, || self.cost(Work::from(waiting), now))?;
         let begun = self.running.iter().map(|running| running.since).max()?;
         Some(after.saturating_sub(now.saturating_duration_since(begun)))
     }
@@ -244,7 +258,7 @@ impl Desk {
 
     /// What one worker more than there are has to do: it works for guests, clients that find all workers kept by others for long.
     pub fn next_guest(&mut self, now: Instant, is_gone: impl Fn(JobId) -> bool) -> Next {
-        let due: Vec<_> = self.queue.iter().map(|waiting| self.guest_is_due_in(&waiting.job, now)).collect();
+        let due: Vec<_> = self.queue.iter().map(|waiting| self.guest_is_due_in(waiting, now)).collect();
         if let Some(waiting) = self.take_next(|at| due[at].is_some_and(|due| due.is_zero())) {
             return self.begin(waiting, now, is_gone);
         }
@@ -266,7 +280,7 @@ impl Desk {
 
     /// Begins a job that came out of the queue, if that is of any use.
     fn begin(&mut self, waiting: Waiting, now: Instant, is_gone: impl Fn(JobId) -> bool) -> Next {
-        let Waiting { id, job, .. } = waiting;
+        let Waiting { id, job, memo, .. } = waiting;
         if is_gone(id) || self.is_hopeless(&job, now) {
             self.totals.cancelled += 1;
             let left = job.deadline.saturating_duration_since(now);
@@ -274,7 +288,7 @@ impl Desk {
         }
         self.turns.begin(job.client, now);
         self.totals.begun += 1;
-        self.running.push(Running { id, job, since: now, part: None });
+        self.running.push(Running { id, job, since: now, part: None, memo });
         Next::Begin(id)
     }
 }

@@ -39,7 +39,7 @@ pub use job::{Ending, Entry, Granted, JobId, JobSpec, Next, Over, Refusal, Reser
 use job::{Running, Waiting};
 pub use predictions::Predictions;
 pub use ready::Ready;
-use speeds::Speeds;
+use speeds::{Memo, Speeds};
 pub use turns::{Tally, Turns};
 
 use crate::content::{ClientTag, ContentId};
@@ -78,7 +78,7 @@ pub struct Occupancy {
     pub came_back: usize,
     /// Places held for jobs that are on their way.
     pub reserved: usize,
-    /// Of both those that were told to come when they came: as many as jobs may wait may be here beyond the queue's capacity.
+    /// Of both those that were told to come when they came: they may be here beyond the queue's capacity.
     pub promised: usize,
     /// Jobs with a worker.
     pub running: usize,
@@ -264,7 +264,7 @@ impl Desk {
         }
         self.bookings.remove(&job.booking_key());
         let id = JobId(self.id());
-        self.queue.push_back(Waiting { id, job, came_back, promised });
+        self.queue.push_back(Waiting { id, job, came_back, promised, memo: Memo::default() });
         Ok(id)
     }
 
@@ -356,7 +356,7 @@ impl Desk {
             return None;
         }
         self.bookings.prune(now);
-        let work = work_pixels.map(|pixels| Work { client, profile, pixels });
+        let work = work_pixels.map(|pixels| Work { client, profile, pixels, memo: None });
         let service = work.and_then(|work| self.learned(work, now)).map(|known| known.time);
         if service.is_some_and(|service| service > allowed) {
             return None;
@@ -396,7 +396,7 @@ impl Desk {
         profile: &ProfileName,
         work_pixels: u64,
     ) -> Estimate {
-        let work = Work { client, profile, pixels: work_pixels };
+        let work = Work { client, profile, pixels: work_pixels, memo: None };
         let known = self.learned(work, now);
         Estimate {
             wait: self.wait_for(now, client, None, || self.cost(work, now)),

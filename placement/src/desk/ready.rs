@@ -42,7 +42,8 @@ impl Desk {
         let wait = self.begins_after(now, client, Some(own));
         // Before anything was learned a wait is a guess, unless there is none.
         let known = wait.is_zero() || self.speeds.service(now).is_some();
-        let learned = |pixels| self.learned(Work { client, profile, pixels }, now).map(|known| known.time);
+        let learned =
+            |pixels| self.learned(Work { client, profile, pixels, memo: None }, now).map(|known| known.time);
         let time = work_pixels.map_or_else(|| self.usual_service(now, client, profile), learned);
         // What other clients' jobs take says nothing of this one's that gossip does not say as well.
         let work = time.zip(self.speeds.error(client, profile));

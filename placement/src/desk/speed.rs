@@ -208,6 +208,11 @@ impl Book {
         }
     }
 
+    /// Whether what it says stays the same until more is learned: nothing is to be forgotten with time.
+    pub(super) fn is_steady(&self) -> bool {
+        self.by_profile.values().chain([&self.all]).all(|line| line.slower.learned.is_none())
+    }
+
     /// Whether what is said of this profile was learned of jobs that were done, and of no others.
     pub(super) fn is_sure(&self, profile: &ProfileName, now: Instant) -> bool {
         self.by_profile

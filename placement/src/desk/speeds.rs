@@ -1,5 +1,6 @@
 //! What jobs cost here, learned of each client apart: what one sends makes nobody else's jobs look longer or shorter.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,16 @@ pub(super) struct Speeds {
     by_client: BTreeMap<ClientTag, Learned>,
     /// That of most clients, worked out with each job that ends: it is asked for far more often.
     speed: Option<Speed>,
+    /// The same of a mean job's time, and how many clients tell one; while that does not change by itself.
+    steady: Option<(Option<Duration>, usize)>,
+    /// Jobs that were learned of.
+    learned: u64,
 }
+
+/// What was last said of one job's time, and after how many jobs that were learned of: a line of jobs is looked at far more often than
+/// one of them ends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memo(Cell<Option<(u64, Option<Duration>)>>);
 
 #[derive(Debug)]
 struct Learned {
@@ -50,7 +60,7 @@ impl Speeds {
         now: Instant,
     ) {
         self.book(client, now).learn(profile, work_pixels, took, now);
-        self.speed = self.speed_of_most();
+        self.has_learned(now);
     }
 
     /// Takes in a job that was ended at its deadline: see [`Book::learn_unfinished`].
@@ -63,7 +73,23 @@ impl Speeds {
         now: Instant,
     ) {
         self.book(client, now).learn_unfinished(profile, work_pixels, ran, part, now);
+        self.has_learned(now);
+    }
+
+    fn has_learned(&mut self, now: Instant) {
+        self.learned += 1;
         self.speed = self.speed_of_most();
+        let is_steady = self.by_client.values().all(|learned| learned.book.is_steady());
+        self.steady = is_steady.then(|| {
+            let times: Vec<_> = self.services(now).collect();
+            let telling = times.len();
+            (median(times), telling)
+        });
+    }
+
+    /// What each client's jobs take that tells.
+    fn services(&self, now: Instant) -> impl Iterator<Item = Duration> {
+        self.by_client.values().filter_map(move |learned| learned.book.service(now))
     }
 
     fn book(&mut self, client: ClientTag, now: Instant) -> &mut Book {
@@ -103,6 +129,26 @@ impl Speeds {
         self.ask(client, |book| book.estimate(profile, work_pixels, now))
     }
 
+    /// The same for a job that keeps in mind what was said.
+    pub(super) fn time_by(
+        &self,
+        memo: &Memo,
+        (client, profile, work_pixels): (ClientTag, &ProfileName, u64),
+        now: Instant,
+    ) -> Option<Duration> {
+        if self.steady.is_none() {
+            return self.time(client, profile, work_pixels, now);
+        }
+        if let Some((learned, time)) = memo.0.get()
+            && learned == self.learned
+        {
+            return time;
+        }
+        let time = self.time(client, profile, work_pixels, now);
+        memo.0.set(Some((self.learned, time)));
+        time
+    }
+
     /// The standard error of what such jobs of this client take, as a part of it; none where too few of its own were done to tell.
     pub(super) fn error(&self, client: ClientTag, profile: &ProfileName) -> Option<f64> {
         self.by_client.get(&client)?.book.error(profile)
@@ -115,12 +161,14 @@ impl Speeds {
 
     /// Mean time of one of this client's jobs.
     pub(super) fn mean(&self, client: ClientTag, now: Instant) -> Option<Duration> {
-        self.ask(client, |book| book.service(now))
+        let Some((most, telling)) = self.steady else { return self.ask(client, |book| book.service(now)) };
+        let own = self.by_client.get(&client).and_then(|learned| learned.book.service(now));
+        own.or_else(|| most.filter(|_| telling >= OTHERS_MIN))
     }
 
     /// Mean time of one job, as jobs go now: that of most clients.
     pub(super) fn service(&self, now: Instant) -> Option<Duration> {
-        median(self.by_client.values().filter_map(|learned| learned.book.service(now)).collect())
+        self.steady.map_or_else(|| median(self.services(now).collect()), |(most, _)| most)
     }
 
     /// Pixels of work a second, over all profiles: that of most clients.
@@ -175,6 +223,8 @@ fn error_of_median(speeds: &[Speed]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::testing::start;
 
@@ -261,5 +311,32 @@ mod tests {
         }
         assert_eq!(speeds.by_client.len(), CLIENTS_MAX);
         assert!(speeds.by_client.contains_key(&ClientTag(999)));
+    }
+
+    proptest! {
+        /// Whatever is learned meanwhile, and however much of it is forgotten with time.
+        #[test]
+        fn what_is_kept_in_mind_is_what_is_worked_out_anew(
+            steps in prop::collection::vec((1u64..4, 1u32..20, any::<bool>(), 0u32..30), 1..40),
+        ) {
+            let (mut speeds, profile, memo, mut now) = (Speeds::default(), profile(), Memo::default(), start());
+            for (client, seconds, is_done, passes) in steps {
+                let (client, took) = (ClientTag(client), SECOND * seconds);
+                if is_done {
+                    speeds.learn(client, &profile, 1_000, took, now);
+                } else {
+                    speeds.learn_unfinished(client, (&profile, 1_000), took, None, now);
+                }
+                for _ in 0..2 {
+                    let of = (ClientTag(1), &profile, 1_000);
+                    prop_assert_eq!(speeds.time_by(&memo, of, now), speeds.time(of.0, of.1, of.2, now));
+                    prop_assert_eq!(speeds.service(now), median(speeds.services(now).collect()));
+                    for client in (1..5).map(ClientTag) {
+                        prop_assert_eq!(speeds.mean(client, now), speeds.ask(client, |book| book.service(now)));
+                    }
+                    now += SECOND * passes;
+                }
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use starling_overlay::NodeName;
 
 use super::bids::Round;
 use super::offers::{Offer, Taken};
-use super::watch::{Motion, Patience, Stall, until_stalled};
+use super::watch::{Motion, Stall, Wait, until_stalled};
 use super::{Done, Event, Fault, Journey, PeerError, Ports, What, clock, share};
 use crate::content::Key;
 use crate::error::WorkError;
@@ -321,12 +321,14 @@ impl<'a, P: Ports> Attempts<'a, P> {
         let life = ports.journeys().lives.enter(&job.key);
         // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
         let (since, left) = (clock::now(), job.budget.left());
-        let patience = || Patience::with(&*ports, job, since, left);
-        let mut exchange = self.exchange(candidate, taken, motion.clone());
-        let watch = until_stalled(&*ports, (peer, candidate.rtt), &job.key, (&motion, &life), patience);
+        let wait = Wait { ports: &*ports, job, since, left };
+        // Woken by itself: it is not looked at whenever the watch is.
+        let mut under_way: Stragglers<_> =
+            [self.exchange(candidate, taken, motion.clone())].into_iter().collect();
+        let watch = until_stalled(&*ports, (peer, candidate.rtt), &job.key, (&motion, &life), &wait);
         let stall = tokio::select! {
             biased;
-            handed = &mut exchange => return Some(handed),
+            Some(handed) = under_way.next() => return Some(handed),
             stall = watch => stall,
         };
         let name = peer.name.clone();
@@ -341,7 +343,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
             }
         }
         self.journey.job.timings.mark("stalled");
-        self.stragglers.push(exchange);
+        self.stragglers.extend(under_way);
         None
     }
 

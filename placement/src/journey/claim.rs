@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use starling_overlay::{Identity, MemberState, NodeName};
 
 use super::lease::Lease;
-use super::watch::{Motion, Patience, Watched, look_at};
+use super::watch::{Motion, Patience, Wait, Watched, look_at};
 use super::{CacheState, Done, Event, Job, Journey, Outcome, PeerError, Ports, What, clock};
 use crate::content::Key;
 use crate::error::WorkError;
@@ -157,7 +157,7 @@ impl<P: Ports> Journey<P> {
 
     /// How long another node's work is waited for that gets on, by what such work is known to take here by now.
     fn patience(&self, since: Instant, left: Duration) -> Patience {
-        Patience::with(&*self.ports, &self.job, since, left)
+        Wait { ports: &*self.ports, job: &self.job, since, left }.patience()
     }
 
     /// Looks at the work of the node that has the lease: whether it is waited for any longer. None: it is.

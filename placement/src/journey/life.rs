@@ -138,4 +138,26 @@ mod tests {
         assert_eq!(lives.progress(&key), None);
         assert!(lock(&lives.0).is_empty());
     }
+
+    #[test]
+    fn who_goes_late_takes_nothing_of_the_next_ones() {
+        let lives = Lives::default();
+        let key = Key {
+            content: ContentId::of(b"clip"),
+            profile: "360p".parse().unwrap(),
+            recipe: ContentId::of(b"recipe"),
+        };
+        // The last holder of the one before is gone, and has not come to the table yet.
+        let before = Life {
+            moved: AtomicU64::new(0),
+            waits: AtomicBool::new(true),
+            part: Mutex::default(),
+            key: key.clone(),
+            table: Arc::downgrade(&lives.0),
+        };
+        let life = lives.enter(&key);
+        drop(before);
+        life.moves();
+        assert_eq!(lives.progress(&key).map(|progress| progress.moved), Some(1));
+    }
 }

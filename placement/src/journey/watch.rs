@@ -47,21 +47,46 @@ pub(super) struct Patience {
     anew: Option<Duration>,
 }
 
-impl Patience {
-    /// For a job that had so much time `left` at `since`, by what is known here now.
-    pub(super) fn with<P: Ports>(ports: &P, job: &Job<P>, since: Instant, left: Duration) -> Self {
+/// What a wait for another node's work goes by: a job that had so much time `left` at `since`, and what is known here when it is asked.
+pub(super) struct Wait<'a, P: Ports> {
+    pub(super) ports: &'a P,
+    pub(super) job: &'a Job<P>,
+    pub(super) since: Instant,
+    pub(super) left: Duration,
+}
+
+impl<P: Ports> Wait<'_, P> {
+    pub(super) fn patience(&self) -> Patience {
+        self.patience_from(self.until())
+    }
+
+    /// How long it lasts in any case.
+    fn until(&self) -> Instant {
+        let Self { ports, job, since, left } = *self;
         // As such jobs usually take here; before enough of them were done to tell, as any job does, here or at the slowest peer.
         let known = |ms: u32| Some(ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
         let usual = ports.usual_service(job.client, &job.key.profile);
         let here = || known(ports.own_load().service_ms);
         let there = || ports.view().peers.iter().filter_map(|peer| known(peer.load?.sample.service_ms)).max();
-        let until = since + patience(left, usual.or_else(here).or_else(there));
+        since + patience(left, usual.or_else(here).or_else(there))
+    }
+
+    fn patience_from(&self, until: Instant) -> Patience {
+        let Self { ports, job, since, left } = *self;
         let pixels = job.demand().work_pixels;
         let estimate = pixels.map(|pixels| ports.estimate(job.client, &job.key.profile, pixels));
         let anew = estimate.and_then(|estimate| Some(estimate.wait + estimate.service?));
-        Self { until, at_most: since + longest(left, anew), anew }
+        Patience { until, at_most: since + longest(left, anew), anew }
     }
 
+    /// When it is over, if that is by this time. What the job would take here is worked out only where it is asked for.
+    fn is_over_at(&self, at: Instant, watched: &Watched) -> Option<Instant> {
+        let until = self.until();
+        (at >= until && self.patience_from(until).is_over_at(at, watched)).then_some(until)
+    }
+}
+
+impl Patience {
     /// Whether it is over at this time for work of which so much is seen.
     pub(super) fn is_over_at(&self, at: Instant, watched: &Watched) -> bool {
         at >= self.until && (at >= self.at_most || !watched.is_sooner_than(self.anew, self.at_most))
@@ -232,21 +257,20 @@ impl Watched {
 }
 
 /// Watches a job that a peer was given. Ends when nothing of it moves any more, with what was seen; or when it has taken too long,
-/// whatever moves: when `patience` is over, which is asked anew each time.
+/// whatever moves: when the wait for it is over, which is asked anew each time.
 pub(super) async fn until_stalled<P: Ports>(
     ports: &P,
     (peer, rtt): (&Identity, Option<Duration>),
     key: &Key,
     (motion, life): (&Motion, &Life),
-    patience: impl Fn() -> Patience,
+    wait: &Wait<'_, P>,
 ) -> Stall {
     let mut watched = Watched::new();
     loop {
         let look = clock::now() + LOOK_INTERVAL;
-        let patience = patience();
-        let is_over = patience.is_over_at(look, &watched);
-        clock::sleep_until(if is_over { patience.until.min(look) } else { look }).await;
-        if is_over {
+        let over = wait.is_over_at(look, &watched);
+        clock::sleep_until(over.map_or(look, |over| over.min(look))).await;
+        if over.is_some() {
             return Stall::Slow;
         }
         if motion.is_over() {

@@ -11,13 +11,12 @@ use crate::profile::ProfileName;
 /// The live member that works, with the greatest hash of its name, this content and this profile. A member that comes or goes
 /// moves only the contents that it gets or had.
 pub fn home_of<'a>(view: &'a View, content: &ContentId, profile: &ProfileName) -> &'a Arc<Identity> {
+    // What is the same for all of them. A byte that no name has keeps profile and name apart.
+    let same =
+        Sha256::new().chain_update(content.as_bytes()).chain_update(profile.as_str()).chain_update([0]);
     let weight = |identity: &Identity| -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(content.as_bytes());
-        // A byte that no name has keeps the two apart.
-        hash.update(profile.as_str().as_bytes());
-        hash.update([0]);
-        hash.update(identity.name.as_str().as_bytes());
+        let mut hash = same.clone();
+        hash.update(identity.name.as_str());
         hash.finalize().into()
     };
     let live =

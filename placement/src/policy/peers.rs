@@ -9,10 +9,11 @@ use super::SAMPLE_AGE_MAX;
 /// How many pixels of work a second a worker of the peers does, as most of them say lately; none where none of them knows. A node tells
 /// of its own speed beside that: see [`crate::desk::Speed::beside`].
 pub fn usual_speed(view: &View, now: Instant) -> Option<f64> {
+    let oldest = now.checked_sub(SAMPLE_AGE_MAX);
     // Those that know of no speed, of whom there are many in the beginning, cost no look at what else they say.
     let speed_of = |peer: &Member| {
         let load = peer.load.filter(|load| load.sample.kilopixels_per_s > 0)?;
-        let is_fresh = now.saturating_duration_since(load.taken) <= SAMPLE_AGE_MAX;
+        let is_fresh = oldest.is_none_or(|oldest| load.taken >= oldest);
         let works = peer.state == MemberState::Alive && !peer.identity.is_observer();
         (is_fresh && works).then_some(load.sample.kilopixels_per_s)
     };

@@ -1,9 +1,12 @@
-//! What a decision needs of each peer and a membership view says, worked out once for each view and not for each decision.
+//! What a decision needs of each peer and a membership view says, worked out once for each view and not for each decision. Of the view
+//! after it only what is another one than before is worked out: from one to the next few members change.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use starling_overlay::{Member, MemberState, NodeName, View, Zone};
+use starling_overlay::{Identity, LoadSample, Member, MemberState, NodeName, View, Zone};
 
 use super::ledger::Handed;
 use super::score::{normalized_load, normalized_rtt};
@@ -23,10 +26,44 @@ pub(super) struct Roster {
     pub(super) ways: Vec<(RouteKind, f64)>,
     /// Peers whose names come before this node's.
     pub(super) before_own: usize,
+    /// From when on times are counted, and this node, once a view was read.
+    begin: Option<(Instant, Arc<Identity>)>,
+    /// Of each peer of the view what was read.
+    read: Vec<Read>,
+}
+
+/// What was read of a peer: as long as it is the same, so is its row.
+#[derive(Debug)]
+struct Read {
+    identity: Arc<Identity>,
+    state: MemberState,
+    heard_at: Option<SocketAddr>,
+    figures: Figures,
+    /// Its row, if it has one.
+    row: Option<u32>,
+}
+
+/// Of what was read of a peer what changes all the time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Figures {
+    load: Option<(LoadSample, Instant)>,
+    rtt: Option<Duration>,
+    damped: bool,
+}
+
+impl Figures {
+    fn of(peer: &Member) -> Self {
+        Self {
+            load: peer.load.map(|load| (load.sample, load.taken)),
+            rtt: peer.rtt.map(|rtt| rtt.mean),
+            damped: peer.damping.is_some(),
+        }
+    }
 }
 
 /// One peer. Seconds are as they are for a job of which nothing more is known.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Row {
     /// Its place in the view.
     pub(super) member: u32,
@@ -36,7 +73,7 @@ pub(super) struct Row {
     pub(super) hardware: u8,
     /// Whether it failed so often lately that it gets no work for a while.
     pub(super) damped: bool,
-    /// When its load sample was taken, in nanoseconds from the view's own time.
+    /// When its load sample was taken, in nanoseconds from the roster's begin.
     taken_ns: i64,
     pub(super) rtt_s: f64,
     /// The same, and infinite where nobody knows it.
@@ -64,31 +101,82 @@ impl Roster {
 
     /// Becomes that of this view.
     pub(super) fn read(&mut self, view: &View) {
-        let Self { rows, names, zones, ways, before_own } = self;
+        if !self.renew(view) {
+            self.make(view);
+        }
+    }
+
+    /// The same where it has the same members as the view before; false, and to be made, where it has others.
+    fn renew(&mut self, view: &View) -> bool {
+        let Self { rows, ways, begin: Some((begin, own)), read, .. } = self else { return false };
+        if !Arc::ptr_eq(own, &view.local.identity) || read.len() != view.peers.len() {
+            return false;
+        }
+        let mut has_moved = false;
+        for ((read, peer), member) in read.iter_mut().zip(&view.peers).zip(0..) {
+            let is_same = Arc::ptr_eq(&read.identity, &peer.identity)
+                && (read.state, read.heard_at) == (peer.state, peer.heard_at);
+            if !is_same {
+                return false;
+            }
+            let (figures, Some(row)) = (Figures::of(peer), read.row) else { continue };
+            if figures != read.figures {
+                read.figures = figures;
+                let row = &mut rows[row as usize];
+                let before_s = row.distance_s;
+                *row = Row::of(*begin, peer, member, row.zone);
+                has_moved |= before_s.to_bits() != row.distance_s.to_bits();
+            }
+        }
+        if has_moved {
+            ways.iter_mut().skip(1).for_each(|(_, nearest)| *nearest = f64::INFINITY);
+            rows.iter().for_each(|row| note_way(ways, row));
+        }
+        true
+    }
+
+    fn make(&mut self, view: &View) {
+        let Self { rows, names, zones, ways, before_own, begin, read } = self;
         rows.clear();
         names.clear();
         zones.clear();
         ways.clear();
+        read.clear();
         let own = &view.local.identity;
+        *begin = Some((view.at, Arc::clone(own)));
         zones.insert(own.zone.clone(), 0);
         ways.push((RouteKind::Local, 0.0));
         for (member, peer) in (0..).zip(&view.peers) {
-            if peer.state != MemberState::Alive || peer.identity.is_observer() || is_lost(&view.local, peer) {
+            let Member { identity, state, heard_at, .. } = peer;
+            let has_row =
+                *state == MemberState::Alive && !identity.is_observer() && !is_lost(&view.local, peer);
+            read.push(Read {
+                identity: Arc::clone(identity),
+                state: *state,
+                heard_at: *heard_at,
+                figures: Figures::of(peer),
+                row: has_row.then_some(rows.len() as u32),
+            });
+            if !has_row {
                 continue;
             }
-            let zone = zones.get(&peer.identity.zone).copied().unwrap_or_else(|| {
+            let zone = zones.get(&identity.zone).copied().unwrap_or_else(|| {
                 let zone = u16::try_from(ways.len()).unwrap_or(u16::MAX);
-                zones.insert(peer.identity.zone.clone(), zone);
+                zones.insert(identity.zone.clone(), zone);
                 ways.push((RouteKind::CrossRegion, f64::INFINITY));
                 zone
             });
             let row = Row::of(view.at, peer, member, zone);
-            let nearest = &mut ways[zone as usize].1;
-            *nearest = nearest.min(row.distance_s);
+            note_way(ways, &row);
             rows.push(row);
-            names.push(first_bytes(&peer.identity.name));
+            names.push(first_bytes(&identity.name));
         }
         *before_own = rows.partition_point(|row| view.peers[row.member as usize].identity.name < own.name);
+    }
+
+    /// A moment, as [`Row::age_ns`] counts.
+    pub(super) fn time_ns(&self, now: Instant) -> i64 {
+        self.begin.as_ref().map_or(0, |(begin, _)| between_ns(*begin, now))
     }
 
     /// The zones and their numbers.
@@ -120,7 +208,7 @@ impl Roster {
 }
 
 impl Row {
-    fn of(at: Instant, peer: &Member, member: u32, zone: u16) -> Self {
+    fn of(begin: Instant, peer: &Member, member: u32, zone: u16) -> Self {
         let load = peer.load.map(|load| load.sample).unwrap_or_default();
         let wait = wait::wait(&load, &Handed::default());
         let one_more = Handed { jobs: 1, work: wait::usual(&load), ..Handed::default() };
@@ -132,7 +220,7 @@ impl Row {
             route: if zone == 0 { RouteKind::SameRegion } else { RouteKind::CrossRegion },
             hardware: if load.running_jobs < load.workers { load.hardware } else { 0 },
             damped: peer.damping.is_some(),
-            taken_ns: peer.load.map_or(NEVER_NS, |load| between_ns(at, load.taken)),
+            taken_ns: peer.load.map_or(NEVER_NS, |load| between_ns(begin, load.taken)),
             rtt_s: rtt.unwrap_or(RTT_UNKNOWN).as_secs_f64(),
             distance_s: rtt.map_or(f64::INFINITY, |rtt| rtt.as_secs_f64()),
             wait_s: wait.as_secs_f64(),
@@ -148,14 +236,20 @@ impl Row {
         }
     }
 
-    /// How old its sample is, at a moment so long after the view's own time.
+    /// How old its sample is at a moment; see [`Roster::time_ns`].
     pub(super) fn age_ns(&self, now_ns: i64) -> i64 {
         now_ns.saturating_sub(self.taken_ns).max(0)
     }
 }
 
+/// A peer of a zone is so near.
+fn note_way(ways: &mut [(RouteKind, f64)], row: &Row) {
+    let nearest = &mut ways[row.zone as usize].1;
+    *nearest = nearest.min(row.distance_s);
+}
+
 /// From one moment to another, which may be before it.
-pub(super) fn between_ns(from: Instant, to: Instant) -> i64 {
+fn between_ns(from: Instant, to: Instant) -> i64 {
     let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX / 4);
     match to.checked_duration_since(from) {
         Some(after) => ns(after),
@@ -178,4 +272,85 @@ fn first_bytes(name: &NodeName) -> u128 {
     let count = name.len().min(16);
     bytes[..count].copy_from_slice(&name[..count]);
     u128::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use starling_overlay::{Damping, Load, Rtt};
+
+    use super::*;
+    use crate::policy::testing::{member, sample, view_of};
+    use crate::testing::start;
+
+    /// What becomes of a view: which peer, what of it, and by how much.
+    type Change = (usize, u8, u8);
+
+    fn change(view: &mut View, (at, what, by): Change) {
+        view.at += Duration::from_millis(u64::from(by) * 10);
+        let now = view.at;
+        if what == 0 {
+            let name = format!("node{}", 2 + usize::from(by) % 9);
+            let zone = ["A", "B", "C"][at % 3];
+            let newcomer = member(&name, zone, Some(u64::from(by)), Some(sample(1, 2, SECOND)), now);
+            match view.peers.binary_search_by(|peer| peer.identity.name.cmp(&newcomer.identity.name)) {
+                Ok(place) if by % 2 == 0 => view.peers[place] = newcomer,
+                Ok(place) => drop(view.peers.remove(place)),
+                Err(place) => view.peers.insert(place, newcomer),
+            }
+            return;
+        }
+        let count = view.peers.len().max(1);
+        let Some(peer) = view.peers.get_mut(at % count) else { return };
+        match what {
+            1 => {
+                let mean = Duration::from_millis(by.into());
+                peer.rtt = (by > 9).then_some(Rtt { mean, min: mean, jitter: Duration::ZERO });
+            }
+            2 => peer.state = if by % 3 == 0 { MemberState::Suspect } else { MemberState::Alive },
+            3 => {
+                peer.damping = (by % 2 == 0).then_some(Damping { failures: 2, until: now + SECOND });
+            }
+            4 => peer.heard_at = (by % 2 == 0).then_some(([192, 0, 2, by], 5000).into()),
+            5 => {
+                let mut identity = Identity::clone(&peer.identity);
+                identity.capacity_jobs = if by % 3 == 0 { Identity::OBSERVES } else { 2 };
+                identity.gossip = if by % 4 == 0 { ([127, 0, 0, 1], 7).into() } else { identity.gossip };
+                peer.identity = Arc::new(identity);
+            }
+            _ => {
+                let jobs = sample(u16::from(by % 7), 2, SECOND * u32::from(1 + by % 3));
+                peer.load = (by > 3).then_some(Load { sample: jobs, taken: now });
+            }
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    proptest! {
+        /// Whatever changes from one view to the next, it is the roster that is made of that view anew.
+        #[test]
+        fn a_roster_made_of_the_one_before_is_one_made_anew(
+            changes in prop::collection::vec(prop::collection::vec((0usize..9, 0u8..9, any::<u8>()), 0..4), 1..40),
+        ) {
+            let now = start();
+            let mut view = view_of(now, member("node5", "A", Some(0), None, now), Vec::new());
+            let mut roster = Roster::default();
+            for step in changes {
+                step.into_iter().for_each(|of| change(&mut view, of));
+                roster.read(&view);
+                let anew = Roster::of(&view);
+                let later = view.at + SECOND;
+                let aged = |roster: &Roster| {
+                    // Of a peer without a sample it is longer than any.
+                    let age_ns = |row: &Row| row.age_ns(roster.time_ns(later)).min(i64::MAX / 4);
+                    let of = |row: &Row| (age_ns(row), Row { taken_ns: 0, ..*row });
+                    roster.rows.iter().map(of).collect::<Vec<_>>()
+                };
+                prop_assert_eq!(aged(&roster), aged(&anew));
+                prop_assert_eq!((&roster.names, &roster.zones), (&anew.names, &anew.zones));
+                prop_assert_eq!((&roster.ways, roster.before_own), (&anew.ways, anew.before_own));
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Choosing, and learning from what became of the choice.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -81,8 +81,8 @@ struct State {
     experience: Experience,
     turn: u64,
     rng: StdRng,
-    /// The view that was asked of last, and what it says.
-    view: Option<Arc<View>>,
+    /// The view that was asked of last, and what it says. It is not kept: whoever makes the next view of it can do so in its place.
+    view: Weak<View>,
     roster: Roster,
     scratch: Scratch,
 }
@@ -95,7 +95,7 @@ impl Router {
             experience: Experience::default(),
             turn: 0,
             rng,
-            view: None,
+            view: Weak::new(),
             roster: Roster::default(),
             scratch: Scratch::default(),
         })))
@@ -116,9 +116,10 @@ impl Router {
         let mut state = self.lock();
         let State { policy, experience, turn, rng, view: seen, roster, scratch } = &mut *state;
         let Question { view, job, own, avoided } = *question;
-        if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, view)) {
+        // No other view is at its address while it is known here.
+        if !std::ptr::eq(seen.as_ptr(), Arc::as_ptr(view)) {
             roster.read(view);
-            *seen = Some(Arc::clone(view));
+            *seen = Arc::downgrade(view);
         }
         let situation = Situation { view, job, own, experience, avoided, turn: *turn, now };
         let ranked = policy.rank_of(roster, &situation, rng, count_max, scratch);

@@ -8,7 +8,7 @@ use starling_overlay::{Member, NodeName, View};
 use super::bandwidth::Direction;
 use super::ledger::Given;
 use super::reliability::Failing;
-use super::roster::{Roster, Row, between_ns};
+use super::roster::{Roster, Row};
 use super::situation::{Avoided, SAMPLE_AGE_MAX, Situation};
 use super::{Concern, wait};
 
@@ -55,7 +55,7 @@ impl Situation<'_> {
         let mut measured = Cursor::new(experience.bandwidths.by_name(), roster, view);
         let avoided = self.avoided.iter().map(|avoided| (&avoided.name, avoided));
         let mut avoided = Cursor::new(avoided, roster, view);
-        let plain = Plain::new(self, weighs_load);
+        let plain = Plain::new(self, roster, weighs_load);
         let mut from = 0;
         while from < roster.rows.len() {
             let special = given.row.min(failing.row).min(measured.row).min(avoided.row);
@@ -163,9 +163,9 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(situation: &Situation<'_>, weighs_load: bool) -> Self {
+    fn new(situation: &Situation<'_>, roster: &Roster, weighs_load: bool) -> Self {
         Self {
-            now_ns: between_ns(situation.view.at, situation.now),
+            now_ns: roster.time_ns(situation.now),
             half_left_s: (situation.job.left / 2).as_secs_f64(),
             unknown: if weighs_load { Concern::Unknown } else { Concern::None },
         }

@@ -41,6 +41,7 @@ impl Setup {
         for request in &requests {
             *wanted.entry(request.content).or_default() += 1;
         }
+        let speeds: Vec<f64> = (0..self.nodes).map(|node| self.workload.speed(node)).collect();
         let nodes = (0..self.nodes).map(|_| TraceNode { workers: self.workers as u32 }).collect();
         let (mut jobs, mut fixed_s) = (Vec::new(), Vec::new());
         for request in &requests {
@@ -49,7 +50,7 @@ impl Setup {
                     // Another node's request for the same may bring the video, and that node may do the work.
                     let shared = *times > 1;
                     *times = 0;
-                    jobs.push(self.job(request, shared));
+                    jobs.push(self.job(request, &speeds, shared));
                 }
                 // Its work is done for another request.
                 _ => fixed_s.push((upload(request) + download(request)).as_secs_f64()),
@@ -58,7 +59,7 @@ impl Setup {
         Some(Trace { nodes, jobs, fixed_s })
     }
 
-    fn job(&self, request: &Request, shared: bool) -> TraceJob {
+    fn job(&self, request: &Request, speeds: &[f64], shared: bool) -> TraceJob {
         // Where nodes die, requests go to other ones.
         let is_anywhere = shared || self.workload.deaths > 0 || !self.mishaps.is_empty();
         let topology = self.topology();
@@ -72,23 +73,20 @@ impl Setup {
         };
         let (near, workload) = (request.node % ZONES, &self.workload);
         // Nodes of one zone are as near as each other: so they are one to the bound.
-        let there = |node: usize| {
-            (upload(request) + LOOK_TIME).as_secs_f64() + way_s(near, node % ZONES, request.bytes)
+        let by_zone = |way_s: &dyn Fn(usize) -> f64| {
+            let zones: [f64; ZONES] = std::array::from_fn(way_s);
+            zones.into_iter().cycle().take(self.nodes).collect()
         };
-        let back = |node: usize| {
-            download(request).as_secs_f64() + way_s(node % ZONES, near, request.video.result_bytes)
-        };
+        let (before, after) = ((upload(request) + LOOK_TIME).as_secs_f64(), download(request).as_secs_f64());
+        let there_s = by_zone(&|zone| before + way_s(near, zone, request.bytes));
+        let back_s = by_zone(&|zone| after + way_s(zone, near, request.video.result_bytes));
         let allowed = CLIENT_RTT + workload.deadline + TIMER_SLACK + download(request);
-        let all = 0..self.nodes;
         TraceJob {
             arrival_s: request.at.as_secs_f64(),
-            work_s: all
-                .clone()
-                .map(|node| (request.video.seconds / workload.speed(node)).max(1e-6))
-                .collect(),
+            work_s: speeds.iter().map(|speed| (request.video.seconds / speed).max(1e-6)).collect(),
             allowed_s: Some(allowed.as_secs_f64()),
-            there_s: all.clone().map(there).collect(),
-            back_s: all.map(back).collect(),
+            there_s,
+            back_s,
         }
     }
 

@@ -357,7 +357,7 @@ impl Check {
             (
                 "jobs and places in its queue",
                 stats.queued - stats.came_back + stats.reserved,
-                places + workers + stats.promised.min(setup.queue),
+                places + workers + stats.promised,
             ),
             ("jobs that run", stats.running, workers + 1),
             ("offers that it holds", node.offers.len(), places + workers),

@@ -48,9 +48,26 @@ impl fmt::Display for Told<'_> {
         let What::Ranked { candidates, .. } = self.0 else { return write!(f, "{:?}", self.0) };
         f.write_str("Ranked")?;
         candidates.iter().try_for_each(|Candidate { identity, score, .. }| {
-            write!(f, " {}={:x}", identity.name, score.to_bits())
+            f.write_str(" ")?;
+            f.write_str(identity.name.as_str())?;
+            f.write_str("=")?;
+            f.write_str(hex(score.to_bits(), &mut [0; 16]))
         })
     }
+}
+
+/// As `{:x}` writes it, which costs more than all else in a ranking's line.
+fn hex(mut bits: u64, text: &mut [u8; 16]) -> &str {
+    let mut begin = text.len();
+    loop {
+        begin -= 1;
+        text[begin] = b"0123456789abcdef"[(bits & 15) as usize];
+        bits >>= 4;
+        if bits == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&text[begin..]).expect("digits are text")
 }
 
 /// All that is written down.

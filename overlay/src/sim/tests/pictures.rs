@@ -91,3 +91,41 @@ fn who_holds_a_picture_keeps_it_and_two_who_make_them_do_not_miss_what_the_other
     }
     assert_eq!(format!("{held:?}"), as_it_was);
 }
+
+/// Of a viewer that looks all the while, and of one that looks before and after.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "only what a picture's times count from")]
+fn who_is_forgotten_is_in_no_picture_and_who_takes_its_place_in_the_table_is_in_the_next_one() {
+    let origin = Instant::now();
+    let mut world = settled(Topology::paper(), 3, 6);
+    let mut viewers = [(0, Viewer::default()), (1, Viewer::default())];
+    let mut look = |world: &World, who: std::ops::Range<usize>| {
+        let at = origin + world.now().since(Time::ZERO);
+        let mut names = String::new();
+        for (index, viewer) in &mut viewers[who] {
+            let swim = world.node(*index).unwrap();
+            let (kept, anew) = (viewer.view(swim, origin, at), View::of(swim, origin, at));
+            assert_eq!(format!("{kept:?}"), format!("{anew:?}"), "node {index} at {:?}", world.now());
+            names = kept.members().map(|member| member.identity.name.as_str()).collect::<Vec<_>>().join(" ");
+        }
+        names
+    };
+    look(&world, 0..2);
+    world.apply(&Fault::Kill(4));
+    world.apply(&Fault::Leave(5));
+    let forgotten_after = world.period(0) * 800;
+    let end = world.now() + forgotten_after;
+    let mut has_gone = String::new();
+    while world.now() < end {
+        world.run(forgotten_after / 40);
+        has_gone = look(&world, 1..2);
+    }
+    assert_eq!(has_gone, "node2 node1 node3 node4");
+    for _ in 0..2 {
+        let newcomer = world.add(Timing::Lan, vec!["node1".to_owned()]);
+        world.start(newcomer);
+    }
+    world.run(10 * SECOND);
+    assert_eq!(world.node(0).unwrap().members().slots(), 5, "they have the places of those that went");
+    assert_eq!(look(&world, 0..2), "node2 node1 node3 node4 node7 node8");
+}

@@ -1,5 +1,6 @@
 use super::*;
 use crate::desk::admission::{self, Standing};
+use crate::desk::{Desk, Entry, JobSpec, Unseen};
 use crate::testing::start;
 
 const COST: Duration = Duration::from_secs(5);
@@ -257,4 +258,37 @@ fn promises_are_bounded() {
     assert_eq!(told, Some(AHEAD_MAX));
     assert!(bookings.all.len() <= BOOKINGS_MAX);
     assert!(bookings.all.is_sorted_by_key(|booking| booking.due));
+}
+
+#[test]
+fn who_comes_counts_as_one_who_comes_whether_the_video_was_looked_at_or_not() {
+    let profile: ProfileName = "360p".parse().unwrap();
+    for is_seen in [true, false] {
+        let (mut desk, now, client) = (Desk::new(1, 4), start(), ClientTag(1));
+        desk.bookings.learn(0.0);
+        let before = desk.bookings.coming;
+        let content = ContentId::of(b"clip");
+        let told = desk.book(now, (client, content, &profile), Some(1), Duration::from_secs(60)).unwrap();
+        let (now, deadline) = (now + told, now + told + Duration::from_secs(60));
+        let granted = if is_seen {
+            let job = JobSpec { client, content, profile: profile.clone(), work_pixels: 1, deadline };
+            desk.reserve(now, &job, Entry::Booked).unwrap()
+        } else {
+            desk.reserve_unseen(now, &Unseen { client, content, profile: &profile, deadline }).unwrap()
+        };
+        assert!(granted.booked && desk.bookings.coming > before, "{is_seen}");
+    }
+}
+
+#[test]
+fn who_comes_early_and_is_taken_is_not_awaited_any_more() {
+    let (mut desk, now, client) = (Desk::new(1, 4), start(), ClientTag(1));
+    let profile: ProfileName = "360p".parse().unwrap();
+    let (content, deadline) = (ContentId::of(b"clip"), now + Duration::from_secs(60));
+    desk.book(now, (client, content, &profile), Some(1), Duration::from_secs(60)).unwrap();
+    let job = JobSpec { client, content, profile, work_pixels: 1, deadline };
+    let granted = desk.reserve(now, &job, Entry::Booked).unwrap();
+    assert!(!granted.booked && desk.bookings.all.len() == 1);
+    desk.submit(now, granted.reservation, job).unwrap();
+    assert!(desk.bookings.all.is_empty());
 }

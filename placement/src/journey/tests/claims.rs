@@ -30,6 +30,23 @@ async fn a_lease_is_renewed_while_the_work_goes_on_and_ends_with_its_holders() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_home_is_told_who_holds_it_here_and_at_the_peer_that_made_it_and_told_again_where_it_does_not_answer()
+ {
+    let told = |end: stage::Replies<Result<(), PeerError>>| async move {
+        let stage = Stage::new(&["b", "c"], move |script| {
+            script.ranked = vec!["c", "a"];
+            peer(script, "b").end = end;
+        });
+        assert_eq!(stage.answer(stage.job("b", 40 * SECOND)).await.0.unwrap().object, "c's");
+        stage.settle().await;
+        stage.count("end at b: a+c")
+    };
+    assert_eq!(told(Reply::at_once(Ok(())).into()).await, 1);
+    assert_eq!(told([Reply::at_once(Err(gone())), Reply::at_once(Ok(()))].into()).await, 2);
+    assert_eq!(told(Reply::at_once(Err(gone())).into()).await, 3, "then the lease runs out by itself");
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_fails_ends_its_lease_with_no_holder() {
     let stage = Stage::new(&["b"], |script| {
         script.probe = Reply::at_once(Err(WorkError::unusable("no video"))).into();

@@ -1,6 +1,7 @@
 //! What stalls or takes long, at a peer that has the job and at a node that has the lease.
 
 use super::*;
+use crate::journey::Part;
 
 fn busy(by: &str) -> Reply<Result<Verdict, PeerError>> {
     Reply::at_once(Ok(Verdict::Busy { by: by.parse().unwrap() }))
@@ -67,6 +68,24 @@ async fn a_peer_that_gets_on_is_waited_for_half_of_the_time() {
     assert!((20 * SECOND..22 * SECOND).contains(&took), "{took:?}");
     assert!(stage.told(|what| matches!(what, What::Slow { .. })) && !stage.did("held against b: stalled"));
     assert!(stage.did("held against b: reneged"), "what it had for 20 s took this node one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_sooner_done_than_this_node_would_be_is_waited_for_beyond_that() {
+    let gets_on = |permille: u16| {
+        let part = Part { permille: Some(permille), frames: 0, encoded_ms: 0 };
+        Reply::at_once(Ok(Some(Progress { moved: permille.into(), waits: false, part: Some(part) })))
+    };
+    let stage = Stage::new(&["b"], |script| {
+        script.ranked = vec!["b", "a"];
+        script.estimate.service = Some(12 * SECOND);
+        peer(script, "b").work = Reply::after(20_600 * MS, Ok(())).into();
+        let moves: std::collections::VecDeque<_> = (0..=20).map(|second| gets_on(second * 50)).collect();
+        peer(script, "b").progress = stage::Replies::of(moves);
+    });
+    let (answer, took) = stage.answer(stage.job("a", 40 * SECOND)).await;
+    assert_eq!(answer.unwrap().object, "b's", "{took:?}");
+    assert!(!stage.told(|what| matches!(what, What::Slow { .. })));
 }
 
 #[tokio::test(start_paused = true)]

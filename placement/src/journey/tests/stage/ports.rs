@@ -242,7 +242,7 @@ impl Peers for Stage {
     async fn end_lease(&self, home: &Identity, _: &Key, holders: &[NodeName]) -> Result<(), PeerError> {
         let holders: Vec<_> = holders.iter().map(NodeName::as_str).collect();
         self.did_now(format!("end at {}: {}", home.name, holders.join("+")));
-        Ok(())
+        self.peer(home, |peer| peer.end.next()).come().await
     }
 
     async fn offer(

@@ -86,6 +86,8 @@ pub struct Peer {
     pub fetch: Replies<Result<Option<()>, PeerError>>,
     /// What it says as a home.
     pub home: Replies<Result<Verdict, PeerError>>,
+    /// And when it is told of a lease's end.
+    pub end: Replies<Result<(), PeerError>>,
 }
 
 impl Default for Peer {
@@ -98,6 +100,7 @@ impl Default for Peer {
             progress: Reply::at_once(Ok(Some(Progress { moved: 0, waits: true, part: None }))).into(),
             fetch: Reply::at_once(Ok(None)).into(),
             home: Reply::at_once(Ok(Verdict::Yours)).into(),
+            end: Reply::at_once(Ok(())).into(),
         }
     }
 }
