@@ -22,7 +22,6 @@ const OFFERS_AT_ONCE: usize = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PolicyKind {
     /// The paper's weighted sum of load and round-trip time.
-    #[default]
     Score,
     /// Any live node, all alike.
     Random,
@@ -37,6 +36,7 @@ pub enum PolicyKind {
     /// The nearest zone until it is full, then the next.
     Waterfall,
     /// The node that is likely to be done first.
+    #[default]
     Eta,
 }
 
