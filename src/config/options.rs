@@ -103,7 +103,7 @@ options! {
     /// Encoders in hardware that profiles with `hardware = true` may use: auto (all that work), off, or kinds, comma separated: nvenc,
     /// qsv, vaapi, v4l2 [default: auto]
     hardware: String, env "STARLING_HARDWARE", value "KINDS";
-    /// Routing policy: score, random, round-robin, least-loaded, p2c, prequal, waterfall or eta; see docs/OPERATIONS.md, "Routing policies" [default: score]
+    /// Routing policy: score, random, round-robin, least-loaded, p2c, prequal, waterfall or eta; see docs/OPERATIONS.md, "Routing policies" [default: eta, or score where a weight is given]
     policy: String, env "STARLING_POLICY", value "POLICY";
     /// Weight of load in the score policy [default: 0.3]
     load_weight: f64, env "STARLING_LOAD_WEIGHT", value "W";

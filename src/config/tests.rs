@@ -1,3 +1,5 @@
+use starling_placement::policy::PolicyKind;
+
 use super::*;
 
 fn check(options: NodeOptions) -> Result<NodeConfig, String> {
@@ -14,6 +16,20 @@ fn defaults_are_filled_in() {
     assert_eq!(config.data_dir, std::path::Path::new("starling-data/node1"));
     assert_eq!(config.cache_bytes, 10 << 30);
     assert!(config.join.is_empty());
+}
+
+#[test]
+fn weights_alone_mean_the_policy_that_has_them() {
+    let kind = |policy: Option<&str>, load_weight, rtt_weight| {
+        let name = Some("node1".into());
+        let policy = policy.map(Into::into);
+        let options = NodeOptions { name, policy, load_weight, rtt_weight, ..NodeOptions::default() };
+        check(options).unwrap().policy.kind
+    };
+    assert_eq!(kind(None, None, None), PolicyKind::Eta);
+    assert_eq!(kind(None, Some(0.8), None), PolicyKind::Score);
+    assert_eq!(kind(None, None, Some(0.2)), PolicyKind::Score);
+    assert_eq!(kind(Some("p2c"), Some(0.8), None), PolicyKind::P2c);
 }
 
 #[test]

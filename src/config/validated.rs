@@ -248,7 +248,10 @@ impl NodeConfig {
         let uploads_per_client = found.keep(in_range("uploads-per-client", uploads_per_client, CONNECTIONS));
         let hardware = found.keep(parse("hardware", options.hardware, HardwareMode::default()));
         let profiles = found.keep(profiles(options.profiles));
-        let kind = found.keep(parse("policy", options.policy, PolicyKind::default()));
+        // Whoever gives weights means the policy that has them.
+        let has_weights = options.load_weight.is_some() || options.rtt_weight.is_some();
+        let usual = if has_weights { PolicyKind::Score } else { PolicyKind::default() };
+        let kind = found.keep(parse("policy", options.policy, usual));
         let weights = weights(found, options.load_weight, options.rtt_weight);
         let deadlines = deadlines(found, options.deadline, options.deadline_max);
         let job_retention = found.keep(duration("job-retention", options.job_retention, DEADLINE_MAX));

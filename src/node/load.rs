@@ -21,9 +21,15 @@ impl Node {
         let machine = *self.machine.borrow();
         let pool = self.pool.stats();
         let others_speed = *self.others_speed.lock();
+        let cpu_permille = {
+            let mut other_work = self.other_work.lock();
+            other_work.runs(Instant::now(), pool.running, pool.workers);
+            other_work.cpu_permille()
+        };
         let sample = LoadSample {
             seq: self.sample_seq.load(Ordering::Relaxed),
-            cpu_permille: machine.cpu_permille,
+            // A reading is the mean of a second, and what runs is of now.
+            cpu_permille,
             memory_permille: machine.memory_permille,
             // Promised is as good as there.
             queued_jobs: small(pool.queued + pool.reserved),
@@ -55,8 +61,16 @@ fn small(count: usize) -> u16 {
 /// Publishes samples for as long as the node lives; aborted when it stops.
 pub(super) async fn publish_regularly(node: Arc<Node>) {
     let mut tick = tokio::time::interval(SAMPLE_INTERVAL);
+    let mut machine = node.machine.clone();
     loop {
-        tick.tick().await;
+        tokio::select! {
+            Ok(()) = machine.changed() => {
+                let cpu_permille = machine.borrow_and_update().cpu_permille;
+                node.other_work.lock().read(Instant::now(), cpu_permille);
+                continue;
+            }
+            _ = tick.tick() => {}
+        }
         node.publish_load();
         node.has_joined();
     }

@@ -35,7 +35,7 @@ use parking_lot::Mutex;
 use starling_overlay::{Identity, LoadPublisher, MemberState, Overlay, View};
 use starling_placement::error::WorkError;
 use starling_placement::journey::{Journeys, Progress};
-use starling_placement::policy::Router;
+use starling_placement::policy::{OtherWork, Router};
 use tokio::sync::watch;
 
 pub use bound::listener_at;
@@ -73,6 +73,7 @@ pub struct Node {
     load_out: LoadPublisher,
     view: watch::Receiver<Arc<View>>,
     machine: watch::Receiver<MachineLoad>,
+    other_work: Mutex<OtherWork>,
     /// Held for its thread.
     _sampler: Sampler,
     incoming: Arc<Budget>,

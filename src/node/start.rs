@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use starling_overlay::{BootEpoch, Identity, Overlay, Versions};
 use starling_placement::journey::Journeys;
-use starling_placement::policy::Router;
+use starling_placement::policy::{OtherWork, Router};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -178,6 +178,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         view: overlay.view(),
         load_out: overlay.load_publisher(),
         machine: sampler.watch(),
+        other_work: Mutex::new(OtherWork::new(Instant::now())),
         _sampler: sampler,
         incoming,
         disk: Mutex::default(),

@@ -43,35 +43,50 @@ impl Eta {
         Self { here_s, margin_s: margin(seconds(here_s)).as_secs_f64(), work }
     }
 
+    /// The least that the figure of a peer may be of which no more is known than its row says: with nothing drawn. In the order of
+    /// [`Self::figure`], so that no rounding makes it more.
+    #[inline]
+    pub(super) fn least(&self, row: &Row, ways_s: [f64; 2]) -> f64 {
+        Self::done_s(row, self.work.of_row(row), row.wait_s, ways_s) + self.margin_s
+    }
+
     /// The figure of a peer; `drawn` is 0 to 1.
     #[inline]
     pub(super) fn figure(&self, row: &Row, node: &Node, drawn: f64) -> f64 {
         if !node.known {
             return f64::INFINITY;
         }
-        let arrival_s = row.rtt_s / 2.0 + node.ways_s[0];
-        let done_s = self.rest_s(row, node) + arrival_s.max(node.wait_s);
+        let done_s = Self::done_s(row, self.work.of_row(row), node.wait_s, node.ways_s);
         let unsure_s = node.one_more_s.min(node.age_s).max(done_s * ALIKE_PART);
         (done_s + drawn * unsure_s) * node.tries + self.margin_s
     }
 
+    #[inline]
+    fn done_s(row: &Row, work_s: f64, wait_s: f64, ways_s: [f64; 2]) -> f64 {
+        let arrival_s = row.rtt_s / 2.0 + ways_s[0];
+        Self::rest_s(row, work_s, ways_s) + arrival_s.max(wait_s)
+    }
+
     /// All but the time until it is begun there.
     #[inline]
-    fn rest_s(&self, row: &Row, node: &Node) -> f64 {
-        row.rtt_s + self.work.of(Some(row), node) + row.rtt_s / 2.0 + node.ways_s[1]
+    fn rest_s(row: &Row, work_s: f64, ways_s: [f64; 2]) -> f64 {
+        row.rtt_s + work_s + row.rtt_s / 2.0 + ways_s[1]
     }
 
     /// How much may stand before the job at a node, and where its time goes there.
     pub(super) fn promise(&self, row: Option<&Row>, node: &Node) -> (Patience, Option<Forecast>) {
         let Some(row) = row else {
-            return (Patience::default(), Some(Forecast::here(seconds(node.wait_s))));
+            let here = Forecast::here(seconds(node.wait_s));
+            return (Patience::default(), Some(Forecast { slowed: self.work.slowed(None, node), ..here }));
         };
         if !node.known {
             return (Patience::default(), None);
         }
-        let bearable = seconds((self.here_s - self.rest_s(row, node)).max(0.0));
+        let bearable =
+            seconds((self.here_s - Self::rest_s(row, self.work.of_row(row), node.ways_s)).max(0.0));
         let [there, back] = node.ways_s.map(seconds);
-        let forecast = Forecast { wait: seconds(node.wait_s), there, back, tries: node.tries };
+        let slowed = self.work.slowed(Some(row), node);
+        let forecast = Forecast { wait: seconds(node.wait_s), there, back, tries: node.tries, slowed };
         (Patience::UpTo(bearable), Some(forecast))
     }
 }

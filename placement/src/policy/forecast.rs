@@ -21,12 +21,14 @@ pub struct Forecast {
     pub back: Duration,
     /// How many times as long it takes for the tries that fail: 1 where none did.
     pub tries: f64,
+    /// How many times as long as usual its work takes there, since other work has a part of the cores: 1 where none has.
+    pub slowed: f64,
 }
 
 impl Forecast {
     /// This node itself, with so much before the job.
     pub const fn here(wait: Duration) -> Self {
-        Self { wait, there: Duration::ZERO, back: Duration::ZERO, tries: 1.0 }
+        Self { wait, there: Duration::ZERO, back: Duration::ZERO, tries: 1.0, slowed: 1.0 }
     }
 }
 
@@ -39,18 +41,19 @@ impl Candidate {
         let said = |ms: Option<u32>, else_is| ms.map_or(else_is, |ms| Duration::from_millis(ms.into()));
         // The yes was half a round trip on its way.
         let wait = said(ready.wait_ms, forecast.wait).saturating_sub(half);
-        let work = self.work_there(ready);
+        let work = self.work_there(ready, forecast.slowed);
         let begins = (half + forecast.there).max(wait);
         let done = begins.saturating_add(work).saturating_add(half + forecast.back);
         Some(Duration::try_from_secs_f64(done.as_secs_f64() * forecast.tries).unwrap_or(Duration::MAX))
     }
 
-    /// How long the job keeps a worker there: what the peer's desk says, beyond what its jobs can't tell.
-    fn work_there(&self, ready: Ready) -> Duration {
+    /// How long the job keeps a worker there: what the peer's desk says, beyond what its jobs can't tell. A desk has learned of jobs that
+    /// are done, and does not see what has come to its machine since.
+    fn work_there(&self, ready: Ready, slowed: f64) -> Duration {
         let Some(work_ms) = ready.work_ms else { return self.work };
         let error = f64::from(ready.work_error_permille.unwrap_or_default()) / 1000.0;
-        let work = believed(self.work.as_secs_f64(), f64::from(work_ms) / 1000.0, Some(error));
-        Duration::try_from_secs_f64(work).unwrap_or(Duration::MAX)
+        let usual = believed(self.work.as_secs_f64() / slowed, f64::from(work_ms) / 1000.0, Some(error));
+        Duration::try_from_secs_f64(usual * slowed).unwrap_or(Duration::MAX)
     }
 
     /// The same if no job is before it there.
@@ -106,5 +109,12 @@ mod tests {
         near(done(Some(4_000), Some(100)), 4.0 * 0.2f64.exp());
         near(done(Some(40_000), Some(100)), 40.0 / 0.2f64.exp());
         near(done(Some(4_000), Some(u32::MAX)), 10.0);
+        // Its desk does not see that others have a part of its cores now.
+        let mut there = there.clone();
+        there.work = there.work * 2;
+        there.forecast = there.forecast.map(|forecast| Forecast { slowed: 2.0, ..forecast });
+        let ready = Ready { wait_ms: Some(0), work_ms: Some(4_000), work_error_permille: Some(0) };
+        let ways = there.forecast.map(|forecast| forecast.there + forecast.back).unwrap();
+        near(there.done_after(ready).unwrap().as_secs_f64() - ways.as_secs_f64(), 8.0);
     }
 }

@@ -22,7 +22,6 @@ const OFFERS_AT_ONCE: usize = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PolicyKind {
     /// The paper's weighted sum of load and round-trip time.
-    #[default]
     Score,
     /// Any live node, all alike.
     Random,
@@ -37,6 +36,7 @@ pub enum PolicyKind {
     /// The nearest zone until it is full, then the next.
     Waterfall,
     /// The node that is likely to be done first.
+    #[default]
     Eta,
 }
 
@@ -115,27 +115,37 @@ impl Policy {
         match self.kind {
             PolicyKind::Score => {
                 let own_score = weights.score(&situation.own.load, Duration::ZERO);
-                of.by_figure(scratch, own_score, |row, node| weights.figure(row, node));
+                let least = |_, row: &Row, _| weights.of_row(row);
+                of.by_figure(scratch, own_score, least, |row, node| weights.figure(row, node));
             }
             PolicyKind::Random => {
                 let draws = Draws::new(rng.next_u64());
-                of.by_figure(scratch, draws.of(0), |_, node| draws.of(node.index));
+                let least = |index, _: &Row, _| draws.of(index);
+                of.by_figure(scratch, draws.of(0), least, |_, node| draws.of(node.index));
             }
             PolicyKind::RoundRobin => {
                 let turn = simple::turns(roster, situation.turn);
-                of.by_figure(scratch, turn(0), |_, node| turn(node.index));
+                of.by_figure(scratch, turn(0), |index, _, _| turn(index), |_, node| turn(node.index));
             }
             PolicyKind::LeastLoaded => {
-                of.by_figure(scratch, balance::least_loaded(&own), |_, node| balance::least_loaded(node));
+                let least = |_, row: &Row, _| row.jobs_per_worker;
+                of.by_figure(scratch, balance::least_loaded(&own), least, |_, node| {
+                    balance::least_loaded(node)
+                });
             }
             PolicyKind::Waterfall => {
                 let places = waterfall::places(roster);
-                let figure = |row: &Row, node: &Node| waterfall::figure(places[row.zone as usize], node);
-                of.by_figure(scratch, waterfall::figure(0, &own), figure);
+                let of_zone = |row: &Row, jobs| waterfall::of_zone(places[row.zone as usize], jobs);
+                let least = |_, row: &Row, _| of_zone(row, row.jobs_per_worker);
+                let figure = |row: &Row, node: &Node| {
+                    if node.known { of_zone(row, node.jobs_per_worker) } else { f64::INFINITY }
+                };
+                of.by_figure(scratch, waterfall::of_zone(0, own.jobs_per_worker), least, figure);
             }
             PolicyKind::Eta => {
                 let (eta, draws) = (Eta::new(situation, &own), Draws::new(rng.next_u64()));
-                of.by_figure(scratch, eta.here_s, |row, node| eta.figure(row, node, draws.of(node.index)));
+                let figure = |row: &Row, node: &Node| eta.figure(row, node, draws.of(node.index));
+                of.by_figure(scratch, eta.here_s, |_, row, ways_s| eta.least(row, ways_s), figure);
             }
             PolicyKind::P2c => {
                 of.look_at_all(scratch);

@@ -15,7 +15,7 @@ use super::kind::Promises;
 use super::roster::{Roster, Row};
 use super::situation::Situation;
 use super::wait::Work;
-use super::walk::{Node, ZoneWays, seconds};
+use super::walk::{Eye, Node, Plain, ZoneWays, seconds};
 use super::{Candidate, Concern, Policy, PolicyKind, RouteKind};
 use rand::RngCore;
 
@@ -27,45 +27,26 @@ const SPARE: usize = 32;
 pub(super) struct Scratch {
     pub(super) zone_ways: ZoneWays,
     pub(super) best: Best,
-    /// All nodes, this one first, and the places of the peers of which something is known, for policies that draw from all of them.
+    /// In their order, this node first: those of which more is known than their rows say; for policies that draw from all of them, all.
     pub(super) nodes: Vec<Node>,
+    /// The places there of the peers of which something is known, for such policies.
     pub(super) known: Vec<u32>,
 }
 
 /// What a node's place goes by, as one number, so that places are compared without a branch: the lower one goes first. From the top:
 /// what speaks against it, an encoder in hardware, the figure (or, of nodes without one, the distance), the node's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u128);
-
-/// A node and its place.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pick {
-    place: Place,
-    figure: f64,
-    node: Node,
-}
-
-/// One of those that may be among the best.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    place: Place,
-    figure: f64,
-    /// Where the node stands in [`Best::nodes`]: they are large, and are not moved as places change.
-    at: u32,
-}
+pub(super) struct Place(u128);
 
 /// The best few of the nodes that it is told of.
 #[derive(Debug, Default)]
 pub(super) struct Best {
-    kept: Vec<Kept>,
-    nodes: Vec<Node>,
-    /// Where nodes stand in `nodes` that are not kept any more.
-    free: Vec<u32>,
+    kept: Vec<Place>,
     count_max: usize,
-    /// The last of the best so far, once there are as many as wanted; and its class and figure.
-    worst: Option<(Place, u8, f64)>,
+    /// The last of the best so far, once there are as many as wanted.
+    worst: Option<Place>,
     /// This node's, whether it is among them or not.
-    own: Option<Pick>,
+    own: Option<Place>,
 }
 
 /// A number that is ordered as [`f64::total_cmp`] orders.
@@ -79,18 +60,49 @@ impl Place {
     const NO_FIGURE: u128 = 1 << 96;
     const CLASS_SHIFT: u32 = 97;
 
-    fn new(class: u8, figure: f64, distance_s: f64, index: u32) -> Self {
+    fn of(class: u8, figure: f64, distance_s: f64, index: u32) -> Self {
         let (none, by) =
             if figure.is_finite() { (0, ordered(figure)) } else { (Self::NO_FIGURE, ordered(distance_s)) };
         Self(u128::from(class) << Self::CLASS_SHIFT | none | u128::from(by) << 32 | u128::from(index))
+    }
+
+    /// `row`: none for this node.
+    pub(super) fn new(situation: &Situation<'_>, row: Option<&Row>, node: &Node, figure: f64) -> Self {
+        let hardware = situation.job.hardware;
+        let ready = hardware != 0
+            && match row {
+                None => {
+                    let load = &situation.own.load;
+                    load.hardware & hardware != 0 && load.running_jobs < load.workers
+                }
+                Some(row) => {
+                    row.route != RouteKind::CrossRegion && node.known && row.hardware & hardware != 0
+                }
+            };
+        let figure = if node.concern == Concern::Unknown { f64::INFINITY } else { figure };
+        let class = node.concern as u8 * 2 + u8::from(!ready);
+        let distance_s = row.map_or(0.0, |row| row.distance_s);
+        Self::of(class, figure, distance_s, node.index)
     }
 
     const fn class(self) -> u8 {
         (self.0 >> Self::CLASS_SHIFT) as u8
     }
 
-    const fn is_own(self) -> bool {
-        self.0 as u32 == 0
+    /// The figure; infinite where there is none.
+    const fn figure(self) -> f64 {
+        if self.0 & Self::NO_FIGURE != 0 {
+            return f64::INFINITY;
+        }
+        let by = (self.0 >> 32) as u64;
+        // As [`ordered`], the other way around.
+        let negative = ((!by).cast_signed() >> 63).cast_unsigned();
+        f64::from_bits(by ^ (negative | 1 << 63))
+    }
+
+    /// Of the node: 0 is this one.
+    const fn index(self) -> u32 {
+        self.0 as u32
     }
 }
 
@@ -119,16 +131,21 @@ impl Policy {
         scratch.best.begin(count_max);
         self.weigh((situation, roster), own, rng, scratch);
         let (work, promises) = (situation.work(), self.promises(situation, &own));
-        let (picks, nodes) = scratch.best.end();
-        let candidates = picks.iter().zip(0u32..).map(|(kept, place)| {
-            let node = &nodes[kept.at as usize];
-            let row = node.index.checked_sub(1).map(|row| &roster.rows[row as usize]);
-            let figure = if kept.figure.is_finite() && self.kind.gives_places() {
-                f64::from(place)
-            } else {
-                kept.figure
+        let plain = Plain::new(situation, roster, self.kind.weighs_load());
+        let Scratch { best, nodes, zone_ways, .. } = scratch;
+        let candidates = best.end().iter().zip(0u32..).map(|(kept, place)| {
+            let index = kept.index();
+            let row = index.checked_sub(1).map(|row| &roster.rows[row as usize]);
+            let node = match (nodes.binary_search_by_key(&index, |node| node.index), row) {
+                (Ok(at), _) => nodes[at],
+                (Err(_), Some(row)) => plain.node(index, row, zone_ways[row.zone as usize]),
+                (Err(_), None) => own,
             };
-            candidate(situation, (&work, &promises), (row, node), figure)
+            let figure = match kept.figure() {
+                figure if figure.is_finite() && self.kind.gives_places() => f64::from(place),
+                figure => figure,
+            };
+            candidate(situation, (&work, &promises), (row, &node), figure)
         });
         candidates.collect()
     }
@@ -172,19 +189,80 @@ pub(super) struct Weighing<'a> {
     pub(super) weighs_load: bool,
 }
 
-impl Weighing<'_> {
-    /// By a figure that depends on a node alone.
-    pub(super) fn by_figure(&self, scratch: &mut Scratch, own: f64, figure: impl Fn(&Row, &Node) -> f64) {
-        let Scratch { zone_ways, best, .. } = scratch;
-        let situation = self.situation;
-        best.add_own(Pick::new(situation, None, self.own, own));
-        situation.walk(self.roster, zone_ways, self.weighs_load, |row, node| {
-            let figure = figure(row, &node);
-            // Most are not among the best, and that is seen soon.
-            if best.may_be(situation, &node, figure) {
-                best.add(Pick::new(situation, Some(row), node, figure));
+/// Keeps the best by figures that depend on a node alone.
+struct ByFigure<'a, L, F> {
+    situation: &'a Situation<'a>,
+    best: &'a mut Best,
+    nodes: &'a mut Vec<Node>,
+    /// The class of nodes before which no other one goes.
+    first_class: u8,
+    /// Of the worst of the best so far.
+    worst_figure: f64,
+    least: L,
+    figure: F,
+}
+
+impl<L: Fn(u32, &Row, [f64; 2]) -> f64, F: Fn(&Row, &Node) -> f64> Eye for ByFigure<'_, L, F> {
+    #[inline]
+    fn wants(&self, index: u32, row: &Row, ways_s: [f64; 2]) -> bool {
+        let Some(worst) = self.best.worst else { return true };
+        // No class is before that of the worst: it goes by the figure alone.
+        worst.class() > self.first_class || (self.least)(index, row, ways_s) <= self.worst_figure
+    }
+
+    #[inline]
+    fn see(&mut self, row: &Row, node: Node, special: bool) {
+        let place = Place::new(self.situation, Some(row), &node, (self.figure)(row, &node));
+        if self.best.add(place) {
+            self.worst_figure = self.best.worst.map_or(f64::INFINITY, Place::figure);
+            if special {
+                self.nodes.push(node);
             }
-        });
+        }
+    }
+}
+
+/// Remembers all.
+struct All<'a> {
+    nodes: &'a mut Vec<Node>,
+    known: &'a mut Vec<u32>,
+}
+
+impl Eye for All<'_> {
+    #[inline]
+    fn wants(&self, _: u32, _: &Row, _: [f64; 2]) -> bool {
+        true
+    }
+
+    #[inline]
+    fn see(&mut self, _: &Row, node: Node, _: bool) {
+        if node.known {
+            self.known.push(self.nodes.len() as u32);
+        }
+        self.nodes.push(node);
+    }
+}
+
+impl Weighing<'_> {
+    /// By a figure that depends on a node alone. `least`: the least that it may be of a peer of which no more is known than its row says,
+    /// which costs little: most are not among the best, and that is seen by it.
+    pub(super) fn by_figure(
+        &self,
+        scratch: &mut Scratch,
+        own: f64,
+        least: impl Fn(u32, &Row, [f64; 2]) -> f64,
+        figure: impl Fn(&Row, &Node) -> f64,
+    ) {
+        let Scratch { zone_ways, best, nodes, .. } = scratch;
+        let situation = self.situation;
+        nodes.clear();
+        nodes.push(self.own);
+        best.add_own(Place::new(situation, None, &self.own, own));
+        // Where no encoder is asked for none is ready.
+        let first_class = Concern::None as u8 * 2 + u8::from(situation.job.hardware == 0);
+        let mut eye =
+            ByFigure { situation, best, nodes, first_class, worst_figure: f64::INFINITY, least, figure };
+        situation.walk(self.roster, zone_ways, self.weighs_load, &mut eye);
     }
 
     /// Fills [`Scratch::nodes`] and [`Scratch::known`].
@@ -193,28 +271,25 @@ impl Weighing<'_> {
         nodes.clear();
         known.clear();
         nodes.push(self.own);
-        self.situation.walk(self.roster, zone_ways, self.weighs_load, |_, node| {
-            if node.known {
-                known.push(nodes.len() as u32);
-            }
-            nodes.push(node);
-        });
+        self.situation.walk(self.roster, zone_ways, self.weighs_load, &mut All { nodes, known });
     }
 
     /// By places that are drawn one after the other, until there are enough.
     pub(super) fn by_places(&self, best: &mut Best, nodes: &[Node], places: impl Iterator<Item = u32>) {
         let mut left = best.count_max;
-        let pick = |node: Node, figure: f64| {
+        let pick = |node: &Node, figure: f64| {
             let row = node.index.checked_sub(1).map(|row| &self.roster.rows[row as usize]);
-            Pick::new(self.situation, row, node, figure)
+            Place::new(self.situation, row, node, figure)
         };
         let unknown = nodes.iter().filter(|node| !node.known);
-        unknown.for_each(|node| best.add(pick(*node, f64::INFINITY)));
+        unknown.for_each(|node| {
+            best.add(pick(node, f64::INFINITY));
+        });
         let (mut places, mut place) = (places, 0.0);
         // An encoder in hardware goes before all places.
         while left > 0 || self.situation.job.hardware != 0 {
             let Some(next) = places.next() else { break };
-            let node = nodes[next as usize];
+            let node = &nodes[next as usize];
             let picked = pick(node, place);
             if node.index == 0 {
                 best.add_own(picked);
@@ -225,94 +300,52 @@ impl Weighing<'_> {
             place += 1.0;
         }
         if best.own.is_none() {
-            best.own = Some(pick(self.own, place));
+            best.own = Some(pick(&self.own, place));
         }
-    }
-}
-
-impl Pick {
-    /// `row`: none for this node.
-    pub(super) fn new(situation: &Situation<'_>, row: Option<&Row>, node: Node, figure: f64) -> Self {
-        let hardware = situation.job.hardware;
-        let ready = hardware != 0
-            && match row {
-                None => {
-                    let load = &situation.own.load;
-                    load.hardware & hardware != 0 && load.running_jobs < load.workers
-                }
-                Some(row) => {
-                    row.route != RouteKind::CrossRegion && node.known && row.hardware & hardware != 0
-                }
-            };
-        let figure = if node.concern == Concern::Unknown { f64::INFINITY } else { figure };
-        let class = node.concern as u8 * 2 + u8::from(!ready);
-        let distance_s = row.map_or(0.0, |row| row.distance_s);
-        Self { place: Place::new(class, figure, distance_s, node.index), figure, node }
     }
 }
 
 impl Best {
     fn begin(&mut self, count_max: usize) {
         self.kept.clear();
-        self.nodes.clear();
-        self.free.clear();
         (self.count_max, self.worst, self.own) = (count_max, None, None);
     }
 
     /// This node's, which is told of in any case.
-    pub(super) fn add_own(&mut self, pick: Pick) {
-        self.own = Some(pick);
-        self.add(pick);
+    pub(super) fn add_own(&mut self, place: Place) {
+        self.own = Some(place);
+        self.add(place);
     }
 
-    /// Whether a node may be among the best: rather yes than no.
-    #[inline]
-    fn may_be(&self, situation: &Situation<'_>, node: &Node, figure: f64) -> bool {
-        let Some((_, worst_class, worst_figure)) = self.worst else { return true };
-        // Where no encoder is asked for none is ready.
-        let class = node.concern as u8 * 2 + u8::from(situation.job.hardware == 0);
-        class < worst_class || (class == worst_class && figure <= worst_figure)
-    }
-
-    pub(super) fn add(&mut self, pick: Pick) {
-        if self.worst.is_some_and(|(worst, ..)| pick.place > worst) {
-            return;
+    /// Whether it may be among the best.
+    pub(super) fn add(&mut self, place: Place) -> bool {
+        if self.worst.is_some_and(|worst| place > worst) {
+            return false;
         }
-        self.keep(pick);
+        self.kept.push(place);
         if self.kept.len() >= self.count_max.saturating_add(SPARE) {
             self.keep_best();
-            let worst = self.kept.iter().max_by_key(|kept| kept.place);
-            self.worst = worst.map(|worst| (worst.place, worst.place.class(), worst.figure));
+            self.worst = self.kept.iter().max().copied();
         }
-    }
-
-    fn keep(&mut self, Pick { place, figure, node }: Pick) {
-        let at = self.free.pop().unwrap_or(self.nodes.len() as u32);
-        match self.nodes.get_mut(at as usize) {
-            Some(free) => *free = node,
-            None => self.nodes.push(node),
-        }
-        self.kept.push(Kept { place, figure, at });
+        true
     }
 
     /// Drops all but as many as are wanted.
     fn keep_best(&mut self) {
         if self.count_max < self.kept.len() {
-            self.kept.select_nth_unstable_by_key(self.count_max, |kept| kept.place);
-            self.free.extend(self.kept.drain(self.count_max..).map(|kept| kept.at));
+            self.kept.select_nth_unstable(self.count_max);
+            self.kept.truncate(self.count_max);
         }
     }
 
-    /// The best, in their order, and this node behind them if it is not among them; and the nodes that they are.
-    fn end(&mut self) -> (&[Kept], &[Node]) {
+    /// The best, in their order, and this node behind them if it is not among them.
+    fn end(&mut self) -> &[Place] {
         self.keep_best();
-        self.kept.sort_unstable_by_key(|kept| kept.place);
-        if !self.kept.iter().any(|kept| kept.place.is_own())
-            && let Some(own) = self.own
-        {
-            self.keep(own);
+        self.kept.sort_unstable();
+        if !self.kept.iter().any(|kept| kept.index() == 0) {
+            self.kept.extend(self.own);
         }
-        (&self.kept, &self.nodes)
+        &self.kept
     }
 }
 
@@ -338,7 +371,7 @@ mod tests {
             let parts = |(class, by, distance_s, index): (u8, f64, f64, u32)| {
                 (class, figure(by), if by.is_finite() { 0.0 } else { distance_s }, index)
             };
-            let place = |(class, by, distance_s, index)| Place::new(class, by, distance_s, index);
+            let place = |(class, by, distance_s, index)| Place::of(class, by, distance_s, index);
             let (left, right) = (parts(a), parts(b));
             let expected = left.0.cmp(&right.0)
                 .then(left.1.total_cmp(&right.1))
@@ -346,7 +379,8 @@ mod tests {
                 .then(left.3.cmp(&right.3));
             prop_assert_eq!(place(a).cmp(&place(b)), expected);
             prop_assert_eq!(place(a).class(), a.0);
-            prop_assert_eq!(place(a).is_own(), a.3 == 0);
+            prop_assert_eq!(place(a).index(), a.3);
+            prop_assert_eq!(place(a).figure().to_bits(), figure(a.1).to_bits());
         }
     }
 }

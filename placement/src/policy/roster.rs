@@ -61,35 +61,40 @@ impl Figures {
     }
 }
 
-/// One peer. Seconds are as they are for a job of which nothing more is known.
+/// One peer. Seconds are as they are for a job of which nothing more is known. What most peers are told apart by comes first and is one
+/// line of a cache: a decision reads no more of them.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(PartialEq))]
+#[repr(C, align(64))]
 pub(super) struct Row {
     /// Its place in the view.
     pub(super) member: u32,
     pub(super) zone: u16,
     pub(super) route: RouteKind,
-    /// The encoders in hardware that it has ready.
-    pub(super) hardware: u8,
     /// Whether it failed so often lately that it gets no work for a while.
     pub(super) damped: bool,
-    /// When its load sample was taken, in nanoseconds from the roster's begin.
-    taken_ns: i64,
     pub(super) rtt_s: f64,
-    /// The same, and infinite where nobody knows it.
-    pub(super) distance_s: f64,
-    /// By its sample: until a worker is free there, how much longer with one more job, and how long a job takes.
+    /// By its sample: until a worker is free there.
     pub(super) wait_s: f64,
-    pub(super) one_more_s: f64,
-    pub(super) usual_s: f64,
-    /// Its own mean, in seconds a job and in seconds a kilopixel; 0 before it knows.
+    /// By what its jobs usually take, and longer as it is [slowed](wait::slowed): seconds a job and a kilopixel; 0 before it knows.
     pub(super) service_s: f64,
     pub(super) kilopixel_s: f64,
-    pub(super) jobs: u32,
     pub(super) jobs_per_worker: f64,
-    pub(super) workers: f64,
     pub(super) normalized_load: f64,
     pub(super) normalized_rtt: f64,
+    /// The round-trip time, and infinite where nobody knows it.
+    pub(super) distance_s: f64,
+    /// How much longer one waits there with one more job, and how long a job usually takes.
+    pub(super) one_more_s: f64,
+    pub(super) usual_s: f64,
+    /// How many times as long a job takes there now: see [`wait::slowed`].
+    pub(super) slowed: f64,
+    pub(super) workers: f64,
+    /// When its load sample was taken, in nanoseconds from the roster's begin.
+    taken_ns: i64,
+    pub(super) jobs: u32,
+    /// The encoders in hardware that it has ready.
+    pub(super) hardware: u8,
 }
 
 impl Roster {
@@ -213,6 +218,7 @@ impl Row {
         let wait = wait::wait(&load, &Handed::default());
         let one_more = Handed { jobs: 1, work: wait::usual(&load), ..Handed::default() };
         let workers = f64::from(load.workers.max(1));
+        let slowed = wait::slowed(&load);
         let rtt = peer.rtt.map(|rtt| rtt.mean);
         Self {
             member,
@@ -226,8 +232,9 @@ impl Row {
             wait_s: wait.as_secs_f64(),
             one_more_s: wait::wait(&load, &one_more).saturating_sub(wait).as_secs_f64(),
             usual_s: wait::usual(&load).as_secs_f64(),
-            service_s: f64::from(load.service_ms) / 1000.0,
-            kilopixel_s: wait::kilopixel_s(&load),
+            service_s: f64::from(load.service_ms) / 1000.0 * slowed,
+            kilopixel_s: wait::kilopixel_s(&load) * slowed,
+            slowed,
             jobs: Handed::default().jobs(&load),
             jobs_per_worker: f64::from(Handed::default().jobs(&load)) / workers,
             workers,

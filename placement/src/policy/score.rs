@@ -64,11 +64,13 @@ impl ScoreWeights {
     /// The same of a peer. One of which no fresh sample is here has none: nothing is known that could speak for it.
     #[inline]
     pub(super) fn figure(self, row: &Row, node: &Node) -> f64 {
-        if node.known {
-            self.load * row.normalized_load + self.rtt * row.normalized_rtt
-        } else {
-            f64::INFINITY
-        }
+        if node.known { self.of_row(row) } else { f64::INFINITY }
+    }
+
+    /// The same if its sample is fresh.
+    #[inline]
+    pub(super) fn of_row(self, row: &Row) -> f64 {
+        self.load * row.normalized_load + self.rtt * row.normalized_rtt
     }
 }
 

@@ -11,6 +11,8 @@ use super::{Demand, OwnDesk};
 
 /// What a job takes on a node that does not know yet.
 const SERVICE_GUESS: Duration = Duration::from_secs(5);
+/// So much of its cores a worker gets at the least, whatever else runs there: a scheduler shares them.
+const IDLE_PART_MIN: f64 = 0.5;
 
 /// How long a job keeps a worker on a node that says this of itself, as far as it knows.
 pub(super) fn usual(load: &LoadSample) -> Duration {
@@ -76,6 +78,19 @@ pub(super) fn kilopixel_s(load: &LoadSample) -> f64 {
     if load.kilopixels_per_s == 0 { 0.0 } else { 1.0 / f64::from(load.kilopixels_per_s) }
 }
 
+/// How many times as long as it usually takes a job takes now on a free worker of a node that says this of itself. Nodes learn how fast
+/// they are of jobs that are done, long after other work has come to a machine or has gone; its CPU shows it at once: of the cores that
+/// the free workers would have, only what stands idle is left for the job. 1 where all workers are busy: whose the cores are is not to
+/// be told then, and the job waits anyway.
+pub(super) fn slowed(load: &LoadSample) -> f64 {
+    let busy = (f64::from(load.running_jobs) / f64::from(load.workers.max(1))).min(1.0);
+    if busy >= 1.0 {
+        return 1.0;
+    }
+    let idle = 1.0 - f64::from(load.cpu_permille) / 1000.0;
+    (idle / (1.0 - busy)).clamp(IDLE_PART_MIN, 1.0).recip()
+}
+
 /// How long a job keeps a worker on a node, in seconds: as it would here, by how much faster or slower that node is; else by its pixels
 /// and that node's speed; else as jobs usually do there.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +100,7 @@ pub(super) struct Work {
     /// What it takes here, if that is known.
     here_s: Option<f64>,
     own: OwnDesk,
+    slowed_here: f64,
 }
 
 impl Work {
@@ -95,19 +111,36 @@ impl Work {
             (Some(here_s), Some(speed)) => Some(here_s * speed),
             _ => job.work_pixels.filter(|pixels| *pixels > 0).map(|pixels| pixels as f64 / 1000.0),
         };
-        Self { kilopixels, here_s, own }
+        Self { kilopixels, here_s, own, slowed_here: slowed(&own.load) }
     }
 
     /// At a peer, or, without a row, here.
     pub(super) fn of(&self, row: Option<&Row>, node: &Node) -> f64 {
         let guess_s = self.here_s.unwrap_or(SERVICE_GUESS.as_secs_f64());
-        match row {
-            Some(row) if node.known => self.at(row.kilopixel_s, row.service_s, guess_s),
+        let usual_s = match row {
+            Some(row) if node.known => return self.of_row(row),
             Some(_) => guess_s,
             None => self.here_s.unwrap_or_else(|| {
                 let load = &self.own.load;
                 self.at(kilopixel_s(load), f64::from(load.service_ms) / 1000.0, guess_s)
             }),
+        };
+        usual_s * self.slowed(row, node)
+    }
+
+    /// At a peer whose sample is fresh.
+    #[inline]
+    pub(super) fn of_row(&self, row: &Row) -> f64 {
+        let guess_s = self.here_s.unwrap_or(SERVICE_GUESS.as_secs_f64());
+        self.at(row.kilopixel_s, row.service_s, guess_s)
+    }
+
+    /// See [`slowed`].
+    pub(super) fn slowed(&self, row: Option<&Row>, node: &Node) -> f64 {
+        match row {
+            Some(row) if node.known => row.slowed,
+            Some(_) => 1.0,
+            None => self.slowed_here,
         }
     }
 

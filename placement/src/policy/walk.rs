@@ -37,6 +37,16 @@ pub(super) struct Node {
 /// The seconds that the job's bytes take to peers of each zone and from them.
 pub(super) type ZoneWays = Vec<[f64; 2]>;
 
+/// What is told of the peers of a decision.
+pub(super) trait Eye {
+    /// Whether a peer of which nothing is known but its row may be among the best, by what costs little: rather yes than no. No more is
+    /// worked out of one that may not.
+    fn wants(&self, index: u32, row: &Row, ways_s: [f64; 2]) -> bool;
+
+    /// One that may be asked. `special`: more is known of it than its row says.
+    fn see(&mut self, row: &Row, node: Node, special: bool);
+}
+
 const AGE_NS_MAX: i64 = SAMPLE_AGE_MAX.as_nanos() as i64;
 
 impl Situation<'_> {
@@ -46,7 +56,7 @@ impl Situation<'_> {
         roster: &Roster,
         zone_ways: &mut ZoneWays,
         weighs_load: bool,
-        mut each: impl FnMut(&Row, Node),
+        eye: &mut impl Eye,
     ) {
         let (view, experience) = (self.view, self.experience);
         self.fill_ways(roster, zone_ways);
@@ -59,9 +69,14 @@ impl Situation<'_> {
         let mut from = 0;
         while from < roster.rows.len() {
             let special = given.row.min(failing.row).min(measured.row).min(avoided.row);
-            for (row, index) in roster.rows[from..special.min(roster.rows.len())].iter().zip(from..) {
-                if !row.damped || !view.peers[row.member as usize].is_damped(self.now) {
-                    each(row, plain.node(index, row, zone_ways[row.zone as usize]));
+            for (row, index) in
+                roster.rows[from..special.min(roster.rows.len())].iter().zip(from as u32 + 1..)
+            {
+                let ways_s = zone_ways[row.zone as usize];
+                if eye.wants(index, row, ways_s)
+                    && (!row.damped || !view.peers[row.member as usize].is_damped(self.now))
+                {
+                    eye.see(row, plain.node(index, row, ways_s), false);
                 }
             }
             let Some(row) = roster.rows.get(special) else { return };
@@ -73,8 +88,8 @@ impl Situation<'_> {
             };
             let peer = &view.peers[row.member as usize];
             if !peer.is_damped(self.now) {
-                let node = plain.node(special, row, zone_ways[row.zone as usize]);
-                each(row, self.with_known(peer, row, node, &known, weighs_load));
+                let node = plain.node(special as u32 + 1, row, zone_ways[row.zone as usize]);
+                eye.see(row, self.with_known(peer, row, node, &known, weighs_load), true);
             }
             from = special + 1;
         }
@@ -155,7 +170,7 @@ impl Situation<'_> {
 }
 
 /// What makes a node of a row alone.
-struct Plain {
+pub(super) struct Plain {
     now_ns: i64,
     /// Half of the time that is left.
     half_left_s: f64,
@@ -163,7 +178,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(situation: &Situation<'_>, roster: &Roster, weighs_load: bool) -> Self {
+    pub(super) fn new(situation: &Situation<'_>, roster: &Roster, weighs_load: bool) -> Self {
         Self {
             now_ns: roster.time_ns(situation.now),
             half_left_s: (situation.job.left / 2).as_secs_f64(),
@@ -171,15 +186,16 @@ impl Plain {
         }
     }
 
+    /// `index`: that of the row, and one.
     #[inline]
-    fn node(&self, index: usize, row: &Row, ways_s: [f64; 2]) -> Node {
+    pub(super) fn node(&self, index: u32, row: &Row, ways_s: [f64; 2]) -> Node {
         let age_ns = row.age_ns(self.now_ns);
         let known = age_ns <= AGE_NS_MAX;
         // As `wait::is_full`, in seconds.
         let is_full = row.wait_s > 0.0 && row.wait_s + row.usual_s * 2.0 > self.half_left_s;
         let jobs = f64::from(row.jobs);
         Node {
-            index: index as u32 + 1,
+            index,
             concern: match (known, is_full) {
                 (false, _) => self.unknown,
                 (true, true) => Concern::Full,

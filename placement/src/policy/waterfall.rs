@@ -5,7 +5,6 @@
 //! worker goes first. When all zones are full, the nearest one's shortest queue does.
 
 use super::roster::Roster;
-use super::walk::Node;
 
 /// More than a node has jobs a worker, and than there are zones.
 const STEP: f64 = (1u32 << 17) as f64;
@@ -23,10 +22,8 @@ pub(super) fn places(roster: &Roster) -> Vec<u16> {
 }
 
 /// First what is not full, then by zone, then by jobs.
-pub(super) fn figure(zone_place: u16, node: &Node) -> f64 {
-    if !node.known {
-        return f64::INFINITY;
-    }
-    let full = f64::from(u8::from(node.jobs_per_worker >= 1.0));
-    (full * STEP + f64::from(zone_place)) * STEP + node.jobs_per_worker.min(STEP - 1.0)
+#[inline]
+pub(super) fn of_zone(zone_place: u16, jobs_per_worker: f64) -> f64 {
+    let full = f64::from(u8::from(jobs_per_worker >= 1.0));
+    (full * STEP + f64::from(zone_place)) * STEP + jobs_per_worker.min(STEP - 1.0)
 }

@@ -204,3 +204,29 @@ fn a_peer_that_refused_is_believed_until_its_next_sample() {
     decider.now += SECOND;
     assert_eq!(decider.first(), "node2");
 }
+
+#[test]
+fn work_of_others_makes_a_node_slower() {
+    let now = start();
+    let with = |cpu_permille, running| LoadSample { cpu_permille, ..sample(running, 2, 10 * SECOND) };
+    let work = |load: LoadSample| {
+        let ranked = decider(2, &[("FRA", 1, load)], now).rank();
+        ranked.into_iter().find(|candidate| !candidate.is_local()).unwrap().work
+    };
+    assert_eq!(work(with(0, 0)), 10 * SECOND);
+    assert_eq!(work(with(200, 0)), 10 * SECOND * 5 / 4, "four fifths of the cores are left");
+    assert_eq!(work(with(500, 1)), 10 * SECOND, "what its own job takes is its own");
+    assert_eq!(work(with(600, 1)), 10 * SECOND * 5 / 4, "of the free worker's half a fifth is gone");
+    assert_eq!(work(with(1000, 0)), 20 * SECOND, "half of the cores at the least");
+    assert_eq!(
+        work(with(1000, 2)),
+        10 * SECOND,
+        "whose the cores are is not known where all workers are busy"
+    );
+    // So of two that idle the one that has its cores for itself is asked first, and this node counts in the same way.
+    let mut three = decider(0, &[("FRA", 1, with(700, 0)), ("FRA", 2, with(100, 0))], now);
+    three.own.load.cpu_permille = 700;
+    assert_eq!(three.order(), "node3 node1 node2");
+    three.own.load.cpu_permille = 0;
+    assert_eq!(three.first(), "node1");
+}

@@ -93,7 +93,7 @@ impl Host for Stage {
                 return Some(Forecast::here(Duration::ZERO));
             };
             let (wait, there) = peer.thought;
-            Some(Forecast { wait, there, back: Duration::ZERO, tries: 1.0 })
+            Some(Forecast { wait, there, back: Duration::ZERO, tries: 1.0, slowed: 1.0 })
         };
         let candidate = |name: &&str| {
             let member = view.members().find(|member| member.identity.name.as_str() == *name)?;

@@ -133,7 +133,8 @@ impl Default for Script {
         Self {
             peers: BTreeMap::new(),
             ranked: vec!["a"],
-            policy: PolicyKind::default(),
+            // Peers are asked one after the other, unless a script is about asking them at once.
+            policy: PolicyKind::Score,
             wait_ms: None,
             places: 1,
             booked: false,
