@@ -115,6 +115,20 @@ fn rules_and_panels_are_what_prometheus_takes_and_the_rules_fire_when_they_shoul
     promtool(&["check", "rules", file.to_str().unwrap()], b"");
 }
 
+#[test]
+fn each_alert_fires_in_a_case_of_its_own() {
+    let rules = std::fs::read_to_string(deploy("prometheus/starling.rules.yml")).unwrap();
+    let cases = std::fs::read_to_string(deploy("prometheus/starling.rules.test.yml")).unwrap();
+    let alerts: Vec<_> =
+        rules.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 17, "{alerts:?}");
+    for alert in alerts {
+        // What fires has its labels and its words below; what does not is told on one line.
+        let mut fires = cases.lines().filter(|line| line.trim_start() == format!("alertname: {alert}"));
+        assert!(fires.next().is_some(), "{alert} fires in no case of starling.rules.test.yml");
+    }
+}
+
 #[tokio::test]
 async fn rules_and_panels_ask_for_what_there_is() {
     let cluster = Cluster::start(&["FRA", "IAD"]).await;
