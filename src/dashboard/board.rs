@@ -293,6 +293,8 @@ impl Meter {
             cached_results: figures.cached_results,
             cache_bytes: figures.cache_bytes,
             cache_budget_bytes: figures.cache_budget_bytes,
+            accepted_waiting: figures.accepted_waiting,
+            accepted_running: figures.accepted_running,
             resident_bytes: figures.resident_bytes,
             disk_free_bytes: figures.disk_free_bytes,
             throughput: per_second(lately.ok, time),

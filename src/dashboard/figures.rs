@@ -89,6 +89,10 @@ pub struct Figures {
     pub running: u64,
     /// See `queued`.
     pub workers: u64,
+    /// Jobs accepted there (`POST /jobs`) that wait, and that are at work.
+    pub accepted_waiting: u64,
+    /// See `accepted_waiting`.
+    pub accepted_running: u64,
     /// Results in the cache, what they take, and what they may take.
     pub cached_results: u64,
     /// See `cached_results`.
@@ -99,6 +103,8 @@ pub struct Figures {
     pub disk_free_bytes: Option<u64>,
     /// Round trips between zones as it knows them: from, to, seconds.
     pub zone_rtts: Vec<(String, String, f64)>,
+    /// Parts of its pings between zones that had no answer: from, to, part.
+    pub zone_losses: Vec<(String, String, f64)>,
     /// Live members by zone as it sees them.
     pub zone_live: Vec<(String, u64)>,
 }
@@ -165,7 +171,7 @@ impl Figures {
     }
 
     fn take(&mut self, name: &str, sample: &Sample<'_>) {
-        let (count, short) = (sample.count(), |text: &str| text.len() <= ZONE_BYTES_MAX);
+        let count = sample.count();
         match name {
             "host_cpu_ratio" => self.cpu = sample.value,
             "host_memory_ratio" => self.memory = sample.value,
@@ -173,21 +179,29 @@ impl Figures {
             "queue_capacity_jobs" => self.queue_capacity = count,
             "running_jobs" => self.running = count,
             "workers" => self.workers = count,
+            "unfinished_jobs" if sample.label("state") == "running" => self.accepted_running = count,
+            "unfinished_jobs" => self.accepted_waiting = count,
             "cached_results" => self.cached_results = count,
             "cache_size_bytes" => self.cache_bytes = count,
             "cache_budget_bytes" => self.cache_budget_bytes = count,
             "disk_free_bytes" => self.disk_free_bytes = Some(count),
-            "zone_live_members" if self.zone_live.len() < ZONES_MAX && short(sample.label("zone")) => {
+            "zone_live_members"
+                if self.zone_live.len() < ZONES_MAX && sample.label("zone").len() <= ZONE_BYTES_MAX =>
+            {
                 self.zone_live.push((sample.label("zone").to_owned(), count));
             }
-            "zone_rtt_seconds" if self.zone_rtts.len() < ZONES_MAX => {
-                let (from, to) = (sample.label("from"), sample.label("to"));
-                if short(from) && short(to) {
-                    self.zone_rtts.push((from.to_owned(), to.to_owned(), sample.value));
-                }
-            }
+            "zone_rtt_seconds" => take_pair(&mut self.zone_rtts, sample),
+            "zone_loss_ratio" => take_pair(&mut self.zone_losses, sample),
             _ => {}
         }
+    }
+}
+
+/// Keeps what is told of a zone and another.
+fn take_pair(pairs: &mut Vec<(String, String, f64)>, sample: &Sample<'_>) {
+    let (from, to) = (sample.label("from"), sample.label("to"));
+    if pairs.len() < ZONES_MAX && from.len() <= ZONE_BYTES_MAX && to.len() <= ZONE_BYTES_MAX {
+        pairs.push((from.to_owned(), to.to_owned(), sample.value));
     }
 }
 
@@ -380,7 +394,8 @@ mod tests {
         starling_upload_duration_seconds_bucket{le=\"1.0\"} 5\n\
         starling_upload_duration_seconds_bucket{le=\"2.0\"} 9\n\
         starling_upload_duration_seconds_bucket{le=\"+Inf\"} 10\nstarling_upload_duration_seconds_sum 12.5\n\
-        starling_zone_rtt_seconds{from=\"FRA\",to=\"IAD\"} 0.09\nstarling_zone_live_members{zone=\"IAD\"} 2\n\
+        starling_zone_rtt_seconds{from=\"FRA\",to=\"IAD\"} 0.09\nstarling_zone_loss_ratio{from=\"FRA\",to=\"BOM\"} 0.25\nstarling_zone_live_members{zone=\"IAD\"} 2\n\
+        starling_unfinished_jobs{state=\"waiting\"} 4998\nstarling_unfinished_jobs{state=\"running\"} 2\n\
         starling_host_cpu_ratio 0.25\nprocess_start_time_seconds 12.5\nnonsense\nstarling_queued_jobs NaN\n";
 
     #[test]
@@ -391,6 +406,8 @@ mod tests {
         assert_eq!((counts.dequeued, counts.offloads_same, counts.offloads_failed), (5, 5, 1));
         assert_eq!(counts.success(), Some(5.0 / 6.0), "what can't be used is no failure of the cluster");
         assert_eq!(figures.zone_rtts, [("FRA".to_owned(), "IAD".to_owned(), 0.09)]);
+        assert_eq!((figures.accepted_waiting, figures.accepted_running), (4998, 2));
+        assert_eq!(figures.zone_losses, [("FRA".to_owned(), "BOM".to_owned(), 0.25)]);
         assert_eq!(figures.zone_live, [("IAD".to_owned(), 2)]);
         assert!((figures.cpu - 0.25).abs() < 1e-9 && (figures.started_s - 12.5).abs() < 1e-9);
         assert_eq!(Figures::parse("<html>no node</html>"), None);

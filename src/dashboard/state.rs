@@ -146,6 +146,10 @@ pub struct NodeFigures {
     pub dequeued_per_min: f64,
     /// The difference.
     pub growth_per_min: f64,
+    /// Jobs accepted there (`POST /jobs`) that wait, and that are at work.
+    pub accepted_waiting: u64,
+    /// See `accepted_waiting`.
+    pub accepted_running: u64,
     /// Uploads answered, and those with a result, since the start.
     pub uploads: u64,
     /// See `uploads`.

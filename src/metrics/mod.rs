@@ -63,6 +63,8 @@ pub struct Reading<'a> {
     pub view: &'a View,
     /// Uploads in parts that are not whole yet, and what has come of them, in bytes.
     pub uploads: (usize, u64),
+    /// Jobs accepted (`POST /jobs`) and held here that have not come to their end, and how many of them are at work.
+    pub accepted: (usize, usize),
     /// The machine.
     pub host: Host,
 }
@@ -77,6 +79,11 @@ impl Metrics {
         register_pool(registry, reading.pool);
         register_cache(registry, reading.cache);
         register_uploads(registry, reading.uploads);
+        registry.register(
+            "unfinished_jobs",
+            "Jobs accepted (POST /jobs) and held here that have not come to their end, by state",
+            unfinished(reading.accepted),
+        );
         registry.register("members", "Members as this node sees them, by state", members(reading.view));
         peers::register(registry, reading.standings);
         overlay::register(registry, &reading.view.stats);
@@ -125,6 +132,14 @@ fn register_uploads(registry: &mut Registry, (count, bytes): (usize, u64)) {
     registry.register("unfinished_uploads", "Uploads in parts that have not become jobs", gauge(count));
     let help = "What has come of uploads in parts that have not become jobs";
     registry.register_with_unit("unfinished_uploads_size", help, Unit::Bytes, gauge(bytes));
+}
+
+fn unfinished((all, running): (usize, usize)) -> Family<StateLabel, Gauge<i64, AtomicI64>> {
+    let family = Family::<StateLabel, Gauge<i64, AtomicI64>>::default();
+    for (state, count) in [("waiting", all.saturating_sub(running)), ("running", running)] {
+        family.get_or_create(&StateLabel { state }).set(count.try_into().unwrap_or(i64::MAX));
+    }
+    family
 }
 
 fn register_cache(registry: &mut Registry, cache: &CacheStats) {

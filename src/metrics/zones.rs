@@ -27,13 +27,15 @@ struct PairLabels {
 }
 
 /// One zone as this node knows it.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 struct Zone {
     live: usize,
     /// Ages of the samples held of its live members, the youngest first.
     ages: Vec<Duration>,
     /// Round trips to its live members as far as they are known, the shortest first.
     rtts: Vec<Duration>,
+    /// Parts of the pings to its live members that stay without an answer, as far as they are known.
+    losses: Vec<f32>,
 }
 
 impl Zone {
@@ -43,6 +45,12 @@ impl Zone {
 
     fn oldest(&self) -> Option<Duration> {
         self.ages.last().copied()
+    }
+
+    /// The mean over its members.
+    fn loss(&self) -> Option<f64> {
+        let sum: f64 = self.losses.iter().copied().map(f64::from).sum();
+        (!self.losses.is_empty()).then(|| sum / self.losses.len() as f64)
     }
 }
 
@@ -62,6 +70,7 @@ fn zones(view: &View, now: Instant) -> BTreeMap<String, Zone> {
         zone.live += 1;
         zone.ages.extend(member.load.map(|load| load.age(now)));
         zone.rtts.extend(member.rtt.map(|rtt| rtt.mean));
+        zone.losses.extend(member.loss);
     }
     let own = view.local.identity.zone.as_str();
     let mut others_left = ZONES_MAX - 1;
@@ -81,12 +90,16 @@ pub(super) fn register(registry: &mut Registry, view: &View, now: Instant) {
     let median_age = Family::<ZoneLabel, Gauge<f64, AtomicU64>>::default();
     let oldest = Family::<ZoneLabel, Gauge<f64, AtomicU64>>::default();
     let rtt = Family::<PairLabels, Gauge<f64, AtomicU64>>::default();
+    let loss = Family::<PairLabels, Gauge<f64, AtomicU64>>::default();
     let own = view.local.identity.zone.to_string();
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     for (name, zone) in zones(view, now) {
-        if let Some(time) = median(&zone.rtts) {
-            let pair = PairLabels { from: own.clone(), to: name.clone() };
-            rtt.get_or_create(&pair).set(time.as_secs_f64());
+        let pair = PairLabels { from: own.clone(), to: name.clone() };
+        let known = [(&rtt, median(&zone.rtts).map(|time| time.as_secs_f64())), (&loss, zone.loss())];
+        for (family, value) in known {
+            if let Some(value) = value {
+                family.get_or_create(&pair).set(value);
+            }
         }
         let label = ZoneLabel { zone: name };
         live.get_or_create(&label).set(count(zone.live));
@@ -111,6 +124,9 @@ pub(super) fn register(registry: &mut Registry, view: &View, now: Instant) {
     let help =
         "Median round-trip time from this node to the live members of a zone, by this node's zone and theirs";
     registry.register_with_unit("zone_rtt", help, Unit::Seconds, rtt);
+    let help = "Mean part of this node's pings to the live members of a zone that lately had no answer in time, by this node's zone and \
+                theirs";
+    registry.register_with_unit("zone_loss", help, super::ratio(), loss);
 }
 
 #[cfg(test)]
@@ -193,6 +209,22 @@ mod tests {
                 "starling_zone_sample_age_median_seconds{zone=\"IAD\"} 10.0",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_lost_on_the_way_to_a_zone_is_the_mean_of_its_members() {
+        let now = later();
+        let with = |zone, loss| Member { loss, ..member(zone, MemberState::Alive, None, now) };
+        let dead = Member { state: MemberState::Dead, ..with("IAD", Some(1.0)) };
+        let peers =
+            vec![with("IAD", Some(0.5)), with("IAD", Some(0.0)), with("IAD", None), dead, with("BOM", None)];
+        let mut registry = Registry::with_prefix("starling");
+        register(&mut registry, &view(now, peers), now);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let told: Vec<_> =
+            text.lines().filter(|line| line.starts_with("starling_zone_loss_ratio{")).collect();
+        assert_eq!(told, ["starling_zone_loss_ratio{from=\"FRA\",to=\"IAD\"} 0.25"]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 
 pub use history::{History, HistoryError};
 pub use reports::{LoadReport, ReportError};
+#[doc(hidden)]
+pub use scrape::ask_once;
 
 use crate::config::{Advertise, KeyFile, NodeConfig};
 use crate::dashboard::{self, About, Board, ClientState, EVENTS_MAX, Source, Work};

@@ -73,6 +73,14 @@ async fn once(monitor: &Monitor, client: &Client) {
     monitor.board.read(&Source::view(monitor), read);
 }
 
+/// Asks each of these once over plain HTTP, as a monitor does that somebody watches, and says how many gave figures and work. For the
+/// benchmark `scrape`.
+#[doc(hidden)]
+pub async fn ask_once(members: Vec<Arc<Identity>>) -> usize {
+    let answers = ask_all(&Client::new(), "http", members, true).await;
+    answers.iter().filter(|answer| answer.figures.is_ok() && answer.work.is_some()).count()
+}
+
 /// Asks so many at a time.
 async fn ask_all(client: &Client, scheme: &str, members: Vec<Arc<Identity>>, watched: bool) -> Vec<Answer> {
     stream::iter(members)

@@ -1,7 +1,13 @@
 //! `starling load` against real nodes: all that it reports is what happened.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use serde_json::Value;
 
@@ -221,4 +227,60 @@ async fn a_run_that_is_recorded_is_replayed() {
     let output = sim(&file);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("run.jsonl") && said.contains("line 1"), "{said}");
+}
+
+/// A stand-in for a monitor: what it was told, and when. Ends with the test.
+fn listener() -> (String, Arc<Mutex<Vec<(Instant, Value)>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map(Result::unwrap) {
+            let mut stream = BufReader::new(stream);
+            let mut size = 0;
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).unwrap();
+                let lower = line.to_ascii_lowercase();
+                if let Some(length) = lower.strip_prefix("content-length:") {
+                    size = length.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; size];
+            stream.read_exact(&mut body).unwrap();
+            heard.lock().push((Instant::now(), serde_json::from_slice(&body).unwrap()));
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (url, told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_reports_every_five_seconds_and_at_its_end() {
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let folder = clips(1);
+    let (url, told) = listener();
+    let began = Instant::now();
+    let args =
+        ["--to", &node.http_address, "--parallel", "1", "--duration", "11s", "--json", "--report", &url];
+    let output = load(&[&[text(folder.path())], &args[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = report(&output);
+    let told = told.lock();
+    let times: Vec<Duration> = told.iter().map(|(at, _)| *at - began).collect();
+    let (last, regular) = told.split_last().expect("it reports");
+    // A machine that is busy may put one off, and none comes before its time.
+    let least = Duration::from_millis(4_900);
+    assert!(regular.len() >= 2, "two in eleven seconds, and one at the end: {times:?}");
+    assert!(times.iter().zip(1..).take(regular.len()).all(|(at, number)| *at >= least * number), "{times:?}");
+    let total = |report: &Value| report["total"].as_u64().unwrap();
+    assert!(told.windows(2).all(|two| total(&two[0].1) <= total(&two[1].1)), "{told:?}");
+    assert_eq!(last.1["total"], report["requests"], "the last one has all: {told:?}");
+    assert_eq!(last.1["success"], report["succeeded"], "{told:?}");
+    assert!(told.iter().all(|(_, one)| one["node_id"] == last.1["node_id"]), "{told:?}");
 }

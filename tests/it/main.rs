@@ -53,6 +53,7 @@ mod strangers;
 mod stubs;
 mod support;
 mod tls;
+mod top;
 mod traces;
 mod upload;
 mod uploads_listed;

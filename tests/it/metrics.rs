@@ -1,5 +1,7 @@
 //! `GET /metrics`: names by the conventions of Prometheus, and what a cluster knows of its zones.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use hyper::Method;
 
@@ -66,6 +68,125 @@ async fn names_units_and_labels_are_as_prometheus_has_them() {
         }
         assert!(!line.contains(&digest) && !line.contains("node1"), "an id in a label: {line}");
     }
+}
+
+/// What is to be known of a node, by the families that say it.
+const FAMILIES: [(&str, &[&str]); 14] = [
+    ("requests by outcome, route and policy", &["uploads"]),
+    (
+        "times",
+        &[
+            "upload_receive_seconds",
+            "queue_wait_seconds",
+            "transcode_seconds",
+            "offload_transfer_seconds",
+            "upload_duration_seconds",
+        ],
+    ),
+    (
+        "bytes",
+        &["upload_received_bytes", "upload_sent_bytes", "offload_transfer_bytes", "cache_evicted_bytes"],
+    ),
+    (
+        "cache",
+        &["cache_requests", "cache_evictions", "cached_results", "cache_size_bytes", "cache_budget_bytes"],
+    ),
+    (
+        "queue and workers",
+        &[
+            "queued_jobs",
+            "queue_capacity_jobs",
+            "running_jobs",
+            "workers",
+            "enqueued_jobs",
+            "dequeued_jobs",
+            "transcodes",
+            "transcode_failures",
+        ],
+    ),
+    ("offers by answer", &["offers_sent", "offers_received"]),
+    ("offloads and responses", &["offloads", "responses", "hedges", "hedges_won", "peer_faults"]),
+    ("gossip", &["gossip_datagrams", "gossip_bytes", "gossip_rejected", "gossip_held_back"]),
+    (
+        "members",
+        &[
+            "members",
+            "membership_events",
+            "suspicions",
+            "false_suspicions",
+            "refutations",
+            "probes_failed",
+            "unheard_members",
+        ],
+    ),
+    (
+        "load age",
+        &[
+            "zone_live_members",
+            "zone_fresh_members",
+            "zone_sample_age_median_seconds",
+            "zone_sample_age_max_seconds",
+        ],
+    ),
+    ("links", &["zone_rtt_seconds", "zone_loss_ratio"]),
+    ("prediction error", &["prediction_error_ratio", "prediction_relative_error_ratio"]),
+    (
+        "accepted jobs and uploads in parts",
+        &[
+            "accepted_jobs",
+            "ended_jobs",
+            "unfinished_jobs",
+            "unfinished_uploads",
+            "unfinished_uploads_size_bytes",
+        ],
+    ),
+    (
+        "host",
+        &[
+            "host_cpu_ratio",
+            "host_memory_ratio",
+            "disk_free_bytes",
+            "disk_size_bytes",
+            "tool_cpu_seconds",
+            "node_cpu_seconds",
+            "freezes",
+            "sandbox_violations",
+            "turns_shed",
+            "relays_shed",
+        ],
+    ),
+];
+const OF_THE_PROCESS: [&str; 6] =
+    ["cpu_seconds", "resident_memory_bytes", "open_fds", "max_fds", "threads", "start_time_seconds"];
+
+#[tokio::test]
+async fn a_node_that_has_worked_tells_all_that_is_to_be_known_and_nothing_else() {
+    let cluster = Cluster::start(&["FRA", "IAD"]).await;
+    let http = &cluster.nodes[0].http;
+    http.upload(Clip { tag: 980, ..Clip::default() }.make()).await.assert_video();
+    let wanted: BTreeSet<String> = FAMILIES
+        .iter()
+        .flat_map(|(_, names)| *names)
+        .map(|name| format!("starling_{name}"))
+        .chain(OF_THE_PROCESS.map(|name| format!("process_{name}")))
+        .collect();
+    let mut told = BTreeSet::new();
+    // What gossip tells takes a moment.
+    let same = eventually("all families, and no other", async || {
+        let text = http.get("/metrics").await;
+        let text = String::from_utf8(text.body.to_vec()).unwrap();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        told = types.map(|name| name.strip_suffix("_total").unwrap_or(name).to_owned()).collect();
+        let new = told.difference(&wanted).collect::<Vec<_>>();
+        assert!(new.is_empty(), "of which no table says anything: {new:?}");
+        told == wanted
+    });
+    same.await;
+    let handbook =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md")).unwrap();
+    let undocumented: Vec<_> =
+        told.iter().filter(|name| name.starts_with("starling_") && !handbook.contains(*name)).collect();
+    assert!(undocumented.is_empty(), "not in OPERATIONS.md: {undocumented:?}");
 }
 
 #[tokio::test]

@@ -14,9 +14,10 @@ use super::tls::Root;
 use crate::support::{Clip, Cluster, Http, Node, eventually};
 
 /// A running monitor; ended when dropped.
-struct Monitor {
+pub struct Monitor {
     child: Child,
-    http: Http,
+    pub http: Http,
+    pub port: u16,
 }
 
 impl Drop for Monitor {
@@ -29,7 +30,7 @@ impl Drop for Monitor {
 }
 
 impl Monitor {
-    fn start(port: u16, seed: &str, history: &Path) -> Self {
+    pub fn start(port: u16, seed: &str, history: &Path) -> Self {
         Self::start_with(port, seed, &[format!("--history={}", history.display())])
     }
 
@@ -42,7 +43,7 @@ impl Monitor {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        Self { child, http: Http::new(&address) }
+        Self { child, http: Http::new(&address), port }
     }
 
     /// Stops it, as its user would.
@@ -65,7 +66,7 @@ impl Monitor {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

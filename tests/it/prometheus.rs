@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use hyper::StatusCode;
 use serde_json::Value;
 
+use super::access::Files;
+use super::tls::Root;
 use crate::support::{Cluster, Http, Node, eventually, skipped};
 
 fn deploy(file: &str) -> PathBuf {
@@ -115,6 +117,20 @@ fn rules_and_panels_are_what_prometheus_takes_and_the_rules_fire_when_they_shoul
     promtool(&["check", "rules", file.to_str().unwrap()], b"");
 }
 
+#[test]
+fn each_alert_fires_in_a_case_of_its_own() {
+    let rules = std::fs::read_to_string(deploy("prometheus/starling.rules.yml")).unwrap();
+    let cases = std::fs::read_to_string(deploy("prometheus/starling.rules.test.yml")).unwrap();
+    let alerts: Vec<_> =
+        rules.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 17, "{alerts:?}");
+    for alert in alerts {
+        // What fires has its labels and its words below; what does not is told on one line.
+        let mut fires = cases.lines().filter(|line| line.trim_start() == format!("alertname: {alert}"));
+        assert!(fires.next().is_some(), "{alert} fires in no case of starling.rules.test.yml");
+    }
+}
+
 #[tokio::test]
 async fn rules_and_panels_ask_for_what_there_is() {
     let cluster = Cluster::start(&["FRA", "IAD"]).await;
@@ -168,6 +184,11 @@ struct Prometheus {
 impl Prometheus {
     /// One that has the rules of `deploy/`, which fire at once, and asks this node what there is to scrape.
     fn start(node: &Node) -> Self {
+        Self::start_with(node, str::to_owned)
+    }
+
+    /// The same, with its configuration changed.
+    fn start_with(node: &Node, adjust: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rules = std::fs::read_to_string(deploy("prometheus/starling.rules.yml")).unwrap();
         let rules: String = rules
@@ -182,7 +203,7 @@ impl Prometheus {
             .collect();
         std::fs::write(folder.path().join("starling.rules.yml"), rules).unwrap();
         let config = std::fs::read_to_string(deploy("prometheus/prometheus.yml")).unwrap();
-        let config = config
+        let config = adjust(&config)
             .replace("127.0.0.1:5001", &node.http_address)
             .replace("127.0.0.1:5002", &node.http_address)
             .replace("_interval: 5s", "_interval: 1s")
@@ -237,14 +258,69 @@ async fn a_prometheus_finds_the_nodes_by_itself_and_tells_of_one_that_is_killed(
     if !is_here("prometheus") {
         return;
     }
-    let mut cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    let mut cluster = Cluster::start(&["FRA", "IAD", "BOM", "FRA", "IAD"]).await;
     let prometheus = Prometheus::start(&cluster.nodes[0]);
     eventually("it is ready", async || prometheus.http.get("/-/ready").await.status == StatusCode::OK).await;
-    let all = [("node1", "FRA"), ("node2", "IAD"), ("node3", "BOM")];
+    let all = [("node1", "FRA"), ("node2", "IAD"), ("node3", "BOM"), ("node4", "FRA"), ("node5", "IAD")];
     let all: BTreeSet<_> = all.map(|(name, zone)| (name.to_owned(), zone.to_owned())).into();
     eventually("all nodes are scraped", async || prometheus.up().await == all).await;
     // A machine that is busy may keep a scrape waiting for too long, so it is waited for what is told in the end.
     eventually("all nodes are up", async || prometheus.down().await.is_empty()).await;
     cluster.nodes[2].kill();
     eventually("the alert fires", async || prometheus.down().await == ["node3"]).await;
+}
+
+/// As OPERATIONS.md has it: under Tokens, and under TLS.
+#[tokio::test]
+async fn a_prometheus_with_a_token_scrapes_nodes_that_ask_for_it_over_tls() {
+    if !is_here("prometheus") {
+        return;
+    }
+    let files = Files::new();
+    let token = files.token(&["--name", "prometheus", "--scope", "metrics"]);
+    std::fs::write(files.path("starling.token"), token).unwrap();
+    let root = Root::new(files.path("root.pem"));
+    root.sign(&files.path(""));
+    let node = |name: &str, zone: &str| {
+        let mut options = files.node(name);
+        zone.clone_into(&mut options.zone);
+        options
+            .arg(format!("--tls-cert={}", files.path("tls.crt").display()))
+            .arg(format!("--tls-key={}", files.path("tls.key").display()))
+    };
+    let node1 = Node::start(node("node1", "FRA"));
+    let _node2 = Node::start(node("node2", "IAD").join(&node1.gossip));
+    let (ca, token) = (root.pem.display().to_string(), files.path("starling.token").display().to_string());
+    let with = |indent: &str, authorized: bool| {
+        let tls = format!("{indent}tls_config: {{ ca_file: {ca} }}\n");
+        let token = format!("{indent}authorization: {{ credentials_file: {token} }}\n");
+        if authorized { tls + &token } else { tls }
+    };
+    let config = |authorized: bool| {
+        move |config: &str| {
+            let url = "/sd/prometheus\n";
+            config
+                .replace("http://127.0.0.1", "https://127.0.0.1")
+                .replace(url, &format!("{url}{}", with("        ", true)))
+                .replace(
+                    "    relabel_configs:\n",
+                    &format!("{}    relabel_configs:\n", with("    ", authorized)),
+                )
+        }
+    };
+    let prometheus = Prometheus::start_with(&node1, config(true));
+    let all: BTreeSet<_> =
+        [("node1", "FRA"), ("node2", "IAD")].map(|(name, zone)| (name.to_owned(), zone.to_owned())).into();
+    eventually("both are scraped", async || prometheus.up().await == all).await;
+    // Without it none is, and Prometheus says why.
+    let stranger = Prometheus::start_with(&node1, config(false));
+    eventually("a stranger is refused", async || {
+        let targets = stranger.http.json("/api/v1/targets").await;
+        let active = targets["data"]["activeTargets"].as_array().unwrap();
+        let refused = |target: &&Value| {
+            target["health"] == "down" && target["lastError"].as_str().unwrap().contains("401")
+        };
+        active.len() == 2 && active.iter().all(|target| refused(&target))
+    })
+    .await;
 }

@@ -182,7 +182,7 @@ fn events(state: &State, ink: Ink) -> Vec<Line<'static>> {
 }
 
 fn jobs(state: &State, ink: Ink) -> Vec<Line<'static>> {
-    work::jobs(state).map(|job| work::job(job, ink)).collect()
+    work::accepted(state).into_iter().chain(work::jobs(state).map(|job| work::job(job, ink))).collect()
 }
 
 fn panel(frame: &mut Frame<'_>, area: Rect, title: &'static str, lines: Vec<Line<'static>>) {

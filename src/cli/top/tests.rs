@@ -20,6 +20,7 @@ fn cluster(count: usize) -> State {
                 "name": format!("node{at}"), "zone": zones[at % 3], "state": if dead { "dead" } else { "alive" },
                 "rtt_ms": at as f64 / 2.0, "load_age_ms": 300, "cpu": (at % 100) as f64 / 100.0, "memory": 0.4,
                 "queued": at % 7, "queue_capacity": 16, "running": 1, "workers": 2, "backlog_ms": 1500,
+                "figures": if at == 1 { json!({"accepted_waiting": 4998, "accepted_running": 2}) } else { Value::Null },
             })
         })
         .collect();
@@ -35,6 +36,7 @@ fn cluster(count: usize) -> State {
         "events": [
             {"at": "2026-11-29T01:02:03.000Z", "event": "joined", "member": "node2", "zone": "FRA"},
             {"at": "2026-11-29T01:02:04.000Z", "event": "failed", "member": "node3", "zone": "IAD"},
+            {"at": "2026-11-29T01:02:05.000Z", "event": "converged", "about": "node3", "members": 4, "elapsed_ms": 1200},
         ],
         "jobs": [{"node": "node1", "content": "0badcafe", "profile": "360p", "state": "sent", "by": "node2",
                   "route": "cross-region", "progress": 0.42, "age_ms": 900}],
@@ -82,6 +84,10 @@ fn five_nodes_are_seen_with_all_that_matters_in_80_by_24() {
         &["FRA - IAD", "CUT", "FRA - SIN", "160ms", "3.4% lost", "01:02:04 failed", "node3 in IAD"],
     );
     shows(&lines, &["sent", "0badcafe", "node1 -> node2", "42%", "cross-region", "1 overview", "q end"]);
+    shows(&lines, &["accepted at node1: 4998 waiting, 2 at work"]);
+    let mut model = model(5);
+    press(&mut model, KeyCode::Char('4'));
+    shows(&picture(&mut model, (80, 24)), &["01:02:05 converged", "about node3 after 1.2s"]);
     // The row of a node has its figures in columns.
     let node = lines.iter().find(|line| line.contains("node2 ")).unwrap();
     for figure in ["SIN", "alive", "2%", "40%", "2/16", "1/2", "1.5s", "1ms", "300ms"] {

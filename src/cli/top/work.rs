@@ -44,10 +44,15 @@ pub(super) fn event(event: &Value, ink: Ink) -> Line<'static> {
         "suspected" | "elsewhere" | "other_timing" | "thawed" => ink.of(Color::Yellow),
         _ => ink.of(Color::Green),
     };
-    let about = text("member").or_else(|| text("about")).unwrap_or_default();
-    let about = if name == "cluster" { text("cluster").unwrap_or_default() } else { about };
+    let about = match name.as_str() {
+        "cluster" => text("cluster"),
+        // Of all members; what it was about is who began it.
+        "converged" => text("about").map(|about| format!("about {about}")),
+        _ => text("member"),
+    };
+    let about = about.unwrap_or_default();
     let more = match (text("zone"), event["elapsed_ms"].as_u64(), text("by")) {
-        (_, Some(elapsed), _) => format!("in {}", millis(elapsed as f64)),
+        (_, Some(elapsed), _) => format!("after {}", millis(elapsed as f64)),
         (_, _, Some(by)) => format!("by {by}"),
         (Some(zone), ..) => format!("in {zone}"),
         _ => String::new(),
@@ -57,6 +62,21 @@ pub(super) fn event(event: &Value, ink: Ink) -> Line<'static> {
         Span::styled(format!("{name:<13} "), style),
         Span::raw(format!("{about} {more}")),
     ])
+}
+
+/// How many accepted jobs (`POST /jobs`) are not done, of the nodes that told; none where there are none.
+pub(super) fn accepted(state: &State) -> Option<Line<'static>> {
+    let told = state.nodes.iter().filter_map(|node| node.figures.as_ref());
+    let (waiting, running) = told.fold((0, 0), |(waiting, running), figures| {
+        (waiting + figures.accepted_waiting, running + figures.accepted_running)
+    });
+    let place = if state.source.kind == "node" {
+        format!(" at {}", clean(&state.source.name))
+    } else {
+        String::new()
+    };
+    (waiting + running > 0)
+        .then(|| Line::from(format!("accepted{place}: {waiting} waiting, {running} at work")))
 }
 
 /// The jobs of a state, the newest first.

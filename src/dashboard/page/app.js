@@ -36,7 +36,7 @@ function detail(event) {
     case "moved": return ` (was ${event.from})`;
     case "elsewhere": return `: ${event.heard_at}`;
     case "other_timing": return `: a period of ${time(event.period_ms)}, not ${time(event.own_period_ms)}`;
-    case "converged": return `: ${event.members} members, after ${time(event.elapsed_ms)}`;
+    case "converged": return `${event.about ? ` about ${event.about}` : ""}: ${event.members} members, after ${time(event.elapsed_ms)}`;
     case "cluster": return `: ${event.cluster}`;
     case "thawed": return ` after ${time(event.frozen_ms)}`;
     case "not_converged": return ` for ${event.not_converged_s} s`;

@@ -168,6 +168,9 @@ const FIGURES = [
     ["Enqueued, dequeued, growth", (f) => `${number(f.enqueued_per_min, 1)}, ${number(f.dequeued_per_min, 1)}, ${number(f.growth_per_min, 1)}`],
     ["Probes without an answer", (f) => percent(f.probes_lost, 1)],
   ]],
+  ["Accepted jobs (POST /jobs)", [
+    ["Waiting, at work", (f) => `${number(f.accepted_waiting)}, ${number(f.accepted_running)}`],
+  ]],
   ["Since its start", [
     ["Uploads; with a result, refused, failed", (f) => `${number(f.uploads)}; ${number(f.ok)}, ${number(f.refused)}, ${number(f.failed)}`],
     ["Transcodes, and those without a result", (f) => `${number(f.transcodes)}, ${number(f.transcode_failures)}`],

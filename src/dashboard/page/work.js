@@ -34,16 +34,26 @@ function jobRow(job) {
   );
 }
 
+/// Jobs that were accepted (POST /jobs) and are not done: they wait in a node's journal, however many there are.
+function accepted(state) {
+  const told = state.nodes.filter((node) => node.figures);
+  const sum = (of) => told.reduce((all, node) => all + (of(node.figures) ?? 0), 0);
+  const [waiting, running] = [sum((f) => f.accepted_waiting), sum((f) => f.accepted_running)];
+  if (waiting + running === 0) return null;
+  const where = state.source.kind === "node" ? ` at ${state.source.name}` : "";
+  return h("p", { id: "accepted" }, `Accepted jobs${where}: ${number(waiting)} ${waiting === 1 ? "waits" : "wait"}, ${number(running)} at work.`);
+}
+
 export function showJobs(state) {
   const over = (job) => ["done", "failed", "cancelled"].includes(job.state);
   const jobs = [...state.jobs].reverse();
   const shown = [...jobs.filter((job) => !over(job)), ...jobs.filter(over)].slice(0, JOBS_SHOWN);
   if (shown.length === 0) {
-    show(byId("jobs-body"), h("p", { class: "dim" }, "None lately: drop a video below."));
+    show(byId("jobs-body"), accepted(state), h("p", { class: "dim" }, "None lately: drop a video below."));
     return;
   }
   const names = ["Upload", "Profile", "State", "At", "Way", "Result", "Time", "Note"];
-  show(byId("jobs-body"), scroll("Table of jobs", h("table", {}, head(...names), h("tbody", {}, shown.map(jobRow)))));
+  show(byId("jobs-body"), accepted(state), scroll("Table of jobs", h("table", {}, head(...names), h("tbody", {}, shown.map(jobRow)))));
 }
 
 function candidate(one) {
@@ -113,6 +123,7 @@ const TABLES = [
     ["Waiting", (n) => number(n.queued)],
     ["Of", (n) => number(n.queue_capacity)],
     ["Running", (n) => number(n.running)],
+    ["Accepted jobs waiting", (n, f) => number(f?.accepted_waiting)],
     ["Enqueued a minute", (n, f) => number(f?.enqueued_per_min, 1)],
     ["Dequeued a minute", (n, f) => number(f?.dequeued_per_min, 1)],
     ["Growth a minute", (n, f) => number(f?.growth_per_min, 1)],

@@ -17,6 +17,9 @@ pub struct Chromium {
     count: u64,
     /// What pages have complained of: exceptions that nobody caught, errors and warnings in the console.
     complaints: Vec<String>,
+    /// What is written down of what pages do, and whether all of it has come.
+    trace: Vec<Value>,
+    traced: bool,
     _folder: tempfile::TempDir,
 }
 
@@ -60,8 +63,17 @@ impl Chromium {
         let commands = File::options().write(true).open(&pipes[0]).unwrap();
         let answers = BufReader::new(File::open(&pipes[1]).unwrap());
         let session = String::new();
-        let mut this =
-            Self { child, commands, answers, session, count: 0, complaints: Vec::new(), _folder: folder };
+        let mut this = Self {
+            child,
+            commands,
+            answers,
+            session,
+            count: 0,
+            complaints: Vec::new(),
+            trace: Vec::new(),
+            traced: false,
+            _folder: folder,
+        };
         let target = this.command("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
         let attached = this.command("Target.attachToTarget", &json!({"targetId": target, "flatten": true}));
         attached["sessionId"].as_str().unwrap().clone_into(&mut this.session);
@@ -95,8 +107,18 @@ impl Chromium {
 
     /// Has no more bytes come in a second than these.
     pub fn throttle(&mut self, bytes_per_s: f64) {
+        self.line(bytes_per_s, -1.0);
+    }
+
+    /// Has no more bytes go in a second than these; none: as many as can.
+    pub fn throttle_uploads(&mut self, bytes_per_s: Option<f64>) {
+        self.line(-1.0, bytes_per_s.unwrap_or(-1.0));
+    }
+
+    fn line(&mut self, down: f64, up: f64) {
         self.command("Network.enable", &json!({}));
-        let line = json!({"offline": false, "latency": 0, "downloadThroughput": bytes_per_s, "uploadThroughput": -1});
+        let line =
+            json!({"offline": false, "latency": 0, "downloadThroughput": down, "uploadThroughput": up});
         self.command("Network.emulateNetworkConditions", &line);
     }
 
@@ -138,8 +160,74 @@ impl Chromium {
         self.command("DOM.setFileInputFiles", &json!({"nodeId": input, "files": files}));
     }
 
+    /// Drops files on a place of the page, as a hand that comes from the files' window.
+    pub fn drop_files(&mut self, (x, y): (f64, f64), files: &[&Path]) {
+        let data = json!({"items": [], "files": files, "dragOperationsMask": 1});
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            self.command("Input.dispatchDragEvent", &json!({"type": kind, "x": x, "y": y, "data": data}));
+        }
+    }
+
+    /// Presses a key and lets go of it: `Tab` or `Enter`.
+    pub fn press(&mut self, key: &str) {
+        let (code, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            _ => panic!("no key {key}"),
+        };
+        let event = |kind: &str, text: &str| json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text});
+        self.command("Input.dispatchKeyEvent", &event("keyDown", text));
+        self.command("Input.dispatchKeyEvent", &event("keyUp", ""));
+    }
+
+    /// What the page's own thread does from now on is written down.
+    pub fn begin_trace(&mut self) {
+        self.trace.clear();
+        let how =
+            json!({"transferMode": "ReportEvents", "traceConfig": {"includedCategories": ["toplevel"]}});
+        self.command("Tracing.start", &how);
+    }
+
+    /// The longest tasks of pages' own threads since then, each in milliseconds by the clock and of CPU, the longest first.
+    pub fn end_trace(&mut self) -> Vec<(f64, f64)> {
+        self.command("Tracing.end", &json!({}));
+        while !self.traced {
+            let event = self.message();
+            self.heard(&event);
+        }
+        self.traced = false;
+        let thread = |event: &Value| (event["pid"].as_u64(), event["tid"].as_u64());
+        let named =
+            |event: &&Value| event["name"] == "thread_name" && event["args"]["name"] == "CrRendererMain";
+        let threads: Vec<_> = self.trace.iter().filter(named).map(thread).collect();
+        let is_task = |event: &&Value| {
+            event["name"] == "ThreadControllerImpl::RunTask"
+                && event["ph"] == "X"
+                && threads.contains(&thread(event))
+        };
+        let mut tasks: Vec<_> = self
+            .trace
+            .iter()
+            .filter(is_task)
+            .map(|task| {
+                let clock = task["dur"].as_f64().unwrap();
+                // A few have no CPU time: at the most what passed.
+                (clock / 1e3, task["tdur"].as_f64().unwrap_or(clock) / 1e3)
+            })
+            .collect();
+        tasks.sort_by(|a, b| b.0.total_cmp(&a.0));
+        tasks
+    }
+
     fn heard(&mut self, event: &Value) {
         let params = &event["params"];
+        match event["method"].as_str() {
+            Some("Tracing.dataCollected") => {
+                self.trace.extend(params["value"].as_array().into_iter().flatten().cloned());
+            }
+            Some("Tracing.tracingComplete") => self.traced = true,
+            _ => {}
+        }
         let complaint = match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => Some(&params["exceptionDetails"]),
             Some("Runtime.consoleAPICalled")
@@ -167,10 +255,7 @@ impl Chromium {
         bytes.push(0);
         self.commands.write_all(&bytes).expect("Chromium takes commands");
         loop {
-            let mut message = Vec::new();
-            self.answers.read_until(0, &mut message).unwrap();
-            assert_eq!(message.pop(), Some(0), "{method}: Chromium has ended");
-            let mut message: Value = serde_json::from_slice(&message).unwrap();
+            let mut message = self.message();
             // All else are events.
             if message["id"] == self.count {
                 assert!(message["error"].is_null(), "{method}: {message}");
@@ -178,5 +263,12 @@ impl Chromium {
             }
             self.heard(&message);
         }
+    }
+
+    fn message(&mut self) -> Value {
+        let mut message = Vec::new();
+        self.answers.read_until(0, &mut message).unwrap();
+        assert_eq!(message.pop(), Some(0), "Chromium has ended");
+        serde_json::from_slice(&message).unwrap()
     }
 }
