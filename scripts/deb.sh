@@ -18,6 +18,14 @@ step "cargo deb"
 # One that is only tried need not be small.
 fast=--fast
 [ -z "$kept" ] || fast=
+# What a package has beside the program is the program's own word.
+built=${CARGO_TARGET_DIR:-target}/$([ "$profile" = dev ] && echo debug || echo "$profile")/starling
+rm -rf target/deb
+mkdir -p target/deb/completions
+"$built" man target/deb/man1
+"$built" completions bash >target/deb/completions/starling
+"$built" completions zsh >target/deb/completions/_starling
+"$built" completions fish >target/deb/completions/starling.fish
 # shellcheck disable=SC2086 # an option or none
 cargo deb --quiet $fast --no-build --no-strip --profile "$profile" --package starling --output "$folder/starling.deb"
 dpkg-deb --info "$folder/starling.deb" | grep -E '^ (Package|Version|Depends):'

@@ -8,6 +8,17 @@ starling config check /etc/starling/node.toml
 test -f /lib/systemd/system/starling.service || test -f /usr/lib/systemd/system/starling.service
 test -z "$(find /etc/systemd/system -name starling.service)"
 dpkg-query --showformat='${Conffiles}\n' --show starling | grep /etc/starling/node.toml
+# Manual pages and completions, of each command: in the package, whatever this machine leaves out of /usr/share. The script is one
+# that bash can read, and of the program that came with it.
+dpkg-deb --contents /run/try/starling.deb >/run/contents
+for page in starling starling-node starling-drain starling-job-watch starling-token-create; do
+    grep -E "/usr/share/man/man1/$page\.1(\.gz)?\$" /run/contents
+done
+grep '/usr/share/zsh/vendor-completions/_starling$' /run/contents
+grep '/usr/share/fish/vendor_completions.d/starling.fish$' /run/contents
+dpkg-deb --fsys-tarfile /run/try/starling.deb | tar -xO ./usr/share/bash-completion/completions/starling >/run/completions
+bash -n /run/completions
+starling completions bash | cmp - /run/completions
 echo 'zone = "FRA"' >>/etc/starling/node.toml
 # systemd as the copy's first process, for as long as what is tried takes; it ends with the verdict.
 cp /run/try/try.service /etc/systemd/system/

@@ -178,7 +178,10 @@ pub struct JobJson {
     pub begun: u32,
     /// How often its node ended while it was at it.
     pub interrupted: u32,
-    /// How far the work is; while it runs.
+    /// What it waits for; while it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<JobWait>,
+    /// How far the work is, and who does it; while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgress>,
     /// Its results, one for each profile in their order; once it is done.
@@ -192,23 +195,111 @@ pub struct JobJson {
     pub webhook: Option<NoticeJson>,
 }
 
-/// How far the work on a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct JobProgress {
-    /// Of the whole, 0 to 100; none while that is not known.
+/// What a job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobWait {
+    /// Why it is not begun.
+    pub why: WaitReason,
+    /// How many jobs of its node are begun before it; none where it is in no line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<u64>,
+    /// When it is begun again, in milliseconds since 1970; where no node had a place for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+/// Why a job is not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// As many jobs run as the cluster has workers, and others come first.
+    Turn,
+    /// No node had a place for it: it is tried again.
+    NoPlace,
+    /// Its node takes no work, or is shutting down.
+    Resting,
+    /// Its node has begun anew, and first asks whether another one has taken the job over; or the job changes at this moment.
+    Settling,
+}
+
+/// Where the work on one profile of a job is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JobPart {
+    /// What is made.
+    #[schema(value_type = String)]
+    pub profile: ProfileName,
+    /// How far it is.
+    pub state: PartState,
+    /// The node that has it to do; none while none has taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub worker: Option<NodeName>,
+    /// The nodes and zones that the job goes through to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Of this profile, 0 to 100; none while that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
-    /// Pictures encoded a second, since it was begun.
+}
+
+/// How far the work on one profile is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartState {
+    /// A node for it is looked for.
+    Placing,
+    /// A node has it, and it waits for a worker there.
+    Waiting,
+    /// A worker is at it.
+    Running,
+    /// Its result is there.
+    Done,
+}
+
+impl PartState {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Placing => "placing",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl WaitReason {
+    /// In words.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Turn => "waits for its turn",
+            Self::NoPlace => "no node had a place for it: tried again",
+            Self::Resting => "its node takes no work now",
+            Self::Settling => "its node finds out whether it is still the one to do it",
+        }
+    }
+}
+
+/// How far the work on a job is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JobProgress {
+    /// Of the whole, 0 to 100; none while that is not known. Each profile counts the same: one that is not begun is nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
+    /// Pictures encoded a second of the profiles under way, since the job was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
-    /// Playing time encoded in a second.
+    /// Playing time encoded in a second, of the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,
     /// Seconds until it is likely to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_s: Option<f64>,
-    /// Whether it waits for a worker.
+    /// Whether all of it that is not done waits for a worker.
     pub waits: bool,
+    /// The work on each profile, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<JobPart>,
 }
 
 /// A result of a job.

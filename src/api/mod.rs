@@ -24,8 +24,8 @@ pub use copies::{COMPARED_MAX, CopyAnswer, CopyQuestion, Held};
 pub use files::{FileJson, FilesJson};
 pub use headers::{AUTHENTICATION_INFO, HEADER};
 pub use jobs::{
-    JobAnswer, JobFilter, JobJson, JobProgress, JobQuestion, JobState, JobsJson, NoticeJson, NoticeState,
-    OutputJson, Priority,
+    JobAnswer, JobFilter, JobJson, JobPart, JobProgress, JobQuestion, JobState, JobWait, JobsJson,
+    NoticeJson, NoticeState, OutputJson, PartState, Priority, WaitReason,
 };
 pub use leases::{Claim, End};
 pub use members::{LoadJson, MemberJson, MembersJson, PeersJson};

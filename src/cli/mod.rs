@@ -45,6 +45,8 @@ pub struct Cli {
 enum Command {
     /// Run one node
     Node(Box<node::Args>),
+    /// Have a running node take no new work and give the jobs that wait there to others: the same as `starling node drain`
+    Drain(work::Drain),
     /// Run a whole cluster on this machine: network namespaces, shaped links, published on localhost
     Lab(Box<lab::Args>),
     /// Send files to a node, with a progress bar, and save the transcoded results
@@ -100,6 +102,7 @@ impl Cli {
                 node::Args { command: Some(command), .. } => runtime::block_on(work::run(command)),
                 args => node::run(args),
             },
+            Command::Drain(args) => runtime::block_on(work::run(work::Command::Drain(args))),
             Command::Monitor(args) => monitor::run(*args),
             Command::Lab(args) => runtime::block_on(lab::run(*args)),
             Command::Sim(args) => sim::run_command(&args),

@@ -1,4 +1,4 @@
-//! `starling node pause|drain|resume|status`: whether running nodes take work.
+//! `starling node pause|drain|resume|status` and `starling drain`: whether running nodes take work.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,18 +20,22 @@ pub enum Command {
     /// Have a running node take no new work: what runs ends, jobs that wait there wait on
     Pause(Which),
     /// Have a running node take no new work and give the jobs that wait there to others: what runs ends
-    Drain {
-        /// Wait until nothing is left there; the node can be stopped then
-        #[arg(long)]
-        wait: bool,
-
-        #[command(flatten)]
-        which: Which,
-    },
+    Drain(Drain),
     /// Have a running node take work again
     Resume(Which),
     /// Show whether a running node takes work, and what it has to do
     Status(Which),
+}
+
+/// What `starling drain` takes, and `starling node drain`, which is the same.
+#[derive(Debug, clap::Args)]
+pub struct Drain {
+    /// Wait until nothing is left there; the node can be stopped then
+    #[arg(long)]
+    wait: bool,
+
+    #[command(flatten)]
+    which: Which,
 }
 
 type Answer = (String, Result<WorkJson, ClientError>);
@@ -40,7 +44,7 @@ type Answer = (String, Result<WorkJson, ClientError>);
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let (which, mode, wait) = match command {
         Command::Pause(which) => (which, Some(WorkMode::Paused), false),
-        Command::Drain { wait, which } => (which, Some(WorkMode::Draining), wait),
+        Command::Drain(Drain { wait, which }) => (which, Some(WorkMode::Draining), wait),
         Command::Resume(which) => (which, Some(WorkMode::Working), false),
         Command::Status(which) => (which, None, false),
     };

@@ -10,7 +10,7 @@ use hyper::{Method, Request};
 use super::http::{broken, nonsense, read, refuse};
 use super::members::trim_lines;
 use super::{Client, ClientError, Endpoint};
-use crate::api::{HEADER, JobJson, JobState, JobsJson, NoticeState};
+use crate::api::{HEADER, JobJson, JobState, JobsJson, NoticeState, PartState};
 use crate::jobs::JobId;
 use crate::printable;
 
@@ -109,23 +109,40 @@ pub fn job_progress(job: &JobJson) -> String {
     if let Some(problem) = &job.problem {
         return printable::line(&problem.detail).into_owned();
     }
+    if let Some(wait) = &job.wait {
+        let ahead = wait.ahead.map(|ahead| format!(", {ahead} before it")).unwrap_or_default();
+        return format!("{}{ahead}", wait.why.in_words());
+    }
     let Some(progress) = &job.progress else { return String::new() };
+    let mut workers: Vec<_> = progress
+        .parts
+        .iter()
+        .filter(|part| part.state != PartState::Done)
+        .filter_map(|part| part.worker.as_ref().map(ToString::to_string))
+        .collect();
+    workers.dedup();
+    let at = if workers.is_empty() { String::new() } else { format!(" at {}", workers.join(", ")) };
     if progress.waits {
-        return "waits for a worker".to_owned();
+        return format!("waits for a worker{at}");
     }
     let mut parts = Vec::new();
     parts.extend(progress.percent.map(|percent| format!("{percent:.0} %")));
     parts.extend(progress.fps.map(|fps| format!("{fps:.0} fps")));
     parts.extend(progress.speed.map(|speed| format!("{speed:.2}x")));
     parts.extend(progress.eta_s.map(|eta| format!("{eta:.0} s left")));
-    parts.join(", ")
+    format!("{}{at}", parts.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{JobProgress, Priority};
+    use crate::api::{JobPart, JobProgress, JobWait, Priority, WaitReason};
     use crate::content::ContentId;
+
+    fn part(profile: &str, state: PartState, worker: Option<&str>) -> JobPart {
+        let worker = worker.map(|name| name.parse().unwrap());
+        JobPart { profile: profile.parse().unwrap(), state, worker, route: None, percent: None }
+    }
 
     #[test]
     fn a_table_has_a_line_a_job_and_says_how_far_each_is() {
@@ -145,12 +162,17 @@ mod tests {
             ended_ms: None,
             begun: 1,
             interrupted: 0,
+            wait: None,
             progress: Some(JobProgress {
                 percent: Some(12.4),
                 fps: Some(48.0),
                 speed: Some(1.9),
                 eta_s: Some(30.2),
                 waits: false,
+                parts: vec![
+                    part("360p", PartState::Running, Some("node2")),
+                    part("poster", PartState::Done, Some("node3")),
+                ],
             }),
             outputs: Vec::new(),
             problem: None,
@@ -158,8 +180,12 @@ mod tests {
         };
         let text = job_table(std::slice::from_ref(&job));
         assert!(text.contains("360p,poster") && !text.contains('\u{1b}'), "{text}");
-        assert!(text.contains("12 %, 48 fps, 1.90x, 30 s left"), "{text}");
-        job.progress = Some(JobProgress { percent: None, fps: None, speed: None, eta_s: None, waits: true });
+        assert!(text.contains("12 %, 48 fps, 1.90x, 30 s left at node2\n"), "{text}");
+        let (percent, fps, speed, eta_s) = (None, None, None, None);
+        let parts = vec![part("360p", PartState::Placing, None)];
+        job.progress = Some(JobProgress { percent, fps, speed, eta_s, waits: true, parts });
         assert_eq!(job_progress(&job), "waits for a worker");
+        job.wait = Some(JobWait { why: WaitReason::Turn, ahead: Some(3), until_ms: None });
+        assert_eq!(job_progress(&job), "waits for its turn, 3 before it");
     }
 }

@@ -33,8 +33,10 @@ pub enum NodeEvent<'a> {
         /// What.
         what: &'a What,
     },
-    /// An upload was answered with a result.
+    /// An upload was answered with a result; or a job has one.
     UploadServed {
+        /// Which of the two.
+        what_for: ServedFor,
         /// The upload.
         content: &'a ContentId,
         /// The result, and where it came from.
@@ -217,6 +219,8 @@ pub enum NodeEvent<'a> {
         content: &'a ContentId,
         /// Which end.
         state: JobState,
+        /// How long that was after it was accepted.
+        took: Duration,
     },
     /// The node takes work from now on, or none.
     WorkModeChanged {
@@ -239,6 +243,15 @@ pub enum NodeEvent<'a> {
         /// Jobs that run.
         running: usize,
     },
+}
+
+/// What a result was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServedFor {
+    /// An upload, whose client waits for it.
+    Upload,
+    /// A job, that is kept until it is done; its end is an event of its own.
+    Job,
 }
 
 /// Why a job leaves the queue that no worker has begun.

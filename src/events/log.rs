@@ -74,7 +74,7 @@ pub(super) fn line(event: &NodeEvent<'_>, refusals: &Mutex<Refusals>) {
         NodeEvent::JobTakenOver { id, content, term } => {
             tracing::info!(job = %id, %content, term, "job taken over");
         }
-        NodeEvent::JobEnded { id, content, state } => {
+        NodeEvent::JobEnded { id, content, state, .. } => {
             tracing::info!(job = %id, %content, state = state.as_str(), "job ended");
         }
         NodeEvent::WorkModeChanged { mode, before } => {

@@ -16,7 +16,7 @@ mod told;
 use std::fmt;
 use std::sync::Arc;
 
-pub use event::{Departure, NodeEvent};
+pub use event::{Departure, NodeEvent, ServedFor};
 pub use feed::{Batch, Entry, EventId, EventIdError, Gap, Listener};
 pub use told::{Kind, Kinds};
 

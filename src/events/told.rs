@@ -288,7 +288,7 @@ fn of_attempt(key: &Key, what: &What) -> (&'static str, Fields) {
 fn of_answers(event: &NodeEvent<'_>) -> Told {
     let none = Fields::default;
     let (name, fields) = match event {
-        NodeEvent::UploadServed { content, served, profile, policy, timings } => (
+        NodeEvent::UploadServed { content, served, profile, policy, timings, .. } => (
             "upload_served",
             none()
                 .content(content)
@@ -375,7 +375,7 @@ fn of_node(event: &NodeEvent<'_>) -> Told {
         NodeEvent::JobTakenOver { id, content, term } => {
             (Kind::Job, "job_taken_over", of_kept(id, content).value("term", *term))
         }
-        NodeEvent::JobEnded { id, content, state } => {
+        NodeEvent::JobEnded { id, content, state, .. } => {
             (Kind::Job, "job_ended", of_kept(id, content).text("state", state))
         }
         NodeEvent::WorkModeChanged { mode, before } => (

@@ -6,6 +6,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
+use super::error::MoreTime;
 use super::{ApiError, multipart};
 use crate::api::{HEADER, Priority};
 use crate::content::{ContentId, parse_digest};
@@ -27,7 +28,7 @@ pub struct Deadline {
 impl Deadline {
     /// The answer when it has passed.
     pub fn passed(&self) -> ApiError {
-        ApiError::DeadlinePassed { allowed: self.allowed }
+        ApiError::DeadlinePassed { allowed: self.allowed, more: MoreTime::AsUpload }
     }
 }
 

@@ -24,6 +24,7 @@ use super::{ApiError, Body, caller, jobs, objects, request, resumable, several};
 use crate::access::Charge;
 use crate::api::{HEADER, result_name};
 use crate::content::{ClientTag, ContentId};
+use crate::events::ServedFor;
 use crate::node::{ClientSlot, Input, Node, Served};
 use crate::profile::Profile;
 use crate::store::Upload;
@@ -104,7 +105,7 @@ pub(super) async fn upload(node: &Arc<Node>, client: IpAddr, request: Request<In
     let mut response = match outcome {
         Ok(answered) => {
             for (profile, served) in &answered.results {
-                node.tell_served(&answered.content, served, profile, &timings);
+                node.tell_served(ServedFor::Upload, (&answered.content, profile), served, &timings);
             }
             result(node, &answered).await.unwrap_or_else(|error| problem(&error))
         }
@@ -227,7 +228,7 @@ async fn serve(
         return Ok(Answered { content, results: vec![(Arc::clone(profile), served)], filename });
     }
     let job = |profile| input(profile).into_job(client, budget, timings.branch());
-    let served = node.transcode_all(profiles.iter().map(job).collect()).await;
+    let served = node.transcode_all(profiles.iter().map(job).collect(), |_| {}).await;
     let served = served.map_err(|not_all| ApiError::failed(not_all, deadline.allowed))?;
     Ok(Answered { content, results: profiles.into_iter().zip(served).collect(), filename })
 }

@@ -44,7 +44,9 @@ impl Jobs {
         self.will_notice(record);
         self.settle_video(record).await;
         let (state, id) = (record.stage.state(), record.id());
-        self.events.tell(&NodeEvent::JobEnded { id: &id, content: &record.ask.content, state });
+        let ended_ms = record.stage.ended_ms().unwrap_or_default();
+        let took = Duration::from_millis(ended_ms.saturating_sub(record.accepted_ms));
+        self.events.tell(&NodeEvent::JobEnded { id: &id, content: &record.ask.content, state, took });
     }
 
     /// A client does not want a job any more. One that has come to its end is forgotten. The job as it was or is now, if there is one.

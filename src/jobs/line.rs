@@ -1,7 +1,7 @@
 //! Which job comes next: interactive ones before batch ones, and clients by turns.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::JobNumber;
 use crate::api::Priority;
@@ -24,6 +24,15 @@ pub struct Waiting {
     pub client: ClientTag,
     /// What comes first.
     pub priority: Priority,
+}
+
+/// When a job is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// After so many others, as things are now.
+    Ahead(usize),
+    /// Nobody had a place for it: it is tried again after this time.
+    Later(Duration),
 }
 
 /// Jobs of one priority. The client at the front has the next turn.
@@ -74,6 +83,15 @@ impl Line {
         self.lanes.values_mut().any(|lane| lane.remove(number))
     }
 
+    /// When a job is begun; none: it does not wait here. It costs time for each client that waits, and for each job of its own.
+    pub fn turn(&self, job: Waiting, now: Instant) -> Option<Turn> {
+        if let Some((at, _)) = self.later.get(&job.number) {
+            return Some(Turn::Later(at.saturating_duration_since(now)));
+        }
+        let before = self.lanes.range(..job.priority).map(|(_, lane)| lane.len()).sum::<usize>();
+        Some(Turn::Ahead(before + self.lanes.get(&job.priority)?.ahead(job)?))
+    }
+
     /// When the next of those comes that are to be tried again.
     pub fn next_at(&self) -> Option<Instant> {
         self.later.values().map(|(at, _)| *at).min()
@@ -96,6 +114,22 @@ impl Line {
 }
 
 impl Lane {
+    fn len(&self) -> usize {
+        self.jobs.values().map(VecDeque::len).sum()
+    }
+
+    /// How many have their turn before this one: the clients before its own have one more of theirs, the others as many as it.
+    fn ahead(&self, job: Waiting) -> Option<usize> {
+        let place = self.jobs.get(&job.client)?.iter().position(|number| *number == job.number)?;
+        let own = self.turns.iter().position(|client| *client == job.client)?;
+        let of_others =
+            self.turns.iter().enumerate().filter(|(turn, _)| *turn != own).map(|(turn, client)| {
+                let waiting = self.jobs.get(client).map_or(0, VecDeque::len);
+                waiting.min(place + usize::from(turn < own))
+            });
+        Some(place + of_others.sum::<usize>())
+    }
+
     fn remove(&mut self, number: JobNumber) -> bool {
         let found = self.jobs.iter().find_map(|(client, jobs)| {
             let at = jobs.iter().position(|other| *other == number)?;
@@ -149,12 +183,43 @@ mod tests {
         line.push_later(job(1, 1, Priority::Interactive), now + second);
         line.push_later(job(2, 1, Priority::Interactive), now + second);
         assert_eq!(line.next_at(), Some(now + second));
+        assert_eq!(line.turn(job(1, 1, Priority::Interactive), now), Some(Turn::Later(second)));
         assert_eq!(order(&mut line, now), [3]);
         line.push(job(4, 1, Priority::Interactive));
         assert_eq!(order(&mut line, now + second), [1, 2, 4]);
     }
 
     proptest! {
+        #[test]
+        fn what_is_told_of_a_jobs_turn_is_the_order_in_which_they_come(
+            jobs in prop::collection::vec((0u64..5, any::<bool>()), 0..40),
+            begun in 0usize..10,
+        ) {
+            let (mut line, now) = (Line::default(), Instant::now());
+            let mut all = Vec::new();
+            for (number, (client, batch)) in jobs.into_iter().enumerate() {
+                let priority = if batch { Priority::Batch } else { Priority::Interactive };
+                let job = job(number as u128, client, priority);
+                line.push(job);
+                all.push(job);
+            }
+            // In the middle of the turns.
+            for _ in 0..begun {
+                let Some(gone) = line.pop(now) else { break };
+                prop_assert_eq!(line.turn(gone, now), None);
+                all.retain(|job| *job != gone);
+            }
+            all.sort_by_key(|job| match line.turn(*job, now) {
+                Some(Turn::Ahead(ahead)) => ahead,
+                other => panic!("{other:?}"),
+            });
+            let told: Vec<_> = all.iter().map(|job| job.number.0).collect();
+            let aheads: Vec<_> = all.iter().map(|job| line.turn(*job, now)).collect();
+            let places: Vec<_> = (0..all.len()).map(|place| Some(Turn::Ahead(place))).collect();
+            prop_assert_eq!(aheads, places);
+            prop_assert_eq!(told, order(&mut line, now));
+        }
+
         #[test]
         fn each_job_comes_once_unless_it_is_taken_out(
             jobs in prop::collection::vec((0u64..4, any::<bool>(), any::<bool>(), any::<bool>()), 0..40),

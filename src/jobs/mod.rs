@@ -41,6 +41,7 @@ use copies::Copy;
 pub use id::{JobId, JobIdError, JobNumber};
 pub use journal::{Journal, JournalError, Taken};
 pub use keeping::{Keeping, Rank};
+pub use line::Turn;
 #[cfg(test)]
 pub(crate) use record::tests as testing;
 pub use record::{Ask, Failure, Notice, Output, Record, Stage, Wish, now_ms};

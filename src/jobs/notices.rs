@@ -29,6 +29,11 @@ impl Jobs {
         Ok(records)
     }
 
+    /// How many clients are still to be told of an end; those that are being told at this moment are not counted.
+    pub fn pending_notices(&self) -> usize {
+        self.board.lock().notices.len()
+    }
+
     /// Resolves when there may be something for [`Self::take_due_notices`].
     pub async fn noticed(&self) {
         let next_ms = self.board.lock().notices.values().min().copied();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::board::Unfinished;
-use super::line::Waiting;
+use super::line::{Turn, Waiting};
 use super::{Failure, JobNumber, Jobs, Record, Stage, now_ms};
 use crate::api::JobState;
 
@@ -64,6 +64,11 @@ impl Jobs {
         }
         self.untold.notify_one();
         Some(begun)
+    }
+
+    /// When a job that this node holds is begun; none where it is in no line.
+    pub fn turn(&self, record: &Record) -> Option<Turn> {
+        self.board.lock().line.turn(waiting(record), Instant::now())
     }
 
     /// Resolves when there may be a job for [`Self::next`].

@@ -15,12 +15,15 @@ use starling_placement::journey::{Answer, CacheState, Served, Timings, What};
 use starling_placement::policy::RouteKind;
 
 use crate::api::JobState;
-use crate::events::{Departure, NodeEvent};
+use crate::events::{Departure, NodeEvent, ServedFor};
 use crate::profile::{ProfileName, ProfileSet};
 use crate::store::Object;
 
 /// From a cache's hit to past the usual deadline of 40 s: what is waited for, and what is not.
 const SECONDS: [f64; 11] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
+/// Of jobs, from their acceptance to their end: a short clip, a film, and a film behind many others.
+const JOB_SECONDS: [f64; 12] =
+    [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 86_400.0];
 /// How long a job took by how long it was said to take: half, as said, twice.
 const RATIOS: [f64; 9] = [0.25, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0, 4.0, 8.0];
 
@@ -46,6 +49,34 @@ struct RouteLabel {
 struct OutcomeLabels {
     route: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// What came of one try to tell a client's webhook of a job's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookTry {
+    /// The receiver has it.
+    Delivered,
+    /// It is tried again.
+    Failed,
+    /// It is given up.
+    Dead,
+}
+
+impl WebhookTry {
+    const ALL: [Self; 3] = [Self::Delivered, Self::Failed, Self::Dead];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +143,8 @@ pub(super) struct Jobs {
     hedges_won: Counter<u64, AtomicU64>,
     accepted: Counter<u64, AtomicU64>,
     ended: Count<StateLabel>,
+    duration: Family<StateLabel, Histogram>,
+    webhook_tries: Count<OutcomeLabel>,
 }
 
 impl Default for Jobs {
@@ -142,6 +175,8 @@ impl Default for Jobs {
             hedges_won: Counter::default(),
             accepted: Counter::default(),
             ended: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(JOB_SECONDS)),
+            webhook_tries: Family::default(),
         };
         jobs.at_zero();
         jobs
@@ -161,6 +196,10 @@ impl Jobs {
         }
         for state in JobState::ALL.into_iter().filter(|state| state.is_over()).map(JobState::as_str) {
             drop(self.ended.get_or_create(&StateLabel { state }));
+            drop(self.duration.get_or_create(&StateLabel { state }));
+        }
+        for outcome in WebhookTry::ALL.map(WebhookTry::as_str) {
+            drop(self.webhook_tries.get_or_create(&OutcomeLabel { outcome }));
         }
         for answer in Answer::ALL.map(Answer::as_str) {
             drop(self.offers_sent.get_or_create(&AnswerLabel { answer }));
@@ -181,7 +220,13 @@ impl Jobs {
     pub(super) fn observe(&self, event: &NodeEvent<'_>) {
         match event {
             NodeEvent::Job { what, .. } => self.observe_job(what),
-            NodeEvent::UploadServed { served, policy, timings, .. } => self.served(served, policy, timings),
+            NodeEvent::UploadServed { what_for, served, policy, timings, .. } => {
+                // How long a job took, and how it ended, is counted at its end.
+                if *what_for == ServedFor::Upload {
+                    self.answered(served, policy, timings);
+                }
+                self.served(served);
+            }
             NodeEvent::UploadRefused { status, policy, .. } => {
                 self.uploads
                     .get_or_create(&UploadLabels { status: *status, cache: "", route: "", policy })
@@ -199,8 +244,10 @@ impl Jobs {
                 self.queue_wait.observe(waited.as_secs_f64());
             }
             NodeEvent::JobAccepted { .. } => drop(self.accepted.inc()),
-            NodeEvent::JobEnded { state, .. } => {
-                self.ended.get_or_create(&StateLabel { state: state.as_str() }).inc();
+            NodeEvent::JobEnded { state, took, .. } => {
+                let label = StateLabel { state: state.as_str() };
+                self.ended.get_or_create(&label).inc();
+                self.duration.get_or_create(&label).observe(took.as_secs_f64());
             }
             NodeEvent::Made { profile, took, predicted, .. } => self.made(profile, *took, *predicted),
             NodeEvent::Evicted { bytes, .. } => {
@@ -233,16 +280,24 @@ impl Jobs {
         }
     }
 
-    fn served(&self, served: &Served<Object>, policy: &'static str, timings: &Timings) {
+    /// A message to a client's webhook was tried.
+    pub(super) fn webhook_tried(&self, outcome: WebhookTry) {
+        self.webhook_tries.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    fn served(&self, served: &Served<Object>) {
+        self.cache.get_or_create(&CacheLabel { cache: served.cache.as_str() }).inc();
+        self.bytes_in.inc_by(served.bytes_in);
+        self.bytes_out.inc_by(served.object.bytes());
+    }
+
+    fn answered(&self, served: &Served<Object>, policy: &'static str, timings: &Timings) {
         let (cache, route) = (served.cache.as_str(), served.route.as_str());
         self.uploads.get_or_create(&UploadLabels { status: 200, cache, route, policy }).inc();
-        self.cache.get_or_create(&CacheLabel { cache }).inc();
         self.latency.observe(timings.elapsed().as_secs_f64());
         if let Some(body) = timings.at("body") {
             self.receive.observe(body.as_secs_f64());
         }
-        self.bytes_in.inc_by(served.bytes_in);
-        self.bytes_out.inc_by(served.object.bytes());
     }
 
     fn made(&self, profile: &ProfileName, took: Duration, predicted: Option<Duration>) {
@@ -313,6 +368,10 @@ impl Jobs {
         let help = "Jobs accepted: kept until they are done";
         registry.register("accepted_jobs", help, self.accepted.clone());
         registry.register("ended_jobs", "Jobs that came to their end, by which", self.ended.clone());
+        let help = "Time from a job's acceptance to its end, by which end; uploads whose answer is waited for are not in it";
+        registry.register_with_unit("job_duration", help, Unit::Seconds, self.duration.clone());
+        let help = "Tries to tell clients' webhooks of the ends of their jobs, by what came of them: failed ones are tried again, dead ones not";
+        registry.register("webhook_tries", help, self.webhook_tries.clone());
         self.register_offloads(registry);
     }
 

@@ -20,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 use starling_overlay::{MemberState, View};
 
 pub use format::Format;
+pub use jobs::WebhookTry;
 pub use process::Host;
 
 use crate::events::{NodeEvent, Observer};
@@ -44,6 +45,13 @@ pub struct Metrics {
     jobs: jobs::Jobs,
 }
 
+impl Metrics {
+    /// A message to a client's webhook was tried.
+    pub fn webhook_tried(&self, outcome: WebhookTry) {
+        self.jobs.webhook_tried(outcome);
+    }
+}
+
 impl Observer for Metrics {
     fn observe(&self, event: &NodeEvent<'_>) {
         self.jobs.observe(event);
@@ -61,10 +69,10 @@ pub struct Reading<'a> {
     pub standings: &'a StandingStats,
     /// The membership.
     pub view: &'a View,
+    /// Jobs held here that have not come to their end, and how many of them run; clients that are still to be told of an end.
+    pub jobs: (usize, usize, usize),
     /// Uploads in parts that are not whole yet, and what has come of them, in bytes.
     pub uploads: (usize, u64),
-    /// Jobs accepted (`POST /jobs`) and held here that have not come to their end, and how many of them are at work.
-    pub accepted: (usize, usize),
     /// The machine.
     pub host: Host,
 }
@@ -79,11 +87,7 @@ impl Metrics {
         register_pool(registry, reading.pool);
         register_cache(registry, reading.cache);
         register_uploads(registry, reading.uploads);
-        registry.register(
-            "unfinished_jobs",
-            "Jobs accepted (POST /jobs) and held here that have not come to their end, by state",
-            unfinished(reading.accepted),
-        );
+        register_held_jobs(registry, reading.jobs);
         registry.register("members", "Members as this node sees them, by state", members(reading.view));
         peers::register(registry, reading.standings);
         overlay::register(registry, &reading.view.stats);
@@ -128,18 +132,21 @@ fn tool_cpu(pool: &PoolStats) -> Family<ToolLabels, Counter<f64, AtomicU64>> {
     family
 }
 
+fn register_held_jobs(registry: &mut Registry, (all, running, notices): (usize, usize, usize)) {
+    let held = Family::<StateLabel, Gauge<i64, AtomicI64>>::default();
+    for (state, count) in [("queued", all.saturating_sub(running)), ("running", running)] {
+        held.get_or_create(&StateLabel { state }).set(count.try_into().unwrap_or(i64::MAX));
+    }
+    let help = "Jobs accepted that this node holds and that have not come to their end: waiting for their turn, or under way";
+    registry.register("held_jobs", help, held);
+    let help = "Clients' webhooks that are still to be told of the end of a job that this node holds";
+    registry.register("pending_webhooks", help, gauge(notices));
+}
+
 fn register_uploads(registry: &mut Registry, (count, bytes): (usize, u64)) {
     registry.register("unfinished_uploads", "Uploads in parts that have not become jobs", gauge(count));
     let help = "What has come of uploads in parts that have not become jobs";
     registry.register_with_unit("unfinished_uploads_size", help, Unit::Bytes, gauge(bytes));
-}
-
-fn unfinished((all, running): (usize, usize)) -> Family<StateLabel, Gauge<i64, AtomicI64>> {
-    let family = Family::<StateLabel, Gauge<i64, AtomicI64>>::default();
-    for (state, count) in [("waiting", all.saturating_sub(running)), ("running", running)] {
-        family.get_or_create(&StateLabel { state }).set(count.try_into().unwrap_or(i64::MAX));
-    }
-    family
 }
 
 fn register_cache(registry: &mut Registry, cache: &CacheStats) {

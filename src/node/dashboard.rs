@@ -6,6 +6,7 @@ use std::sync::Arc;
 use starling_overlay::{LoadSample, View};
 use tokio::time::MissedTickBehavior;
 
+use super::doers::Doers;
 use super::{ListenError, ListenSlot, Node};
 use crate::dashboard::{About, Board, EVENTS_MAX, Figures, SAMPLE_INTERVAL, Source, Work};
 use crate::events::{Entry, EventId, Kind, NodeEvent, Observer};
@@ -15,12 +16,14 @@ use crate::metrics::{Format, Metrics};
 pub(super) struct Hearers {
     pub metrics: Arc<Metrics>,
     pub journal: Arc<crate::dashboard::Journal>,
+    pub doers: Arc<Doers>,
 }
 
 impl Observer for Hearers {
     fn observe(&self, event: &NodeEvent<'_>) {
         self.metrics.observe(event);
         self.journal.observe(event);
+        self.doers.observe(event);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{Node, Served};
 use crate::api::Offer;
 use crate::content::ContentId;
-use crate::events::{Events, NodeEvent};
+use crate::events::{Events, NodeEvent, ServedFor};
 use crate::profile::Profile;
 
 impl Node {
@@ -27,9 +27,15 @@ impl Node {
     }
 
     /// An upload was answered with a result.
-    pub fn tell_served(&self, content: &ContentId, served: &Served, profile: &Profile, timings: &Timings) {
+    pub fn tell_served(
+        &self,
+        what_for: ServedFor,
+        (content, profile): (&ContentId, &Profile),
+        served: &Served,
+        timings: &Timings,
+    ) {
         let (profile, policy) = (&profile.name, self.policy().kind.as_str());
-        self.events.tell(&NodeEvent::UploadServed { content, served, profile, policy, timings });
+        self.events.tell(&NodeEvent::UploadServed { what_for, content, served, profile, policy, timings });
     }
 
     /// An upload was answered with an error of this status and type, in these words.

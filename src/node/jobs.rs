@@ -9,8 +9,9 @@ use starling_placement::journey::{PeerError, TimeBudget, Timings};
 use tokio::task::JoinSet;
 
 use super::{Input, Job, Node, NotAll, Served};
-use crate::api::{JobAnswer, JobProgress, JobQuestion};
+use crate::api::{JobAnswer, JobQuestion};
 use crate::content::ClientTag;
+use crate::events::ServedFor;
 use crate::jobs::{Accepted, Ask, Begun, Failure, JobError, Jobs, Output, Record, Stage, now_ms};
 use crate::offload::Delivery;
 use crate::profile::Profile;
@@ -98,34 +99,6 @@ impl Node {
         Some(self.store.kept_video(record.number, record.ask.content, profile).await)
     }
 
-    /// How far the work on a job is.
-    pub fn job_progress(&self, record: &Record) -> Option<JobProgress> {
-        let Stage::Running { since_ms } = record.stage else { return None };
-        if record.keeping.holder != self.identity.name {
-            return None;
-        }
-        let profiles =
-            record.ask.wish.profiles.iter().filter_map(|name| self.profile(Some(name.as_str())).ok());
-        let parts: Vec<_> =
-            profiles.filter_map(|profile| self.progress(&Key::new(record.ask.content, &profile))).collect();
-        let seconds = now_ms().saturating_sub(since_ms) as f64 / 1000.0;
-        let waits = parts.iter().all(|progress| progress.waits);
-        let known: Vec<_> = parts.iter().filter_map(|progress| progress.part).collect();
-        // What is done already has no work under way; what is not begun has none yet.
-        let permille = known.iter().map(|part| part.permille.map(f64::from)).sum::<Option<f64>>();
-        let percent = permille.filter(|_| !known.is_empty()).map(|sum| sum / known.len() as f64 / 10.0);
-        let a_second = |sum: f64| (!known.is_empty() && seconds > 0.0).then(|| round(sum / seconds));
-        Some(JobProgress {
-            percent: percent.map(round),
-            fps: a_second(known.iter().map(|part| part.frames as f64).sum()),
-            speed: a_second(known.iter().map(|part| part.encoded_ms as f64 / 1000.0).sum()),
-            eta_s: percent
-                .filter(|percent| *percent > 0.0)
-                .map(|percent| round(seconds * (100.0 - percent) / percent)),
-            waits,
-        })
-    }
-
     /// How many jobs are under way at once.
     fn running_jobs_max(&self) -> usize {
         let view = self.view();
@@ -133,10 +106,6 @@ impl Node {
         let workers = peers.map(|peer| usize::from(peer.identity.capacity_jobs)).sum::<usize>();
         (workers + usize::from(self.config.workers)).clamp(RUNNING_MIN, RUNNING_MAX)
     }
-}
-
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 /// Takes up what a node's journal has, and does it and what comes.
@@ -270,13 +239,19 @@ async fn served(node: &Arc<Node>, record: &Record) -> Result<Vec<Served>, Failur
         let input = Input { upload: Arc::clone(&upload), profile: Arc::clone(profile) };
         input.into_job(record.client, budget, timings.branch())
     };
+    // While this is under way, who asks for the job is told who does what of it.
+    let parts = profiles.iter().map(|profile| node.doers.follow(ask.content, profile.name.clone()));
+    let parts: Vec<_> = parts.collect();
     let served = match &profiles[..] {
         [profile] => node.transcode(job(profile)).await.map(|served| vec![served]).map_err(NotAll::from),
-        profiles => node.transcode_all(profiles.iter().map(job).collect()).await,
+        profiles => {
+            let jobs = profiles.iter().map(job).collect();
+            node.transcode_all(jobs, |at| parts[at].is_made()).await
+        }
     };
     let served = served.map_err(|NotAll { profile, error }| Failure::Work { profile, error })?;
     for (served, profile) in served.iter().zip(&profiles) {
-        node.tell_served(&ask.content, served, profile, &timings);
+        node.tell_served(ServedFor::Job, (&ask.content, profile), served, &timings);
     }
     Ok(served)
 }

@@ -7,11 +7,13 @@
 mod bound;
 mod clients;
 mod dashboard;
+mod doers;
 mod error;
 mod events;
 mod for_peers;
 mod incoming;
 mod job;
+mod job_progress;
 mod jobs;
 mod keepers;
 mod listeners;
@@ -99,6 +101,8 @@ pub struct Node {
     /// Its jobs and decisions, and its figures of the last minutes.
     journal: Arc<Journal>,
     board: Board,
+    /// Which node does what of the jobs under way.
+    doers: Arc<doers::Doers>,
     /// Who listens to events.
     listeners: Listeners,
     joined: AtomicBool,
@@ -333,8 +337,11 @@ impl Node {
                 cache: &self.store.stats(),
                 standings: &self.peers.standings().stats(Instant::now()),
                 view: &self.view(),
+                jobs: {
+                    let (all, running) = self.jobs.unfinished();
+                    (all, running, self.jobs.pending_notices())
+                },
                 uploads: self.uploads.unfinished(),
-                accepted: self.jobs.unfinished(),
                 host: Host {
                     cpu_permille: machine.cpu_permille,
                     memory_permille: machine.memory_permille,

@@ -18,8 +18,13 @@ const REFUSAL_DELAY: Duration = Duration::from_millis(300);
 
 impl Node {
     /// The results of all these jobs of one upload, in their order; or what keeps one of them from being made. Then work on the
-    /// others ends, unless another request waits for it, and what is done stays in the cache.
-    pub async fn transcode_all(self: &Arc<Self>, mut jobs: Vec<Job>) -> Result<Vec<Served>, NotAll> {
+    /// others ends, unless another request waits for it, and what is done stays in the cache. `made` is told of each that is done, by
+    /// its place.
+    pub async fn transcode_all(
+        self: &Arc<Self>,
+        mut jobs: Vec<Job>,
+        made: impl Fn(usize) + Send,
+    ) -> Result<Vec<Served>, NotAll> {
         self.look_for_all(&mut jobs).await?;
         let decide_by = jobs.iter().map(|job| job.budget.decide_by()).max().unwrap_or_else(Instant::now);
         let profiles: Vec<_> = jobs.iter().map(|job| job.key.profile.clone()).collect();
@@ -39,7 +44,10 @@ impl Node {
             };
             match next {
                 None => break,
-                Some((at, Ok(result))) => served[at] = Some(result),
+                Some((at, Ok(result))) => {
+                    made(at);
+                    served[at] = Some(result);
+                }
                 Some((at, Err(error))) if error.retry_after().is_none() => {
                     return Err(of_one(&profiles[at], error));
                 }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::dashboard::Hearers;
+use super::doers::Doers;
 use super::{
     Clients, Listeners, Node, dashboard, incoming, jobs, keepers, listener_at, load, quotas,
     tell_of_membership, uploads, work,
@@ -124,7 +125,9 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     let boot = BootEpoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
     let metrics = Arc::new(Metrics::default());
     let journal = Arc::new(Journal::new(config.name.clone(), config.policy.kind.as_str()));
-    let hearers = Hearers { metrics: Arc::clone(&metrics), journal: Arc::clone(&journal) };
+    let doers = Arc::new(Doers::new(config.name.clone()));
+    let hearers =
+        Hearers { metrics: Arc::clone(&metrics), journal: Arc::clone(&journal), doers: Arc::clone(&doers) };
     let events = Events::new(config.name.clone(), boot, Arc::new(hearers));
     // The cluster is joined meanwhile: until the first load sample nobody sends work.
     let tools_and_cache = blocking(open_store(&config, data.clone(), located, events.clone()));
@@ -203,6 +206,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         metrics,
         events,
         journal,
+        doers,
         board: Board::default(),
         listeners: Listeners::default(),
         joined: AtomicBool::new(false),

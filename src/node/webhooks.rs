@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::Node;
 use crate::api::WebhookJson;
 use crate::jobs::{Notice, Record, now_ms};
+use crate::metrics::WebhookTry;
 use crate::webhooks::{Attempt, Target};
 
 /// When a message is tried again after the first try, the second one and so on; about the scheme's own advice, within the time for which jobs
@@ -65,16 +66,19 @@ impl Node {
         let (at_ms, pause) = (now_ms(), PAUSES.get(tries as usize - 1));
         let notice = match (attempt, pause) {
             (Attempt::Delivered, _) => {
+                self.metrics.webhook_tried(WebhookTry::Delivered);
                 tracing::info!(%job, tries, "webhook delivered");
                 Notice::Delivered { tries, at_ms }
             }
             (Attempt::Failed(why), Some(pause)) => {
+                self.metrics.webhook_tried(WebhookTry::Failed);
                 let pause = pause.mul_f64(1.0 + JITTER * rand::random::<f64>());
                 tracing::info!(%job, tries, why, next_s = pause.as_secs(), "webhook not delivered: tried again");
                 let next_ms = at_ms + pause.as_millis() as u64;
                 Notice::Pending { tries, next_ms, why: Some(why) }
             }
             (Attempt::Failed(why) | Attempt::Hopeless(why), _) => {
+                self.metrics.webhook_tried(WebhookTry::Dead);
                 tracing::warn!(%job, tries, why, "webhook given up");
                 Notice::Dead { tries, at_ms, why }
             }

@@ -52,6 +52,7 @@ async fn a_full_node_refuses_before_ffprobe_and_before_a_body_that_it_need_not_s
     let clip = Clip { tag: 3, ..Clip::default() }.make();
     let refused = node.http.upload(clip.clone()).await;
     refused.assert_problem(503, "saturated");
+    refused.assert_tells_of_jobs();
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
     let line = node.logged("upload refused", |_| true).await;
     assert_eq!(steps(&line).first().map(String::as_str), Some("body"), "{line}");
@@ -173,6 +174,7 @@ async fn what_takes_longer_than_it_is_allowed_is_refused_for_good_and_for_no_oth
     for _ in 0..2 {
         let refused = node.http.upload_with("/upload", &short, clip.clone()).await;
         refused.assert_problem(504, "deadline-too-short");
+        refused.assert_tells_of_jobs();
         assert_eq!(refused.header("retry-after"), "");
     }
     // Another request for the same has more time, and waits for the same ffprobe.

@@ -106,6 +106,7 @@ async fn a_deadline_that_passes_ends_the_work() {
     let clip = Clip::default().make();
     let answer = node.http.upload_with("/upload", &[("x-deadline-ms", "400")], clip.clone()).await;
     answer.assert_problem(504, "deadline-passed");
+    answer.assert_tells_of_jobs();
     node.busy(0, 0).await;
     tools.release();
     // A failure is not remembered: with more time the same content is made.

@@ -134,6 +134,9 @@ async fn another_node_stands_in_for_one_that_is_down() {
     let both = format!("{down},{}", node.http_address);
     let output = starling(&["upload", file, "--node", &both, "-o", out]);
     assert!(output.status.success(), "{}", stderr(&output));
+    // It says so, and why: the user sees where the file did not go.
+    let told = format!("another node stands in: cannot reach http://{down}: Connection refused");
+    assert!(stderr(&output).contains(&told), "{}", stderr(&output));
 
     // What is wrong here is told before what may be wrong there.
     let output = starling(&["upload", "/none.mp4", "--node", &down, "-o", out]);
@@ -164,6 +167,7 @@ async fn a_video_from_standard_input_is_sent_again_to_another_node() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("another node stands in: "), "{}", stderr(&output));
     let bytes = std::fs::metadata(clips.path().join("clip.mp4")).unwrap().len();
     assert_eq!(json_lines(&output)[0]["bytes_in"], bytes);
     assert_eq!(files_in(&out), ["stdin.360p.mp4"]);

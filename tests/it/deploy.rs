@@ -48,8 +48,37 @@ fn the_manifests_are_what_kubernetes_takes() {
         .args(["-m", "kubernetes_validate", "--strict", &format!("{FOLDER}/kubernetes/starling.yaml")])
         .output()
         .unwrap();
-    let said = said(&output);
-    assert!(output.status.success() && said.matches(" passed for ").count() >= 5, "{said}");
+    let told = said(&output);
+    assert!(output.status.success() && told.matches(" passed for ").count() >= 5, "{told}");
+    // What is there to be let in by its operator is right, too.
+    let text = std::fs::read_to_string(format!("{FOLDER}/kubernetes/starling.yaml")).unwrap();
+    let opened: Vec<_> = text.lines().map(opened).collect();
+    assert_eq!(opened.iter().zip(text.lines()).filter(|(new, old)| *new != old).count(), 10, "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("opened.yaml");
+    std::fs::write(&file, opened.join("\n")).unwrap();
+    let output = Command::new("python3")
+        .env("PYTHONPATH", &python)
+        .args(["-m", "kubernetes_validate", "--strict", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let told = said(&output);
+    assert!(output.status.success() && told.matches(" passed for ").count() >= 5, "{told}");
+}
+
+/// A rule that stands there as a comment, as one.
+fn opened(line: &str) -> String {
+    match line.split_once("# ") {
+        Some((indent, rule)) if indent.trim().is_empty() && is_rule(rule) => format!("{indent}{rule}"),
+        _ => line.to_owned(),
+    }
+}
+
+fn is_rule(text: &str) -> bool {
+    let text = text.trim_start().trim_start_matches("- ");
+    ["to:", "ports:", "{port: ", "ipBlock: ", "namespaceSelector:", "matchLabels: "]
+        .iter()
+        .any(|key| text.starts_with(key))
 }
 
 /// The variables that the manifests set for a node.

@@ -362,6 +362,14 @@ async fn a_form_says_what_it_wants_before_or_behind_its_file() {
     assert_eq!(node.metric("starling_transcodes_total").await, 2);
 }
 
+/// The one that each answer has, also to what is no request.
+#[track_caller]
+fn request_id(answer: &str) -> String {
+    let lines = answer.lines().take_while(|line| !line.is_empty());
+    let id = lines.filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "x-request-id");
+    id.unwrap_or_else(|| panic!("no request id in {answer}")).1.to_owned()
+}
+
 #[tokio::test]
 async fn requests_that_no_client_should_send() {
     let node = node();
@@ -392,11 +400,13 @@ async fn requests_that_no_client_should_send() {
         (format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n"), "400"),
         (format!("{post}content-type: multipart/form-data\r\ncontent-length: 5\r\n\r\nhello"), "400"),
     ];
+    let mut ids = Vec::new();
     for (request, status) in odd {
         let answer = raw(&node, request.as_bytes()).await;
         let version_1_0 = request.contains("HTTP/1.0");
         let start = if version_1_0 { "HTTP/1.0 " } else { "HTTP/1.1 " };
         assert!(answer.starts_with(&format!("{start}{status} ")), "{request:?}: {answer}");
+        ids.push(request_id(&answer));
     }
     // One behind the other, the refused one among them: each has its answer, in order.
     let many = format!(
@@ -406,5 +416,19 @@ async fn requests_that_no_client_should_send() {
     let answers = raw(&node, many.as_bytes()).await;
     let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(statuses, ["200", "415", "200"]);
+    ids.extend(answers.split("HTTP/1.1 ").skip(1).map(request_id));
+    // What has not changed, and what has no part in it.
+    let tag = node.http.upload(clip.clone()).await.header("etag").to_owned();
+    let path = format!("/objects/{}/360p", ContentId::of(&clip));
+    for (header, value, status) in [("if-none-match", tag.as_str(), 304), ("range", "bytes=99999999-", 416)] {
+        let answer = node.http.send(Method::GET, &path, &[(header, value)], Bytes::new()).await.unwrap();
+        assert_eq!(answer.status.as_u16(), status);
+        ids.push(answer.header("x-request-id").to_owned());
+    }
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "each has its own: {ids:?}");
+    assert!(ids.iter().all(|id| id.len() == 32), "{ids:?}");
     assert_nothing_left(&node).await;
 }

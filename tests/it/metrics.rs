@@ -135,7 +135,6 @@ const FAMILIES: [(&str, &[&str]); 14] = [
         &[
             "accepted_jobs",
             "ended_jobs",
-            "unfinished_jobs",
             "unfinished_uploads",
             "unfinished_uploads_size_bytes",
         ],

@@ -1,4 +1,4 @@
-//! `starling node pause|drain|resume|status`: nodes that take no work for a while.
+//! `starling node pause|drain|resume|status` and `starling drain`: nodes that take no work for a while.
 
 use std::process::Command;
 
@@ -7,17 +7,24 @@ use serde_json::Value;
 
 use crate::support::{Clip, Cluster, Node, Stub, eventually};
 
-/// `starling node` with these arguments, at a node, and what it says as JSON.
-async fn starling(node: &Node, args: &'static [&'static str]) -> Value {
+/// `starling` with these arguments, at a node, and what it says as JSON, a line a node.
+async fn told(node: &Node, args: Vec<&'static str>) -> Vec<Value> {
     let address = format!("--node=http://{}", node.http_address);
     let run = move || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
-        command.arg("node").args(args).arg(address).arg("--json");
+        command.args(args).arg(address).arg("--json");
         command.env_remove("STARLING_NODE").env_remove("STARLING_KEY_FILE").output().unwrap()
     };
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// `starling node` with these arguments.
+async fn starling(node: &Node, args: &[&'static str]) -> Value {
+    let args = std::iter::once("node").chain(args.iter().copied()).collect();
+    told(node, args).await.remove(0)
 }
 
 async fn job(node: &Node, tag: u32) -> String {
@@ -42,7 +49,7 @@ async fn a_drained_node_ends_what_runs_and_gives_away_what_waits() {
         list["jobs"].as_array().unwrap().len() == 2
     })
     .await;
-    let draining = starling(first, &["drain"]).await;
+    let draining = told(first, vec!["drain"]).await.remove(0);
     assert_eq!((&draining["mode"], &draining["node"]), (&Value::from("draining"), &Value::from("node1")));
     // It says so to clients, to balancers and by gossip.
     let upload = first.http.upload(Clip { tag: 65, ..Clip::default() }.make()).await;
@@ -74,4 +81,22 @@ async fn a_drained_node_ends_what_runs_and_gives_away_what_waits() {
     let refused = second.http.send(Method::POST, "/jobs", &[("content-type", "video/mp4")], "x".into());
     refused.await.unwrap().assert_problem(503, "resting");
     assert_eq!(starling(second, &["status"]).await["mode"], "paused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_nodes_are_paused_drained_and_set_to_work_at_once() {
+    let cluster = Cluster::start(&["FRA", "IAD", "BOM"]).await;
+    let orders = [("pause", "paused"), ("drain", "draining"), ("resume", "working")];
+    for (order, mode) in orders {
+        let answers = told(&cluster.nodes[1], vec!["node", order, "--all"]).await;
+        let mut said: Vec<_> = answers.iter().map(|work| (work["node"].as_str(), &work["mode"])).collect();
+        said.sort_by_key(|(name, _)| *name);
+        let all = ["node1", "node2", "node3"].map(Some);
+        assert_eq!(said.iter().map(|(name, _)| *name).collect::<Vec<_>>(), all, "{order}: {answers:?}");
+        assert!(said.iter().all(|(_, told)| *told == mode), "{order}: {answers:?}");
+        // Each by its own word, too.
+        for node in &cluster.nodes {
+            assert_eq!(starling(node, &["status"]).await["mode"], mode, "{order}");
+        }
+    }
 }

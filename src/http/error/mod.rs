@@ -8,6 +8,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::Duration;
 
 pub(super) use parts::PartsError;
@@ -20,8 +21,30 @@ use crate::jobs::RETRY_KEPT;
 use crate::node::ListenError;
 use crate::profile::ProfileName;
 
+/// How a client is told to ask for what takes longer than a request can wait, or has to wait for its turn.
+const AS_A_JOB: &str =
+    "send it as a job, whose result is fetched later: POST /jobs, or Prefer: respond-async";
+
 /// When there may be room for uploads again: those under way are done within seconds, mostly.
 const INCOMING_RETRY: Duration = Duration::from_secs(5);
+
+/// What to do about a time that is too short. A job's own time counts from when it is begun, and nobody's connection has to last so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoreTime {
+    /// Of an upload, whose answer is waited for.
+    AsUpload,
+    /// Of a job.
+    AsJob,
+}
+
+impl fmt::Display for MoreTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AsUpload => write!(f, "allow more with X-Deadline-Ms, or {AS_A_JOB}"),
+            Self::AsJob => f.write_str("allow more with X-Deadline-Ms at POST /jobs/{id}/retry"),
+        }
+    }
+}
 
 /// A request that can't be answered with what it asked for. Nothing of it is left behind on the node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -180,7 +203,7 @@ pub enum ApiError {
         total: u64,
     },
     /// No node has time for the job now.
-    #[error("no node has time for this now: try again in {} s", wait_seconds(*.retry_after))]
+    #[error("no node has time for this now: try again in {} s, or {}", wait_seconds(*.retry_after), AS_A_JOB)]
     Saturated {
         /// When a place is expected.
         retry_after: Duration,
@@ -192,14 +215,16 @@ pub enum ApiError {
     #[error("this node takes no work now, as its operator wants it: send the request to another one")]
     Resting,
     /// The deadline passed first.
-    #[error("not done within the {} that this request had: try again, or allow more with X-Deadline-Ms", humantime::format_duration(*.allowed))]
+    #[error("not done within the {} that this request had: try again, or {more}", humantime::format_duration(*.allowed))]
     DeadlinePassed {
         /// What the request had.
         allowed: Duration,
+        /// How to have more.
+        more: MoreTime,
     },
     /// It takes longer than the request allows, also on a node that has nothing else to do.
     #[error(
-        "this takes about {} here, and {} were allowed: allow more with X-Deadline-Ms",
+        "this takes about {} here, and {} were allowed: {more}",
         humantime::format_duration(rounded(*.needs)),
         humantime::format_duration(*.allowed)
     )]
@@ -208,6 +233,8 @@ pub enum ApiError {
         allowed: Duration,
         /// From its arrival to its result, as estimated.
         needs: Duration,
+        /// How to have more.
+        more: MoreTime,
     },
     /// A job that another node keeps, which does not answer.
     #[error("the job is kept by {node}, which does not answer now: {why}; ask again when it is back")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use starling_placement::error::WorkError;
 
-use super::{ApiError, PartsError};
+use super::{ApiError, MoreTime, PartsError};
 use crate::jobs::JobError;
 use crate::node::{KeeperError, NotAll, ProfileError, RefusedOffer};
 use crate::store::{AppendError, IngestError, NoRoom, is_full};
@@ -45,8 +45,10 @@ impl ApiError {
         match error {
             WorkError::Saturated { retry_after } => Self::Saturated { retry_after },
             WorkError::Draining => Self::Draining,
-            WorkError::TooLate => Self::DeadlinePassed { allowed },
-            WorkError::TooShort { needs } => Self::DeadlineTooShort { allowed, needs },
+            WorkError::TooLate => Self::DeadlinePassed { allowed, more: MoreTime::AsUpload },
+            WorkError::TooShort { needs } => {
+                Self::DeadlineTooShort { allowed, needs, more: MoreTime::AsUpload }
+            }
             WorkError::Unusable { why } => Self::Unprocessable(why),
             WorkError::Crashed { how } => Self::Crashed(how),
             WorkError::Unavailable { profile, lack } => {
@@ -63,6 +65,22 @@ impl ApiError {
         match profile {
             Some(profile) => error.in_profile(&profile),
             None => error,
+        }
+    }
+}
+
+impl ApiError {
+    /// The same of a job: it can't be told to become one.
+    #[must_use]
+    pub fn of_job(self) -> Self {
+        let more = MoreTime::AsJob;
+        match self {
+            Self::DeadlinePassed { allowed, .. } => Self::DeadlinePassed { allowed, more },
+            Self::DeadlineTooShort { allowed, needs, .. } => Self::DeadlineTooShort { allowed, needs, more },
+            Self::InProfile { profile, error } => {
+                Self::InProfile { profile, error: Box::new(error.of_job()) }
+            }
+            other => other,
         }
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn of(node: &Node, record: &Record) -> JobJson {
         ended_ms: stage.ended_ms(),
         begun: record.begun,
         interrupted: record.interrupted,
+        wait: node.job_wait(record),
         progress: node.job_progress(record),
         outputs: outputs
             .iter()
@@ -75,5 +76,5 @@ fn problem_of(why: &Failure, allowed: Duration) -> Problem {
         Failure::Interrupted { times } => ApiError::Interrupted { times: *times },
         Failure::Lost { what } => ApiError::Internal(what.clone()),
     };
-    error.problem()
+    error.of_job().problem()
 }

@@ -193,8 +193,14 @@ fn jobs() -> Vec<Described> {
         .problem(500, "A fault of the node")
         .problem(507, "No room on the node's disk");
     let events = one("watchJob", "How far a job is, until it is over")
-        .takes(Header, "Last-Event-ID", "Begins after that event", text())
-        .content(200, "Server-sent events", &[(EVENT_STREAM, plain())]);
+        .takes(
+            Header,
+            "Last-Event-ID",
+            "Of the last event that the client has, from any node: it is told when the job is another one than then",
+            text(),
+        )
+        .content(200, "Server-sent events: the whole job, whenever it has changed", &[(EVENT_STREAM, plain())])
+        .content(204, "The job is over, and the client was told so by the event of that id", &[]);
     vec![
         ("/jobs", HttpMethod::Post, create.done()),
         ("/jobs", HttpMethod::Get, list.done()),

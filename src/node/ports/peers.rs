@@ -78,6 +78,7 @@ impl Peers for Node {
         accepted: &Accepted,
         motion: &Motion,
     ) -> Result<Delivery, PeerError> {
+        self.doers.sent(&job.key, &peer.name);
         let upload = &job.input.upload;
         let file = upload
             .open()
@@ -97,6 +98,10 @@ impl Peers for Node {
         rtt: Option<Duration>,
         key: &Key,
     ) -> Result<Option<Progress>, PeerError> {
-        self.peers.ask_progress(peer, rtt, key).await
+        let progress = self.peers.ask_progress(peer, rtt, key).await;
+        if matches!(progress, Ok(Some(_))) {
+            self.doers.is_at(key, &peer.name);
+        }
+        progress
     }
 }

@@ -118,6 +118,14 @@ impl Answer {
         assert_eq!(starling::content::ContentId::of(&self.body).to_string(), sha256.as_str().unwrap());
     }
 
+    /// Asserts that who is refused for want of time is told how to ask for a job.
+    #[track_caller]
+    pub fn assert_tells_of_jobs(&self) {
+        let problem = self.json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("POST /jobs, or Prefer: respond-async"), "{detail}");
+    }
+
     /// Asserts a problem document of this status and type.
     #[track_caller]
     pub fn assert_problem(&self, status: u16, slug: &str) {

@@ -93,6 +93,12 @@ impl Stub {
         ));
     }
 
+    /// The machine's own ffmpeg becomes this part's last arguments, but for command lines with this in them, which it does at once.
+    pub fn plays_but(&self, part: &str, what: &str) {
+        let ffmpeg = real("ffmpeg").display().to_string();
+        self.plays(&format!("case \"$*\" in *{what}*) exec {ffmpeg} \"$@\";; esac\n{part} {ffmpeg} \"$@\""));
+    }
+
     /// A script of Perl sees each command line first, as `@ARGV` with the machine's own ffmpeg in front, and becomes it.
     pub fn plays_perl(&self, script: &str) {
         self.plays(&format!("exec perl -e '{script}' {} \"$@\"", real("ffmpeg").display()));
