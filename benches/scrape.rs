@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +27,7 @@ fn metrics() -> Bytes {
         "starling_uploads_total{status=\"200\",cache=\"hit\",route=\"local\",policy=\"eta\"} 3\n",
     );
     for at in 0..400 {
-        text.push_str(&format!("starling_upload_duration_seconds_bucket{{le=\"{at}.0\"}} {at}\n"));
+        writeln!(text, "starling_upload_duration_seconds_bucket{{le=\"{at}.0\"}} {at}").unwrap();
     }
     text.into()
 }

@@ -189,11 +189,7 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
         pool,
         profiles: config.profiles.clone(),
         clients: Clients::new(config.uploads_per_client),
-        result_tokens: config
-            .keys
-            .as_ref()
-            .filter(|_| config.private_results)
-            .map(|file| ResultTokens::new(&file.keys)),
+        result_tokens: result_tokens(&config),
         entrance: Entrance::new(&config, peer_tls.clone()),
         router: Router::new(config.policy, StdRng::from_os_rng()),
         peers: peer_client(&config, &authority, &events, peer_tls),
@@ -221,6 +217,12 @@ pub async fn start(config: NodeConfig, inherited: Vec<std::net::TcpListener>) ->
     incoming::measure(&node).await;
     begin(&node, &mut tasks).await?;
     Ok(Started { node, overlay, listeners, tasks })
+}
+
+/// Where results are private, what makes the tokens to have them by.
+fn result_tokens(config: &NodeConfig) -> Option<ResultTokens> {
+    let keys = config.keys.as_ref().filter(|_| config.private_results)?;
+    Some(ResultTokens::new(&keys.keys))
 }
 
 /// Begins all that goes on as long as the node lives.

@@ -135,6 +135,8 @@ const FAMILIES: [(&str, &[&str]); 14] = [
         &[
             "accepted_jobs",
             "ended_jobs",
+            "held_jobs",
+            "pending_webhooks",
             "unfinished_uploads",
             "unfinished_uploads_size_bytes",
         ],

@@ -135,7 +135,9 @@ impl Roster {
         }
         if has_moved {
             ways.iter_mut().skip(1).for_each(|(_, nearest)| *nearest = f64::INFINITY);
-            rows.iter().for_each(|row| note_way(ways, row));
+            for row in rows.iter() {
+                note_way(ways, row);
+            }
         }
         true
     }
@@ -344,7 +346,9 @@ mod tests {
             let mut view = view_of(now, member("node5", "A", Some(0), None, now), Vec::new());
             let mut roster = Roster::default();
             for step in changes {
-                step.into_iter().for_each(|of| change(&mut view, of));
+                for of in step {
+                    change(&mut view, of);
+                }
                 roster.read(&view);
                 let anew = Roster::of(&view);
                 let later = view.at + SECOND;
