@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,13 +22,11 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// About what a node answers.
 fn metrics() -> Bytes {
-    let mut text = String::from(
-        "starling_uploads_total{status=\"200\",cache=\"hit\",route=\"local\",policy=\"eta\"} 3\n",
-    );
-    for at in 0..400 {
-        writeln!(text, "starling_upload_duration_seconds_bucket{{le=\"{at}.0\"}} {at}").unwrap();
-    }
-    text.into()
+    let first =
+        "starling_uploads_total{status=\"200\",cache=\"hit\",route=\"local\",policy=\"eta\"} 3\n".to_owned();
+    let buckets =
+        (0..400).map(|at| format!("starling_upload_duration_seconds_bucket{{le=\"{at}.0\"}} {at}\n"));
+    std::iter::once(first).chain(buckets).collect::<String>().into()
 }
 
 /// Answers like any number of nodes, for as long as the runtime lives.

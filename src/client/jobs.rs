@@ -180,7 +180,7 @@ mod tests {
         };
         let text = job_table(std::slice::from_ref(&job));
         assert!(text.contains("360p,poster") && !text.contains('\u{1b}'), "{text}");
-        assert!(text.contains("12 %, 48 fps, 1.90x, 30 s left at node2\n"), "{text}");
+        assert!(text.ends_with("12 %, 48 fps, 1.90x, 30 s left at node2"), "{text}");
         let (percent, fps, speed, eta_s) = (None, None, None, None);
         let parts = vec![part("360p", PartState::Placing, None)];
         job.progress = Some(JobProgress { percent, fps, speed, eta_s, waits: true, parts });

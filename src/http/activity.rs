@@ -77,6 +77,11 @@ impl Activity {
         self.under_way.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether bytes have come of a request whose head is not complete.
+    pub(super) fn reads_a_head(&self) -> bool {
+        !self.is_busy() && self.head_bytes.load(Ordering::Relaxed) > 0
+    }
+
     /// Since when it has no request under way; none while it has one.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (!self.is_busy()).then(|| self.since())

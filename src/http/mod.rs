@@ -19,6 +19,7 @@ mod jobs;
 mod members;
 mod monitor;
 pub(crate) mod multipart;
+mod nameless;
 mod objects;
 mod openapi;
 mod places;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::Activity;
+use super::nameless::{self, HEAD_TOO_LONG};
 use crate::store::Rate;
 
 /// Longest that a client may take nothing.
@@ -20,11 +21,7 @@ const BYTES_PER_S_MIN: u64 = 1024;
 /// It is waited for so long before that is asked.
 const LITTLE_GRACE: Duration = Duration::from_secs(50);
 
-/// The answer to a head that goes on and on.
-const HEAD_TOO_LONG: &[u8] =
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-/// A stream whose reads are counted, and whose writes fail when the other side has stopped taking them.
+/// A stream that names the answers which are made below it (`nameless.rs`), whose reads are counted, and whose writes fail when the other side has stopped taking them.
 pub(super) struct WriteStall<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -32,11 +29,13 @@ pub(super) struct WriteStall<S> {
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
     /// What it took while it was waited for.
     rate: Rate,
+    /// What is written in the place of such an answer, and how much of it is.
+    named: Option<(Vec<u8>, usize)>,
 }
 
 impl<S> WriteStall<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, stalled: None, rate: Rate::default() }
+        Self { stream, activity, stalled: None, rate: Rate::default(), named: None }
     }
 
     /// Judges what became of a write.
@@ -67,6 +66,27 @@ impl<S> WriteStall<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> WriteStall<S> {
+    /// Writes an answer that was made below the service as one that has a name; none: this is another one. All of it is written before
+    /// any of it counts, since it is longer than what it stands for.
+    fn poll_named(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        // While the service is at a request, what is written is its answer.
+        if self.named.is_none() && self.activity.reads_a_head() {
+            self.named = nameless::named(buffer).map(|answer| (answer, 0));
+        }
+        let (answer, written) = self.named.as_mut()?;
+        while *written < answer.len() {
+            match Pin::new(&mut self.stream).poll_write(context, &answer[*written..]) {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Ok(0))),
+                Poll::Ready(Ok(bytes)) => *written += bytes,
+                other => return Some(other),
+            }
+        }
+        self.named = None;
+        Some(Poll::Ready(Ok(buffer.len())))
+    }
+}
+
 fn too_slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")
 }
@@ -84,7 +104,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WriteStall<S> {
         }
         buffer.set_filled(before);
         // What it says after this is not read, so it may not come to read this either.
-        drop(Pin::new(&mut self.stream).poll_write(context, HEAD_TOO_LONG));
+        let told = nameless::named(HEAD_TOO_LONG).unwrap_or_else(|| HEAD_TOO_LONG.to_vec());
+        drop(Pin::new(&mut self.stream).poll_write(context, &told));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a request's head is too long")))
     }
 }
@@ -95,7 +116,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteStall<S> {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write(context, buffer);
+        let wrote = match self.poll_named(context, buffer) {
+            Some(wrote) => wrote,
+            None => Pin::new(&mut self.stream).poll_write(context, buffer),
+        };
         self.judge(context, wrote, |bytes| *bytes)
     }
 
@@ -104,7 +128,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteStall<S> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        let mut full = buffers.iter().filter(|buffer| !buffer.is_empty());
+        let named = match (full.next(), full.next()) {
+            (Some(only), None) => self.poll_named(context, only),
+            _ => None,
+        };
+        let wrote = match named {
+            Some(wrote) => wrote,
+            None => Pin::new(&mut self.stream).poll_write_vectored(context, buffers),
+        };
         self.judge(context, wrote, |bytes| *bytes)
     }
 
@@ -139,6 +171,32 @@ mod tests {
         let result = WriteStall::new(server, Arc::new(Activity::new())).write_all(&vec![0; 1 << 20]).await;
         client.abort();
         result
+    }
+
+    #[tokio::test]
+    async fn what_is_told_of_a_broken_head_has_a_name_also_where_it_goes_in_pieces() {
+        let activity = Arc::new(Activity::new());
+        let (server, mut client) = duplex(7);
+        let mut stream = WriteStall::new(server, Arc::clone(&activity));
+        let told = async |stream: &mut WriteStall<_>, client: &mut tokio::io::DuplexStream, answer: &[u8]| {
+            let mut got = Vec::new();
+            let (written, ()) = tokio::join!(stream.write_all(answer), async {
+                let mut buffer = [0; 5];
+                while !got.ends_with(b"\r\n\r\n") {
+                    let read = client.read(&mut buffer).await.unwrap();
+                    got.extend_from_slice(&buffer[..read]);
+                }
+            });
+            written.unwrap();
+            String::from_utf8(got).unwrap()
+        };
+        // Nothing of a request has come: it is no answer to a broken one.
+        assert_eq!(told(&mut stream, &mut client, HEAD_TOO_LONG).await.as_bytes(), HEAD_TOO_LONG);
+        assert!(activity.has_read(10));
+        let named = told(&mut stream, &mut client, HEAD_TOO_LONG).await;
+        assert!(named.starts_with("HTTP/1.1 431 ") && named.contains("x-request-id: "), "{named}");
+        let _busy = activity.begin(|| ());
+        assert_eq!(told(&mut stream, &mut client, HEAD_TOO_LONG).await.as_bytes(), HEAD_TOO_LONG);
     }
 
     #[tokio::test(start_paused = true)]

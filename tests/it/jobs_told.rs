@@ -201,7 +201,8 @@ async fn command(node: &Node, args: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_profiles_of_a_job_count_also_what_is_done() {
     let stub = crawling();
-    let node = Node::start(NodeOptions::new("node1", "FRA").tools(&stub));
+    // A worker for each of them.
+    let node = Node::start(NodeOptions::new("node1", "FRA").tools(&stub).arg("--workers=2"));
     let job = accepted(&node.http, "?profile=360p,poster", &[], clip(20)).await;
     let mut seen = Value::Null;
     eventually("one is done and one runs", async || {
@@ -306,4 +307,40 @@ async fn jobs_are_counted_by_themselves_and_not_as_uploads() {
     assert!(!text.contains("starling_uploads_total{"), "{text}");
     assert_eq!(figure("starling_upload_duration_seconds_count"), Some(0.0), "{text}");
     assert_eq!(figure("starling_cache_requests_total{cache=\"miss\"}"), Some(2.0), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_worker_dies_is_done_elsewhere_and_is_not_begun_anew() {
+    let stub = crawling();
+    let mut cluster = Cluster::start_with(&["FRA", "IAD", "FRA"], |options| {
+        options.tools(&stub).arg("--policy=round-robin").arg("--workers=1")
+    })
+    .await;
+    // Turns: here, then at the second node, which keeps neither: those of the same zone do.
+    let first = accepted(&cluster.nodes[0].http, "", &[], clip(50)).await;
+    at_a_quarter(&cluster.nodes[0].http, &first, ("node1", "node1/FRA")).await;
+    let job = accepted(&cluster.nodes[0].http, "", &[], clip(51)).await;
+    at_a_quarter(&cluster.nodes[2].http, &job, ("node2", "node1/FRA -> node2/IAD")).await;
+    let kept_at = cluster.nodes[2].http.json(&job).await["kept_at"].clone();
+    assert_eq!(kept_at, serde_json::json!(["node1", "node3"]));
+    cluster.nodes[1].kill();
+    let mut worker = Value::Null;
+    eventually("another node has it", async || {
+        worker = cluster.nodes[2].http.json(&job).await["progress"]["parts"][0]["worker"].clone();
+        worker == "node1" || worker == "node3"
+    })
+    .await;
+    stub.release();
+    let done = cluster.nodes[2].http.job_in_state(&job, "done").await;
+    let output = &done["outputs"][0];
+    assert!(output["served_by"] != "node2", "{done}");
+    cluster.nodes[2].http.get(&format!("{job}/output")).await.assert_body_is(&output["sha256"]);
+    // Its node lived all the while: to it that is one try, and none was interrupted.
+    assert_eq!((&done["begun"], &done["interrupted"]), (&Value::from(1), &Value::from(0)), "{done}");
+    cluster.nodes[0].http.job_in_state(&first, "done").await;
+    let mut transcodes = 0;
+    for node in [&cluster.nodes[0], &cluster.nodes[2]] {
+        transcodes += node.metric("starling_transcodes_total").await;
+    }
+    assert_eq!(transcodes, 2, "each once by those that live");
 }

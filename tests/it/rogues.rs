@@ -71,7 +71,7 @@ async fn a_members_word_for_a_result_is_not_believed() {
         ("a page", Bytes::from_static(b"<html><script>alert(1)</script></html>"), "cut off"),
         ("nothing", Bytes::new(), "refused"),
         ("half of it", right.slice(..right.len() - 2000), "cut off"),
-        ("an index of noise", over(&right, |at| (at * 0x9e37_79b1 >> 7) as u8), "can't be played"),
+        ("an index of noise", over(&right, |at| ((at * 0x9e37_79b1) >> 7) as u8), "can't be played"),
         ("an index of nothing", over(&right, |_| 0), "can't be played"),
         ("another codec", made("testsrc2=size=320x240:duration=1 -c:v mpeg4", "mp4"), "codec"),
         ("another container", made("testsrc2=size=320x240:duration=1 -c:v libx264", "mkv"), "cut off"),

@@ -322,13 +322,11 @@ impl<'a, P: Ports> Attempts<'a, P> {
         // What is slow is not left in the lurch as what hangs is, but not waited for to the end either.
         let (since, left) = (clock::now(), job.budget.left());
         let wait = Wait { ports: &*ports, job, since, left };
-        // Woken by itself: it is not looked at whenever the watch is.
-        let mut under_way: Stragglers<_> =
-            [self.exchange(candidate, taken, motion.clone())].into_iter().collect();
+        let mut exchange = self.exchange(candidate, taken, motion.clone());
         let watch = until_stalled(&*ports, (peer, candidate.rtt), &job.key, (&motion, &life), &wait);
         let stall = tokio::select! {
             biased;
-            Some(handed) = under_way.next() => return Some(handed),
+            handed = &mut exchange => return Some(handed),
             stall = watch => stall,
         };
         let name = peer.name.clone();
@@ -343,7 +341,7 @@ impl<'a, P: Ports> Attempts<'a, P> {
             }
         }
         self.journey.job.timings.mark("stalled");
-        self.stragglers.extend(under_way);
+        self.stragglers.push(exchange);
         None
     }
 

@@ -179,7 +179,7 @@ pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<Jo
         JobQuestion::List(filter) => {
             let view = node.view();
             let away = move |name: &NodeName| !view.peer(name).is_some_and(|member| member.state.is_live());
-            let filter = JobFilter { limit: filter.limit.min(PAGE_JOBS_MAX), ..filter };
+            let filter = JobFilter { limit: filter.limit.min(PAGE_JOBS_MAX + 1), ..filter };
             node.jobs().list(filter, away).await?
         }
     };
@@ -199,7 +199,10 @@ pub(super) async fn list(node: &Arc<Node>, client: IpAddr, request: &Request<Inc
 }
 
 async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result<JobsJson, ApiError> {
-    let filter = filter(query, own)?;
+    let wanted = filter(query, own)?;
+    let limit = usize::from(wanted.limit);
+    // One more than fits on the page: by it is seen whether there is another page.
+    let filter = JobFilter { limit: wanted.limit + 1, ..wanted };
     let view = node.view();
     let peers: Vec<_> =
         view.peers.iter().filter(|peer| peer.state.is_live() && !peer.identity.is_observer()).collect();
@@ -221,7 +224,6 @@ async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result
     jobs.sort_by(|job, other| other.id.cmp(&job.id));
     // Two may speak for one, while they do not agree who holds it.
     jobs.dedup_by(|job, other| job.id == other.id);
-    let limit = usize::from(filter.limit);
     let next = if jobs.len() > limit { jobs.get(limit - 1).map(|job| job.id.clone()) } else { None };
     jobs.truncate(limit);
     Ok(JobsJson { jobs, next, missing })

@@ -80,7 +80,7 @@ async fn a_peer_that_is_sooner_done_than_this_node_would_be_is_waited_for_beyond
         script.ranked = vec!["b", "a"];
         script.estimate.service = Some(12 * SECOND);
         peer(script, "b").work = Reply::after(20_600 * MS, Ok(())).into();
-        let moves: std::collections::VecDeque<_> = (0..=20).map(|second| gets_on(second * 50)).collect();
+        let moves: std::collections::VecDeque<_> = (0..=18).map(|look| gets_on(look * 55)).collect();
         peer(script, "b").progress = stage::Replies::of(moves);
     });
     let (answer, took) = stage.answer(stage.job("a", 40 * SECOND)).await;
