@@ -39,7 +39,7 @@ pub(super) enum Next {
     /// This node.
     Here,
     /// These peers.
-    There(Round),
+    There(Box<Round>),
 }
 
 /// A peer that has a place, and when the job would be done there.
@@ -120,7 +120,8 @@ impl<P: Ports> Attempts<'_, P> {
                     return Some(Next::Here);
                 }
             } else if room > 0 && may_be_asked(&candidate, budget.left()) {
-                return Some(Next::There(Round::of_one(&candidate, budget.deadline())));
+                let round = Round::of_one(&candidate, budget.deadline());
+                return Some(Next::There(Box::new(round)));
             }
         }
         None
@@ -162,7 +163,7 @@ impl<P: Ports> Attempts<'_, P> {
         for place in places.iter().rev() {
             open.remove(*place);
         }
-        (!round.peers.is_empty()).then_some(Next::There(round))
+        (!round.peers.is_empty()).then(|| Next::There(Box::new(round)))
     }
 
     /// From now to the result, if this node does it.

@@ -111,7 +111,7 @@ mod tests {
         near(done(Some(4_000), Some(u32::MAX)), 10.0);
         // Its desk does not see that others have a part of its cores now.
         let mut there = there.clone();
-        there.work = there.work * 2;
+        there.work *= 2;
         there.forecast = there.forecast.map(|forecast| Forecast { slowed: 2.0, ..forecast });
         let ready = Ready { wait_ms: Some(0), work_ms: Some(4_000), work_error_permille: Some(0) };
         let ways = there.forecast.map(|forecast| forecast.there + forecast.back).unwrap();
