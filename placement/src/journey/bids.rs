@@ -120,8 +120,7 @@ impl<P: Ports> Attempts<'_, P> {
                     return Some(Next::Here);
                 }
             } else if room > 0 && may_be_asked(&candidate, budget.left()) {
-                let round = Round::of_one(&candidate, budget.deadline());
-                return Some(Next::There(Box::new(round)));
+                return Some(Next::There(Box::new(Round::of_one(&candidate, budget.deadline()))));
             }
         }
         None
