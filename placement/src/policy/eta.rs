@@ -4,11 +4,12 @@
 //! done = the offer's round trip                                      (RTT)
 //!      + the input's way there, or the wait for a worker there,       (bytes over measured bandwidth; backlog in milliseconds)
 //!        whichever is longer: the place is held while the input is on its way
-//!      + the work                                                     (the job's work at that node's speed)
+//!      + the work                                                     (the job's work at that node's speed, with the cores that stand idle)
 //!      + the result's way back                                        (half an RTT, bytes over measured bandwidth)
 //! ```
 //!
 //! - Jobs that this node has handed over and gossip does not show yet count: see [`super::Ledger`].
+//! - Other work on a node's machine makes its jobs take longer, as its CPU shows it: see [`super::OtherWork`].
 //! - A peer at which jobs fail takes so many times as long as it needs tries: see [`super::Reliability`].
 //! - Hysteresis: the job stays here unless a peer is likely to be done sooner by a margin. What is known of this node is exact, what
 //!   is known of others is not.
