@@ -179,8 +179,8 @@ impl Figures {
             "queue_capacity_jobs" => self.queue_capacity = count,
             "running_jobs" => self.running = count,
             "workers" => self.workers = count,
-            "unfinished_jobs" if sample.label("state") == "running" => self.accepted_running = count,
-            "unfinished_jobs" => self.accepted_waiting = count,
+            "held_jobs" if sample.label("state") == "running" => self.accepted_running = count,
+            "held_jobs" => self.accepted_waiting = count,
             "cached_results" => self.cached_results = count,
             "cache_size_bytes" => self.cache_bytes = count,
             "cache_budget_bytes" => self.cache_budget_bytes = count,
@@ -395,7 +395,7 @@ mod tests {
         starling_upload_duration_seconds_bucket{le=\"2.0\"} 9\n\
         starling_upload_duration_seconds_bucket{le=\"+Inf\"} 10\nstarling_upload_duration_seconds_sum 12.5\n\
         starling_zone_rtt_seconds{from=\"FRA\",to=\"IAD\"} 0.09\nstarling_zone_loss_ratio{from=\"FRA\",to=\"BOM\"} 0.25\nstarling_zone_live_members{zone=\"IAD\"} 2\n\
-        starling_unfinished_jobs{state=\"waiting\"} 4998\nstarling_unfinished_jobs{state=\"running\"} 2\n\
+        starling_held_jobs{state=\"queued\"} 4998\nstarling_held_jobs{state=\"running\"} 2\n\
         starling_host_cpu_ratio 0.25\nprocess_start_time_seconds 12.5\nnonsense\nstarling_queued_jobs NaN\n";
 
     #[test]

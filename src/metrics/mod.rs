@@ -63,8 +63,8 @@ pub struct Reading<'a> {
     pub view: &'a View,
     /// Uploads in parts that are not whole yet, and what has come of them, in bytes.
     pub uploads: (usize, u64),
-    /// Jobs accepted (`POST /jobs`) and held here that have not come to their end, and how many of them are at work.
-    pub accepted: (usize, usize),
+    /// Jobs held here that have not come to their end, and how many of them run.
+    pub jobs: (usize, usize),
     /// The machine.
     pub host: Host,
 }
@@ -79,11 +79,7 @@ impl Metrics {
         register_pool(registry, reading.pool);
         register_cache(registry, reading.cache);
         register_uploads(registry, reading.uploads);
-        registry.register(
-            "unfinished_jobs",
-            "Jobs accepted (POST /jobs) and held here that have not come to their end, by state",
-            unfinished(reading.accepted),
-        );
+        register_held_jobs(registry, reading.jobs);
         registry.register("members", "Members as this node sees them, by state", members(reading.view));
         peers::register(registry, reading.standings);
         overlay::register(registry, &reading.view.stats);
@@ -134,12 +130,13 @@ fn register_uploads(registry: &mut Registry, (count, bytes): (usize, u64)) {
     registry.register_with_unit("unfinished_uploads_size", help, Unit::Bytes, gauge(bytes));
 }
 
-fn unfinished((all, running): (usize, usize)) -> Family<StateLabel, Gauge<i64, AtomicI64>> {
-    let family = Family::<StateLabel, Gauge<i64, AtomicI64>>::default();
-    for (state, count) in [("waiting", all.saturating_sub(running)), ("running", running)] {
-        family.get_or_create(&StateLabel { state }).set(count.try_into().unwrap_or(i64::MAX));
+fn register_held_jobs(registry: &mut Registry, (all, running): (usize, usize)) {
+    let held = Family::<StateLabel, Gauge<i64, AtomicI64>>::default();
+    for (state, count) in [("queued", all.saturating_sub(running)), ("running", running)] {
+        held.get_or_create(&StateLabel { state }).set(count.try_into().unwrap_or(i64::MAX));
     }
-    family
+    let help = "Jobs accepted that this node holds and that have not come to their end: waiting for their turn, or under way";
+    registry.register("held_jobs", help, held);
 }
 
 fn register_cache(registry: &mut Registry, cache: &CacheStats) {

@@ -333,7 +333,7 @@ impl Node {
                 standings: &self.peers.standings().stats(Instant::now()),
                 view: &self.view(),
                 uploads: self.uploads.unfinished(),
-                accepted: self.jobs.unfinished(),
+                jobs: self.jobs.unfinished(),
                 host: Host {
                     cpu_permille: machine.cpu_permille,
                     memory_permille: machine.memory_permille,
