@@ -298,7 +298,7 @@ async fn a_prometheus_with_a_token_scrapes_nodes_that_ask_for_it_over_tls() {
     let (ca, token) = (root.pem.display().to_string(), files.path("starling.token").display().to_string());
     let with = |indent: &str, authorized: bool| {
         let tls = format!("{indent}tls_config: {{ ca_file: {ca} }}\n");
-        let token = format!("{indent}authorization: {{ credentials_file: {token} }}\n");
+        let token = format!("{indent}authorization: {{ type: Bearer, credentials_file: {token} }}\n");
         if authorized { tls + &token } else { tls }
     };
     let config = |authorized: bool| {
