@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use hyper::Method;
 
-use crate::support::{Clip, Cluster, eventually};
+use crate::support::{Clip, Cluster, Node, NodeOptions, eventually};
 
 #[tokio::test]
 async fn names_units_and_labels_are_as_prometheus_has_them() {
@@ -105,7 +105,10 @@ const FAMILIES: [(&str, &[&str]); 14] = [
         ],
     ),
     ("offers by answer", &["offers_sent", "offers_received"]),
-    ("offloads and responses", &["offloads", "responses", "hedges", "hedges_won", "peer_faults"]),
+    (
+        "offloads and responses",
+        &["offloads", "responses", "hedges", "hedges_won", "peer_faults", "avoided_peers"],
+    ),
     ("gossip", &["gossip_datagrams", "gossip_bytes", "gossip_rejected", "gossip_held_back"]),
     (
         "members",
@@ -157,14 +160,26 @@ const FAMILIES: [(&str, &[&str]); 14] = [
         ],
     ),
 ];
-const OF_THE_PROCESS: [&str; 6] =
-    ["cpu_seconds", "resident_memory_bytes", "open_fds", "max_fds", "threads", "start_time_seconds"];
+const OF_THE_PROCESS: [&str; 7] = [
+    "virtual_memory_bytes",
+    "cpu_seconds",
+    "resident_memory_bytes",
+    "open_fds",
+    "max_fds",
+    "threads",
+    "start_time_seconds",
+];
 
 #[tokio::test]
 async fn a_node_that_has_worked_tells_all_that_is_to_be_known_and_nothing_else() {
-    let cluster = Cluster::start(&["FRA", "IAD"]).await;
-    let http = &cluster.nodes[0].http;
-    http.upload(Clip { tag: 980, ..Clip::default() }.make()).await.assert_video();
+    // Alone at first, so that the work is its own.
+    let node = Node::start(NodeOptions::new("node1", "FRA"));
+    let http = &node.http;
+    // Of the second one it predicts how long it takes.
+    for tag in [980, 981] {
+        http.upload(Clip { tag, ..Clip::default() }.make()).await.assert_video();
+    }
+    let _other = Node::start(NodeOptions::new("node2", "IAD").join(&node.gossip));
     let wanted: BTreeSet<String> = FAMILIES
         .iter()
         .flat_map(|(_, names)| *names)

@@ -224,6 +224,11 @@ impl Prometheus {
         Self { child, http, _folder: folder }
     }
 
+    /// Waits until it has read what it stored: until then it answers nothing.
+    async fn ready(&self) {
+        eventually("it is ready", async || self.http.get("/-/ready").await.status == StatusCode::OK).await;
+    }
+
     /// Targets that are scraped without an error, by name and zone.
     async fn up(&self) -> BTreeSet<(String, String)> {
         let targets = self.http.json("/api/v1/targets").await;
@@ -260,7 +265,7 @@ async fn a_prometheus_finds_the_nodes_by_itself_and_tells_of_one_that_is_killed(
     }
     let mut cluster = Cluster::start(&["FRA", "IAD", "BOM", "FRA", "IAD"]).await;
     let prometheus = Prometheus::start(&cluster.nodes[0]);
-    eventually("it is ready", async || prometheus.http.get("/-/ready").await.status == StatusCode::OK).await;
+    prometheus.ready().await;
     let all = [("node1", "FRA"), ("node2", "IAD"), ("node3", "BOM"), ("node4", "FRA"), ("node5", "IAD")];
     let all: BTreeSet<_> = all.map(|(name, zone)| (name.to_owned(), zone.to_owned())).into();
     eventually("all nodes are scraped", async || prometheus.up().await == all).await;
@@ -293,7 +298,7 @@ async fn a_prometheus_with_a_token_scrapes_nodes_that_ask_for_it_over_tls() {
     let (ca, token) = (root.pem.display().to_string(), files.path("starling.token").display().to_string());
     let with = |indent: &str, authorized: bool| {
         let tls = format!("{indent}tls_config: {{ ca_file: {ca} }}\n");
-        let token = format!("{indent}authorization: {{ credentials_file: {token} }}\n");
+        let token = format!("{indent}authorization: {{ type: Bearer, credentials_file: {token} }}\n");
         if authorized { tls + &token } else { tls }
     };
     let config = |authorized: bool| {
@@ -309,11 +314,13 @@ async fn a_prometheus_with_a_token_scrapes_nodes_that_ask_for_it_over_tls() {
         }
     };
     let prometheus = Prometheus::start_with(&node1, config(true));
+    prometheus.ready().await;
     let all: BTreeSet<_> =
         [("node1", "FRA"), ("node2", "IAD")].map(|(name, zone)| (name.to_owned(), zone.to_owned())).into();
     eventually("both are scraped", async || prometheus.up().await == all).await;
     // Without it none is, and Prometheus says why.
     let stranger = Prometheus::start_with(&node1, config(false));
+    stranger.ready().await;
     eventually("a stranger is refused", async || {
         let targets = stranger.http.json("/api/v1/targets").await;
         let active = targets["data"]["activeTargets"].as_array().unwrap();
