@@ -150,9 +150,16 @@ async fn a_client_is_told_by_a_signed_message_that_is_tried_again_also_by_the_he
         webhook["state"] == "delivered" && webhook["tries"] == 2
     })
     .await;
+    assert_eq!(tries(&cluster.nodes[0]).await, [1, 1, 0], "one delivered, one failed, none given up");
+    assert_eq!(cluster.nodes[0].metric("starling_pending_webhooks").await, 0);
     // It fails, and its node dies before the next try: the second node knows what is to be told.
     let receiver = Receiver::start(&[StatusCode::SERVICE_UNAVAILABLE; 4]).await;
     path_of(&post(&cluster.nodes[0].http, &receiver.url, 2).await);
+    eventually("it is counted as to be told", async || {
+        cluster.nodes[0].metric("starling_pending_webhooks").await == 1
+            && tries(&cluster.nodes[0]).await[1] > 1
+    })
+    .await;
     eventually("it is tried, and the second node has the result", async || {
         let outputs = cluster.nodes[1].kept_files();
         !receiver.ids().is_empty() && outputs.iter().filter(|name| name.ends_with(".output")).count() == 2
@@ -162,6 +169,15 @@ async fn a_client_is_told_by_a_signed_message_that_is_tried_again_also_by_the_he
     let before = receiver.ids().len();
     eventually("the second node tells it", async || receiver.ids().len() > before).await;
     assert!(receiver.ids().iter().all(|id| *id == receiver.ids()[0]));
+}
+
+/// How many tries were delivered, failed and given up.
+async fn tries(node: &Node) -> [u64; 3] {
+    let mut counts = [0; 3];
+    for (count, outcome) in counts.iter_mut().zip(["delivered", "failed", "dead"]) {
+        *count = node.metric(&format!("starling_webhook_tries_total{{outcome=\"{outcome}\"}}")).await;
+    }
+    counts
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,6 +196,7 @@ async fn nothing_is_sent_to_the_nodes_own_networks_and_what_is_given_up_is_liste
     let job = path_of(&post(&node.http, &by_name, 3).await);
     stub.release();
     eventually("it is given up", async || node.http.json(&job).await["webhook"]["state"] == "dead").await;
+    assert_eq!(tries(&node).await, [0, 0, 1]);
     let list = node.http.json("/jobs?webhook=dead").await;
     let why = list["jobs"][0]["webhook"]["why"].as_str().unwrap();
     assert!(why.contains("--webhook-allow-private"), "{list}");
