@@ -41,16 +41,6 @@ fn a_forgotten_booking_is_found() {
     finds(Plant::ForgottenBooking, Rule::PromiseKept, &crowded());
 }
 
-/// Small jobs come in greater number than the queue has places, each of them as it was told.
-#[test]
-fn promises_are_kept_where_more_are_due_than_may_wait() {
-    for (seed, load) in [(7, 2.0), (20, 3.0)] {
-        let ran = run(&Setup { seed, ..crowded() }.load(load));
-        assert_eq!(told(&ran), "", "seed {seed}");
-        assert!(ran.tally.came_back > 20, "{}", ran.tally.came_back);
-    }
-}
-
 /// The one way in which a promise may end badly is that the job was taken, and others had their turns before it until it was too late.
 #[test]
 fn jobs_are_overtaken_in_the_line_at_twice_of_what_is_there() {
