@@ -229,11 +229,14 @@ async fn a_run_that_is_recorded_is_replayed() {
     assert!(!output.status.success() && said.contains("run.jsonl") && said.contains("line 1"), "{said}");
 }
 
+/// Reports, and when each came.
+type Told = Arc<Mutex<Vec<(Instant, Value)>>>;
+
 /// A stand-in for a monitor: what it was told, and when. Ends with the test.
-fn listener() -> (String, Arc<Mutex<Vec<(Instant, Value)>>>) {
+fn listener() -> (String, Told) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let told = Told::default();
     let heard = Arc::clone(&told);
     std::thread::spawn(move || {
         for stream in listener.incoming().map(Result::unwrap) {
