@@ -236,7 +236,7 @@ type Told = Arc<Mutex<Vec<(Instant, Value)>>>;
 fn listener() -> (String, Told) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let told = Told::default();
     let heard = Arc::clone(&told);
     std::thread::spawn(move || {
         for stream in listener.incoming().map(Result::unwrap) {

@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use super::page::{Page, axe};
+use crate::support::PATIENCE;
 
 /// A task of the page's thread that takes longer is felt by whoever types or scrolls (W3C Long Tasks API).
 const TASK_MS_MAX: f64 = 50.0;
@@ -83,7 +85,19 @@ fn speed(page: &mut Page, times: f64) {
             speed.dispatchEvent(new Event('change'));
         }})()"
     ));
-    while playing(page)["speed"] != times {}
+    comes_to(page, "its speed", |told| told["speed"] == times);
+}
+
+/// Waits until the run is so.
+fn comes_to(page: &mut Page, what: &str, is_so: impl Fn(&Value) -> bool) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let told = playing(page);
+        if is_so(&told) {
+            return;
+        }
+        assert!(Instant::now() < end, "still not so: {what}: {told}");
+    }
 }
 
 fn playing(page: &mut Page) -> Value {
@@ -200,6 +214,6 @@ fn step(page: &mut Page, steps: &mut u32) {
     assert!(*steps < 1_000, "{}", playing(page));
     let before = playing(page)["at_s"].clone();
     press(page, "Step");
-    while playing(page)["at_s"] == before {}
+    comes_to(page, "a step", |told| told["at_s"] != before);
     page.run("import('/dashboard/live.js').then(({ onState }) => new Promise((is) => { onState(() => setTimeout(is, 100)); }))");
 }
