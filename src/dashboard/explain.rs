@@ -142,6 +142,7 @@ mod tests {
             concern,
             patience: Patience::Any,
             work: Duration::from_secs(2),
+            hardware: false,
             forecast: None,
         }
     }

@@ -81,8 +81,15 @@ fn company() -> impl FnMut(&Candidate) -> bool {
     }
 }
 
+/// How many of those that are left are asked at once. One that has an encoder in hardware for the job is asked alone: others would be done
+/// sooner, but not for as little.
+fn at_once(open: &VecDeque<Candidate>, most: usize) -> usize {
+    if open.front().is_some_and(|first| first.hardware) { 1 } else { most }
+}
+
 /// Takes the next peers out of those that are left: as many as are asked at once, or one alone of which nothing is predicted.
-pub(super) fn take_few(open: &mut VecDeque<Candidate>, at_once: usize) -> Vec<Candidate> {
+pub(super) fn take_few(open: &mut VecDeque<Candidate>, most: usize) -> Vec<Candidate> {
+    let at_once = at_once(open, most);
     let mut may = company();
     let predicted = open.iter().take(at_once).take_while(|peer| peer.forecast.is_some() && may(peer)).count();
     open.drain(..predicted.max(1).min(open.len())).collect()
@@ -105,7 +112,8 @@ pub(super) fn may_be_asked(peer: &Candidate, left: Duration) -> bool {
 
 impl<P: Ports> Attempts<'_, P> {
     /// What to try next for a job that has a place here, of the candidates that are left, best first. None: nothing.
-    pub(super) fn next(&self, open: &mut VecDeque<Candidate>, at_once: usize) -> Option<Next> {
+    pub(super) fn next(&self, open: &mut VecDeque<Candidate>, most: usize) -> Option<Next> {
+        let at_once = at_once(open, most);
         let budget = self.journey.job.budget;
         let asks = self.fault.is_some() || !self.has_asked_enough();
         let room = if asks { PEERS_ASKED_MAX.saturating_sub(self.asked) } else { 0 };

@@ -88,6 +88,7 @@ pub(super) mod tests {
             concern: Concern::None,
             patience: Patience::LessThanHere,
             work: Duration::from_secs(1),
+            hardware: false,
             forecast: None,
         }
     }

@@ -83,6 +83,8 @@ pub struct Candidate {
     pub load: Option<LoadSample>,
     /// What speaks against it.
     pub concern: Concern,
+    /// Whether it has an encoder in hardware ready that may do the job: it goes before all that have none, and is not held against them.
+    pub hardware: bool,
     /// How much may stand before the job there.
     pub patience: Patience,
     /// How long the job is likely to keep a worker there.

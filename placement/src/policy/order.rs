@@ -89,6 +89,11 @@ impl Place {
         (self.0 >> Self::CLASS_SHIFT) as u8
     }
 
+    /// Whether the node has an encoder in hardware for the job.
+    const fn has_hardware(self) -> bool {
+        self.class().is_multiple_of(2)
+    }
+
     /// The figure; infinite where there is none.
     const fn figure(self) -> f64 {
         if self.0 & Self::NO_FIGURE != 0 {
@@ -145,7 +150,10 @@ impl Policy {
                 figure if figure.is_finite() && self.kind.gives_places() => f64::from(place),
                 figure => figure,
             };
-            candidate(situation, (&work, &promises), (row, &node), figure)
+            Candidate {
+                hardware: kept.has_hardware(),
+                ..candidate(situation, (&work, &promises), (row, &node), figure)
+            }
         });
         candidates.collect()
     }
@@ -173,6 +181,7 @@ fn candidate(
         rtt,
         load,
         concern: node.concern,
+        hardware: false,
         patience,
         work: seconds(work.of(row, node)),
         forecast,

@@ -93,6 +93,7 @@ impl SimNode {
                     concern: Concern::None,
                     patience: Patience::Any,
                     work: Duration::from_secs_f64(takes_s),
+                    hardware: false,
                     forecast: None,
                 }
             })

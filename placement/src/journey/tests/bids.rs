@@ -52,6 +52,31 @@ async fn the_earliest_takes_it_and_the_others_are_released_at_once() {
     assert!(stage.held().is_empty() && stage.taken() == 0);
 }
 
+/// Others would be done sooner, this node among them, but an encoder in hardware does it for next to nothing.
+#[tokio::test(start_paused = true)]
+async fn a_peer_with_an_encoder_in_hardware_is_asked_alone_and_the_others_if_it_refuses() {
+    for (refuses, places, asked) in [(false, 1, "b"), (true, 1, "bcd"), (false, 0, "b"), (true, 0, "bcd")] {
+        let stage = stage(&["b", "c", "d"], 60_000, |script| {
+            (script.hardware, script.places) = (vec!["b"], places);
+            says(script, "b", 20 * MS, 9_000);
+            says(script, "c", 10 * MS, 0);
+            says(script, "d", 10 * MS, 500);
+            if refuses {
+                peer(script, "b").offer = Reply::at_once(Err(refused(None))).into();
+            }
+        });
+        let (answer, _) = stage.answer(stage.job("a", 40 * SECOND)).await;
+        let said = said(&stage);
+        let offers: String =
+            said.iter().filter_map(|what| what.strip_prefix("offer ")).map(|to| &to[..1]).collect();
+        assert_eq!(
+            (offers.as_str(), answer.unwrap().object.as_str()),
+            (asked, if refuses { "c's" } else { "b's" }),
+            "{said:?}"
+        );
+    }
+}
+
 /// A place that is kept for the way of an answer is kept from other jobs for longer than the work would take.
 #[tokio::test(start_paused = true)]
 async fn a_peer_whose_way_takes_longer_than_the_work_is_asked_alone_and_not_where_it_is_best_here() {

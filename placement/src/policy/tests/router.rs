@@ -27,6 +27,7 @@ fn candidate(name: &str) -> Candidate {
         concern: Concern::None,
         patience: Patience::LessThanHere,
         work: SECOND,
+        hardware: false,
         forecast: None,
     }
 }

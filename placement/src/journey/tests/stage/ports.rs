@@ -108,6 +108,7 @@ impl Host for Stage {
                 rtt: member.rtt.map(|rtt| rtt.mean),
                 load: member.load.map(|load| load.sample),
                 concern: if script.distrusted.contains(name) { Concern::Distrusted } else { Concern::None },
+                hardware: script.hardware.contains(name),
                 patience: Patience::LessThanHere,
                 work: SECOND,
                 forecast: forecast(name),

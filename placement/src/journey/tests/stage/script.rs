@@ -126,6 +126,8 @@ pub struct Script {
     /// When a job that is refused may come again.
     pub book: Option<Duration>,
     pub distrusted: Vec<&'static str>,
+    /// Nodes with an encoder in hardware for the job.
+    pub hardware: Vec<&'static str>,
 }
 
 impl Default for Script {
@@ -146,6 +148,7 @@ impl Default for Script {
             estimate: Estimate::default(),
             book: None,
             distrusted: Vec::new(),
+            hardware: Vec::new(),
         }
     }
 }
