@@ -340,7 +340,7 @@ pub struct JobsJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub next: Option<JobId>,
-    /// Nodes that did not answer: jobs that they keep are missing.
+    /// Nodes that did not answer, or are dead: jobs that they alone keep are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub missing: Vec<NodeName>,

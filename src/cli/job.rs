@@ -111,7 +111,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 }
             }
             for name in &page.missing {
-                out::complain(format_args!("{name} does not answer: jobs that it keeps are missing"));
+                out::complain(format_args!("{name} does not answer: jobs that it alone keeps are missing"));
             }
         }
         Command::Show { id, node } => {

@@ -4,9 +4,10 @@ use std::process::{Command, Output};
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Clip, Node, NodeOptions, Stub};
+use crate::support::{Clip, Cluster, Node, NodeOptions, Stub};
 
 async fn accepted(node: &Node, tag: u32) -> String {
     let clip = Clip { tag, audio: false, ..Clip::default() }.make();
@@ -48,6 +49,32 @@ async fn node_with_five() -> (Node, Stub, Vec<String>) {
         ids.insert(0, id);
     }
     (node, stub, ids)
+}
+
+/// A node that can't be asked is named for as long as it is known, and the copies of its jobs stand for them at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_node_that_is_gone_are_listed_by_their_copies_and_the_node_is_named() {
+    let stub = Stub::holding();
+    let mut cluster = Cluster::start_with(&["FRA", "FRA", "FRA"], |options| options.tools(&stub)).await;
+    cluster.converged(3).await;
+    let id = accepted(&cluster.nodes[0], 1).await;
+    let job = cluster.nodes[0].http.json(&format!("/jobs/{id}")).await;
+    let second = job["kept_at"][1].as_str().unwrap().to_owned();
+    let keeper = cluster.nodes.iter().position(|node| node.options.name == second).unwrap();
+    cluster.nodes[0].signal(Signal::STOP);
+    let listed = async |cluster: &Cluster, at: usize| {
+        let page = cluster.nodes[at].http.json("/jobs").await;
+        let ids: Vec<_> = page["jobs"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect();
+        (ids, page["missing"].clone())
+    };
+    let expected = (vec![Value::from(id)], serde_json::json!(["node1"]));
+    assert_eq!(listed(&cluster, keeper).await, expected, "frozen");
+    cluster.nodes[0].kill();
+    for at in [1, 2] {
+        cluster.nodes[at].logged("failed", |line| line["member"] == "node1").await;
+        assert_eq!(listed(&cluster, at).await, expected, "dead");
+    }
+    stub.release();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_LOCATION, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
-use starling_overlay::NodeName;
+use starling_overlay::{MemberState, NodeName};
 use starling_placement::journey::Timings;
 
 use super::respond::{json, problem, set_header};
@@ -172,17 +172,28 @@ fn named(text: &str) -> Result<JobId, ApiError> {
 
 /// What this node says of jobs that it keeps.
 pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<JobAnswer, ApiError> {
-    let records = match question {
+    let records: Vec<crate::jobs::Record> = match question {
         JobQuestion::Show { id } => node.jobs().find(id.number).await?.into_iter().collect(),
         JobQuestion::Retry { id, allowed_ms } => return Ok(retry::answer(node, &id, allowed_ms).await),
         JobQuestion::Cancel { id } => keeper::cancel_here(node, &id).await?.into_iter().collect(),
-        JobQuestion::List(filter) => {
-            let view = node.view();
-            let away = move |name: &NodeName| !view.peer(name).is_some_and(|member| member.state.is_live());
-            let filter = JobFilter { limit: filter.limit.min(PAGE_JOBS_MAX + 1), ..filter };
-            node.jobs().list(filter, away).await?
-        }
+        JobQuestion::List(filter) => return kept_here(node, filter, Vec::new()).await,
     };
+    let jobs = records.iter().map(|record| json::of(node, record)).collect();
+    Ok(JobAnswer { jobs, ..JobAnswer::default() })
+}
+
+/// Jobs that this node holds, and its copies of those whose holders are no live members, or did not answer.
+async fn kept_here(
+    node: &Arc<Node>,
+    filter: JobFilter,
+    silent: Vec<NodeName>,
+) -> Result<JobAnswer, ApiError> {
+    let view = node.view();
+    let away = move |name: &NodeName| {
+        silent.contains(name) || !view.peer(name).is_some_and(|member| member.state.is_live())
+    };
+    let filter = JobFilter { limit: filter.limit.min(PAGE_JOBS_MAX + 1), ..filter };
+    let records = node.jobs().list(filter, away).await?;
     let jobs = records.iter().map(|record| json::of(node, record)).collect();
     Ok(JobAnswer { jobs, ..JobAnswer::default() })
 }
@@ -204,23 +215,26 @@ async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result
     // One more than fits on the page: by it is seen whether there is another page.
     let filter = JobFilter { limit: wanted.limit + 1, ..wanted };
     let view = node.view();
-    let peers: Vec<_> =
-        view.peers.iter().filter(|peer| peer.state.is_live() && !peer.identity.is_observer()).collect();
-    let asked = peers.iter().map(|peer| async {
+    let peers = || view.peers.iter().filter(|peer| !peer.identity.is_observer());
+    let asked = peers().filter(|peer| peer.state.is_live()).map(|peer| async {
         let answer = node.ask_jobs(&peer.identity, &JobQuestion::List(filter.clone())).await;
         answer.map_err(|error| {
             tracing::debug!(peer = %peer.identity.name, %error, "a node did not list its jobs");
             peer.identity.name.clone()
         })
     });
-    let (own, others) = tokio::join!(answer(node, JobQuestion::List(filter.clone())), join_all(asked));
-    let (mut jobs, mut missing) = (own?.jobs, Vec::new());
-    for answer in others {
+    let (mut jobs, mut missing) = (Vec::new(), Vec::new());
+    for answer in join_all(asked).await {
         match answer {
             Ok(answer) => jobs.extend(answer.jobs),
             Err(name) => missing.push(name),
         }
     }
+    jobs.extend(kept_here(node, filter.clone(), missing.clone()).await?.jobs);
+    // Of jobs of which both nodes that keep them are gone nobody else can tell.
+    missing.extend(
+        peers().filter(|peer| peer.state == MemberState::Dead).map(|peer| peer.identity.name.clone()),
+    );
     jobs.sort_by(|job, other| other.id.cmp(&job.id));
     // Two may speak for one, while they do not agree who holds it.
     jobs.dedup_by(|job, other| job.id == other.id);
