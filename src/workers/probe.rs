@@ -317,7 +317,7 @@ fn spent(status: ExitStatus, cpu: Duration, max: Duration) -> bool {
 }
 
 /// What an ffprobe that failed means for the file.
-fn failure(status: ExitStatus, stderr: &str, path: &Path) -> ProbeError {
+pub(super) fn failure(status: ExitStatus, stderr: &str, path: &Path) -> ProbeError {
     let said = if stderr.is_empty() { "nothing" } else { stderr };
     match fault_class(status, stderr, &[path], false) {
         FaultClass::Input if stderr.contains("moov atom not found") => ProbeError::NotVideo(

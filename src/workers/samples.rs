@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::cancel::Cancel;
 use super::child::{self, Ended, Listener};
-use super::probe::{ProbeError, Prober};
+use super::probe::{ProbeError, Prober, failure};
 use crate::media::samples_argv;
 
 /// Longest that one window is: enough for some pictures of any rate that is delivered.
@@ -30,6 +30,8 @@ pub(super) struct Samples {
 struct Counted {
     samples: Samples,
     line: Vec<u8>,
+    /// Whether it says what no ffprobe does.
+    is_strange: bool,
 }
 
 impl Listener for Counted {
@@ -39,7 +41,7 @@ impl Listener for Counted {
                 b'\n' => match std::mem::take(&mut self.line).as_slice() {
                     line if line.starts_with(b"video") => self.samples.pictures += 1,
                     line if line.starts_with(b"audio") => self.samples.sounds += 1,
-                    _ => {}
+                    line => self.is_strange |= !line.is_empty() && !line.starts_with(b"subtitle"),
                 },
                 // A kind's name is short; what follows it on a line is not asked for.
                 byte if self.line.len() < 16 => self.line.push(*byte),
@@ -82,10 +84,17 @@ impl Prober {
             line.chars().take(SAID_CHARS_MAX).collect::<String>()
         };
         match outcome.ended {
+            Ended::Exited(_) if counted.is_strange => {
+                Err(ProbeError::Tool(std::io::Error::other("ffprobe writes what is no list of frames")))
+            }
             Ended::Exited(status) if status.success() && outcome.stderr_first.is_empty() => {
                 Ok(Ok(counted.samples))
             }
-            Ended::Exited(_) => Ok(Err(said())),
+            Ended::Exited(status) if status.success() => Ok(Err(said())),
+            Ended::Exited(status) => match failure(status, &outcome.stderr, path) {
+                error if error.is_input_fault() => Ok(Err(said())),
+                error => Err(error),
+            },
             Ended::Deadline | Ended::Hung | Ended::Cancelled | Ended::Refused => {
                 let what = format!("ffprobe did not decode three seconds of it in {CPU_MAX:?}");
                 Err(ProbeError::Tool(std::io::Error::new(std::io::ErrorKind::TimedOut, what)))
@@ -112,5 +121,8 @@ mod tests {
             counted.hears(part.as_bytes());
         }
         assert_eq!(counted.samples, Samples { pictures: 2, sounds: 1 });
+        assert!(!counted.is_strange);
+        counted.hears(b"\n\x07\xff\n");
+        assert!(counted.is_strange);
     }
 }

@@ -139,7 +139,10 @@ impl Verifier<'_> {
             error => Unfit::Unseen(error.to_string()),
         };
         let info = self.look(wanted, &file, cancel).map_err(refused)?;
-        self.plays(wanted.profile, &file, &info, cancel).map_err(refused)?;
+        // Where this node can't look at the input, it can't at the result either, and nobody else is to blame for that.
+        if wanted.input.is_some() {
+            self.plays(wanted.profile, &file, &info, cancel).map_err(refused)?;
+        }
         if let Some(doubt) = wanted.input.and_then(|(_, input)| doubt(wanted.profile, input, &info)) {
             return Err(Unfit::Doubtful(doubt));
         }
