@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::lab::{Lab, alive};
+use crate::support::lab::{Lab, alive};
 use crate::support::{Clip, Http, eventually, unlike};
 
 const NODES: [&str; 5] = ["node1", "node2", "node3", "node4", "node5"];

@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use parking_lot::Mutex;
 use starling_netem::control::{Reply, Request};
 
-use crate::lab::{Lab, alive};
+use crate::support::lab::{Lab, alive};
 use crate::support::{Clip, Http, eventually, skipped, unlike};
 
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, alive, command, is_root, open_folder, processes_naming};
+use crate::support::lab::{Lab, alive, command, is_root, open_folder, processes_naming};
 use crate::support::{Clip, eventually, skipped};
 
 /// What `/proc` says of each node's process: user, effective and bounding capabilities, whether it can gain any.

@@ -51,6 +51,7 @@ mod sandbox;
 mod sets;
 mod several;
 mod sharing;
+mod simulations;
 mod strangers;
 mod stubs;
 mod support;

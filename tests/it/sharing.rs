@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::lab::alive;
+use crate::support::lab::alive;
 use crate::support::{Clip, Cluster, Node, NodeOptions, Stub, eventually};
 
 #[tokio::test]

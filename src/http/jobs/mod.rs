@@ -24,7 +24,7 @@ use super::upload::{Admitted, admit, linger};
 use super::{ApiError, Body, caller, request, resumable, upload};
 use crate::api::{HEADER, JobAnswer, JobFilter, JobJson, JobQuestion, JobsJson};
 use crate::content::ClientTag;
-use crate::jobs::{Accepted, JobId, Wish};
+use crate::jobs::{Accepted, JobId, Record, Wish};
 use crate::node::Node;
 use crate::profile::ProfileName;
 use crate::trace;
@@ -172,7 +172,7 @@ fn named(text: &str) -> Result<JobId, ApiError> {
 
 /// What this node says of jobs that it keeps.
 pub(super) async fn answer(node: &Arc<Node>, question: JobQuestion) -> Result<JobAnswer, ApiError> {
-    let records: Vec<crate::jobs::Record> = match question {
+    let records: Vec<Record> = match question {
         JobQuestion::Show { id } => node.jobs().find(id.number).await?.into_iter().collect(),
         JobQuestion::Retry { id, allowed_ms } => return Ok(retry::answer(node, &id, allowed_ms).await),
         JobQuestion::Cancel { id } => keeper::cancel_here(node, &id).await?.into_iter().collect(),
@@ -230,7 +230,7 @@ async fn listed(node: &Arc<Node>, own: Option<ClientTag>, query: &str) -> Result
             Err(name) => missing.push(name),
         }
     }
-    jobs.extend(kept_here(node, filter.clone(), missing.clone()).await?.jobs);
+    jobs.extend(kept_here(node, filter, missing.clone()).await?.jobs);
     // Of jobs of which both nodes that keep them are gone nobody else can tell.
     missing.extend(
         peers().filter(|peer| peer.state == MemberState::Dead).map(|peer| peer.identity.name.clone()),

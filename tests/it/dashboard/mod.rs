@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use page::{DESK, Page, axe, rows};
 
-use crate::lab::Lab;
+use crate::support::lab::Lab;
 use crate::support::{Clip, skipped};
 
 /// Protocol periods until a page shows a node that was killed as failed. Detection takes some ten with the timing that is used here; the

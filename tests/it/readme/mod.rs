@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use examples::{Example, of_blocks, of_sentences, read, shows};
 use shell::{Running, Shell};
 
-use super::lab::Lab;
 use super::tls::Root;
+use crate::support::lab::Lab;
 use crate::support::{Clip, skipped};
 
 /// What these tests run. A command that begins with another word is for nobody to run unasked.

@@ -4,6 +4,7 @@ mod chromium;
 mod clips;
 mod files;
 mod http;
+pub mod lab;
 mod node;
 mod rogue;
 mod stub;
